@@ -1,0 +1,35 @@
+"""What an experiment says about a model: the part of its identity that a user writes down."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from rdpt_core.recipe import Rule
+
+
+class Thinking(Rule):
+    """The delimiters of a model's thought, as plain text.
+
+    Example: `{open = "<think>\\n", close = "\\n</think>\\n\\n"}`.
+    """
+
+    open: str
+    close: str
+
+
+class ModelSpec(Rule):
+    """A language model and how it is read. Everything here moves numbers, so it reaches keys;
+    `path` itself does not: the content found there does."""
+
+    path: str
+    """A local folder, or a hub id such as `Qwen/Qwen3-4B`."""
+    revision: str | None = None
+    """Commit of a hub id, 40 hex digits; resolved once and recorded where it is left out."""
+    dtype: Literal["float32", "bfloat16"] = "float32"
+    thinking: Thinking | Literal["none"] | None = None
+    """Declared delimiters; "none" lays thought, blank line, answer; None takes the model's own,
+    read from its template, and is an error where there are none and some are needed."""
+    system: str | None = None
+    """System prompt; None passes none (the template's own default then stands)."""
+    context: int | None = None
+    """Longest sequence in tokens, prompt included; None takes the model's own limit."""
