@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Literal
 
+from pydantic import Field
+
 from rdpt_core.recipe import Rule
 
 
@@ -33,3 +35,13 @@ class ModelSpec(Rule):
     """System prompt; None passes none (the template's own default then stands)."""
     context: int | None = None
     """Longest sequence in tokens, prompt included; None takes the model's own limit."""
+
+
+class Sampling(Rule):
+    """How traces are sampled. All of it reaches keys: another batch size moves texts."""
+
+    temperature: float = Field(default=1.0, ge=0.0, le=10.0)
+    """0 takes the most probable token."""
+    top_p: float = Field(default=1.0, gt=0.0, le=1.0)
+    max_new_tokens: int = Field(default=1024, ge=1)
+    batch_size: int = Field(default=32, ge=1)

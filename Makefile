@@ -1,0 +1,54 @@
+# Every target prepares .venv first (./rdpt does it, at once when nothing changed).
+# Paths are relative, so that a folder with spaces in its name works.
+
+PYTHON := .venv/bin/python
+.DEFAULT_GOAL := help
+.PHONY: help run test check format ui pocket lock bootstrap
+
+help:
+	@echo "make run      the pocket experiment, or whatever of it is not done yet"
+	@echo "make test     lint, types, layers and all tests"
+	@echo "make check    lint, types and layers alone"
+	@echo "make format   lay out the code as make check wants it"
+	@echo "make ui       MLflow and Prefect in the browser, on this machine alone"
+	@echo "make pocket   train the pocket teacher and student again (up to 2 core-hours)"
+	@echo "make lock     renew constraints.txt with the newest versions that install together"
+
+bootstrap:
+	@./rdpt --bootstrap-only
+
+run: bootstrap
+	@./rdpt run settings/experiments/pocket.toml
+
+test: check
+	$(PYTHON) -m pytest
+
+check: bootstrap
+	$(PYTHON) -m ruff check .
+	$(PYTHON) -m ruff format --check .
+	$(PYTHON) -m mypy
+	.venv/bin/lint-imports
+
+format: bootstrap
+	$(PYTHON) -m ruff check --fix .
+	$(PYTHON) -m ruff format .
+
+ui: bootstrap
+	@./rdpt ui
+
+pocket: bootstrap
+	$(PYTHON) -m rdpt_core.pocket
+
+# The newest versions within the bounds of pyproject.toml, installed to see that they install; torch
+# keeps its pin, since a range takes the CUDA build (raise it in constraints.txt by hand).
+lock: bootstrap
+	rm -rf .venv.lock
+	grep '^torch==' constraints.txt > .venv/torch.txt
+	$(PYTHON) -m venv .venv.lock
+	.venv.lock/bin/python -m pip install --quiet --constraint .venv/torch.txt --editable '.[dev]'
+	.venv.lock/bin/python -m pip check
+	{ grep '^#' constraints.txt; .venv.lock/bin/python -m pip freeze --all --exclude-editable \
+		| sed -e 's/+[A-Za-z0-9.]*$$//' -e '/^pip==/d' | sort -f; } > .venv.lock/constraints.txt
+	mv .venv.lock/constraints.txt constraints.txt
+	rm -rf .venv.lock
+	@echo "constraints.txt is renewed: read its diff, then run make test"

@@ -1,0 +1,1 @@
+"""The order of an experiment, and its command line."""

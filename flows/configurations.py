@@ -1,0 +1,302 @@
+"""From an experiment to the tables that it wants: pure description, nothing is computed here.
+
+A configuration is one pairing of the matrix, or a baseline (a teacher or an undistilled student
+on the benchmarks). Planning, running, reporting and tracking all read the same description.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+
+from rdpt_core import ids
+from rdpt_core.models.spec import ModelSpec
+from rdpt_core.selection import Selector
+from settings.experiment import Benchmark, Experiment, Generate, Pairing, Student
+from settings.experiment import Model as ModelEntry
+from tasks import attribution, results, sources, students, traces
+from tasks.models import Distilled, Model
+from tasks.stage import Call, Given
+
+Wanted = Call | Given
+KINDS = ("teacher", "student")
+"""Of baselines."""
+
+
+@dataclass(frozen=True)
+class Use:
+    """A table that a configuration uses."""
+
+    side: str
+    """`train`, or the name of a benchmark with `test:` before it."""
+    role: str | None
+    """Whose table it is, where several models have one: teacher, student, distilled."""
+    call: Wanted
+
+
+@dataclass(frozen=True)
+class Configuration:
+    name: str
+    kind: str
+    """`arm`, `teacher` or `student` (baselines)."""
+    teacher: str | None
+    student: str | None
+    selector: str | None
+    seed: int | None
+    uses: tuple[Use, ...]
+    digest: str
+    """Covers all that reaches its parts, names excluded."""
+
+    def find(self, table: str, side: str, role: str | None = None) -> Wanted | None:
+        """The table of a side and role; None where this configuration has none."""
+        found = [u.call for u in self.uses if (u.call.table, u.side, u.role) == (table, side, role)]
+        return found[0] if found else None
+
+    @property
+    def sides(self) -> list[str]:
+        return list(dict.fromkeys(use.side for use in self.uses))
+
+
+@dataclass(frozen=True)
+class Scored:
+    """Traces with their sentences, and a way to score them under any model."""
+
+    problems: Wanted
+    traces: Wanted
+    sentences: Call
+
+    def scores(self, model: Model | Distilled) -> tuple[Call, Call]:
+        """Token scores and sentence scores under one model."""
+        tokens = attribution.score(problems=self.problems, traces=self.traces, model=model)
+        joined = attribution.sentence_scores(
+            traces=self.traces, sentences=self.sentences, scores=tokens
+        )
+        return tokens, joined
+
+
+class Study:
+    """The tables of one experiment. Equal tables are one call, whichever configuration asks."""
+
+    def __init__(self, experiment: Experiment, base: Path) -> None:
+        self.experiment, self.base = experiment, base
+
+    def configurations(self) -> list[Configuration]:
+        """Baselines first: they serve all arms."""
+        found = [*self._baselines(), *(self._arm(cell) for cell in self.experiment.pairings())]
+        return found
+
+    def calls(self) -> list[Wanted]:
+        """Every table once, each after those that it needs."""
+        ordered: dict[str, Wanted] = {}
+
+        def visit(call: Wanted) -> None:
+            if call.digest in ordered:
+                return
+            for needed in call.needs() if isinstance(call, Call) else []:
+                visit(needed)
+            ordered[call.digest] = call
+
+        for configuration in self.configurations():
+            for use in configuration.uses:
+                visit(use.call)
+        return list(ordered.values())
+
+    # ------------------------------------------------------------------ names
+
+    def _name(self, cell: Pairing) -> str:
+        """What tells a configuration apart comes first; what all share is left out."""
+        e = self.experiment
+        parts = [cell.selector.label if cell.selector else cell.student.name]
+        if cell.seed is not None and len(e.matrix.seeds) > 1:
+            parts.append(f"seed{cell.seed}")
+        if cell.selector and len(e.students) > 1:
+            parts.append(cell.student.name)
+        if len(e.teachers) > 1:
+            parts.append(cell.teacher.name)
+        return "-".join(parts)
+
+    # ------------------------------------------------------------------ baselines
+
+    def _baselines(self) -> Iterator[Configuration]:
+        """The teacher and the undistilled student on the benchmarks."""
+        cells = self.experiment.pairings()
+        teachers = dict.fromkeys(cell.teacher for cell in cells)
+        bases = dict.fromkeys(cell.student for cell in cells)
+        for kind, entries in zip(KINDS, (teachers, bases), strict=True):
+            for entry in entries:
+                draft = self._accuracy(Model(entry.spec, self.base))
+                if draft.uses:
+                    teacher, student = (entry.name if k == kind else None for k in KINDS)
+                    yield draft.finished(entry.name, kind, teacher, student, None, None)
+
+    def _accuracy(self, model: Model) -> Draft:
+        draft = Draft()
+        for benchmark in self.experiment.benchmarks:
+            if not isinstance(benchmark.traces, Generate):
+                continue
+            side = f"test:{benchmark.name}"
+            problems, written, grades = self._answers(benchmark, model)
+            draft.add(side, None, problems, written, grades)
+            draft.summaries[side] = partial(
+                results.baseline, traces=written, grades=grades, benchmark=benchmark.name
+            )
+        return draft
+
+    def _answers(
+        self, benchmark: Benchmark, model: Model | Distilled
+    ) -> tuple[Wanted, Wanted, Call]:
+        """Problems, traces and grades of a benchmark, by one model or as imported."""
+        e = self.experiment
+        if isinstance(benchmark.traces, Generate):
+            assert benchmark.problems is not None
+            problems: Wanted = sources.problems(benchmark.problems, e.part_size, self.base)
+            written = self._sampled(problems, model, benchmark.traces)
+        else:
+            problems, written = sources.imported(benchmark.traces, e.part_size, self.base)
+        grades = traces.grade(problems=problems, traces=written, rule=benchmark.grading)
+        return problems, written, grades
+
+    def _sampled(self, problems: Wanted, model: Model | Distilled, how: Generate) -> Call:
+        return traces.sample(
+            problems=problems, model=model, sampling=how.sampling, seed=self.experiment.seed,
+            sample_index=tuple(range(how.samples)),
+        )  # fmt: skip
+
+    # ------------------------------------------------------------------ arms
+
+    def _arm(self, cell: Pairing) -> Configuration:
+        draft = Draft()
+        teacher = Model(cell.teacher.spec, self.base)
+        student = Model(cell.student.spec, self.base)
+        distilled: Model | Distilled
+        if cell.selector is not None:
+            distilled = self._train_side(cell, teacher, student, draft)
+        else:
+            assert cell.student.distilled is not None
+            spec = cell.student.spec.model_copy(update={"path": cell.student.distilled})
+            distilled = Model(spec, self.base)
+        for benchmark in self.experiment.benchmarks:
+            self._test_side(benchmark, teacher, student, distilled, draft)
+        selector = cell.selector.label if cell.selector else None
+        return draft.finished(
+            self._name(cell), "arm", cell.teacher.name, cell.student.name, selector, cell.seed
+        )
+
+    def _train_side(
+        self, cell: Pairing, teacher: Model, student: Model, draft: Draft
+    ) -> Distilled:
+        e = self.experiment
+        assert cell.selector is not None and cell.seed is not None
+        scored, grades = self._candidates(teacher)
+        t_tokens, t_joined = scored.scores(teacher)
+        s_tokens, s_joined = scored.scores(student)
+        labels = attribution.three_way(
+            teacher=t_joined, student=s_joined, teacher_scores=t_tokens, student_scores=s_tokens,
+            rule=e.labels,
+        )  # fmt: skip
+        pool = attribution.pool(traces=scored.traces, grades=grades, teacher=t_tokens,
+                                student=s_tokens, rule=e.pool)  # fmt: skip
+        chooses = {
+            "traces": scored.traces, "pool": pool, "teacher": t_joined, "student": s_joined,
+            "student_scores": s_tokens, "rule": e.labels, "selector": cell.selector,
+            "reference": self._reference(cell.selector), "seed": e.seed,
+        }  # fmt: skip
+        picks = attribution.select(**chooses)
+        trained = students.train(
+            selection=picks, problems=scored.problems, traces=scored.traces, model=student,
+            recipe=e.training, seed=cell.seed,
+        )  # fmt: skip
+        draft.add("train", None, scored.problems, scored.traces, grades, scored.sentences, labels,
+                  pool, picks, trained)  # fmt: skip
+        draft.add("train", "teacher", t_tokens, t_joined)
+        draft.add("train", "student", s_tokens, s_joined)
+        draft.summaries["train"] = partial(
+            results.training, **chooses, selection=picks, steps=trained, source="problems"
+        )
+        return Distilled(trained, cell.student.spec)
+
+    def _candidates(self, teacher: Model) -> tuple[Scored, Call]:
+        """The training side's traces with their grades, sampled from the teacher or imported."""
+        e = self.experiment
+        assert e.traces is not None
+        if isinstance(e.traces, Generate):
+            assert e.problems is not None
+            problems: Wanted = sources.problems(e.problems, e.part_size, self.base)
+            written: Wanted = self._sampled(problems, teacher, e.traces)
+        else:
+            problems, written = sources.imported(e.traces, e.part_size, self.base)
+        grades = traces.grade(problems=problems, traces=written, rule=e.grading)
+        return Scored(problems, written, traces.segment(traces=written, rule=e.segmentation)), grades
+
+    def _reference(self, selector: Selector) -> Selector | None:
+        """The arm whose tokens a matched one equals."""
+        named = {s.label: s for s in self.experiment.selectors}
+        return named[selector.match_tokens] if selector.match_tokens else None
+
+    # ------------------------------------------------------------------ test side
+
+    def _test_side(
+        self,
+        benchmark: Benchmark,
+        teacher: Model,
+        student: Model,
+        distilled: Model | Distilled,
+        draft: Draft,
+    ) -> None:
+        e, side = self.experiment, f"test:{benchmark.name}"
+        problems, written, grades = self._answers(benchmark, distilled)
+        scored = Scored(problems, written, traces.segment(traces=written, rule=e.segmentation))
+        of = {"teacher": scored.scores(teacher), "student": scored.scores(student),
+              "distilled": scored.scores(distilled)}  # fmt: skip
+        labels = attribution.four_way(
+            **{role: joined for role, (_, joined) in of.items()},
+            **{f"{role}_scores": tokens for role, (tokens, _) in of.items()},
+            rule=e.labels,
+        )
+        draft.add(side, None, problems, written, grades, scored.sentences, labels)
+        for role, calls in of.items():
+            draft.add(side, role, *calls)
+        summary = partial(results.attributed, traces=written, grades=grades, labels=labels,
+                          rule=e.labels, benchmark=benchmark.name)  # fmt: skip
+        if isinstance(benchmark.traces, Generate):
+            _, base_traces, base_grades = self._answers(benchmark, student)
+            summary = partial(
+                results.distilled, **summary.keywords, base_traces=base_traces,
+                base_grades=base_grades,
+            )  # fmt: skip
+        draft.summaries[side] = summary
+
+
+@dataclass
+class Draft:
+    """A configuration while its tables are collected."""
+
+    uses: list[Use] = field(default_factory=list)
+    summaries: dict[str, partial[Call]] = field(default_factory=dict)
+    """Side to its results, which need the configuration's digest: of all the other tables."""
+
+    def add(self, side: str, role: str | None, *calls: Wanted) -> None:
+        self.uses += [Use(side, role, call) for call in calls]
+
+    def finished(
+        self, name: str, kind: str, teacher: str | None, student: str | None,
+        selector: str | None, seed: int | None,
+    ) -> Configuration:  # fmt: skip
+        digest = ids.digest("configuration", sorted({use.call.digest for use in self.uses}))
+        summed = [Use(side, None, summary(configuration=digest))
+                  for side, summary in self.summaries.items()]  # fmt: skip
+        uses = (*self.uses, *summed)
+        return Configuration(name, kind, teacher, student, selector, seed, uses, digest)
+
+
+def models_of(experiment: Experiment) -> dict[str, ModelSpec]:
+    """Every model that an experiment names, for checks before any work."""
+    entries: list[ModelEntry | Student] = [*experiment.teachers, *experiment.students]
+    found = {entry.name: entry.spec for entry in entries}
+    for student in experiment.students:
+        if student.distilled is not None:
+            spec = student.spec.model_copy(update={"path": student.distilled})
+            found[f"{student.name} (distilled)"] = spec
+    return found

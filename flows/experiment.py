@@ -1,0 +1,148 @@
+"""The experiment as one Prefect flow: every table a task, ordered by what it needs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from prefect import flow
+from prefect.futures import PrefectFuture
+from prefect.task_runners import ThreadPoolTaskRunner
+from prefect.utilities.annotations import quote
+
+from flows.configurations import Configuration, Wanted
+from flows.workspace import Opened, freeze, open_file, open_frozen, publish_catalogue
+from rdpt_core.store import Damaged
+from settings.runtime import Runtime
+from tasks.progress import Progress, say
+from tasks.stage import Call, Plan
+from tasks.table import Order, make_table
+from tasks.tracking import Tracker
+
+UNITS = {"traces": "tokens", "scores": "tokens", "grades": "answers", "students": "steps"}
+MAX_ATTEMPTS = 3
+"""A part that is found damaged while it is read sends the walk back to rebuild it."""
+
+
+@dataclass
+class Outcome:
+    """What became of a run."""
+
+    failures: dict[str, BaseException] = field(default_factory=dict)
+    """Table (as people read it) to what stopped it; tables that only lacked it are left out."""
+
+
+@flow(name="experiment", persist_result=False, validate_parameters=False)
+def experiment(file: str, resume: bool = False) -> None:
+    """Runs, or resumes, an experiment file. This is what a deployment calls; `rdpt run` calls
+    `execute` under the same flow. Raises RuntimeError naming the tables that failed."""
+    runtime = Runtime()
+    opened = open_frozen(file, runtime) if resume else open_file(Path(file), runtime)
+    outcome = execute(opened)
+    if outcome.failures:
+        lines = [f"{name}: {error}" for name, error in outcome.failures.items()]
+        raise RuntimeError("; ".join(lines))
+
+
+def execute(opened: Opened) -> Outcome:
+    """Makes every table that the store lacks. One failing configuration stops no other."""
+    freeze(opened)
+    tracker = Tracker(opened.runtime, opened.experiment.name)
+    for _ in range(MAX_ATTEMPTS):
+        outcome = _walk(opened, tracker)
+        damaged = [e for e in outcome.failures.values() if isinstance(e, Damaged)]
+        for error in damaged:
+            say(f"warning: {error}; it is built again")
+        if not damaged:
+            break
+    return outcome
+
+
+def _walk(opened: Opened, tracker: Tracker) -> Outcome:
+    study = opened.study
+    configurations = study.configurations()
+    users = _users(configurations)
+    futures: dict[str, PrefectFuture[Any]] = {}
+    names: dict[str, str] = {}
+    for call in study.calls():
+        name = _name(call, users.get(call.digest, []))
+        needs = call.needs() if isinstance(call, Call) else []
+        names[call.digest] = name
+        futures[call.digest] = _submit(
+            opened, call, name, [futures[n.digest] for n in needs], tracker, users
+        )
+    for configuration in configurations:
+        for use in configuration.uses:
+            futures[use.call.digest].wait()
+        _show(opened, configuration, tracker)
+    return _outcome(futures, names)
+
+
+def _submit(
+    opened: Opened,
+    call: Wanted,
+    name: str,
+    needs: Iterable[PrefectFuture[Any]],
+    tracker: Tracker,
+    users: dict[str, list[Configuration]],
+) -> PrefectFuture[Any]:
+    watcher = Progress(name, UNITS.get(call.table, "rows"))
+    watcher.on_row = lambda row: tracker.step(users.get(call.digest, []), row)
+    order = Order(call, opened.store, opened.runtime, watcher)
+    return make_table.with_options(task_run_name=name).submit(quote(order), wait_for=list(needs))
+
+
+def _show(opened: Opened, configuration: Configuration, tracker: Tracker) -> None:
+    """The catalogue and MLflow, as soon as a configuration is whole; neither can stop the run."""
+    plan = Plan(opened.store)
+    if all(plan.table(use.call).complete for use in configuration.uses):
+        publish_catalogue(opened)
+        tracker.configuration(opened, configuration)
+
+
+def _users(configurations: Iterable[Configuration]) -> dict[str, list[Configuration]]:
+    users: dict[str, list[Configuration]] = {}
+    for configuration in configurations:
+        for use in configuration.uses:
+            found = users.setdefault(use.call.digest, [])
+            if configuration not in found:
+                found.append(configuration)
+    return users
+
+
+def _name(call: Wanted, users: list[Configuration]) -> str:
+    """Table, whose, and for whom: `scores teacher [teacher_count]`."""
+    uses = [(c, use) for c in users for use in c.uses if use.call.digest == call.digest]
+    roles = list(dict.fromkeys(use.role for _, use in uses if use.role))
+    sides = list(dict.fromkeys(use.side for _, use in uses))
+    whose = users[0].name if len(users) == 1 else "all" if users else ""
+    return " ".join([call.table, *roles[:1], *sides[:1], f"[{whose}]"])
+
+
+def _outcome(futures: dict[str, PrefectFuture[Any]], names: dict[str, str]) -> Outcome:
+    outcome = Outcome()
+    for digest, future in futures.items():
+        if future.state.is_failed() or future.state.is_crashed():
+            error = future.state.result(raise_on_failure=False)
+            assert isinstance(error, BaseException)
+            outcome.failures[names[digest]] = error
+    return outcome
+
+
+def prefect_flow(opened: Opened) -> Outcome:
+    """`execute` under a Prefect flow run of its own, with the experiment's name."""
+    outcome = Outcome()
+
+    @flow(
+        name="experiment",
+        flow_run_name=opened.experiment.name,
+        task_runner=ThreadPoolTaskRunner(max_workers=opened.runtime.workers),
+        persist_result=False,
+    )
+    def experiment_run(file: str) -> None:
+        outcome.failures.update(execute(opened).failures)
+
+    experiment_run(str(opened.file))
+    return outcome

@@ -1,0 +1,70 @@
+"""Every way a command can end, as an exit code and a few lines for the person who typed it.
+
+| code | meaning |
+|---|---|
+| 0 | done |
+| 1 | a stage failed; resumable |
+| 2 | usage or configuration |
+| 4 | a needed part is being built by another run, and `--no-wait` was given |
+| 5 | an external service is unavailable |
+| 6 | the workspace was written by a newer rdpt |
+| 7 | disk or memory is exhausted |
+| 130, 143 | SIGINT, SIGTERM |
+"""
+
+from __future__ import annotations
+
+import errno
+import sys
+import traceback
+
+from rdpt_core.recipe import Unstable
+from settings.loading import BadSettings
+from tasks.stage import Busy
+
+STAGE, USAGE, BUSY, SERVICE, RESOURCE = 1, 2, 4, 5, 7
+INTERRUPTED, TERMINATED = 130, 143
+FULL = (errno.ENOSPC, errno.EDQUOT)
+
+
+class Terminated(BaseException):
+    """SIGTERM arrived."""
+
+
+def code_of(error: BaseException) -> int:
+    """The exit code that an error ends a command with."""
+    if isinstance(error, KeyboardInterrupt):
+        return INTERRUPTED
+    if isinstance(error, Terminated):
+        return TERMINATED
+    if isinstance(error, BadSettings | Unstable):
+        return USAGE
+    if isinstance(error, Busy):
+        return BUSY
+    if isinstance(error, ConnectionError):
+        return SERVICE
+    full = isinstance(error, OSError) and error.errno in FULL
+    return RESOURCE if full or isinstance(error, MemoryError) else STAGE
+
+
+def explain(error: BaseException, verbose: bool = False) -> int:
+    """Says on stderr what went wrong, at most 8 lines; a traceback only where asked for."""
+    if isinstance(error, SystemExit):
+        return int(error.code) if isinstance(error.code, int) else STAGE
+    if verbose:
+        traceback.print_exception(error)
+    for line in _lines(error)[:8]:
+        sys.stderr.write(line + "\n")
+    return code_of(error)
+
+
+def _lines(error: BaseException) -> list[str]:
+    if isinstance(error, BadSettings):
+        shown = error.lines if len(error.lines) <= 7 else [*error.lines[:6], "..."]
+        return [f"rdpt: {error.place}:", *(f"  {line}" for line in shown)]
+    if isinstance(error, KeyboardInterrupt | Terminated):
+        return ["rdpt: stopped; `rdpt resume` goes on where it was"]
+    if isinstance(error, OSError) and error.errno in FULL:
+        return [f"rdpt: the disk is full: {error.filename or error}",
+                "free some space, then `rdpt resume`: nothing half-done is left"]  # fmt: skip
+    return [f"rdpt: {line}" for line in str(error).splitlines() or [type(error).__name__]]

@@ -1,0 +1,216 @@
+"""What a person reads of an experiment: its plan before, its table of results after.
+
+Both are read from the store alone; no Prefect, no MLflow, no model.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import combinations
+
+from flows.configurations import Configuration, Use
+from flows.workspace import Opened
+from rdpt_core import results
+from rdpt_core.results import QuestionCounts
+from rdpt_core.rows import Grade, Result, Trace
+from tasks.results import outcomes_of
+from tasks.stage import Call, Parts, Plan, Table
+
+SCORE_BYTES, TRACE_BYTES = 8, 12
+"""A token in `scores` and in `traces` on disk, roughly; for the plan's estimate."""
+
+
+def is_complete(opened: Opened) -> bool:
+    plan = Plan(opened.store)
+    return all(plan.table(call).complete for call in opened.study.calls())
+
+
+# ---------------------------------------------------------------------------- the plan
+
+
+def print_plan(opened: Opened) -> None:
+    """One line for every table of every configuration."""
+    plan = Plan(opened.store)
+    lines = [("configuration", "side", "table", "role", "state", "parts", "estimate")]
+    for configuration in opened.study.configurations():
+        for use in configuration.uses:
+            table = plan.table(use.call)
+            lines.append((configuration.name, use.side, use.call.table, use.role or "",
+                          _state(table), _parts(table), _estimate(use, table)))  # fmt: skip
+    sys.stdout.write(aligned(lines))
+
+
+def _state(table: Table) -> str:
+    if table.complete:
+        return "cached"
+    return "to build" if table.jobs else "blocked"
+
+
+def _parts(table: Table) -> str:
+    known = len(table.slots)
+    return f"{len(table.parts)} of {known}" if any(table.slots) else "unknown"
+
+
+def _estimate(use: Use, table: Table) -> str:
+    """Traces, and at most so many tokens and bytes, of what is left to build."""
+    traces = sum(job.size for job in table.jobs)
+    if not traces or not isinstance(use.call, Call):
+        return ""
+    sampling = use.call.parameters.get("sampling")
+    if use.call.table == "traces" and sampling is not None:
+        tokens = traces * sampling.max_new_tokens
+        return f"{traces} traces, <= {tokens:,} tokens, <= {tokens * TRACE_BYTES:,} bytes"
+    if use.call.table == "scores":
+        size = sum(part.size for job in table.jobs for part in job.inputs["traces"])
+        tokens = size // TRACE_BYTES
+        return f"{traces} traces, ~{tokens:,} tokens, ~{tokens * SCORE_BYTES:,} bytes"
+    return f"{traces} rows in"
+
+
+# ---------------------------------------------------------------------------- the results
+
+
+def print_results(opened: Opened) -> None:
+    """The table that a run ends with; then the arms against each other, per benchmark."""
+    plan = Plan(opened.store)
+    configurations = opened.study.configurations()
+    for benchmark in opened.experiment.benchmarks:
+        side = f"test:{benchmark.name}"
+        sys.stdout.write(f"\n{benchmark.name}: accuracy is avg@k, intervals are 95%\n")
+        sys.stdout.write(aligned(list(_accuracy_lines(configurations, side, plan))))
+        compared = list(_comparison_lines(configurations, benchmark.name, plan))
+        if len(compared) > 1:
+            sys.stdout.write("\n" + aligned(compared))
+        sys.stdout.write("\n" + aligned(list(_share_lines(configurations, side, plan))))
+    trained = list(_training_lines(configurations, plan))
+    if len(trained) > 1:
+        sys.stdout.write("\ntraining side\n" + aligned(trained))
+
+
+def rows_of(configuration: Configuration, side: str, plan: Plan) -> dict[str, Result]:
+    """Metric to row; empty where the results do not exist yet."""
+    call = configuration.find("results", side)
+    if call is None:
+        return {}
+    parts = Parts(plan.store, Result, plan.table(call).parts)
+    return {row.metric: row for rows in parts for row in rows}
+
+
+def _accuracy_lines(
+    configurations: Iterable[Configuration], side: str, plan: Plan
+) -> Iterator[tuple[str, ...]]:
+    yield ("configuration", "accuracy", "95%", "lift over student", "95%", "truncated",
+           "unparsed", "questions")  # fmt: skip
+    for configuration in configurations:
+        found = rows_of(configuration, side, plan)
+        if found:
+            accuracy = found["accuracy"]
+            yield (configuration.name, share(accuracy), interval(accuracy),
+                   points(found.get("grades/lift")), interval(found.get("grades/lift")),
+                   share(found.get("grades/share/truncated")),
+                   share(found.get("grades/share/unparsed")), str(accuracy.n))  # fmt: skip
+
+
+def _share_lines(
+    configurations: Iterable[Configuration], side: str, plan: Plan
+) -> Iterator[tuple[str, ...]]:
+    classes = ("teacher", "shared", "boosted", "student")
+    yield ("where its sentences come from", *classes, "unscored", "sentences")
+    for configuration in configurations:
+        found = rows_of(configuration, side, plan)
+        if "provenance/num_sentences" in found:
+            shares = [found[f"provenance/share/{name}"] for name in classes]
+            yield (configuration.name, *(f"{share(s)} {interval(s)}" for s in shares),
+                   share(found["provenance/missing"]),
+                   count(found["provenance/num_sentences"]))  # fmt: skip
+
+
+def _training_lines(
+    configurations: Iterable[Configuration], plan: Plan
+) -> Iterator[tuple[str, ...]]:
+    yield ("configuration", "candidates", "teacher share", "longest is most teacher", "examples",
+           "tokens", "tie rate", "overlap with longest")  # fmt: skip
+    for configuration in configurations:
+        found = rows_of(configuration, "train", plan)
+        if found:
+            pool = found["pool/teacher_share"]
+            yield (configuration.name, count(found["pool/num_candidates"]),
+                   f"{share(pool)} {interval(pool)}",
+                   share(found["pool/longest_is_most_teacher"]),
+                   count(found["selection/num_examples"]), count(found["tokens"]),
+                   share(found["selection/tie_rate"]),
+                   share(found["selection/overlap_longest"]))  # fmt: skip
+
+
+# ---------------------------------------------------------------------------- arms compared
+
+
+def comparisons(
+    configurations: Sequence[Configuration], benchmark: str, plan: Plan
+) -> Iterator[tuple[str, str, dict[str, Result]]]:
+    """Every two arms on the same questions and sampling seeds; fine-tuning seeds of one arm are
+    its runs. Method.md section 13."""
+    arms: dict[str, list[QuestionCounts]] = {}
+    for configuration in configurations:
+        if configuration.kind == "arm":
+            counts = _outcomes(configuration, f"test:{benchmark}", plan)
+            if counts is not None:
+                arms.setdefault(_arm(configuration), []).append(counts)
+    for (one, runs), (other, others) in combinations(arms.items(), 2):
+        rows = results.comparison_results("", benchmark, other, runs, others)
+        yield one, other, {row.metric.split("/")[1]: row for row in rows}
+
+
+def _arm(configuration: Configuration) -> str:
+    """Its name without the fine-tuning seed."""
+    return configuration.name.replace(f"-seed{configuration.seed}", "")
+
+
+def _outcomes(configuration: Configuration, side: str, plan: Plan) -> QuestionCounts | None:
+    traces, grades = configuration.find("traces", side), configuration.find("grades", side)
+    if traces is None or grades is None or not plan.table(grades).complete:
+        return None
+    return outcomes_of(
+        Parts(plan.store, Trace, plan.table(traces).parts),
+        Parts(plan.store, Grade, plan.table(grades).parts),
+    )
+
+
+def _comparison_lines(
+    configurations: Sequence[Configuration], benchmark: str, plan: Plan
+) -> Iterator[tuple[str, ...]]:
+    yield ("difference in accuracy", "points", "95%", "smallest detectable", "note")
+    for one, other, rows in comparisons(configurations, benchmark, plan):
+        difference, detectable = rows["difference"], rows["detectable_difference"]
+        yield (f"{one} - {other}", points(difference), interval(difference),
+               points(detectable).lstrip("+"), difference.note or "")  # fmt: skip
+
+
+# ---------------------------------------------------------------------------- cells
+
+
+def share(row: Result | None) -> str:
+    return "-" if row is None or row.value is None else f"{row.value:.3f}"
+
+
+def points(row: Result | None) -> str:
+    """Percentage points."""
+    return "-" if row is None or row.value is None else f"{100 * row.value:+.1f}"
+
+
+def interval(row: Result | None) -> str:
+    if row is None or row.low is None or row.high is None:
+        return "-"
+    return f"[{row.low:.3f}, {row.high:.3f}]"
+
+
+def count(row: Result | None) -> str:
+    return "-" if row is None or row.value is None else f"{row.value:,.0f}"
+
+
+def aligned(lines: Sequence[tuple[str, ...]]) -> str:
+    """Columns padded to their widest cell."""
+    widths = [max(len(line[i]) for line in lines) for i in range(len(lines[0]))]
+    rows = ("  ".join(c.ljust(w) for c, w in zip(line, widths, strict=True)) for line in lines)
+    return "\n".join(row.rstrip() for row in rows) + "\n"

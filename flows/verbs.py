@@ -1,0 +1,154 @@
+"""What each verb of the command line does. Results go to stdout, the rest to stderr."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+
+from pydantic import ValidationError
+
+from flows import faults, report
+from flows.configurations import models_of
+from flows.workspace import (
+    Opened,
+    freeze,
+    frozen_names,
+    open_file,
+    open_frozen,
+    publish_catalogue,
+)
+from rdpt_core import catalog
+from settings.loading import BadSettings, find_experiment
+from settings.loading import faults as faults_of
+from settings.runtime import Runtime, unknown_variables
+from tasks.models import Model
+from tasks.progress import say
+from tasks.stage import Plan
+
+
+def runtime_of(**changes: object) -> Runtime:
+    """The machine's settings. Raises BadSettings with all their faults."""
+    lines = unknown_variables()
+    try:
+        runtime = Runtime()
+    except ValidationError as error:
+        lines += [f"RDPT_{line[0].upper()}{line[1:]}" for line in faults_of(error, Runtime)]
+    if lines:
+        raise BadSettings("environment or .env", lines)
+    return runtime.model_copy(update=changes)
+
+
+def run(file: str, wait: bool) -> int:
+    opened = open_file(find_experiment(file), runtime_of(wait=wait))
+    return _run(opened)
+
+
+def resume(name: str | None, wait: bool) -> int:
+    return _run(open_frozen(name, runtime_of(wait=wait)))
+
+
+def _run(opened: Opened) -> int:
+    check_models(opened)
+    if not report.is_complete(opened):
+        failed = _build(opened)
+        if failed:
+            return failed
+    elif not catalog.is_current(opened.runtime.catalog, opened.store):
+        freeze(opened)
+        publish_catalogue(opened)
+    else:
+        say("nothing to be done: every part exists")
+    report.print_results(opened)
+    return 0
+
+
+def _build(opened: Opened) -> int:
+    """The exit code of what stopped the run; 0 where nothing did."""
+    signal.signal(signal.SIGTERM, _terminate)
+    prepare_prefect(opened.runtime)
+    from flows.experiment import prefect_flow
+
+    outcome = prefect_flow(opened)
+    for table, error in outcome.failures.items():
+        say(f"failed: {table}: {error}")
+    if not outcome.failures:
+        return 0
+    say(f"go on with: rdpt resume {opened.experiment.name}")
+    return max(faults.code_of(error) for error in outcome.failures.values())
+
+
+def _terminate(number: int, frame: object) -> None:
+    raise faults.Terminated
+
+
+def check_models(opened: Opened) -> None:
+    """Finds every model and reads its tokenizer and template before any work starts."""
+    lines = []
+    for name, spec in models_of(opened.experiment).items():
+        try:
+            model = Model(spec, opened.base)
+            model.identity()
+            model.renderer.require_thinking()
+        except (ValueError, OSError) as error:
+            lines.append(f"model {name}: {error}")
+    if lines:
+        raise BadSettings(str(opened.file), lines)
+
+
+def prepare_prefect(runtime: Runtime) -> None:
+    """Prefect without a server of its own to look after: a home in the workspace, no telemetry.
+
+    A PREFECT_API_URL of the user's stands: then the run is seen in that server's UI.
+    """
+    home = (runtime.workspace / "prefect").resolve()
+    home.mkdir(parents=True, exist_ok=True)
+    logs = (runtime.workspace / "logs").resolve()
+    logs.mkdir(parents=True, exist_ok=True)
+    defaults = {
+        "PREFECT_HOME": str(home),
+        "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+        "DO_NOT_TRACK": "1",
+        "PREFECT_LOGGING_LEVEL": "WARNING",
+        "PREFECT_LOGGING_TO_API_ENABLED": "false",
+        "PREFECT_RESULTS_DEFAULT_SERIALIZER": "json",
+        "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "120",
+        "PREFECT_CLI_PROMPT": "false",
+    }
+    for name, value in defaults.items():
+        os.environ.setdefault(name, value)
+
+
+def plan(file: str) -> int:
+    opened = open_file(find_experiment(file), runtime_of())
+    check_models(opened)
+    report.print_plan(opened)
+    return 0
+
+
+def runs() -> int:
+    runtime = runtime_of()
+    for name in frozen_names(runtime):
+        opened = open_frozen(name, runtime)
+        plan_ = Plan(opened.store)
+        tables = [plan_.table(call) for call in opened.study.calls()]
+        done = sum(table.complete for table in tables)
+        sys.stdout.write(f"{name}\t{done} of {len(tables)} tables\t{opened.base}\n")
+    return 0
+
+
+def sync(name: str | None) -> int:
+    from tasks.tracking import Tracker
+
+    runtime = runtime_of()
+    for each in [name] if name else frozen_names(runtime):
+        opened = open_frozen(each, runtime)
+        tracker = Tracker(runtime, opened.experiment.name)
+        table_of = Plan(opened.store).table
+        for configuration in opened.study.configurations():
+            if all(table_of(use.call).complete for use in configuration.uses):
+                tracker.configuration(opened, configuration)
+                say(f"{each}: {configuration.name} is up to date")
+    return 0
+
+

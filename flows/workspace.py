@@ -1,0 +1,165 @@
+"""The workspace: frozen experiments, the catalogue, and what of an experiment exists."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from flows.configurations import Configuration, Study, Use
+from rdpt_core import catalog
+from rdpt_core.store import FaultPoint, Store
+from settings.experiment import Experiment
+from settings.loading import BadSettings, read_experiment
+from settings.runtime import Runtime
+from tasks.models import Model
+from tasks.stage import Call, Plan
+
+EXPERIMENT = "experiment.toml"
+ORIGIN = "origin.json"
+CONTENTS = "catalogue.json"
+
+
+@dataclass(frozen=True)
+class Opened:
+    """An experiment in a workspace."""
+
+    runtime: Runtime
+    experiment: Experiment
+    file: Path
+    base: Path
+    """Where relative paths of the file start."""
+
+    @property
+    def folder(self) -> Path:
+        return self.runtime.workspace / "runs" / self.experiment.name
+
+    @property
+    def store(self) -> Store:
+        return Store(self.runtime.store, fault_point(self.runtime.fault))
+
+    @property
+    def study(self) -> Study:
+        return Study(self.experiment, self.base)
+
+
+def open_file(path: Path, runtime: Runtime) -> Opened:
+    return Opened(runtime, read_experiment(path), path, path.resolve().parent)
+
+
+def open_frozen(name: str | None, runtime: Runtime) -> Opened:
+    """The frozen experiment of that name; the only one, or the last run, where none is given."""
+    runs = frozen_names(runtime)
+    if not runs:
+        raise BadSettings(str(runtime.workspace), ["no experiment was run in this workspace yet"])
+    chosen = name or runs[-1]
+    if chosen not in runs:
+        raise BadSettings(str(runtime.workspace), [f"no run {chosen!r}; runs: {', '.join(runs)}"])
+    folder = runtime.workspace / "runs" / chosen
+    origin = json.loads((folder / ORIGIN).read_text())
+    file = folder / EXPERIMENT
+    return Opened(runtime, read_experiment(file), file, Path(origin["base"]))
+
+
+def frozen_names(runtime: Runtime) -> list[str]:
+    """Names of the runs, the last used at the end."""
+    files = (runtime.workspace / "runs").glob(f"*/{EXPERIMENT}")
+    return [file.parent.name for file in sorted(files, key=lambda file: file.stat().st_mtime_ns)]
+
+
+def freeze(opened: Opened) -> None:
+    """Keeps the experiment as it was asked, for `rdpt resume`."""
+    opened.folder.mkdir(parents=True, exist_ok=True)
+    if opened.file.resolve() != (opened.folder / EXPERIMENT).resolve():
+        _replace(opened.folder / EXPERIMENT, opened.file.read_text(encoding="utf-8-sig"))
+        _replace(opened.folder / ORIGIN, json.dumps({"base": str(opened.base)}))
+
+
+def _replace(path: Path, text: str) -> None:
+    beside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    beside.write_text(text, encoding="utf-8")
+    beside.rename(path)
+
+
+# ---------------------------------------------------------------------------- the catalogue
+
+
+def publish_catalogue(opened: Opened) -> None:
+    """Writes what this experiment uses, and the catalogue over all experiments of the workspace."""
+    contents = _contents(opened)
+    if opened.folder.exists():
+        _replace(opened.folder / CONTENTS, catalog.as_json(contents))
+    others = [
+        catalog.from_json(path.read_text())
+        for path in sorted((opened.runtime.workspace / "runs").glob(f"*/{CONTENTS}"))
+        if path.parent != opened.folder
+    ]
+    with opened.store.lock("catalogue", "swap"):
+        catalog.publish(opened.runtime.catalog, opened.store, catalog.merged([contents, *others]))
+
+
+def _contents(opened: Opened) -> catalog.Contents:
+    plan = Plan(opened.store)
+    configurations = opened.study.configurations()
+    uses = [row for c in configurations for use in c.uses for row in _uses(c, use, plan)]
+    models = {m.scorer: m for c in configurations for m in _models(c, plan)}
+    return catalog.Contents(
+        tuple(_configuration_row(opened, c, plan) for c in configurations),
+        tuple(_scorer_row(model) for model in models.values()),
+        tuple(dict.fromkeys(uses)),
+    )
+
+
+def _configuration_row(
+    opened: Opened, configuration: Configuration, plan: Plan
+) -> catalog.ConfigurationRow:
+    trained = configuration.find("students", "train")
+    parts = plan.table(trained).parts if trained else ()
+    return catalog.ConfigurationRow(
+        configuration.digest, configuration.name, opened.experiment.name, configuration.teacher,
+        configuration.student, parts[0].content if parts else None, configuration.selector,
+        configuration.seed,
+    )  # fmt: skip
+
+
+def _uses(configuration: Configuration, use: Use, plan: Plan) -> Iterator[catalog.Use]:
+    side = use.side.partition(":")[0]
+    for part in plan.table(use.call).parts:
+        yield catalog.Use(configuration.digest, side, part.table, part.key, use.role)
+
+
+def _models(configuration: Configuration, plan: Plan) -> Iterator[Model]:
+    for use in configuration.uses:
+        model = use.call.parameters.get("model") if isinstance(use.call, Call) else None
+        if isinstance(model, Model):
+            yield model
+        elif model is not None and plan.table(model.call).complete:
+            yield model.bind(plan.store, plan.table(model.call).parts[0])
+
+
+def _scorer_row(model: Model) -> catalog.ScorerRow:
+    known = model.known
+    return catalog.ScorerRow(
+        model.scorer, model.spec.path, known.revision, known.weights, known.tokenizer,
+        model.renderer.contract.digest, known.dtype, known.numerics, known.quantisation, "hf",
+    )  # fmt: skip
+
+
+def fault_point(fault: str | None) -> FaultPoint:
+    """SIGKILL at `<table>:<point>:<n>`, the n-th time it is reached; for tests of the promise
+    that any process may be killed at any moment."""
+    if fault is None:
+        return lambda table, point: None
+    wanted_table, wanted_point, number = fault.split(":")
+    reached = 0
+
+    def at(table: str, point: str) -> None:
+        nonlocal reached
+        if (table, point) == (wanted_table, wanted_point):
+            reached += 1
+            if reached == int(number):
+                os.kill(os.getpid(), 9)
+
+    return at

@@ -1,0 +1,227 @@
+"""The catalogue: `rdpt.duckdb`, views over the parts of the store, for anyone with DuckDB.
+
+It holds nothing that the store cannot rebuild. It is written beside itself and renamed, so that a
+reader never blocks a run nor a run a reader. One schema over everything (`main`), where `part`
+comes first in every table, and one schema per configuration with the parts that it uses.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import duckdb
+
+from rdpt_core import columns, ids
+from rdpt_core.rows import ROWS
+from rdpt_core.store import Part, Store
+
+
+@dataclass(frozen=True, slots=True)
+class ConfigurationRow:
+    """A teacher-student-selection pairing, or a baseline."""
+
+    configuration: str
+    name: str
+    experiment: str
+    teacher: str | None
+    student: str | None
+    distilled: str | None
+    selector: str | None
+    seed: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class ScorerRow:
+    """A model as it reads text: what `author` and `scorer` in the rows stand for."""
+
+    scorer: str
+    model: str
+    revision: str | None
+    weights: str
+    tokenizer: str
+    contract: str
+    dtype: str
+    path: str
+    quantisation: str | None
+    backend: str
+
+
+@dataclass(frozen=True, slots=True)
+class Use:
+    """A configuration uses a part, on a side, in a role."""
+
+    configuration: str
+    side: str
+    table: str
+    part: str
+    role: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Contents:
+    """What the catalogue says besides the parts themselves."""
+
+    configurations: tuple[ConfigurationRow, ...]
+    scorers: tuple[ScorerRow, ...]
+    uses: tuple[Use, ...]
+
+
+_NOISE = """CREATE TABLE noise(scorer VARCHAR, against VARCHAR, p99_logprob DOUBLE, p95_p DOUBLE,
+    p99_p DOUBLE, flips DOUBLE, num_traces BIGINT, PRIMARY KEY (scorer, against))"""
+
+_CATALOGUE = """
+CREATE TABLE catalogue(store VARCHAR);
+CREATE TABLE configurations(configuration VARCHAR PRIMARY KEY, name VARCHAR, experiment VARCHAR,
+    teacher VARCHAR, student VARCHAR, distilled VARCHAR, selector VARCHAR, seed BIGINT);
+CREATE TABLE scorers(scorer VARCHAR PRIMARY KEY, model VARCHAR, revision VARCHAR, weights VARCHAR,
+    tokenizer VARCHAR, contract VARCHAR, dtype VARCHAR, path VARCHAR, quantisation VARCHAR,
+    backend VARCHAR);
+CREATE TABLE parts(configuration VARCHAR, side VARCHAR, "table" VARCHAR, part VARCHAR,
+    role VARCHAR, num_rows BIGINT, seconds DOUBLE);
+"""
+
+
+def publish(path: Path, store: Store, contents: Contents) -> None:
+    """Writes the catalogue anew and puts it in place of the old one, atomically."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    beside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    beside.unlink(missing_ok=True)
+    committed = {
+        row.TABLE: {record.part.key: record.part for record in store.records(row.TABLE)}
+        for row in ROWS
+    }
+    with duckdb.connect(str(beside)) as connection:
+        connection.execute(_CATALOGUE + _NOISE)
+        connection.execute("INSERT INTO catalogue VALUES (?)", [str(store.root.resolve())])
+        _insert(connection, contents, committed)
+        for row in ROWS:
+            connection.execute(_view(row, store, committed[row.TABLE].values()))
+        for name, digest in _schemas(contents.configurations).items():
+            _configuration_schema(connection, name, digest)
+    beside.rename(path)
+
+
+def is_current(path: Path, store: Store) -> bool:
+    """Whether a catalogue is there, opens, and is about the store where it lies now."""
+    if not path.exists():
+        return False
+    try:
+        with duckdb.connect(str(path), read_only=True) as connection:
+            found = connection.execute("SELECT store FROM catalogue").fetchone()
+    except duckdb.Error:
+        return False
+    return found is not None and found[0] == str(store.root.resolve())
+
+
+def _insert(
+    connection: duckdb.DuckDBPyConnection,
+    contents: Contents,
+    committed: Mapping[str, Mapping[str, Part]],
+) -> None:
+    for c in contents.configurations:
+        connection.execute(
+            "INSERT OR REPLACE INTO configurations VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+            [c.configuration, c.name, c.experiment, c.teacher, c.student, c.distilled,
+             c.selector, c.seed],
+        )  # fmt: skip
+    for s in contents.scorers:
+        connection.execute(
+            "INSERT OR REPLACE INTO scorers VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            [s.scorer, s.model, s.revision, s.weights, s.tokenizer, s.contract, s.dtype, s.path,
+             s.quantisation, s.backend],
+        )  # fmt: skip
+    rows = [[u.configuration, u.side, u.table, u.part, u.role, part.num_rows, part.seconds]
+            for u in contents.uses if (part := committed.get(u.table, {}).get(u.part))]  # fmt: skip
+    if rows:
+        connection.executemany("INSERT INTO parts VALUES (?, ?, ?, ?, ?, ?, ?)", rows)
+
+
+def _view(row: type, store: Store, parts: Iterable[Part]) -> str:
+    """A view over the files of one table; absolute paths, since a relative one would resolve
+    against the reader's working directory."""
+    table: str = row.TABLE  # type: ignore[attr-defined]
+    files = [str(store.file(part).resolve()) for part in parts]
+    names = ", ".join(_quoted(column.name) for column in columns.columns(row))
+    undetermined = (
+        ", margin < (SELECT max(p99_p) FROM main.noise) AS undetermined"
+        if table == "provenance" else ""
+    )  # fmt: skip
+    if not files:
+        typed = ", ".join(
+            f"NULL::{columns.sql_type(c.type)} AS {_quoted(c.name)}" for c in columns.columns(row)
+        )
+        extra = ", NULL::BOOLEAN AS undetermined" if undetermined else ""
+        return f"CREATE VIEW main.{table} AS SELECT NULL::VARCHAR AS part, {typed}{extra} WHERE false"
+    listed = ", ".join("'" + file.replace("'", "''") + "'" for file in files)
+    return (
+        f"CREATE VIEW main.{table} AS SELECT parse_filename(filename, true) AS part, {names}"
+        f"{undetermined} FROM read_parquet([{listed}], filename = true)"
+    )
+
+
+def _schemas(configurations: Sequence[ConfigurationRow]) -> dict[str, str]:
+    """Schema name to configuration digest; the name is made of experiment and configuration."""
+    names: dict[str, str] = {}
+    for c in configurations:
+        name = re.sub(r"\W+", "_", f"{c.experiment}_{c.name}").lower()
+        if names.get(name, c.configuration) != c.configuration or name in ("main", "temp"):
+            name = f"{name}_{ids.digest(c.configuration)[:6]}"
+        names[name] = c.configuration
+    return names
+
+
+def _configuration_schema(
+    connection: duckdb.DuckDBPyConnection, schema: str, configuration: str
+) -> None:
+    connection.execute(f"CREATE SCHEMA {_quoted(schema)}")
+    literal = "'" + configuration.replace("'", "''") + "'"
+    for row in ROWS:
+        table: str = row.TABLE
+        connection.execute(
+            f"CREATE VIEW {_quoted(schema)}.{table} AS "
+            f"SELECT uses.side, uses.role, rows.* FROM main.{table} AS rows "
+            "JOIN (SELECT DISTINCT part, side, role FROM main.parts "
+            f"WHERE configuration = {literal} AND \"table\" = '{table}') AS uses USING (part)"
+        )
+
+
+def _quoted(name: str) -> str:
+    return '"' + name.replace('"', '""') + '"'
+
+
+def as_json(contents: Contents) -> str:
+    return json.dumps(
+        {
+            "configurations": [_fields(item) for item in contents.configurations],
+            "scorers": [_fields(item) for item in contents.scorers],
+            "uses": [_fields(item) for item in contents.uses],
+        }
+    )
+
+
+def from_json(text: str) -> Contents:
+    value = json.loads(text)
+    return Contents(
+        tuple(ConfigurationRow(**item) for item in value["configurations"]),
+        tuple(ScorerRow(**item) for item in value["scorers"]),
+        tuple(Use(**item) for item in value["uses"]),
+    )
+
+
+def merged(all_contents: Iterable[Contents]) -> Contents:
+    """Of several experiments on one workspace."""
+    found = list(all_contents)
+    return Contents(
+        tuple(dict.fromkeys(item for c in found for item in c.configurations)),
+        tuple(dict.fromkeys(item for c in found for item in c.scorers)),
+        tuple(dict.fromkeys(item for c in found for item in c.uses)),
+    )
+
+
+def _fields(item: ConfigurationRow | ScorerRow | Use) -> dict[str, object]:
+    return {name: getattr(item, name) for name in type(item).__slots__}

@@ -1,0 +1,159 @@
+"""A process that compares mathematical answers, and that an answer cannot outlive.
+
+An answer is text that a model wrote: `9^{9^{9^9}}` or a megabyte of LaTeX keeps sympy busy for
+ever, and math-verify's own time limit neither works in threads nor tells a timeout from a wrong
+answer. So each comparison runs in a worker of ours. Before each one the worker arms the kernel's
+timer, whose signal ends the process wherever it is, also when nobody is left to wait for it; the
+next comparison gets a new worker.
+
+This file is also the worker's program: it is run by its path and imports nothing of rdpt.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import queue
+import signal
+import subprocess
+import sys
+from typing import NamedTuple
+
+
+class Checked(NamedTuple):
+    """What math-verify says. `equal` is None where the gold answer cannot be read."""
+
+    extracted: str | None
+    equal: bool | None
+
+
+class Checker:
+    """One worker, started by the first question and again after each that it did not survive."""
+
+    def __init__(self) -> None:
+        self._process: subprocess.Popen[str] | None = None
+
+    def check(self, gold: str, answer: str, timeout: float) -> Checked | None:
+        """None where there was no verdict within `timeout` seconds."""
+        process = self._process or self._started()
+        assert process.stdin is not None and process.stdout is not None
+        try:
+            process.stdin.write(json.dumps([gold, answer, timeout]) + "\n")
+            process.stdin.flush()
+            line = process.stdout.readline()
+        except BrokenPipeError:
+            line = ""
+        if not line:
+            self.close()
+            return None
+        return Checked(*json.loads(line))
+
+    def close(self) -> None:
+        process, self._process = self._process, None
+        if process is not None:
+            process.kill()
+            process.communicate()
+
+    def _started(self) -> subprocess.Popen[str]:
+        # A fixed hash seed, since sympy's order of terms can depend on it. A session of its own,
+        # so that Ctrl-C reaches the run and not its workers; they end with their stdin.
+        self._process = process = subprocess.Popen(
+            [sys.executable, "-P", __file__],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+            encoding="utf-8",
+            env={**os.environ, "PYTHONHASHSEED": "0"},
+            start_new_session=True,
+        )
+        assert process.stdout is not None
+        greeting = process.stdout.readline().strip()
+        if greeting != "ready":
+            self.close()
+            raise RuntimeError(
+                f"the answer checker did not start ({greeting or 'no reply'}): "
+                f"try `{sys.executable} -c 'import math_verify'`"
+            )
+        return process
+
+
+_idle: queue.SimpleQueue[Checker] = queue.SimpleQueue()
+
+
+def check(gold: str, answer: str, timeout: float) -> Checked | None:
+    """As `Checker.check`, with an idle worker of this process or a new one.
+
+    Workers are kept between calls, since math-verify takes 1 to 3 s to import; there are as many
+    as there ever were threads asking at once.
+    """
+    try:
+        checker = _idle.get_nowait()
+    except queue.Empty:
+        checker = Checker()
+    checked = checker.check(gold, answer, timeout)
+    _idle.put(checker)
+    return checked
+
+
+def _forget_workers() -> None:
+    global _idle
+    _idle = queue.SimpleQueue()
+
+
+# A forked child must not talk into its parent's pipes.
+os.register_at_fork(after_in_child=_forget_workers)
+
+
+def _serve() -> None:
+    """Answers each line `[gold, answer, timeout]` with a line `[extracted, equal]`."""
+    replies = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    os.dup2(2, 1)  # whatever a library prints must not look like a reply
+    signal.signal(signal.SIGALRM, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGALRM})
+    try:
+        import math_verify  # noqa: F401
+    except ImportError as error:
+        print(error, file=replies, flush=True)
+        return
+    print("ready", file=replies, flush=True)
+    for line in sys.stdin:
+        gold, answer, timeout = json.loads(line)
+        signal.setitimer(signal.ITIMER_REAL, timeout)
+        reply = json.dumps(_compare(gold, answer))
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        print(reply, file=replies, flush=True)
+
+
+def _compare(gold: str, answer: str) -> Checked:
+    from math_verify import verify
+    from sympy.core.random import seed
+
+    seed(0)  # sympy tests equality at random points; a verdict must not depend on earlier ones
+    found = _parsed(answer)
+    if not found:
+        return Checked(None, False)
+    extracted = found[-1] if isinstance(found[-1], str) else str(found[0])
+    wanted = _parsed_gold(gold)
+    if not wanted:
+        return Checked(extracted, None)
+    return Checked(extracted, bool(verify(wanted, found, timeout_seconds=None)))
+
+
+def _parsed(text: str) -> list[object]:
+    """The expression and its text, the text alone, or nothing."""
+    from math_verify import parse
+
+    return list(parse(text, parsing_timeout=None))
+
+
+def _parsed_gold(gold: str) -> list[object]:
+    r"""Gold answers are published bare (`\frac{1}{2}`, `(3, 4)`): math-verify then sees only the
+    numbers in them, so they are boxed first."""
+    marks = ("$", "\\boxed", "\\(", "\\[")
+    bare = gold.replace("\\$", "")
+    return _parsed(gold if any(mark in bare for mark in marks) else f"\\boxed{{{gold}}}")
+
+
+if __name__ == "__main__":
+    _serve()

@@ -1,0 +1,78 @@
+"""The process that fine-tunes: `python -m rdpt_core.finetune_worker JOB PIPE PARENT`.
+
+Here are its manners only: one worker per folder, an end with its parent, exit codes that say what
+happened. They stand before the libraries are imported, which takes seconds. The training is in
+`finetune_trainer.py`.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import signal
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import TextIO
+
+from rdpt_core.finetune import EXIT_INTERRUPTED, EXIT_OUT_OF_MEMORY, Job
+
+
+def main(job_file: str, pipe: str, parent: str) -> int:
+    threading.Thread(target=_end_with, args=(int(parent),), daemon=True).start()
+    job = Job.model_validate_json(Path(job_file).read_bytes())
+    lock = _lock(job.workdir / "lock")
+    interrupted = threading.Event()
+    with os.fdopen(int(pipe), "w", buffering=1) as steps, lock:
+
+        def tell(step: dict[str, float | int | None]) -> None:
+            steps.write(json.dumps(step, allow_nan=False) + "\n")
+
+        from rdpt_core import finetune_trainer
+
+        # Until here there is nothing to save, and the signal simply ends the process.
+        signal.signal(signal.SIGTERM, lambda *_: interrupted.set())
+        try:
+            finetune_trainer.fit(job, tell, interrupted)
+        except BaseException as error:
+            if not finetune_trainer.is_out_of_memory(error):
+                raise
+            print(f"out of memory: {error}", flush=True)
+            return EXIT_OUT_OF_MEMORY
+    return EXIT_INTERRUPTED if interrupted.is_set() else 0
+
+
+def _end_with(parent: int) -> None:
+    """Ends this process when its parent is gone, however that ended.
+
+    Asked twice a second rather than told by the kernel: the kernel's death signal follows the
+    thread that started us, and knows Linux only.
+    """
+    while os.getppid() == parent:
+        time.sleep(0.5)
+    print("the parent process is gone", flush=True)
+    os._exit(EXIT_INTERRUPTED)
+
+
+def _lock(path: Path, patience_s: float = 30.0) -> TextIO:
+    """Held for life: a worker whose parent was killed a moment ago may still be writing here."""
+    file = path.open("a+")
+    deadline = time.monotonic() + patience_s
+    while True:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() > deadline:
+                raise RuntimeError(f"another process is fine-tuning in {path.parent}") from None
+            time.sleep(0.2)
+        else:
+            file.truncate(0)
+            file.write(f"{os.getpid()}\n")
+            file.flush()
+            return file
+
+
+if __name__ == "__main__":
+    sys.exit(main(*sys.argv[1:]))

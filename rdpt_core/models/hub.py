@@ -1,0 +1,94 @@
+"""Models of the Hugging Face hub: a commit, the hashes of its files, a snapshot on disk.
+
+Offline (`HF_HUB_OFFLINE`, or no network) the local cache answers, if it holds the model.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from huggingface_hub import HfApi, hf_hub_download, snapshot_download
+from huggingface_hub.errors import (
+    GatedRepoError,
+    HfHubHTTPError,
+    HFValidationError,
+    LocalEntryNotFoundError,
+    OfflineModeIsEnabled,
+    RepositoryNotFoundError,
+    RevisionNotFoundError,
+)
+
+from rdpt_core.models.identity import (
+    LOADED,
+    check_config,
+    check_folder,
+    check_names,
+    loaded_files,
+    matches,
+)
+from rdpt_core.models.spec import ModelSpec
+
+
+def hub_files(spec: ModelSpec) -> tuple[str, dict[str, str]]:
+    """Commit and file hashes as the hub states them (SHA-256 of large files, git's of small ones).
+
+    Raises ValueError for an id, a revision or a model that is refused; ConnectionError where
+    neither the hub nor the local cache has it.
+    """
+    try:
+        info = HfApi().model_info(spec.path, revision=spec.revision, files_metadata=True)
+    except (RepositoryNotFoundError, RevisionNotFoundError, GatedRepoError, HFValidationError) as e:
+        raise _refused(spec, e) from e
+    except (OfflineModeIsEnabled, OSError, HfHubHTTPError):
+        return _cached_files(spec)
+    siblings = info.siblings or []
+    check_names([item.rfilename for item in siblings], spec.path)
+    names = {item.rfilename for item in siblings}
+    for name in sorted({"config.json", "tokenizer_config.json"} & names):
+        path = Path(hf_hub_download(spec.path, name, revision=info.sha))
+        check_config(json.loads(path.read_text(encoding="utf-8")), path)
+    digests = {
+        item.rfilename: item.lfs.sha256 if item.lfs else str(item.blob_id)
+        for item in siblings
+        if "/" not in item.rfilename and matches(item.rfilename, LOADED)
+    }
+    return str(info.sha), digests
+
+
+def hub_snapshot(spec: ModelSpec, revision: str | None = None) -> Path:
+    """A local folder with the files that loading reads, downloaded where they are not cached."""
+    chosen = revision or spec.revision
+    try:
+        folder = Path(snapshot_download(spec.path, revision=chosen, allow_patterns=list(LOADED)))
+    except (RepositoryNotFoundError, RevisionNotFoundError, GatedRepoError, HFValidationError) as e:
+        raise _refused(spec, e) from e
+    except (OfflineModeIsEnabled, OSError, HfHubHTTPError):
+        folder = _cached_snapshot(spec, chosen)
+    check_folder(folder)
+    return folder
+
+
+def _cached_files(spec: ModelSpec) -> tuple[str, dict[str, str]]:
+    folder = _cached_snapshot(spec, spec.revision)
+    check_folder(folder)
+    # The cache stores a file under the hash by which the hub knows it and links to it.
+    return folder.name, {path.name: path.resolve().name for path in loaded_files(folder)}
+
+
+def _cached_snapshot(spec: ModelSpec, revision: str | None) -> Path:
+    try:
+        return Path(snapshot_download(spec.path, revision=revision, local_files_only=True))
+    except (LocalEntryNotFoundError, OSError) as e:
+        raise ConnectionError(
+            f"model {spec.path!r}: the hub cannot be reached and the local cache does not hold it: "
+            "either go online once, or give the folder of a copy as path"
+        ) from e
+
+
+def _refused(spec: ModelSpec, error: Exception) -> ValueError:
+    at = f" at revision {spec.revision}" if spec.revision else ""
+    return ValueError(
+        f"model {spec.path!r}{at} is not on the hub, or not for you ({type(error).__name__}): "
+        "check the spelling, log in with `hf auth login`, or give a local folder"
+    )

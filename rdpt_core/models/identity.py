@@ -1,0 +1,203 @@
+"""Model identity: a digest of what a model is, whatever it is called and wherever it lies.
+
+A folder counts by the content of the files that loading reads: two copies are one model, a README
+moves nothing. The same scan refuses what could run code of a stranger's: only safetensors are
+loaded, and never a folder that brings Python files or asks for them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+import tempfile
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+from rdpt_core import ids
+from rdpt_core.models.spec import ModelSpec
+from rdpt_core.recipe import Rule, plain
+
+WEIGHTS = ("*.safetensors", "*.safetensors.index.json", "config.json", "generation_config.json")
+TOKENIZER = (
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+    "added_tokens.json",
+    "vocab.json",
+    "merges.txt",
+    "tokenizer.model",
+)
+TEMPLATE = ("chat_template.jinja", "chat_template.json", "tokenizer_config.json")
+LOADED = tuple(dict.fromkeys(WEIGHTS + TOKENIZER + TEMPLATE))
+"""Patterns of the files that loading reads; nothing else of a model is downloaded or hashed."""
+
+PICKLES = (".bin", ".pt", ".pth", ".pkl", ".ckpt")
+ATTENTION = {"eager", "sdpa", "flash_attention_2", "flash_attention_3", "flex_attention"}
+HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
+
+
+class ModelIdentity(Rule):
+    """What a model's numbers follow from. Its digest is the `author` and `scorer` of rows."""
+
+    weights: str
+    """Digest of weights, architecture and generation settings."""
+    tokenizer: str
+    template: str
+    dtype: str
+    revision: str | None
+    """Commit of a hub id; None for a local folder."""
+    thinking: str | None
+    system: str | None
+    context: int | None
+    numerics: Literal["exact"] = "exact"
+    """The numerical path: one forward over the whole sequence, float32 softmax."""
+    quantisation: None = None
+
+    @property
+    def digest(self) -> str:
+        return ids.digest("model", json.dumps(plain(self), sort_keys=True))
+
+
+def identify(spec: ModelSpec, base: Path, cache: Path | None = None) -> ModelIdentity:
+    """The identity of a model that is a folder (relative to `base`) or on the hub.
+
+    `cache` is a JSON file that remembers hashes by path, size and mtime.
+    Raises ValueError for a model that is refused or not there, ConnectionError where the hub is
+    needed and cannot be reached.
+    """
+    folder = local_folder(spec, base)
+    if folder is None:
+        from rdpt_core.models.hub import hub_files
+
+        revision, digests = hub_files(spec)
+        return _identity(spec, digests, revision)
+    check_folder(folder)
+    return _identity(spec, hash_files(folder, cache), None)
+
+
+def local_folder(spec: ModelSpec, base: Path) -> Path | None:
+    """The folder that a spec names, or None for a hub id; ValueError for neither."""
+    folder = base / Path(spec.path).expanduser()
+    if folder.is_dir():
+        return folder
+    if spec.path.startswith((".", "/", "~")) or not HUB_ID.fullmatch(spec.path):
+        raise ValueError(
+            f"model {spec.path!r}: there is no such folder ({folder}), and it is no hub id such "
+            "as Qwen/Qwen3-4B: either correct the path, or give owner/name"
+        )
+    return None
+
+
+def check_folder(folder: Path) -> None:
+    """Raises ValueError, naming the file, for a model that would run code or is not complete."""
+    names = sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
+    check_names(names, str(folder))
+    for name in ("config.json", "tokenizer_config.json"):
+        path = folder / name
+        if path.exists():
+            check_config(json.loads(path.read_text(encoding="utf-8")), path)
+
+
+def check_names(names: Iterable[str], where: str) -> None:
+    """The part of the check that needs file names only."""
+    found = list(names)
+    scripts = [name for name in found if name.endswith(".py")]
+    if scripts:
+        raise ValueError(
+            f"{where} brings code ({scripts[0]}), which is never run: remove it if the "
+            "architecture is one of transformers' own, or use another model"
+        )
+    if not any(name.endswith(".safetensors") and "/" not in name for name in found):
+        pickled = [name for name in found if name.endswith(PICKLES)]
+        reason = f"only pickled weights ({pickled[0]})" if pickled else "no *.safetensors"
+        raise ValueError(
+            f"{where} has {reason}: convert it with save_pretrained(..., safe_serialization=True) "
+            "in a place that you trust, or use a revision that has safetensors"
+        )
+    if "config.json" not in found:
+        raise ValueError(f"{where} has no config.json: give the folder that holds the whole model")
+
+
+def check_config(config: Mapping[str, Any], path: Path) -> None:
+    """Refuses a JSON file that asks for code from elsewhere, at any depth."""
+    for key, value in _leaves(config):
+        attention = key.startswith(("_attn_implementation", "attn_implementation"))
+        kernel = attention and isinstance(value, str) and value not in ATTENTION
+        if key == "auto_map" or (key == "trust_remote_code" and value) or kernel:
+            raise ValueError(
+                f"{path} asks for code from elsewhere ({key}: {value!r}), which is never run: "
+                f"remove {key} if the architecture is one of transformers' own, "
+                "or use another model"
+            )
+
+
+def _leaves(value: Any) -> Iterable[tuple[str, Any]]:
+    items = value.items() if isinstance(value, Mapping) else []
+    for key, item in items:
+        yield key, item
+        yield from _leaves(item)
+
+
+def loaded_files(folder: Path) -> list[Path]:
+    found = {path for pattern in LOADED for path in folder.glob(pattern) if path.is_file()}
+    return sorted(found)
+
+
+def hash_files(folder: Path, cache: Path | None = None) -> dict[str, str]:
+    """SHA-256 of each file that loading reads, by its name inside the folder."""
+    known = _read_cache(cache)
+    digests: dict[str, str] = {}
+    fresh: dict[str, list[Any]] = {}
+    for path in loaded_files(folder):
+        stat = path.stat()
+        key, mark = str(path.resolve()), [stat.st_size, stat.st_mtime_ns]
+        entry = known.get(key)
+        if entry is None or entry[:2] != mark:
+            with path.open("rb") as file:
+                entry = fresh[key] = [*mark, hashlib.file_digest(file, "sha256").hexdigest()]
+        digests[path.name] = entry[2]
+    if cache is not None and fresh:
+        _write_cache(cache, {**_read_cache(cache), **fresh})
+    return digests
+
+
+def _identity(spec: ModelSpec, digests: Mapping[str, str], revision: str | None) -> ModelIdentity:
+    def group(patterns: tuple[str, ...]) -> str:
+        chosen = [[name, digests[name]] for name in sorted(digests) if matches(name, patterns)]
+        return ids.digest("files", chosen)
+
+    thinking = spec.thinking if spec.thinking in (None, "none") else plain(spec.thinking)
+    return ModelIdentity(
+        weights=group(WEIGHTS),
+        tokenizer=group(TOKENIZER),
+        template=group(TEMPLATE),
+        dtype=spec.dtype,
+        revision=revision,
+        thinking=None if thinking is None else json.dumps(thinking, sort_keys=True),
+        system=spec.system,
+        context=spec.context,
+    )
+
+
+def matches(name: str, patterns: tuple[str, ...]) -> bool:
+    return any(Path(name).match(pattern) for pattern in patterns)
+
+
+def _read_cache(cache: Path | None) -> dict[str, list[Any]]:
+    """An unreadable cache is an empty one: it only saves time."""
+    try:
+        found = json.loads(cache.read_text()) if cache is not None else {}
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _write_cache(cache: Path, entries: Mapping[str, list[Any]]) -> None:
+    cache.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(dir=cache.parent, prefix=cache.name)
+    with os.fdopen(handle, "w") as file:
+        json.dump(entries, file)
+    os.replace(name, cache)

@@ -1,0 +1,215 @@
+"""A tokenizer as rdpt uses it: ids and the bytes that they stand for.
+
+The one distinction drawn here: `parse` reads what a template wrote, where `<|im_end|>` is a control
+token; `encode` reads what somebody wrote, where the same characters are text. Both come from
+`tokenizer.json`, the file that the identity hashes; Unicode normalisation is left out of `encode`,
+so that the bytes of a text can be covered exactly (equal ids for text that is already normal).
+"""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+import json
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from tokenizers import Tokenizer
+
+BLANK = "\u2581"  # how SentencePiece writes a space
+
+
+def _byte_alphabet() -> dict[str, int]:
+    """Character to byte in the alphabet of byte-level BPE: printable bytes stand for themselves,
+    the others are written as the characters from U+0100 on, in order."""
+    shown = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
+    hidden = [byte for byte in range(256) if byte not in set(shown)]
+    alphabet = {chr(byte): byte for byte in shown}
+    alphabet.update({chr(0x100 + index): byte for index, byte in enumerate(hidden)})
+    return alphabet
+
+
+ALPHABET = _byte_alphabet()
+
+
+class Vocabulary:
+    """The tokenizer of a model folder.
+
+    Raises ValueError for a tokenizer whose tokens have no bytes (WordPiece and its kin).
+    """
+
+    def __init__(self, backend: Tokenizer, special: dict[str, str] | None = None) -> None:
+        spec = json.loads(backend.to_str())
+        self._parser = backend
+        self._special = special or {}
+        self._added: dict[int, dict[str, Any]] = {item["id"]: item for item in spec["added_tokens"]}
+        self._byte_level = _mentions(spec["decoder"], "ByteLevel")
+        if not self._byte_level and BLANK not in json.dumps(spec["decoder"], ensure_ascii=False):
+            raise ValueError(
+                "the tokenizer is neither a byte-level BPE nor of the SentencePiece family: the "
+                "bytes of its tokens are unknown; use a model with one of these"
+            )
+        self._encoder = self._starter = _reader(_text_only(spec, dummy_prefix=False))
+        if not self._byte_level:
+            self._starter = _reader(_text_only(spec, dummy_prefix=True))
+        self._control = {key for key, item in self._added.items() if item["content"].strip()}
+        self._bytes: dict[int, bytes] = {}
+        self.size = max(backend.get_vocab(with_added_tokens=True).values()) + 1
+        """Ids from here on are padding of the weights: they are cut off before any softmax."""
+        # Trainers save a tokenizer with the padding that they last used, which reads no text.
+        content = json.dumps({**spec, "padding": None, "truncation": None}, sort_keys=True)
+        self.digest = hashlib.sha256(content.encode()).hexdigest()[:32]
+
+    @property
+    def special(self) -> dict[str, str]:
+        """Named control tokens (`bos_token`, `eos_token`, ...), as templates see them."""
+        return dict(self._special)
+
+    @property
+    def added(self) -> frozenset[str]:
+        return frozenset(item["content"] for item in self._added.values())
+
+    def id_of(self, token: str | None) -> int | None:
+        found = None if token is None else self._parser.token_to_id(token)
+        return None if found is None else int(found)
+
+    def is_control(self, token_id: int) -> bool:
+        return token_id in self._control
+
+    def holds_control(self, text: str) -> bool:
+        return any(self._added[key]["content"] in text for key in self._control)
+
+    def parse(self, text: str, add_special: bool = False) -> list[int]:
+        """Ids of a rendered prompt or delimiter: control tokens are recognised."""
+        return list(self._parser.encode(text, add_special_tokens=add_special).ids)
+
+    def encode(self, text: str, start: bool = False) -> list[int]:
+        """Ids of somebody's text: nothing in it is a control token.
+
+        `start` says that the text stands alone, where SentencePiece puts its dummy blank.
+        """
+        encoder = self._starter if start else self._encoder
+        found: list[int] = list(encoder.encode(text, add_special_tokens=False).ids)
+        if not self._control.isdisjoint(found):
+            raise ValueError("the tokenizer reads text as control tokens even where told not to")
+        return found
+
+    def bytes_of(self, token_id: int) -> bytes:
+        """The bytes that a token adds to the text; empty for ids that the tokenizer lacks."""
+        found = self._bytes.get(token_id)
+        if found is None:
+            found = self._bytes[token_id] = self._read(token_id)
+        return found
+
+    def join(self, token_ids: Iterable[int]) -> bytes:
+        return b"".join(self.bytes_of(token_id) for token_id in token_ids)
+
+    def decode(self, token_ids: Sequence[int], start: bool = False) -> str:
+        """The sampled text: every token shown, SentencePiece's dummy blank dropped at a `start`,
+        bytes that are no UTF-8 replaced (such ids no longer map onto the text's bytes)."""
+        joined = self.join(token_ids)
+        if start and not self._byte_level and joined.startswith(b" "):
+            joined = joined[1:]
+        return joined.decode("utf-8", errors="replace")
+
+    def lengths(self, token_ids: Sequence[int], text: bytes) -> list[int] | None:
+        """Bytes of `text` that each token covers; None where the tokens are not the text.
+
+        The dummy blank of SentencePiece owns no byte.
+        """
+        tokens = [self.bytes_of(token_id) for token_id in token_ids]
+        joined = b"".join(tokens)
+        sizes = [len(token) for token in tokens]
+        if joined == text:
+            return sizes
+        if not self._byte_level and joined == b" " + text:
+            first = next(index for index, size in enumerate(sizes) if size)
+            sizes[first] -= 1
+            return sizes
+        return None
+
+    def _read(self, token_id: int) -> bytes:
+        added = self._added.get(token_id)
+        token = self._parser.id_to_token(token_id)
+        if added is not None:
+            content: str = added["content"]
+            return (content if content.strip(BLANK) else content.replace(BLANK, " ")).encode()
+        if token is None:
+            return b""
+        if self._byte_level:
+            return bytes(ALPHABET[char] for char in token)
+        if len(token) == 6 and token.startswith("<0x") and token.endswith(">"):
+            return bytes([int(token[3:5], 16)])
+        return str(token).replace(BLANK, " ").encode()
+
+
+def read_vocabulary(folder: Path) -> Vocabulary:
+    """The tokenizer of a local model folder; slow formats go through transformers."""
+    path = folder / "tokenizer.json"
+    if path.exists():
+        return Vocabulary(Tokenizer.from_file(str(path)), read_special(folder))
+    from transformers import AutoTokenizer
+
+    loaded = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
+    return Vocabulary(loaded.backend_tokenizer, read_special(folder))
+
+
+def read_special(folder: Path) -> dict[str, str]:
+    """Named control tokens of `special_tokens_map.json` and `tokenizer_config.json`."""
+    named: dict[str, str] = {}
+    for name in ("special_tokens_map.json", "tokenizer_config.json"):
+        path = folder / name
+        for key, value in (json.loads(path.read_text()) if path.exists() else {}).items():
+            content = value.get("content") if isinstance(value, dict) else value
+            if key.endswith("_token") and isinstance(content, str):
+                named[key] = content
+    return named
+
+
+def _mentions(spec: Any, kind: str) -> bool:
+    return f'"type": "{kind}"' in json.dumps(spec)
+
+
+def _reader(spec: dict[str, Any]) -> Tokenizer:
+    return Tokenizer.from_str(json.dumps(spec))
+
+
+def _text_only(spec: dict[str, Any], dummy_prefix: bool) -> dict[str, Any]:
+    """The tokenizer without control tokens, Unicode normalisation and post-processing.
+
+    Added tokens of white space alone (GPT-NeoX, Gemma) are ordinary vocabulary and stay.
+    """
+    plain = copy.deepcopy({key: value for key, value in spec.items() if key != "model"})
+    plain["model"] = spec["model"]
+    plain["added_tokens"] = [
+        item
+        for item in plain["added_tokens"]
+        if not item["content"].strip() or not item["content"].strip(BLANK)
+    ]
+    plain["post_processor"] = plain["truncation"] = plain["padding"] = None
+    plain["normalizer"] = _blanks_only(plain["normalizer"], dummy_prefix)
+    plain["pre_tokenizer"] = _without_prefix(plain["pre_tokenizer"], dummy_prefix)
+    return plain
+
+
+def _blanks_only(normalizer: Any, dummy_prefix: bool) -> Any:
+    """Of a normaliser, the steps that write blanks for SentencePiece."""
+    steps = [] if normalizer is None else normalizer.get("normalizers", [normalizer])
+    kept = [
+        step
+        for step in steps
+        if (step["type"] == "Prepend" and dummy_prefix)
+        or (step["type"] == "Replace" and step["content"] == BLANK)
+    ]
+    return {"type": "Sequence", "normalizers": kept} if kept else None
+
+
+def _without_prefix(pre_tokenizer: Any, dummy_prefix: bool) -> Any:
+    whole = pre_tokenizer or {}
+    for step in whole.get("pretokenizers", [pre_tokenizer] if pre_tokenizer else []):
+        if step["type"] == "ByteLevel":
+            step["add_prefix_space"] = False
+        if step["type"] == "Metaspace" and not dummy_prefix:
+            step["prepend_scheme"] = "never"
+    return pre_tokenizer

@@ -1,0 +1,54 @@
+"""From nothing to a model folder: tokenizer, training, export."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import torch
+from transformers import AutoTokenizer, GenerationConfig, PreTrainedTokenizerFast, Qwen3ForCausalLM
+
+from rdpt_core.pocket.corpus import Role
+from rdpt_core.pocket.train import RECIPES, Training
+from rdpt_core.pocket.vocabulary import trained_tokenizer
+
+
+def build(role: Role, workdir: Path, folder: Path, minutes: float | None = None) -> None:
+    """Trains one model, or goes on with it, and writes its folder when the training is complete."""
+    workdir.mkdir(parents=True, exist_ok=True)
+    training = Training(role, kept_tokenizer(role, workdir), workdir, RECIPES[role])
+    if not training.run(minutes):
+        print(f"{role}: {training.progress.step} of {training.recipe.steps} steps; give the command again to go on")
+        return
+    export(training.model, training.tokenizer, folder)
+
+
+def kept_tokenizer(role: Role, workdir: Path) -> PreTrainedTokenizerFast:
+    folder = workdir / f"{role}-tokenizer"
+    if not (folder / "tokenizer.json").exists():
+        trained_tokenizer(role).save_pretrained(folder)
+    return AutoTokenizer.from_pretrained(folder)
+
+
+def export(model: Qwen3ForCausalLM, tokenizer: PreTrainedTokenizerFast, folder: Path) -> None:
+    """A folder in bfloat16 that loads like any other local model; the weights appear last and whole."""
+    staging = folder.with_name(folder.name + ".part")
+    shipped = Qwen3ForCausalLM(model.config)
+    shipped.load_state_dict(model.state_dict())
+    shipped.tie_weights()
+    shipped = shipped.to(torch.bfloat16)
+    shipped.config.dtype = torch.bfloat16
+    shipped.generation_config = GenerationConfig(
+        bos_token_id=tokenizer.bos_token_id,
+        eos_token_id=tokenizer.eos_token_id,
+        pad_token_id=tokenizer.pad_token_id,
+        do_sample=True,
+        temperature=1.0,
+        max_new_tokens=512,
+    )
+    shipped.save_pretrained(staging)
+    tokenizer.save_pretrained(staging)
+    folder.mkdir(parents=True, exist_ok=True)
+    for file in sorted(staging.iterdir(), key=lambda f: f.suffix == ".safetensors"):
+        os.replace(file, folder / file.name)
+    staging.rmdir()

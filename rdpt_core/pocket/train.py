@@ -1,0 +1,183 @@
+"""The training loop of both pocket models: resumable, because a step's data follow from its number alone."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from tqdm import tqdm
+from transformers import PreTrainedTokenizerFast, Qwen3ForCausalLM
+
+from rdpt_core.pocket.architecture import new_model
+from rdpt_core.pocket.corpus import Example, Role, student_examples, teacher_examples
+from rdpt_core.pocket.muon import Muon
+from rdpt_core.pocket.vocabulary import completion
+
+IGNORE = -100
+MIN_SAVE_SECONDS = 90.0
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """How long and how fast a model learns. A micro-batch holds stories of like length, so little is padding."""
+
+    steps: int
+    examples: int
+    """examples per step"""
+    micro: int
+    """micro-batches per step"""
+    early: int = 0
+    """the teacher's first examples, which are mostly short"""
+    warmup: int = 40
+    decay_from: float = 0.45
+    """fraction of the steps after which the learning rates fall to zero in a line"""
+    muon_lr: float = 0.02
+    adam_lr: float = 3e-3
+
+
+RECIPES: dict[Role, Recipe] = {
+    "teacher": Recipe(steps=1400, examples=36, micro=4, early=6000),
+    "student": Recipe(steps=1000, examples=40, micro=3),
+}
+
+
+@dataclass(slots=True)
+class Progress:
+    """What a checkpoint counts; `tokens` are those that went through the model, without padding."""
+
+    step: int = 0
+    tokens: int = 0
+    seconds: float = 0.0
+
+
+class Training:
+    """A model, its optimisers and how far they are; `folder` keeps the checkpoint."""
+
+    def __init__(self, role: Role, tokenizer: PreTrainedTokenizerFast, folder: Path, recipe: Recipe) -> None:
+        self.role, self.tokenizer, self.recipe = role, tokenizer, recipe
+        self.checkpoint = folder / f"{role}.pt"
+        self.model = new_model(role, tokenizer)
+        hidden = [p for name, p in self.model.named_parameters() if p.ndim == 2 and "embed" not in name]
+        rest = [p for name, p in self.model.named_parameters() if p.ndim != 2 or "embed" in name]
+        self.optimisers: list[torch.optim.Optimizer] = [
+            Muon(hidden, lr=recipe.muon_lr),
+            torch.optim.AdamW(rest, lr=recipe.adam_lr, betas=(0.9, 0.95), weight_decay=0.0),
+        ]
+        self.progress = Progress()
+        if self.checkpoint.exists():
+            self._restore()
+
+    def _restore(self) -> None:
+        state: dict[str, Any] = torch.load(self.checkpoint, weights_only=True)
+        self.model.load_state_dict(state["model"])
+        for optimiser, kept in zip(self.optimisers, state["optimisers"], strict=True):
+            optimiser.load_state_dict(kept)
+        self.progress = Progress(**state["progress"])
+
+    def save(self) -> None:
+        """Written beside and renamed, so that a kill leaves the previous checkpoint whole."""
+        state = {
+            "model": self.model.state_dict(),
+            "optimisers": [optimiser.state_dict() for optimiser in self.optimisers],
+            "progress": {
+                "step": self.progress.step,
+                "tokens": self.progress.tokens,
+                "seconds": self.progress.seconds,
+            },
+        }
+        part = self.checkpoint.with_suffix(".part")
+        torch.save(state, part)
+        os.replace(part, self.checkpoint)
+
+    def run(self, minutes: float | None = None) -> bool:
+        """Trains to the end, or for so many minutes; True when the last step is done."""
+        self.model.train()
+        began = saved = time.monotonic()
+        before = self.progress.seconds
+        bar = tqdm(total=self.recipe.steps, initial=self.progress.step, desc=self.role, unit="step", mininterval=10)
+        for batch in self._batches(self.progress.step):
+            self._set_rates()
+            loss = self._step(batch)
+            now = time.monotonic()
+            self.progress.seconds = before + now - began
+            bar.set_postfix(loss=f"{loss:.4f}", tokens=f"{self.progress.tokens / 1e6:.2f}M", refresh=False)
+            bar.update()
+            if now - saved > MIN_SAVE_SECONDS:
+                self.save()
+                saved = now
+            if minutes is not None and now - began > 60 * minutes:
+                break
+        bar.close()
+        self.save()
+        return self.progress.step >= self.recipe.steps
+
+    def _batches(self, step: int) -> Iterator[list[Example]]:
+        first = step * self.recipe.examples
+        stream = teacher_examples(self.recipe.early, first) if self.role == "teacher" else student_examples(first)
+        for _ in range(step, self.recipe.steps):
+            yield list(itertools.islice(stream, self.recipe.examples))
+
+    def _set_rates(self) -> None:
+        done = self.progress.step / self.recipe.steps
+        decay = min(1.0, (1 - done) / (1 - self.recipe.decay_from))
+        factor = decay * min(1.0, (self.progress.step + 1) / self.recipe.warmup)
+        for optimiser, peak in zip(self.optimisers, (self.recipe.muon_lr, self.recipe.adam_lr), strict=True):
+            for group in optimiser.param_groups:
+                group["lr"] = peak * factor
+
+    def _step(self, examples: list[Example]) -> float:
+        rows = sorted((rendered(e, self.role, self.tokenizer) for e in examples), key=lambda row: len(row[0]))
+        num_targets = sum(len(ids) - max(start, 1) for ids, start in rows)
+        size = -(-len(rows) // self.recipe.micro)
+        total = 0.0
+        for at in range(0, len(rows), size):
+            loss = completion_loss(self.model, *padded(rows[at : at + size])) / num_targets
+            loss.backward()
+            total += loss.item()
+        for optimiser in self.optimisers:
+            optimiser.step()
+            optimiser.zero_grad()
+        self.progress.step += 1
+        self.progress.tokens += sum(len(ids) for ids, _ in rows)
+        return total
+
+
+def rendered(example: Example, role: Role, tokenizer: PreTrainedTokenizerFast) -> tuple[list[int], int]:
+    """(token ids, index of the first one that is learned): the solution and answer of a chat or a document."""
+    if example.chat:
+        message = {"role": "user", "content": example.question}
+        prompt = tokenizer.apply_chat_template([message], add_generation_prompt=True, tokenize=False)
+        written = completion(role, example.thought, example.answer, tokenizer.eos_token)
+    else:
+        prompt = f"{tokenizer.bos_token}{example.question}\n"
+        written = f"{example.thought}\n{example.answer}{tokenizer.bos_token}"
+    start = tokenizer(prompt, add_special_tokens=False)["input_ids"]
+    return start + tokenizer(written, add_special_tokens=False)["input_ids"], len(start)
+
+
+def padded(rows: list[tuple[list[int], int]]) -> tuple[Tensor, Tensor]:
+    """Right-padded ids and labels; causal attention never looks at the padding, so no mask is needed."""
+    length = max(len(ids) for ids, _ in rows)
+    ids_BT = torch.zeros(len(rows), length, dtype=torch.long)
+    labels_BT = torch.full((len(rows), length), IGNORE)
+    for i, (ids, start) in enumerate(rows):
+        ids_BT[i, : len(ids)] = torch.tensor(ids)
+        labels_BT[i, start : len(ids)] = ids_BT[i, start : len(ids)]
+    return ids_BT, labels_BT
+
+
+def completion_loss(model: Qwen3ForCausalLM, ids_BT: Tensor, labels_BT: Tensor) -> Tensor:
+    """The summed cross-entropy; only learned positions go through the output layer."""
+    hidden_BTD = model.model(input_ids=ids_BT, use_cache=False).last_hidden_state
+    targets_BT = labels_BT[:, 1:]
+    learned_BT = targets_BT != IGNORE
+    logits_KV = model.lm_head(hidden_BTD[:, :-1][learned_BT])
+    return F.cross_entropy(logits_KV, targets_BT[learned_BT], reduction="sum")

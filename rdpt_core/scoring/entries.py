@@ -1,0 +1,116 @@
+"""From a layout and its statistics to one row of `scores`.
+
+The entries cover the trace's bytes in order. What the scorer laid itself is summed apart: its
+delimiters into `tag_logprob`, its end of turn into `end_logprob`.
+"""
+
+from __future__ import annotations
+
+from typing import TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rdpt_core.models.render import Layout
+from rdpt_core.rows import ScoreSource, ScoreStatus, TokenScores, Trace, ZoneKind
+from rdpt_core.scoring.statistics import Statistics
+
+MOST = 255
+"""Bytes of one entry; a longer one is several, of which the first carries the numbers."""
+
+SKIP = -1
+"""Index of an entry without numbers."""
+
+T = TypeVar("T", bound=np.generic)
+
+
+def unscored(trace: Trace, scorer: str, status: ScoreStatus) -> TokenScores:
+    """The row of a trace that has no scores under this model."""
+    nothing = np.zeros(0)
+    return TokenScores(
+        trace_id=trace.trace_id,
+        scorer=scorer,
+        status=status,
+        scored_stop=0,
+        verbatim=False,
+        retokenized=True,
+        split=False,
+        source=ScoreSource.FORWARD,
+        temperature=1.0,
+        topk=None,
+        tag_logprob=None,
+        num_tag_tokens=0,
+        end_logprob=None,
+        token_bytes=nothing.astype(np.uint8),
+        logprobs=nothing.astype(np.float32),
+        ranks=nothing.astype(np.uint32),
+        entropies=nothing.astype(np.float16),
+        sum_squares=nothing.astype(np.float16),
+        top50_mass=None,
+        top50_squares=None,
+    )
+
+
+def scored(
+    trace: Trace, scorer: str, layout: Layout, found: Statistics, split: bool, topk: int | None
+) -> TokenScores:
+    """`found` has one entry per completion id of the layout, in order."""
+    sizes, indices = cover(layout)
+    tags = _tag_indices(layout)
+    num_end = len(layout.end_ids)
+    return TokenScores(
+        trace_id=trace.trace_id,
+        scorer=scorer,
+        status=ScoreStatus.OK,
+        scored_stop=int(sizes.sum(dtype=np.int64)),
+        verbatim=True,
+        retokenized=layout.retokenized,
+        split=split,
+        source=ScoreSource.FORWARD,
+        temperature=1.0,
+        topk=topk,
+        tag_logprob=float(found.logprobs[tags].sum(dtype=np.float64)) if len(tags) else None,
+        num_tag_tokens=len(tags),
+        end_logprob=float(found.logprobs[-1]) if num_end else None,
+        token_bytes=sizes,
+        logprobs=_take(found.logprobs, indices),
+        ranks=_take(found.ranks, indices),
+        entropies=_take(found.entropies, indices),
+        sum_squares=_take(found.sum_squares, indices),
+        top50_mass=None if found.top_mass is None else _take(found.top_mass, indices),
+        top50_squares=None if found.top_squares is None else _take(found.top_squares, indices),
+    )
+
+
+def cover(layout: Layout) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+    """Lengths of the entries in bytes, and for each the completion id that it counts or SKIP."""
+    sizes: list[int] = []
+    indices: list[int] = []
+    at = 0
+    for piece in layout.pieces:
+        if piece.kind is not ZoneKind.TAG:
+            for offset, length in enumerate(piece.lengths):
+                _append(sizes, indices, length, at + offset)
+        elif piece.num_bytes:
+            _append(sizes, indices, piece.num_bytes, SKIP)
+        at += len(piece.token_ids)
+    return np.array(sizes, np.uint8), np.array(indices, np.int64)
+
+
+def _append(sizes: list[int], indices: list[int], length: int, index: int) -> None:
+    sizes.append(min(length, MOST))
+    indices.append(index)
+    for left in range(length - MOST, 0, -MOST):
+        sizes.append(min(left, MOST))
+        indices.append(SKIP)
+
+
+def _tag_indices(layout: Layout) -> NDArray[np.int64]:
+    kinds = [piece.kind is ZoneKind.TAG for piece in layout.pieces for _ in piece.token_ids]
+    return np.flatnonzero(np.array(kinds, bool))
+
+
+def _take(values: NDArray[T], indices: NDArray[np.int64]) -> NDArray[T]:
+    """Numbers by entry; entries without any are NaN, or 0 for a rank."""
+    missing = 0 if np.issubdtype(values.dtype, np.integer) else np.nan
+    return np.append(values, np.array([missing], values.dtype))[indices]

@@ -1,0 +1,140 @@
+"""Traces into sentences: cut positions first, then spans between them, so nothing can be lost.
+
+Every segmenter only proposes cuts. A cut moves right over white space, hence a sentence starts at
+a character that is not white space (the first of a zone aside), and white space belongs to the
+sentence before it. No sentence crosses a zone.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from typing import Literal
+
+import sentencex
+
+from rdpt_core.protected import masked, protected
+from rdpt_core.recipe import Rule
+from rdpt_core.rows import Sentence, Trace, ZoneKind
+
+
+class SegmentRule(Rule):
+    """How text is cut into sentences."""
+
+    name: Literal["maths", "regex", "lines"] = "maths"
+    """`maths` knows LaTeX, code, decimals, list numbers and abbreviations; `regex` cuts after
+    ". " and "? " as the published same-team code does; `lines` cuts at line ends."""
+
+
+def segment(trace: Trace, rule: SegmentRule) -> list[Sentence]:
+    """The rows of one trace; a tag zone is one row, positions count all rows."""
+    data = trace.text.encode()
+    rows: list[Sentence] = []
+    for zone in trace.zones:
+        at = zone.start
+        for length in _lengths(data[zone.start : zone.stop].decode(), zone.kind, rule):
+            rows.append(Sentence(trace.trace_id, len(rows), at, at + length, zone.kind))
+            at += length
+    return rows
+
+
+def spans(text: str, rule: SegmentRule) -> list[tuple[int, int]]:
+    """Half-open spans in characters that join to `text`; none for an empty one.
+
+    White space alone is one sentence.
+    """
+    if not text:
+        return []
+    starts = [0, *_settled(text, _CUTTERS[rule.name](text))]
+    return list(zip(starts, [*starts[1:], len(text)], strict=True))
+
+
+def _lengths(text: str, kind: ZoneKind, rule: SegmentRule) -> list[int]:
+    """Bytes of each sentence."""
+    if kind is ZoneKind.TAG:
+        return [len(text.encode())]
+    return [len(text[start:stop].encode()) for start, stop in spans(text, rule)]
+
+
+_SPACE = re.compile(r"\s+")
+
+
+def _settled(text: str, cuts: Iterable[int]) -> Iterator[int]:
+    """The cuts moved right over white space, without repeats and without the text's end.
+
+    Cuts come in ascending order.
+    """
+    first = len(text) - len(text.lstrip())
+    last = 0
+    for cut in cuts:
+        if cut <= max(first, last):
+            continue
+        space = _SPACE.match(text, cut)
+        last = space.end() if space else cut
+        if last < len(text):
+            yield last
+
+
+def _regex_cuts(text: str) -> Iterator[int]:
+    """The pattern is `(\\. |\\? )`, its match left with the piece before it: no `!`, no newline."""
+    return (match.end() for match in re.finditer(r"\. |\? ", text))
+
+
+def _line_cuts(text: str) -> Iterator[int]:
+    return (match.end() for match in re.finditer(r"\n+", text))
+
+
+def _maths_cuts(text: str) -> Iterator[int]:
+    """Line ends that end something, and what sentencex finds inside the lines between them."""
+    hidden = masked(text, protected(text))
+    start = 0
+    for match in re.finditer(r"\n\s*", hidden):
+        if not _ends_line(hidden, match):
+            continue
+        yield from _cuts_in_line(hidden[start : match.start()], start)
+        yield match.end()
+        start = match.end()
+    yield from _cuts_in_line(hidden[start:], start)
+
+
+def _ends_line(text: str, gap: re.Match[str]) -> bool:
+    """A blank line always, a line end unless the next line goes on in lower case."""
+    if "\n" in gap.group()[1:]:
+        return True
+    goes_on = text[gap.end() : gap.end() + 1].islower()
+    return not goes_on or text[max(0, gap.start() - 1) : gap.start()] in (".", "!", "?", ":", ";")
+
+
+# sentencex knows Dr., e.g. and the like; these stand in mathematical prose.
+_ABBREVIATION = re.compile(
+    r"\b(?:eqs?|figs?|approx|resp|cf|thm|lem|prop|cor|def|ch|vs|ca|viz|w\.r\.t|w\.l\.o\.g)\.(?=\s)",
+    re.IGNORECASE,
+)
+_NUMBER_AT_START = re.compile(
+    r"[ \t]*(?:[-*+>#]{1,6}[ \t]+)?(?:\*\*)?"
+    r"(?:(?:step|case|part|problem|example|question|claim|lemma|theorem)[ ])?"
+    r"(?:\d{1,3}|[A-Za-z]|[ivx]{1,5})\.(?=[ \t])",
+    re.IGNORECASE,
+)
+_NUMBER_INSIDE = re.compile(r"(?<=[.:;!?] )\d{1,2}\.(?= [A-Z])")
+_CAN_END = re.compile(r"[.!?][^\w]|[^\x00-\x7f]")
+
+
+def _cuts_in_line(line: str, offset: int) -> Iterator[int]:
+    if not _CAN_END.search(line):
+        return
+    for found in sentencex.get_sentence_boundaries("en", _without_dots(line)):
+        yield offset + int(found["end_index"])
+
+
+def _without_dots(line: str) -> str:
+    """The line with the points of list numbers and abbreviations as letters."""
+    line = _NUMBER_AT_START.sub(_letters, line, count=1) if _NUMBER_AT_START.match(line) else line
+    return _NUMBER_INSIDE.sub(_letters, _ABBREVIATION.sub(_letters, line))
+
+
+def _letters(match: re.Match[str]) -> str:
+    return match.group().replace(".", "x")
+
+
+_CUTTERS = {"maths": _maths_cuts, "regex": _regex_cuts, "lines": _line_cuts}

@@ -1,0 +1,1 @@
+"""What is asked (`experiment.py`, hashed) and where it runs (`runtime.py`, never hashed)."""

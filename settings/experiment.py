@@ -1,0 +1,186 @@
+"""The question: everything that moves a number of an experiment, in one TOML file.
+
+It reads as the methods section of a paper. No key is chosen by its user: models, selectors and
+benchmarks are arrays of tables with a `name`. Names never reach a key of the store, and neither
+does a path: what is found there does.
+"""
+
+from __future__ import annotations
+
+from itertools import product
+from pathlib import Path
+from typing import Annotated, Literal, TypeVar
+
+from pydantic import Field, field_validator, model_validator
+
+from rdpt_core.benchmarks import ProblemSource
+from rdpt_core.finetune import TrainingRecipe
+from rdpt_core.grading import GradeRule
+from rdpt_core.imports import TraceSource
+from rdpt_core.models.spec import ModelSpec, Sampling
+from rdpt_core.provenance import LabelRule
+from rdpt_core.recipe import Rule
+from rdpt_core.segmentation import SegmentRule
+from rdpt_core.selection import PoolRule, Selector
+
+E = TypeVar("E", bound=Rule)
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,59}$")]
+
+
+class Model(ModelSpec):
+    """A teacher, or any model that an experiment names."""
+
+    name: Name
+
+    @property
+    def spec(self) -> ModelSpec:
+        """The model without its name: what reaches keys."""
+        return ModelSpec(**self.model_dump(include=set(ModelSpec.model_fields)))
+
+
+class Student(Model):
+    """A base model and how its distilled self comes about."""
+
+    source: Literal["train", "import"] = "train"
+    distilled: str | None = None
+    """With `import`: the folder or hub id of the model that somebody distilled from this base."""
+
+    @model_validator(mode="after")
+    def _imported_has_a_path(self) -> Student:
+        if (self.source == "import") != (self.distilled is not None):
+            raise ValueError('`distilled` goes with source = "import", and with it only')
+        return self
+
+
+class Generate(Rule):
+    """Traces that a model samples."""
+
+    source: Literal["generate"] = "generate"
+    samples: int = Field(default=4, ge=1, le=1024)
+    """Traces for each problem."""
+    sampling: Sampling = Sampling()
+
+
+class Import(TraceSource):
+    """Traces that somebody else made."""
+
+    source: Literal["import"]
+
+
+Traces = Annotated[Generate | Import, Field(discriminator="source")]
+
+
+class Benchmark(Rule):
+    """Held-out problems, and how they are sampled and graded."""
+
+    name: Name
+    problems: ProblemSource | None = None
+    traces: Traces = Generate(samples=1)
+    grading: GradeRule = GradeRule()
+
+    @model_validator(mode="after")
+    def _has_problems(self) -> Benchmark:
+        if (self.problems is None) != isinstance(self.traces, Import):
+            raise ValueError("a benchmark has `problems`, or `traces` that are imported with theirs")
+        return self
+
+
+class Matrix(Rule):
+    """Which pairings are run: the product of these lists. An empty list means all."""
+
+    teachers: tuple[str, ...] = ()
+    students: tuple[str, ...] = ()
+    selectors: tuple[str, ...] = ()
+    seeds: tuple[int, ...] = (0,)
+
+
+class Pairing(Rule):
+    """One cell of the matrix."""
+
+    teacher: Model
+    student: Student
+    selector: Selector | None = None
+    seed: int | None = None
+
+
+class Experiment(Rule):
+    """One study. See `settings/experiments/pocket.toml` for a complete example."""
+
+    name: Name
+    seed: int = Field(default=0, ge=0)
+    """Of sampling and of seeded selectors; fine-tuning seeds are those of the matrix."""
+    part_size: int = Field(default=128, ge=1, le=100_000)
+    """Problems in a part: the unit of identity, work and loss."""
+    problems: ProblemSource | None = None
+    traces: Traces | None = None
+    """The training side; left out, the experiment attributes only."""
+    teachers: tuple[Model, ...] = Field(min_length=1)
+    students: tuple[Student, ...] = Field(min_length=1)
+    selectors: tuple[Selector, ...] = ()
+    segmentation: SegmentRule = SegmentRule()
+    grading: GradeRule = GradeRule()
+    labels: LabelRule = LabelRule()
+    pool: PoolRule = PoolRule()
+    training: TrainingRecipe = TrainingRecipe()
+    benchmarks: tuple[Benchmark, ...] = ()
+    matrix: Matrix = Matrix()
+
+    @field_validator("teachers", "students", "selectors", "benchmarks")
+    @classmethod
+    def _names_differ(cls, entries: tuple[Rule, ...]) -> tuple[Rule, ...]:
+        names = [_label(entry) for entry in entries]
+        twice = sorted({name for name in names if names.count(name) > 1})
+        if twice:
+            raise ValueError(f"the name {twice[0]!r} is used twice")
+        return entries
+
+    @model_validator(mode="after")
+    def _sides_fit(self) -> Experiment:
+        trains = any(student.source == "train" for student in self.students)
+        if trains and self.traces is None:
+            raise ValueError('a student with source = "train" needs [traces] to learn from')
+        if isinstance(self.traces, Generate) and self.problems is None:
+            raise ValueError('[traces] with source = "generate" needs [problems]')
+        if isinstance(self.traces, Import) and self.problems is not None:
+            raise ValueError("imported [traces] bring their problems: leave [problems] out")
+        if trains and not self.selectors:
+            raise ValueError('a student with source = "train" needs at least one [[selectors]]')
+        self.pairings()
+        return self
+
+    def pairings(self) -> list[Pairing]:
+        """The cells of the matrix, in the order of the file."""
+        teachers = _named("teachers", self.teachers, self.matrix.teachers)
+        students = _named("students", self.students, self.matrix.students)
+        selectors = _named("selectors", self.selectors, self.matrix.selectors)
+        cells: list[Pairing] = []
+        for teacher, student in product(teachers, students):
+            if student.source == "import":
+                cells.append(Pairing(teacher=teacher, student=student))
+                continue
+            for selector, seed in product(selectors, self.matrix.seeds):
+                cells.append(
+                    Pairing(teacher=teacher, student=student, selector=selector, seed=seed)
+                )
+        return cells
+
+
+def _named(key: str, entries: tuple[E, ...], names: tuple[str, ...]) -> tuple[E, ...]:
+    """The entries that a list of the matrix names; all of them where it is empty."""
+    by_name = {_label(entry): entry for entry in entries}
+    unknown = [name for name in names if name not in by_name]
+    if unknown:
+        known = ", ".join(by_name) or "none"
+        raise ValueError(f"matrix.{key} names {unknown[0]!r}; [[{key}]] has {known}")
+    return tuple(by_name[name] for name in names) or entries
+
+
+def _label(entry: Rule) -> str:
+    """What the matrix calls an entry; a matched selector is named after its arm too."""
+    return str(getattr(entry, "label", None) or entry.name)  # type: ignore[attr-defined]
+
+
+def shipped() -> dict[str, Path]:
+    """The experiments that come with rdpt, by name."""
+    folder = Path(__file__).parent / "experiments"
+    return {path.stem: path for path in sorted(folder.glob("*.toml"))}

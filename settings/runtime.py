@@ -1,0 +1,69 @@
+"""The machine: where an experiment runs. Nothing here reaches a key of the store.
+
+Read from `RDPT_*` variables, a `.env` file and, last, the defaults below.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+PREFIX = "RDPT_"
+
+
+class Runtime(BaseSettings):
+    """Where and with what; see `.env` and the variables `RDPT_WORKSPACE`, `RDPT_THREADS`, ..."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX, env_file=".env", extra="forbid", frozen=True
+    )
+
+    workspace: Path = Path("workspace")
+    """Holds store/, rdpt.duckdb, mlflow.db, prefect/, runs/, logs/."""
+    tracking: str | None = None
+    """MLflow address; None is `mlflow.db` in the workspace, "off" logs nothing."""
+    tracking_required: bool = False
+    """Whether an MLflow that is down fails the run (exit 5)."""
+    threads: int = Field(default=2, ge=1, le=512)
+    """Torch threads of a worker. Fixed, not the machine's core count: sums of another number of
+    threads round differently, and sampled texts would no longer repeat."""
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    device_batch: int = Field(default=16, ge=1)
+    """Examples in one forward of a fine-tuning; the recipe names the global batch."""
+    workers: int = Field(default=1, ge=1, le=64)
+    """Tables that are made at the same time, in this process."""
+    graders: int = Field(default=2, ge=1, le=256)
+    """Processes that check answers."""
+    wait: bool = True
+    """Whether to wait for parts that another run is building (else exit 4)."""
+    verbose: bool = False
+    fault: str | None = None
+    """`<table>:<point>:<n>` sends SIGKILL there; of the tests only."""
+
+    @property
+    def store(self) -> Path:
+        return self.workspace / "store"
+
+    @property
+    def catalog(self) -> Path:
+        return self.workspace / "rdpt.duckdb"
+
+    @property
+    def tracking_uri(self) -> str:
+        return self.tracking or f"sqlite:///{self.workspace / 'mlflow.db'}"
+
+
+def unknown_variables() -> list[str]:
+    """One line for every `RDPT_*` variable that is no field of Runtime, with the nearest name."""
+    known = [PREFIX + name.upper() for name in Runtime.model_fields]
+    lines = []
+    for name in sorted(os.environ):
+        if name.upper().startswith(PREFIX) and name.upper() not in known:
+            near = difflib.get_close_matches(name.upper(), known, 1)
+            lines.append(f"{name} is no setting of rdpt" + (f": {near[0]}?" if near else ""))
+    return lines

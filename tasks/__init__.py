@@ -1,0 +1,1 @@
+"""Stages as cached, resumable Prefect tasks, and the projection into MLflow."""

@@ -1,0 +1,128 @@
+"""The stages that say where sentences come from: scores, labels, the pool, the selection.
+
+"Three-model scoring" is one stage called three times. Roles (teacher, student, distilled) are
+bound only by what reads scores.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from rdpt_core import provenance, selection
+from rdpt_core.provenance import LabelRule
+from rdpt_core.rows import (
+    Candidate,
+    Grade,
+    Pick,
+    Problem,
+    Provenance,
+    Sentence,
+    SentenceScore,
+    TokenScores,
+    Trace,
+)
+from rdpt_core.selection import CandidateRecord, PoolRule, Selector
+from tasks.models import Model, note
+from tasks.stage import Parts, Work, stage
+
+
+@stage("scores", version=1, row=TokenScores, over="traces")
+def score(
+    problems: list[Problem], traces: list[Trace], model: Model, work: Work
+) -> Iterator[TokenScores]:
+    """One teacher-forced forward per trace, under the model's own render contract."""
+    work.made |= note(model)
+    yield from model.text_scorer(work).score(problems, traces, work.progress)
+
+
+@stage("sentence_scores", version=1, row=SentenceScore, over="traces")
+def sentence_scores(
+    traces: list[Trace], sentences: list[Sentence], scores: list[TokenScores]
+) -> Iterator[SentenceScore]:
+    return provenance.sentence_scores(traces, sentences, scores)
+
+
+@stage("provenance", version=1, row=Provenance, over="teacher")
+def three_way(
+    teacher: list[SentenceScore],
+    student: list[SentenceScore],
+    teacher_scores: Parts[TokenScores],
+    student_scores: Parts[TokenScores],
+    rule: LabelRule,
+) -> Iterator[Provenance]:
+    """Before training: Teacher, Student or Common."""
+    return _label([teacher, student], [teacher_scores, student_scores], rule)
+
+
+@stage("provenance", version=1, row=Provenance, over="teacher")
+def four_way(
+    teacher: list[SentenceScore],
+    student: list[SentenceScore],
+    distilled: list[SentenceScore],
+    teacher_scores: Parts[TokenScores],
+    student_scores: Parts[TokenScores],
+    distilled_scores: Parts[TokenScores],
+    rule: LabelRule,
+) -> Iterator[Provenance]:
+    """After training: Shared, Teacher, Student or Boosted."""
+    scores = [teacher_scores, student_scores, distilled_scores]
+    return _label([teacher, student, distilled], scores, rule)
+
+
+def _label(
+    models: list[list[SentenceScore]], scores: list[Parts[TokenScores]], rule: LabelRule
+) -> Iterator[Provenance]:
+    """Token tables are opened only where some sentence lacks its score, to say why."""
+    missing = any(row.logprob is None for rows in models for row in rows)
+    status = provenance.statuses(
+        row for parts in scores if missing for rows in parts for row in rows
+    )
+    distilled = models[2] if len(models) > 2 else None
+    return provenance.provenance(models[0], models[1], distilled, rule, status)
+
+
+@stage("pool", version=1, row=Candidate, over="traces")
+def pool(
+    traces: list[Trace],
+    grades: list[Grade],
+    teacher: list[TokenScores],
+    student: list[TokenScores],
+    rule: PoolRule,
+) -> Iterator[Candidate]:
+    yield from selection.pool(traces, grades, teacher, student, rule)
+
+
+@stage("selection", version=1, row=Pick)
+def select(
+    traces: Parts[Trace],
+    pool: Parts[Candidate],
+    teacher: Parts[SentenceScore],
+    student: Parts[SentenceScore],
+    student_scores: Parts[TokenScores],
+    rule: LabelRule,
+    selector: Selector,
+    reference: Selector | None,
+    seed: int,
+) -> Iterator[Pick]:
+    """One trace per question; with `reference`, as many tokens as that arm in all."""
+    records = list(records_of(traces, pool, teacher, student, student_scores, rule))
+    target = None
+    if reference is not None:
+        target = selection.total_tokens(selection.select(records, reference, seed))
+    yield from selection.select(records, selector, seed, target_tokens=target)
+
+
+def records_of(
+    traces: Parts[Trace],
+    pool: Parts[Candidate],
+    teacher: Parts[SentenceScore],
+    student: Parts[SentenceScore],
+    student_scores: Parts[TokenScores],
+    rule: LabelRule,
+) -> Iterator[CandidateRecord]:
+    """All candidates in numbers, read part by part: no two parts are in memory at once."""
+    for t, p, of_teacher, of_student, s in zip(
+        traces, pool, teacher, student, student_scores, strict=True
+    ):
+        lengths = {row.trace_id: selection.num_student_tokens(row) for row in s}
+        yield from selection.candidates(t, p, of_teacher, of_student, lengths, rule)

@@ -1,0 +1,39 @@
+"""Finished batches of an unfinished part: what a kill -9 must not lose.
+
+Each batch is a file of its own whose name carries its hash; one that does not hold is set aside
+and its batch is made again.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any, Generic, TypeVar
+
+from rdpt_core import columns
+from rdpt_core.store import file_hash
+
+R = TypeVar("R")
+
+
+class Batches(Generic[R]):
+    def __init__(self, row: type[R], folder: Path) -> None:
+        self._row, self._folder = row, folder
+        self.num_found = 0
+        """How many were there already."""
+
+    def kept(self, index: int) -> list[R] | None:
+        """The rows of a finished batch; None where it has to be made."""
+        for path in self._folder.glob(f"batch-{index:05d}-*.parquet"):
+            if file_hash(path) == path.stem.rsplit("-", 1)[1]:
+                self.num_found += 1
+                return columns.read_parquet(self._row, path)
+            path.rename(path.with_suffix(".damaged"))
+        return None
+
+    def keep(self, index: int, rows: list[Any]) -> None:
+        beside = self._folder / f".batch-{index:05d}.tmp"
+        columns.write_parquet(self._row, rows, beside)
+        with beside.open("rb") as file:
+            os.fsync(file.fileno())
+        beside.rename(self._folder / f"batch-{index:05d}-{file_hash(beside)}.parquet")

@@ -1,0 +1,102 @@
+"""Models as parameters of a stage: their identity is their content, wherever they lie."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rdpt_core.models.identity import ModelIdentity, identify, local_folder
+from rdpt_core.models.render import Renderer, read_renderer
+from rdpt_core.models.seam import TextGenerator, TextScorer
+from rdpt_core.models.spec import ModelSpec, Sampling
+from rdpt_core.recipe import Plain, plain
+from rdpt_core.store import Part, Store
+
+if TYPE_CHECKING:
+    from rdpt_core.models.hf import Loaded
+    from tasks.stage import Call, Work
+
+CHECKPOINT = "checkpoint"
+"""Folder of a student's payload that holds the model."""
+
+
+@dataclass(frozen=True)
+class Model:
+    """A language model where it lies. Loaded by the worker that needs it."""
+
+    spec: ModelSpec
+    base: Path
+    """Where a relative `spec.path` starts: the folder of the experiment file."""
+
+    @cached_property
+    def known(self) -> ModelIdentity:
+        return _identify(self.spec, self.base)
+
+    def identity(self) -> Plain:
+        return plain(self.known)
+
+    @property
+    def scorer(self) -> str:
+        """The id under which rows name this model."""
+        return self.known.digest
+
+    @cached_property
+    def folder(self) -> Path:
+        """Where its files lie on this machine; fetched from the hub if they must be."""
+        return local_folder(self.spec, self.base) or snapshot(self.spec, self.known.revision)
+
+    @cached_property
+    def renderer(self) -> Renderer:
+        """How it reads problems and traces; needs no weights."""
+        return read_renderer(self.spec, self.folder)
+
+    def generator(self, sampling: Sampling, seed: int, work: Work) -> TextGenerator:
+        from rdpt_core.models.hf import HfGenerator  # torch: only where a model is needed
+
+        return HfGenerator(_load(self.spec, self.base, work.threads, work.device), sampling, seed)
+
+    def text_scorer(self, work: Work) -> TextScorer:
+        from rdpt_core.models.hf import HfScorer
+
+        return HfScorer(_load(self.spec, self.base, work.threads, work.device))
+
+
+def snapshot(spec: ModelSpec, revision: str | None) -> Path:
+    from rdpt_core.models.hub import hub_snapshot
+
+    return hub_snapshot(spec, revision)
+
+
+@lru_cache(maxsize=256)
+def _identify(spec: ModelSpec, base: Path) -> ModelIdentity:
+    """Once per process: the files of a model that is in use do not change under it."""
+    return identify(spec, base)
+
+
+@lru_cache(maxsize=1)
+def _load(spec: ModelSpec, base: Path, threads: int, device: str) -> Loaded:
+    """One model in memory at a time; the parts of a table follow each other."""
+    from rdpt_core.models.hf import load
+
+    return load(spec, base, threads=threads, device=device)
+
+
+@dataclass(frozen=True)
+class Distilled:
+    """A student that another table trains: a model once that table exists."""
+
+    call: Call
+    spec: ModelSpec
+    """Of the base model: how it is read stays the same."""
+
+    def bind(self, store: Store, part: Part) -> Model:
+        folder = store.root.resolve() / part.table / part.key / CHECKPOINT
+        return Model(self.spec.model_copy(update={"path": str(folder), "revision": None}), folder)
+
+
+def note(model: Model) -> Mapping[str, Any]:
+    """What a part's record says about the model, for people."""
+    return {"model": model.spec.path, "scorer": model.scorer}

@@ -1,0 +1,90 @@
+"""Progress of tables for people: a bar on a terminal, one plain line every 30 s elsewhere.
+
+Everything goes to stderr, so that stdout holds data alone.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable
+from typing import Any
+
+from tqdm import tqdm
+
+from rdpt_core.store import Holder, Part
+from tasks.stage import Call, Given, Job
+
+PLAIN_SECONDS = 30.0
+
+
+class Progress:
+    """A Watcher: what is being made, how far it is, at what rate, and how long it will take."""
+
+    def __init__(self, name: str, unit: str, quiet: bool = False) -> None:
+        self._name, self._unit, self._quiet = name, unit, quiet
+        self._terminal = sys.stderr.isatty()
+        self._bar: tqdm[None] | None = None
+        self._begun = self._spoken = time.monotonic()
+        self._units = self._items = self._total = 0
+        self._waited_for = ""
+        self.on_row: Callable[[Any], None] = lambda row: None
+
+    def started(self, call: Call | Given, num_items: int) -> None:
+        self._begun = self._spoken = time.monotonic()
+        self._total = num_items
+        if self._terminal and not self._quiet:
+            layout = "{desc}: {percentage:3.0f}%|{bar:24}| {elapsed}<{remaining}{postfix}"
+            self._bar = tqdm(total=num_items, desc=self._name, bar_format=layout, leave=False)
+
+    def units(self, num_done: int) -> None:
+        """Tokens, steps or answers; shown as a rate."""
+        self._units += num_done
+        self._show()
+
+    def committed(self, part: Part, num_items: int) -> None:
+        self._items += num_items
+        if self._bar is not None:
+            self._bar.update(num_items)
+        self._show()
+
+    def heard(self, row: Any) -> None:
+        """A training step, for the live curve in MLflow."""
+        self.units(1)
+        self.on_row(row)
+
+    def waits(self, call: Call, job: Job, holder: Holder | None) -> None:
+        if job.recipe.key == self._waited_for:
+            return
+        self._waited_for = job.recipe.key
+        who = f"process {holder.pid} on {holder.host}, since {holder.since}" if holder else "a run"
+        say(f"{self._name}: waiting for part {job.recipe.key[:12]}, which {who} is building")
+
+    def finished(self) -> None:
+        seconds = time.monotonic() - self._begun
+        if self._bar is not None:
+            self._bar.close()
+        if not self._quiet:
+            say(f"{self._name:<34} {self._rate():>18} {seconds:8.1f} s")
+
+    def _rate(self) -> str:
+        seconds = max(time.monotonic() - self._begun, 1e-9)
+        return f"{self._units / seconds:,.0f} {self._unit}/s" if self._units else ""
+
+    def _show(self) -> None:
+        if self._bar is not None:
+            self._bar.set_postfix_str(self._rate(), refresh=True)
+        elif not self._quiet and time.monotonic() - self._spoken > PLAIN_SECONDS:
+            self._spoken = time.monotonic()
+            say(f"{self._name}: {self._items} of {self._total} done, {self._rate()}{self._left()}")
+
+    def _left(self) -> str:
+        if not self._items:
+            return ""
+        seconds = (time.monotonic() - self._begun) * (self._total - self._items) / self._items
+        return f", {seconds:,.0f} s left"
+
+
+def say(line: str) -> None:
+    """One line for the person in front of the run."""
+    tqdm.write(line, file=sys.stderr)

@@ -1,0 +1,134 @@
+"""The stages that sum up: every number of a configuration with its interval and its n.
+
+Tables are read part by part and reduced to counts per question at once; no token or sentence
+stays in memory.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from rdpt_core import results, selection
+from rdpt_core.curves import CurveRule, PositionCounts, position_counts
+from rdpt_core.provenance import LabelRule
+from rdpt_core.results import Attribution, QuestionCounts
+from rdpt_core.rows import (
+    Candidate,
+    Grade,
+    Pick,
+    Provenance,
+    Result,
+    SentenceScore,
+    TokenScores,
+    Trace,
+    TrainingStep,
+)
+from rdpt_core.selection import Selector
+from tasks.attribution import records_of
+from tasks.stage import Parts, stage
+
+
+@stage("results", version=1, row=Result)
+def baseline(
+    traces: Parts[Trace], grades: Parts[Grade], configuration: str, benchmark: str
+) -> Iterator[Result]:
+    """Accuracy of a model that no arm trained."""
+    yield from results.benchmark_results(
+        configuration, benchmark, outcomes_of(traces, grades), None, None, CurveRule()
+    )
+
+
+@stage("results", version=1, row=Result)
+def attributed(
+    traces: Parts[Trace],
+    grades: Parts[Grade],
+    labels: Parts[Provenance],
+    rule: LabelRule,
+    configuration: str,
+    benchmark: str,
+) -> Iterator[Result]:
+    """A distilled student's accuracy and the provenance of its sentences; without a baseline."""
+    yield from results.benchmark_results(
+        configuration, benchmark, outcomes_of(traces, grades), None,
+        attribution_of(traces, grades, labels, rule), CurveRule(),
+    )  # fmt: skip
+
+
+@stage("results", version=1, row=Result)
+def distilled(
+    traces: Parts[Trace],
+    grades: Parts[Grade],
+    labels: Parts[Provenance],
+    base_traces: Parts[Trace],
+    base_grades: Parts[Grade],
+    rule: LabelRule,
+    configuration: str,
+    benchmark: str,
+) -> Iterator[Result]:
+    """The same, with the lift over the undistilled student on the same questions and seeds."""
+    yield from results.benchmark_results(
+        configuration, benchmark, outcomes_of(traces, grades),
+        outcomes_of(base_traces, base_grades), attribution_of(traces, grades, labels, rule),
+        CurveRule(),
+    )  # fmt: skip
+
+
+@stage("results", version=1, row=Result)
+def training(
+    traces: Parts[Trace],
+    pool: Parts[Candidate],
+    teacher: Parts[SentenceScore],
+    student: Parts[SentenceScore],
+    student_scores: Parts[TokenScores],
+    selection: Parts[Pick],
+    steps: Parts[TrainingStep],
+    rule: LabelRule,
+    selector: Selector,
+    reference: Selector | None,
+    seed: int,
+    configuration: str,
+    source: str,
+) -> Iterator[Result]:
+    """The pool, the picks and the fine-tuning of one arm."""
+    records = list(records_of(traces, pool, teacher, student, student_scores, rule))
+    picks = [pick for rows in selection for pick in rows]
+    target = target_of(records, reference, seed)
+    yield from results.pool_results(configuration, source, records)
+    yield from results.selection_results(
+        configuration, source, records, picks, selector, seed, target_tokens=target
+    )
+    yield from results.training_results(
+        configuration, source, [step for rows in steps for step in rows]
+    )
+
+
+def target_of(
+    records: list[selection.CandidateRecord], reference: Selector | None, seed: int
+) -> int | None:
+    """Tokens of the arm that a matched one equals."""
+    if reference is None:
+        return None
+    return selection.total_tokens(selection.select(records, reference, seed))
+
+
+def outcomes_of(traces: Parts[Trace], grades: Parts[Grade]) -> QuestionCounts:
+    return results.merged(
+        results.outcome_counts({trace.trace_id: trace.problem_id for trace in rows}, graded)
+        for rows, graded in zip(traces, grades, strict=True)
+    )
+
+
+def attribution_of(
+    traces: Parts[Trace], grades: Parts[Grade], labels: Parts[Provenance], rule: LabelRule
+) -> Attribution:
+    """Counts per question and per position, summed over parts."""
+    classes: list[QuestionCounts] = []
+    three_way: list[QuestionCounts] = []
+    positions = PositionCounts.none()
+    for rows, graded, labelled in zip(traces, grades, labels, strict=True):
+        problem_of = {trace.trace_id: trace.problem_id for trace in rows}
+        outcome_of = {grade.trace_id: grade.outcome for grade in graded}
+        classes.append(results.class_counts(problem_of, outcome_of, labelled))
+        three_way.append(results.class_counts(problem_of, outcome_of, labelled, rule))
+        positions = positions + position_counts(labelled, outcome_of)
+    return Attribution(results.merged(classes), results.merged(three_way), positions)

@@ -1,0 +1,77 @@
+"""The stage that trains: a selection becomes a distilled model."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+from rdpt_core import finetune
+from rdpt_core.finetune import Example, Machine, TrainingRecipe
+from rdpt_core.models.render import read_renderer
+from rdpt_core.rows import Pick, Problem, TrainingStep, Trace
+from tasks.models import CHECKPOINT, Model, note
+from tasks.stage import Parts, Work, stage
+
+
+@stage("students", version=1, row=TrainingStep, by_id=("problems", "traces"))
+def train(
+    selection: Parts[Pick],
+    problems: Parts[Problem],
+    traces: Parts[Trace],
+    model: Model,
+    recipe: TrainingRecipe,
+    seed: int,
+    work: Work,
+) -> Iterator[TrainingStep]:
+    """Fine-tunes the base model on the picked traces, in a process of its own. The texts are no
+    part of the key: a trace id digests its text."""
+    examples = _examples(selection, problems, traces, model)
+    out = work.folder / "out"
+    steps = finetune.train(
+        model.folder,
+        examples,
+        recipe,
+        seed,
+        student=model.scorer[:12],
+        workdir=work.folder / "training",
+        out=out,
+        machine=_machine(work),
+        on_step=work.heard,
+    )
+    shutil.rmtree(work.folder / "training")
+    _check_contract(model, out / CHECKPOINT)
+    work.payload = out
+    work.made |= note(model)
+    yield from steps
+
+
+def _examples(
+    selection: Parts[Pick], problems: Parts[Problem], traces: Parts[Trace], model: Model
+) -> list[Example]:
+    """The picked traces, laid by the student's own render contract."""
+    picked = {pick.trace_id for picks in selection for pick in picks}
+    chosen = [trace for rows in traces for trace in rows if trace.trace_id in picked]
+    assert len(chosen) == len(picked), "the selection names traces that are not there"
+    wanted = {trace.problem_id for trace in chosen}
+    of = {p.problem_id: p for rows in problems for p in rows if p.problem_id in wanted}
+    rows = ((t.trace_id, model.renderer.example(of[t.problem_id], t)) for t in chosen)
+    return [Example(name, row.input_ids, row.completion_mask) for name, row in rows]
+
+
+def _check_contract(model: Model, checkpoint: Path) -> None:
+    """Scoring and evaluation read the distilled model as fine-tuning wrote it, or not at all."""
+    made = read_renderer(model.spec, checkpoint).contract.digest
+    if made != model.renderer.contract.digest:
+        raise RuntimeError(
+            f"the distilled model in {checkpoint} reads prompts unlike its base {model.folder}: "
+            "their render contracts differ, so their scores could not be compared"
+        )
+
+
+def _machine(work: Work) -> Machine:
+    return Machine(
+        device="cuda" if work.device == "cuda" else "cpu",
+        device_batch=work.options.device_batch,
+        threads=work.threads,
+    )

@@ -1,0 +1,50 @@
+"""A table as a Prefect task: one worker that claims its parts until none is left.
+
+Prefect orders, shows and retries; whether anything is to be done is asked of the store alone.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from prefect import task
+from prefect.cache_policies import NO_CACHE
+from prefect.states import Completed, State
+
+from rdpt_core.store import Store
+from tasks.stage import Call, Given, Plan, Watcher, Worker
+
+
+@dataclass(frozen=True)
+class Order:
+    """What a worker is told: the table, and where and under whose eyes to make it."""
+
+    call: Call | Given
+    store: Store
+    runtime: Any
+    watcher: Watcher
+
+
+@task(
+    name="table",
+    cache_policy=NO_CACHE,  # Prefect's cache holds no promise of ours: the store decides
+    persist_result=False,
+    log_prints=False,
+)
+def make_table(order: Any) -> State[dict[str, Any]] | dict[str, Any]:
+    """Makes the parts that are missing and hands on the table's handle, never rows.
+
+    Ends in the state `Cached` where nothing was missing. Submit it, so that a flow always holds a
+    future; called directly it would hand back a raw State on a hit.
+    """
+    given: Order = order.unquote()
+    if Plan(given.store).table(given.call).complete:
+        return Completed(name="Cached", data=_handle(given))
+    Worker(given.store, given.runtime, given.watcher).build(given.call)
+    return _handle(given)
+
+
+def _handle(order: Order) -> dict[str, Any]:
+    parts = Plan(order.store).table(order.call).parts
+    return {"table": order.call.table, "parts": [part.key for part in parts]}

@@ -1,0 +1,58 @@
+"""The stages that make text: problems, traces, grades, sentences."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+
+from rdpt_core import columns, grading, segmentation
+from rdpt_core.grading import GradeRule
+from rdpt_core.models.spec import Sampling
+from rdpt_core.rows import Grade, Problem, Reject, Sentence, Trace
+from rdpt_core.segmentation import SegmentRule
+from tasks.batches import Batches
+from tasks.models import Model, note
+from tasks.stage import Work, stage
+
+
+@stage("traces", version=1, row=Trace, over="problems", each="sample_index")
+def sample(
+    problems: list[Problem],
+    model: Model,
+    sampling: Sampling,
+    seed: int,
+    sample_index: int,
+    work: Work,
+) -> Iterator[Trace]:
+    """One trace per problem. Batches are cut by prompt length, then id, so that what composes a
+    batch follows from the part alone; a finished batch is durable at once."""
+    batches = Batches(Trace, work.folder)
+    generator = None
+    for index, batch in enumerate(_cut(problems, sampling.batch_size)):
+        traces = batches.kept(index)
+        if traces is None:
+            generator = generator or model.generator(sampling, seed, work)
+            traces = generator.generate(batch, sample_index, work.progress)
+            batches.keep(index, traces)
+        yield from traces
+    work.made |= note(model) | {"batches_kept_from_before": batches.num_found}
+
+
+def _cut(problems: list[Problem], size: int) -> Iterator[list[Problem]]:
+    ordered = sorted(problems, key=lambda p: (len(p.prompt.encode()), p.problem_id))
+    for start in range(0, len(ordered), size):
+        yield ordered[start : start + size]
+
+
+@stage("grades", version=1, row=Grade, over="traces")
+def grade(
+    problems: list[Problem], traces: list[Trace], rule: GradeRule, work: Work
+) -> Iterable[Grade]:
+    return grading.grade(problems, traces, rule, work.progress)
+
+
+@stage("sentences", version=1, row=Sentence, over="traces")
+def segment(traces: list[Trace], rule: SegmentRule) -> Iterator[Sentence]:
+    for trace in traces:
+        yield from segmentation.segment(trace, rule)
