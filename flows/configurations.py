@@ -184,11 +184,10 @@ class Study:
             self._name(cell), "arm", cell.teacher.name, cell.student.name, selector, cell.seed
         )
 
-    def _train_side(
-        self, cell: Pairing, teacher: Model, student: Model, draft: Draft
-    ) -> Distilled:
+    def _train_side(self, cell: Pairing, teacher: Model, student: Model, draft: Draft) -> Distilled:
         e = self.experiment
-        assert cell.selector is not None and cell.seed is not None
+        assert cell.selector is not None
+        assert cell.seed is not None
         scored, grades = self._candidates(teacher)
         t_tokens, t_joined = scored.scores(teacher)
         s_tokens, s_joined = scored.scores(student)
@@ -228,7 +227,9 @@ class Study:
         else:
             problems, written = sources.imported(e.traces, e.part_size, self.base)
         grades = traces.grade(problems=problems, traces=written, rule=e.grading)
-        return Scored(problems, written, traces.segment(traces=written, rule=e.segmentation)), grades
+        return Scored(
+            problems, written, traces.segment(traces=written, rule=e.segmentation)
+        ), grades
 
     def _reference(self, selector: Selector) -> Selector | None:
         """The arm whose tokens a matched one equals."""

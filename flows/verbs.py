@@ -109,10 +109,11 @@ def prepare_prefect(runtime: Runtime) -> None:
         "PREFECT_HOME": str(home),
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
         "DO_NOT_TRACK": "1",
-        "PREFECT_LOGGING_LEVEL": "WARNING",
+        "PREFECT_LOGGING_LEVEL": "CRITICAL",  # failures are said once, by us; see logs/
+        "PREFECT_SERVER_LOGGING_LEVEL": "CRITICAL",
         "PREFECT_LOGGING_TO_API_ENABLED": "false",
         "PREFECT_RESULTS_DEFAULT_SERIALIZER": "json",
-        "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "120",
+        "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "300",
         "PREFECT_CLI_PROMPT": "false",
     }
     for name, value in defaults.items():
@@ -150,5 +151,3 @@ def sync(name: str | None) -> int:
                 tracker.configuration(opened, configuration)
                 say(f"{each}: {configuration.name} is up to date")
     return 0
-
-

@@ -10,7 +10,8 @@ from pathlib import Path
 
 from flows.configurations import Configuration, Study, Use
 from rdpt_core import catalog
-from rdpt_core.store import FaultPoint, Store
+from rdpt_core.faults import fault_point
+from rdpt_core.store import Store
 from settings.experiment import Experiment
 from settings.loading import BadSettings, read_experiment
 from settings.runtime import Runtime
@@ -145,21 +146,3 @@ def _scorer_row(model: Model) -> catalog.ScorerRow:
         model.scorer, model.spec.path, known.revision, known.weights, known.tokenizer,
         model.renderer.contract.digest, known.dtype, known.numerics, known.quantisation, "hf",
     )  # fmt: skip
-
-
-def fault_point(fault: str | None) -> FaultPoint:
-    """SIGKILL at `<table>:<point>:<n>`, the n-th time it is reached; for tests of the promise
-    that any process may be killed at any moment."""
-    if fault is None:
-        return lambda table, point: None
-    wanted_table, wanted_point, number = fault.split(":")
-    reached = 0
-
-    def at(table: str, point: str) -> None:
-        nonlocal reached
-        if (table, point) == (wanted_table, wanted_point):
-            reached += 1
-            if reached == int(number):
-                os.kill(os.getpid(), 9)
-
-    return at

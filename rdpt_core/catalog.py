@@ -156,7 +156,9 @@ def _view(row: type, store: Store, parts: Iterable[Part]) -> str:
             f"NULL::{columns.sql_type(c.type)} AS {_quoted(c.name)}" for c in columns.columns(row)
         )
         extra = ", NULL::BOOLEAN AS undetermined" if undetermined else ""
-        return f"CREATE VIEW main.{table} AS SELECT NULL::VARCHAR AS part, {typed}{extra} WHERE false"
+        return (
+            f"CREATE VIEW main.{table} AS SELECT NULL::VARCHAR AS part, {typed}{extra} WHERE false"
+        )
     listed = ", ".join("'" + file.replace("'", "''") + "'" for file in files)
     return (
         f"CREATE VIEW main.{table} AS SELECT parse_filename(filename, true) AS part, {names}"

@@ -7,20 +7,14 @@ quarantine and training falls back to the one before.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import shutil
 from pathlib import Path
 
-import xxhash
+from rdpt_core.store import file_hash
 
 MARKER = "complete.json"
-
-
-def file_hash(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, xxhash.xxh3_128).hexdigest()
 
 
 def write_durably(path: Path, content: bytes) -> None:

@@ -16,6 +16,7 @@ import typing
 from collections.abc import Iterable, Sequence
 from enum import StrEnum
 from functools import cache
+from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any, TypeVar, get_args, get_origin
 
@@ -46,9 +47,13 @@ class Column:
     """The bare Python type: str, a StrEnum, a dataclass, or numpy.ndarray."""
 
 
-@cache
 def columns(row: type) -> tuple[Column, ...]:
     """The columns of a row class, in the order of its fields."""
+    return _columns(row)
+
+
+@cache
+def _columns(row: type) -> tuple[Column, ...]:
     hints = typing.get_type_hints(row, include_extras=True)
     return tuple(_column(field.name, hints[field.name]) for field in dataclasses.fields(row))
 
@@ -129,7 +134,7 @@ def from_arrow(row: type[R], table: pa.Table) -> list[R]:
 def _values(column: Column, array: pa.Array) -> list[Any]:
     if column.python is np.ndarray:
         return _list_values(column, array)
-    values = array.to_pylist()
+    values: list[Any] = array.to_pylist()
     if pa.types.is_list(column.type):
         return [v if v is None else tuple(_struct(column.python, item) for item in v)
                 for v in values]  # fmt: skip
@@ -159,7 +164,7 @@ def in_key_order(row: type, rows: Iterable[R]) -> list[R]:
     """Rows sorted by primary key. Raises ValueError, naming the key, where one appears twice."""
     names: tuple[str, ...] = row.KEY  # type: ignore[attr-defined]
     keyed = sorted(((tuple(getattr(r, n) for n in names), r) for r in rows), key=lambda kr: kr[0])
-    for (first, _), (second, _) in zip(keyed, keyed[1:], strict=False):
+    for (first, _), (second, _) in pairwise(keyed):
         if first == second:
             raise ValueError(f"{row.__name__} {dict(zip(names, first, strict=True))} appears twice")
     return [r for _, r in keyed]
@@ -229,7 +234,7 @@ def write_parquet(row: type, rows: Sequence[Any], path: Path) -> None:
         path,
         compression="zstd",
         use_dictionary=text,
-        column_encoding={name: "BYTE_STREAM_SPLIT" for name in split} or None,
+        column_encoding=dict.fromkeys(split, "BYTE_STREAM_SPLIT") or None,
     )
 
 

@@ -235,36 +235,55 @@ def arm_difference(
 
 
 def _crossed(arm: Floats, against: Floats, seed: int, num_resamples: int) -> Estimate:
-    """Seeds and questions resampled, both seeds x questions.
+    """Seeds and questions resampled; both tables are seeds x questions.
 
     Of S seeds S - 1 are drawn, which makes the bootstrap's variance of a mean unbiased (Rao and Wu,
-    1988); at S = 3 drawing 3 would lose a third of it. The half width is a t quantile times the
-    bootstrap's standard error, since percentiles of so few seeds cover too little; its degrees of
-    freedom are Satterthwaite's over the parts due to seeds and to questions.
+    1988); at S = 3 drawing 3 would lose a third of it. Resampling rows and columns counts the
+    spread within cells (sampling noise) three times instead of once (Owen, 2007), so twice its
+    share is taken off; without that the interval is up to 1.7 times too wide. The half width is a
+    t quantile times the standard error, since percentiles of so few seeds cover too little.
     """
-    value = float(arm.mean() - against.mean())
+    tables = (arm, against)
     generator = np.random.default_rng(seed)
-    num_questions = arm.shape[1]
-    found = np.empty(num_resamples)
-    for i in range(num_resamples):
-        weights = np.bincount(generator.integers(num_questions, size=num_questions),
-                              minlength=num_questions) / num_questions  # fmt: skip
-        drawn = [table[generator.integers(len(table), size=len(table) - 1)].mean(axis=0)
-                 for table in (arm, against)]  # fmt: skip
-        found[i] = weights @ (drawn[0] - drawn[1])
-    freedom = _satterthwaite(arm, against)
-    half = float(stats.t.ppf((1 + LEVEL) / 2, freedom)) * float(found.std(ddof=1))
+    found = np.array([_draw(tables, generator) for _ in range(num_resamples)])
+    parts = _variances(tables)
+    within = sum(_within_cells(table) for table in tables)
+    largest = max(variance for variance, _ in parts)
+    variance = max(float(found.var(ddof=1)) - 2 * within, largest)
+    half = float(stats.t.ppf((1 + LEVEL) / 2, _satterthwaite(parts))) * variance**0.5
+    value = float(arm.mean() - against.mean())
     note = f"{len(arm)} and {len(against)} seeds resampled with the questions"
-    return Estimate(value, max(value - half, -1.0), min(value + half, 1.0), num_questions, note)
+    return Estimate(value, max(value - half, -1.0), min(value + half, 1.0), arm.shape[1], note)
 
 
-def _satterthwaite(arm: Floats, against: Floats) -> float:
-    """Degrees of freedom of the sum of the variances due to each arm's seeds and the questions."""
-    parts = [(table.mean(axis=1).var(ddof=1) / len(table), len(table) - 1)
-             for table in (arm, against)]  # fmt: skip
-    gaps = arm.mean(axis=0) - against.mean(axis=0)
-    parts.append((gaps.var(ddof=1) / len(gaps), len(gaps) - 1))
+def _draw(tables: tuple[Floats, Floats], generator: np.random.Generator) -> float:
+    """The difference on resampled questions, the same for both arms, and seeds of each arm."""
+    size = tables[0].shape[1]
+    weights = np.bincount(generator.integers(size, size=size), minlength=size) / size
+    arm, against = (
+        table[generator.integers(len(table), size=len(table) - 1)].mean(axis=0) for table in tables
+    )
+    return float(weights @ (arm - against))
+
+
+def _variances(tables: tuple[Floats, Floats]) -> list[tuple[float, int]]:
+    """Of the difference: variance and degrees of freedom due to each arm's seeds and to the
+    questions."""
+    gaps = tables[0].mean(axis=0) - tables[1].mean(axis=0)
+    samples = [*(table.mean(axis=1) for table in tables), gaps]
+    return [(float(x.var(ddof=1)) / len(x), len(x) - 1) for x in samples]
+
+
+def _within_cells(table: Floats) -> float:
+    """Variance of the table's mean due to what neither seed nor question explains."""
+    residuals = table - table.mean(axis=0) - table.mean(axis=1)[:, None] + table.mean()
+    freedom = (table.shape[0] - 1) * (table.shape[1] - 1)
+    return float(np.square(residuals).sum()) / float(freedom * table.size)
+
+
+def _satterthwaite(parts: list[tuple[float, int]]) -> float:
+    """Degrees of freedom of a sum of variances."""
     total = sum(variance for variance, _ in parts)
     if total == 0:
-        return float(len(gaps) - 1)
+        return float(parts[-1][1])
     return float(total**2 / sum(variance**2 / freedom for variance, freedom in parts))

@@ -24,9 +24,11 @@ from pydantic import Field, model_validator
 
 import rdpt_core
 from rdpt_core import ids
-from rdpt_core.checkpoints import file_hash, write_durably
+from rdpt_core.checkpoints import write_durably
+from rdpt_core.models.identity import check_folder, loaded_files
 from rdpt_core.recipe import Rule, plain
 from rdpt_core.rows import TrainingStep
+from rdpt_core.store import file_hash
 
 GRACE_S = 8.0
 """How long an interrupted worker may take to save a checkpoint before it is killed."""
@@ -149,6 +151,7 @@ def train(
     hears of every optimiser step once, those before a resume included. Where memory runs out, the
     device batch is halved and training goes on from the last checkpoint.
     """
+    check_folder(base)
     ordered = checked(examples, recipe.max_length, vocabulary_size(base))
     workdir.mkdir(parents=True, exist_ok=True)
     out.mkdir(parents=True, exist_ok=True)
@@ -215,8 +218,8 @@ def _job(
 ) -> Job:
     rows = workdir / "examples.arrow"
     _write_examples(rows, examples)
-    weights = {file.name: file_hash(file) for file in sorted(base.iterdir()) if file.is_file()}
-    run = ids.digest(plain(recipe), seed, file_hash(rows), json.dumps(weights))
+    weights = [[file.name, file_hash(file)] for file in loaded_files(base)]
+    run = ids.digest(plain(recipe), seed, file_hash(rows), weights)
     return Job(
         student=student,
         base=base.resolve(),

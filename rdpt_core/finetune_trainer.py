@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import shutil
 from collections.abc import Callable, Iterator
 from itertools import groupby
@@ -27,11 +26,13 @@ from transformers import (
     PrinterCallback,
     TrainerCallback,
 )
+from transformers.utils import logging
 from trl.trainer.sft_config import SFTConfig
 from trl.trainer.sft_trainer import SFTTrainer
 
 from rdpt_core.checkpoints import keep_newest, newest_whole, seal, write_durably
 from rdpt_core.finetune import Job, TrainingRecipe
+from rdpt_core.models.identity import TEMPLATE, TOKENIZER
 
 Step: TypeAlias = dict[str, float | int | None]
 
@@ -75,12 +76,11 @@ def tuner(job: Job, rows: Dataset, callbacks: list[TrainerCallback]) -> Tuner:
 
 
 def prepare_process(job: Job) -> None:
+    if job.machine.device == "cuda" and not torch.cuda.is_available():
+        raise RuntimeError("no CUDA device is available here: train with device = cpu")
     torch.set_num_threads(job.machine.threads)
     disable_progress_bars()
-    if job.machine.device == "cuda":
-        # With several visible GPUs the trainer would split the batch and so change its size.
-        first = os.environ.get("CUDA_VISIBLE_DEVICES", "0").split(",")[0]
-        os.environ["CUDA_VISIBLE_DEVICES"] = first
+    logging.disable_progress_bar()
 
 
 def load_base(base: Path) -> PreTrainedModel:
@@ -97,7 +97,7 @@ def load_base(base: Path) -> PreTrainedModel:
 
 def trainer_arguments(job: Job) -> SFTConfig:
     recipe, machine = job.recipe, job.machine
-    return SFTConfig(
+    arguments = SFTConfig(
         output_dir=str(_checkpoints(job)),
         seed=job.seed,
         data_seed=job.seed,
@@ -109,7 +109,6 @@ def trainer_arguments(job: Job) -> SFTConfig:
         fp16=False,
         use_cpu=machine.device == "cpu",
         activation_checkpointing=machine.recompute,  # TRL's own default is on
-        gradient_checkpointing=None,
         max_length=None,  # the default cuts at 1,024 tokens without a word
         packing=False,
         completion_only_loss=True,
@@ -122,6 +121,10 @@ def trainer_arguments(job: Job) -> SFTConfig:
         report_to="none",
         disable_tqdm=True,
     )
+    # With several visible GPUs the trainer would split each batch over all of them, and so
+    # multiply the global batch.
+    arguments._n_gpu = min(arguments.n_gpu, 1)
+    return arguments
 
 
 def _optimiser(recipe: TrainingRecipe) -> dict[str, Any]:
@@ -245,19 +248,13 @@ def export(model: Any, base: Path, folder: Path, dtype: str) -> None:
     for written in partial.iterdir():
         if ".safetensors" not in written.name:  # what the trainer set for itself stays behind
             written.unlink()
-    for file in filter(_describes_text, base.iterdir()):
-        shutil.copyfile(file, partial / file.name)
+    for name in (*TOKENIZER, *TEMPLATE, "generation_config.json"):
+        if (base / name).exists():
+            shutil.copyfile(base / name, partial / name)
     config = json.loads((base / "config.json").read_bytes())
     config["torch_dtype" if "torch_dtype" in config else "dtype"] = dtype
     (partial / "config.json").write_text(json.dumps(config, indent=2) + "\n")
     partial.rename(folder)
-
-
-def _describes_text(file: Path) -> bool:
-    """Tokenizer, template, generation settings; no weights, no code, no card of another model."""
-    is_weights = file.name.endswith((".index.json", ".safetensors", ".bin"))
-    wanted = file.suffix in {".json", ".jinja", ".model", ".txt"} and file.name != "config.json"
-    return file.is_file() and wanted and not is_weights and "LICENSE" not in file.name.upper()
 
 
 def is_out_of_memory(error: BaseException) -> bool:

@@ -8,24 +8,19 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_left
-from collections import defaultdict
 from collections.abc import Iterator
-from typing import NamedTuple
 
 # `\\` and `\$` come first: they are consumed, so that `\\[4pt]` and `\$5` open nothing.
 _DELIMITER = re.compile(
-    r"\\\\|\\\$|\\[()\[\]]|\\(?:begin|end)\{[A-Za-z]{1,20}\*?\}|\$\$?|```|`|\n[ \t\r]*\n"
+    r"(?:\\[\\$])+|\\[()\[\]]|\\(?:begin|end)\{[A-Za-z]{1,20}\*?\}|\${1,2}|`{3}|`|\n[ \t\r]*\n\s*"
 )
-_PAIRS = {"\\(": "\\)", "\\[": "\\]", "$$": "$$", "$": "$", "```": "```", "`": "`"}
+_CLOSING = {"\\(": "\\)", "\\[": "\\]", "$$": "$$", "$": "$", "```": "```", "`": "`"}
+_INLINE = ("\\(", "$", "`")
+DISPLAY = ("\\[", "$$", "\\begin{", "```")
+"""What a displayed formula or a block of code begins with."""
 _MAX_INLINE = 2_000
 """Characters; a longer stretch between two dollars is two prices, not a formula."""
 _MAX_DISPLAY = 20_000
-
-
-class _Found(NamedTuple):
-    start: int
-    stop: int
-    kind: str
 
 
 def protected(text: str) -> list[tuple[int, int]]:
@@ -34,89 +29,75 @@ def protected(text: str) -> list[tuple[int, int]]:
     LaTeX (`$..$`, `$$..$$`, `\\(..\\)`, `\\[..\\]`, environments), fenced and inline code. A
     delimiter without its partner protects nothing. Inline forms do not cross a blank line.
     """
-    found = [_Found(m.start(), m.end(), m.group()) for m in _DELIMITER.finditer(text)]
-    closers, breaks = _closers(text, found)
+    found = [(match.start(), match.group()) for match in _DELIMITER.finditer(text)]
+    closers: dict[str, list[int]] = {}
+    for start, mark in found:
+        if mark[0] == "\n" or _closes(text, start, mark):
+            closers.setdefault("\n" if mark[0] == "\n" else mark, []).append(start)
     spans, at = [], 0
-    for opener in found:
-        if opener.start < at or not _opens(text, opener):
-            continue
-        stop = _close(opener, closers, breaks)
-        if stop is not None:
-            spans.append((opener.start, stop))
-            at = stop
+    for start, mark in found:
+        if start >= at and _opens(text, start, mark):
+            stop = _partner(start, mark, closers)
+            if stop is not None:
+                spans.append((start, stop))
+                at = stop
     return spans
 
 
-def _closers(text: str, found: list[_Found]) -> tuple[dict[str, list[_Found]], list[int]]:
-    closers: dict[str, list[_Found]] = defaultdict(list)
-    breaks = []
-    for item in found:
-        if item.kind.startswith("\n"):
-            breaks.append(item.start)
-        elif _closes(text, item):
-            closers[item.kind].append(item)
-    return closers, breaks
+def _opens(text: str, start: int, mark: str) -> bool:
+    if mark == "$":
+        return not text[start + 1 : start + 2].isspace()
+    if mark == "```":
+        return _begins_line(text, start)
+    return mark in _CLOSING or mark.startswith("\\b")
 
 
-def _opens(text: str, item: _Found) -> bool:
-    if item.kind == "$":
-        return not text[item.stop : item.stop + 1].isspace()
-    if item.kind == "```":
-        return _begins_line(text, item.start)
-    return item.kind in _PAIRS or item.kind.startswith("\\begin")
-
-
-def _closes(text: str, item: _Found) -> bool:
+def _closes(text: str, start: int, mark: str) -> bool:
     """A single dollar closes only after a non-space and before a non-digit, so that `$5 and $6`
     stay two prices."""
-    if item.kind == "$":
-        after = text[item.stop : item.stop + 1]
-        return not text[item.start - 1 : item.start].isspace() and not after.isdigit()
-    if item.kind == "```":
-        return _begins_line(text, item.start)
-    return True
+    if mark == "$":
+        return not text[start - 1 : start].isspace() and not text[start + 1 : start + 2].isdigit()
+    if mark == "```":
+        return _begins_line(text, start)
+    return mark in ("$$", "`", "\\)", "\\]") or mark.startswith("\\e")
 
 
 def _begins_line(text: str, start: int) -> bool:
+    """At most some indentation stands between the line's start and here."""
     head = text[max(0, start - 12) : start]
-    return not head.rpartition("\n")[2].strip() and (len(head) < 12 or "\n" in head)
+    line = head.rpartition("\n")[2]
+    return not line.strip() and len(line) < 12
 
 
-def _close(
-    opener: _Found, closers: dict[str, list[_Found]], breaks: list[int]
-) -> int | None:
-    """Where the span of `opener` ends, or None."""
-    kind = _PAIRS.get(opener.kind) or opener.kind.replace("begin", "end", 1)
-    candidates = closers.get(kind, [])
-    index = bisect_left(candidates, (opener.stop,))
+def _partner(start: int, mark: str, closers: dict[str, list[int]]) -> int | None:
+    """Where the span that opens here ends, or None."""
+    closing = _CLOSING.get(mark) or mark.replace("begin", "end", 1)
+    candidates = closers.get(closing, [])
+    index = bisect_left(candidates, start + len(mark))
     if index == len(candidates):
         return None
-    closer = candidates[index]
-    inline = kind in ("$", "\\)", "`")
-    if closer.stop - opener.start > (_MAX_INLINE if inline else _MAX_DISPLAY):
+    stop = candidates[index] + len(closing)
+    inline = mark in _INLINE
+    if stop - start > (_MAX_INLINE if inline else _MAX_DISPLAY):
         return None
-    if inline and bisect_left(breaks, opener.stop) != bisect_left(breaks, closer.start):
-        return None
-    return closer.stop
+    breaks = closers.get("\n", []) if inline else []
+    return None if bisect_left(breaks, start) != bisect_left(breaks, stop) else stop
 
 
 def masked(text: str, spans: list[tuple[int, int]]) -> str:
-    """`text` with each span as one inert word of the same length, its last mark kept.
+    """`text` with each span as one inert word of the same length.
 
-    The mark is kept because `$x = 5.$ Then` does end a sentence.
+    A full stop at a span's end is kept, because `$x = 5.$ Then` does end a sentence.
     """
-    return "".join(_masked_pieces(text, spans))
+    return "".join(_pieces(text, spans))
 
 
-def _masked_pieces(text: str, spans: list[tuple[int, int]]) -> Iterator[str]:
+def _pieces(text: str, spans: list[tuple[int, int]]) -> Iterator[str]:
     at = 0
     for start, stop in spans:
+        inner = text[max(start, stop - 24) : stop].rstrip("$`)]}\\ \n")
         yield text[at:start]
-        yield "x" * (stop - start - 1) + _last_mark(text, stop)
+        yield "X" * (stop - start - 1)
+        yield inner[-1] if inner[-1:] in (".", "?", "!") else "X"
         at = stop
     yield text[at:]
-
-
-def _last_mark(text: str, stop: int) -> str:
-    inner = text[max(0, stop - 24) : stop].rstrip("$`)]}\\ \n")
-    return inner[-1] if inner[-1:] in (".", "?", "!") else "x"

@@ -18,7 +18,7 @@ from pydantic import BaseModel, ConfigDict
 
 from rdpt_core import ids
 
-Plain: TypeAlias = "None | bool | int | float | str | list[Plain] | dict[str, Plain]"
+Plain: TypeAlias = "bool | int | float | str | list[Plain] | dict[str, Plain] | None"
 
 
 class Rule(BaseModel):

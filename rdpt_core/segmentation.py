@@ -13,7 +13,7 @@ from typing import Literal
 
 import sentencex
 
-from rdpt_core.protected import masked, protected
+from rdpt_core.protected import DISPLAY, masked, protected
 from rdpt_core.recipe import Rule
 from rdpt_core.rows import Sentence, Trace, ZoneKind
 
@@ -60,14 +60,10 @@ _SPACE = re.compile(r"\s+")
 
 
 def _settled(text: str, cuts: Iterable[int]) -> Iterator[int]:
-    """The cuts moved right over white space, without repeats and without the text's end.
-
-    Cuts come in ascending order.
-    """
-    first = len(text) - len(text.lstrip())
-    last = 0
+    """The cuts, which ascend, moved right over white space; none twice, none at the text's end."""
+    last = len(text) - len(text.lstrip())
     for cut in cuts:
-        if cut <= max(first, last):
+        if cut <= last:
             continue
         space = _SPACE.match(text, cut)
         last = space.end() if space else cut
@@ -88,49 +84,71 @@ def _maths_cuts(text: str) -> Iterator[int]:
     """Line ends that end something, and what sentencex finds inside the lines between them."""
     hidden = masked(text, protected(text))
     start = 0
-    for match in re.finditer(r"\n\s*", hidden):
-        if not _ends_line(hidden, match):
-            continue
-        yield from _cuts_in_line(hidden[start : match.start()], start)
-        yield match.end()
-        start = match.end()
+    for gap in re.finditer(r"\n\s*", hidden):
+        if _ends_line(text, gap):
+            yield from _cuts_in_line(hidden[start : gap.start()], start)
+            yield gap.end()
+            start = gap.end()
     yield from _cuts_in_line(hidden[start:], start)
 
 
 def _ends_line(text: str, gap: re.Match[str]) -> bool:
-    """A blank line always, a line end unless the next line goes on in lower case."""
+    """A blank line always; a line end unless the next line goes on in lower case or with a
+    displayed formula."""
     if "\n" in gap.group()[1:]:
         return True
-    goes_on = text[gap.end() : gap.end() + 1].islower()
-    return not goes_on or text[max(0, gap.start() - 1) : gap.start()] in (".", "!", "?", ":", ";")
+    if text[max(0, gap.start() - 1) : gap.start()] in (".", "!", "?", ":", ";"):
+        return True
+    next_char = text[gap.end() : gap.end() + 1]
+    return not next_char.islower() and not text.startswith(DISPLAY, gap.end())
 
 
-# sentencex knows Dr., e.g. and the like; these stand in mathematical prose.
-_ABBREVIATION = re.compile(
-    r"\b(?:eqs?|figs?|approx|resp|cf|thm|lem|prop|cor|def|ch|vs|ca|viz|w\.r\.t|w\.l\.o\.g)\.(?=\s)",
-    re.IGNORECASE,
-)
+_CAN_END = re.compile(r"[.!?]\W|[^\x00-\x7f]")
+_WINDOW = 2_000
+"""Characters given to sentencex at a time: without spaces or with unclosed quotes it is quadratic
+(1 MB of Chinese without spaces did not end in 60 s)."""
+
+
+def _cuts_in_line(line: str, offset: int) -> Iterator[int]:
+    if not _CAN_END.search(line):
+        return
+    line = _without_false_ends(line)
+    start = 0 if _CAN_END.search(line) else len(line)
+    while start < len(line):
+        ends = _ends(line[start : start + _WINDOW])
+        yield from (offset + start + end for end in ends)
+        # The next window starts with the last, perhaps unfinished sentence of this one.
+        start += ends[-1] if ends else _WINDOW
+
+
+def _ends(window: str) -> list[int]:
+    """The ends of all sentences but the last."""
+    return [int(end["end_index"]) for end in sentencex.get_sentence_boundaries("en", window)][:-1]
+
+
 _NUMBER_AT_START = re.compile(
     r"[ \t]*(?:[-*+>#]{1,6}[ \t]+)?(?:\*\*)?"
     r"(?:(?:step|case|part|problem|example|question|claim|lemma|theorem)[ ])?"
     r"(?:\d{1,3}|[A-Za-z]|[ivx]{1,5})\.(?=[ \t])",
     re.IGNORECASE,
 )
-_NUMBER_INSIDE = re.compile(r"(?<=[.:;!?] )\d{1,2}\.(?= [A-Z])")
-_CAN_END = re.compile(r"[.!?][^\w]|[^\x00-\x7f]")
+# sentencex knows Dr., e.g. and the like; these stand in mathematical prose.
+_FALSE_END = re.compile(
+    r"\b(?i:eqs?|figs?|approx|resp|cf|thm|lem|prop|cor|def|ch|vs|ca|viz|w\.r\.t|w\.l\.o\.g)\.(?=\s)"
+    r"|(?<=[.:;!?] )\d{1,2}\.(?= [A-Z])"
+)
+# sentencex takes `y.` for a person's initial unless it is made one word with the one before; after
+# a capitalised word it may well be one.
+_VARIABLE = re.compile(r"(?<=\s)([^\sA-Z]\S*) (?=[A-Za-z]\. [A-Z])")
 
 
-def _cuts_in_line(line: str, offset: int) -> Iterator[int]:
-    if not _CAN_END.search(line):
-        return
-    for found in sentencex.get_sentence_boundaries("en", _without_dots(line)):
-        yield offset + int(found["end_index"])
-
-
-def _without_dots(line: str) -> str:
-    """The line with the points of list numbers and abbreviations as letters."""
-    line = _NUMBER_AT_START.sub(_letters, line, count=1) if _NUMBER_AT_START.match(line) else line
-    return _NUMBER_INSIDE.sub(_letters, _ABBREVIATION.sub(_letters, line))
+def _without_false_ends(line: str) -> str:
+    """The line, of the same length, with the points of list numbers and abbreviations as letters,
+    and with `solve for y. Then` as the end that it is."""
+    number = _NUMBER_AT_START.match(line)
+    if number:
+        line = _letters(number) + line[number.end() :]
+    return _VARIABLE.sub(r"\1x", _FALSE_END.sub(_letters, line))
 
 
 def _letters(match: re.Match[str]) -> str:

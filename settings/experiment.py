@@ -81,7 +81,9 @@ class Benchmark(Rule):
     @model_validator(mode="after")
     def _has_problems(self) -> Benchmark:
         if (self.problems is None) != isinstance(self.traces, Import):
-            raise ValueError("a benchmark has `problems`, or `traces` that are imported with theirs")
+            raise ValueError(
+                "a benchmark has `problems`, or `traces` that are imported with theirs"
+            )
         return self
 
 

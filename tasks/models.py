@@ -79,9 +79,21 @@ def _identify(spec: ModelSpec, base: Path) -> ModelIdentity:
 @lru_cache(maxsize=1)
 def _load(spec: ModelSpec, base: Path, threads: int, device: str) -> Loaded:
     """One model in memory at a time; the parts of a table follow each other."""
+    from transformers.utils import logging
+
     from rdpt_core.models.hf import load
 
-    return load(spec, base, threads=threads, device=device)
+    logging.disable_progress_bar()  # of the weights; the table has a bar of its own
+    return load(spec, base, threads=threads, device=usable(device))
+
+
+def usable(device: str) -> str:
+    """`auto` is a GPU where there is one."""
+    import torch
+
+    if device != "auto":
+        return device
+    return "cuda" if torch.cuda.is_available() else "cpu"
 
 
 @dataclass(frozen=True)

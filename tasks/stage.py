@@ -227,15 +227,10 @@ class Plan:
         self._known: dict[str, Table] = {}
 
     def table(self, call: Call | Given) -> Table:
-        """What exists of a table. A complete one is remembered, an incomplete one looked up anew
-        only by a new Plan or after `forget`."""
+        """What existed of a table when this plan first looked."""
         if call.digest not in self._known:
             self._known[call.digest] = self._look_up(call)
         return self._known[call.digest]
-
-    def forget(self, call: Call | Given) -> None:
-        """Also what follows from it, since a Plan holds no reverse edges: all that is incomplete."""
-        self._known = {d: t for d, t in self._known.items() if t.complete and d != call.digest}
 
     def _look_up(self, call: Call | Given) -> Table:
         if isinstance(call, Given):
@@ -402,7 +397,7 @@ class Worker:
         hints = call.stage.function.__annotations__
         arguments: dict[str, Any] = dict(job.parameters)
         for name, fed in job.inputs.items():
-            parts = Parts(self.store, call.tables[name].row, fed)
+            parts: Parts[Any] = Parts(self.store, call.tables[name].row, fed)
             lazy = str(hints[name]).startswith("Parts")
             arguments[name] = parts if lazy else next(iter(parts))
         if "work" in hints:

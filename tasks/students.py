@@ -9,8 +9,8 @@ from pathlib import Path
 from rdpt_core import finetune
 from rdpt_core.finetune import Example, Machine, TrainingRecipe
 from rdpt_core.models.render import read_renderer
-from rdpt_core.rows import Pick, Problem, TrainingStep, Trace
-from tasks.models import CHECKPOINT, Model, note
+from rdpt_core.rows import Pick, Problem, Trace, TrainingStep
+from tasks.models import CHECKPOINT, Model, note, usable
 from tasks.stage import Parts, Work, stage
 
 
@@ -71,7 +71,7 @@ def _check_contract(model: Model, checkpoint: Path) -> None:
 
 def _machine(work: Work) -> Machine:
     return Machine(
-        device="cuda" if work.device == "cuda" else "cpu",
+        device="cuda" if usable(work.device) == "cuda" else "cpu",
         device_batch=work.options.device_batch,
         threads=work.threads,
     )

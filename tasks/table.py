@@ -32,17 +32,16 @@ class Order:
     persist_result=False,
     log_prints=False,
 )
-def make_table(order: Any) -> State[dict[str, Any]] | dict[str, Any]:
+def make_table(order: Order) -> State[dict[str, Any]] | dict[str, Any]:
     """Makes the parts that are missing and hands on the table's handle, never rows.
 
     Ends in the state `Cached` where nothing was missing. Submit it, so that a flow always holds a
     future; called directly it would hand back a raw State on a hit.
     """
-    given: Order = order.unquote()
-    if Plan(given.store).table(given.call).complete:
-        return Completed(name="Cached", data=_handle(given))
-    Worker(given.store, given.runtime, given.watcher).build(given.call)
-    return _handle(given)
+    if Plan(order.store).table(order.call).complete:
+        return Completed(name="Cached", data=_handle(order))
+    Worker(order.store, order.runtime, order.watcher).build(order.call)
+    return _handle(order)
 
 
 def _handle(order: Order) -> dict[str, Any]:

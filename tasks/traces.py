@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Iterable, Iterator
-from pathlib import Path
+from collections.abc import Iterable, Iterator
 
-from rdpt_core import columns, grading, segmentation
+from rdpt_core import grading, segmentation
 from rdpt_core.grading import GradeRule
 from rdpt_core.models.spec import Sampling
-from rdpt_core.rows import Grade, Problem, Reject, Sentence, Trace
+from rdpt_core.rows import Grade, Problem, Sentence, Trace
 from rdpt_core.segmentation import SegmentRule
 from tasks.batches import Batches
 from tasks.models import Model, note

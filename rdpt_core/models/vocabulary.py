@@ -15,7 +15,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from tokenizers import Tokenizer
+from tokenizers import AddedToken, Tokenizer
 
 BLANK = "\u2581"  # how SentencePiece writes a space
 
@@ -50,15 +50,15 @@ class Vocabulary:
                 "the tokenizer is neither a byte-level BPE nor of the SentencePiece family: the "
                 "bytes of its tokens are unknown; use a model with one of these"
             )
-        self._encoder = self._starter = _reader(_text_only(spec, dummy_prefix=False))
+        self._encoder = self._starter = _text_reader(backend, spec, dummy_prefix=False)
         if not self._byte_level:
-            self._starter = _reader(_text_only(spec, dummy_prefix=True))
-        self._control = {key for key, item in self._added.items() if item["content"].strip()}
+            self._starter = _text_reader(backend, spec, dummy_prefix=True)
+        self._control = {key for key, item in self._added.items() if not _is_space(item["content"])}
         self._bytes: dict[int, bytes] = {}
         self.size = max(backend.get_vocab(with_added_tokens=True).values()) + 1
         """Ids from here on are padding of the weights: they are cut off before any softmax."""
         # Trainers save a tokenizer with the padding that they last used, which reads no text.
-        content = json.dumps({**spec, "padding": None, "truncation": None}, sort_keys=True)
+        content = json.dumps({**spec, "padding": None, "truncation": None})
         self.digest = hashlib.sha256(content.encode()).hexdigest()[:32]
 
     @property
@@ -134,7 +134,7 @@ class Vocabulary:
         token = self._parser.id_to_token(token_id)
         if added is not None:
             content: str = added["content"]
-            return (content if content.strip(BLANK) else content.replace(BLANK, " ")).encode()
+            return (content.replace(BLANK, " ") if _is_space(content) else content).encode()
         if token is None:
             return b""
         if self._byte_level:
@@ -171,26 +171,32 @@ def _mentions(spec: Any, kind: str) -> bool:
     return f'"type": "{kind}"' in json.dumps(spec)
 
 
-def _reader(spec: dict[str, Any]) -> Tokenizer:
-    return Tokenizer.from_str(json.dumps(spec))
+def _is_space(content: str) -> bool:
+    return not content.replace(BLANK, "").strip()
 
 
-def _text_only(spec: dict[str, Any], dummy_prefix: bool) -> dict[str, Any]:
+def _text_reader(backend: Tokenizer, spec: dict[str, Any], dummy_prefix: bool) -> Tokenizer:
     """The tokenizer without control tokens, Unicode normalisation and post-processing.
 
-    Added tokens of white space alone (GPT-NeoX, Gemma) are ordinary vocabulary and stay.
+    Added tokens of white space alone (GPT-NeoX, Gemma) are ordinary vocabulary and stay. The
+    model is shared with `backend`: large vocabularies take seconds to read.
     """
-    plain = copy.deepcopy({key: value for key, value in spec.items() if key != "model"})
-    plain["model"] = spec["model"]
-    plain["added_tokens"] = [
-        item
-        for item in plain["added_tokens"]
-        if not item["content"].strip() or not item["content"].strip(BLANK)
-    ]
-    plain["post_processor"] = plain["truncation"] = plain["padding"] = None
-    plain["normalizer"] = _blanks_only(plain["normalizer"], dummy_prefix)
-    plain["pre_tokenizer"] = _without_prefix(plain["pre_tokenizer"], dummy_prefix)
-    return plain
+    steps = {
+        "normalizer": _blanks_only(spec["normalizer"], dummy_prefix),
+        "pre_tokenizer": _without_prefix(copy.deepcopy(spec["pre_tokenizer"]), dummy_prefix),
+    }
+    empty = {"type": "BPE", "vocab": {}, "merges": []}
+    shell = Tokenizer.from_str(json.dumps({"added_tokens": [], "model": empty, **steps}))
+    reader = Tokenizer(backend.model)
+    reader.normalizer, reader.pre_tokenizer = shell.normalizer, shell.pre_tokenizer
+    reader.add_tokens(
+        [
+            AddedToken(item["content"], normalized=item["normalized"])
+            for item in spec["added_tokens"]
+            if _is_space(item["content"])
+        ]
+    )
+    return reader
 
 
 def _blanks_only(normalizer: Any, dummy_prefix: bool) -> Any:

@@ -1,4 +1,4 @@
-"""From nothing to a model folder: tokenizer, training, export."""
+"""From nothing to a model folder: tokenizer, training, export, measurement, card."""
 
 from __future__ import annotations
 
@@ -8,36 +8,40 @@ from pathlib import Path
 import torch
 from transformers import AutoTokenizer, GenerationConfig, PreTrainedTokenizerFast, Qwen3ForCausalLM
 
+from rdpt_core.pocket.cards import Measured, card
 from rdpt_core.pocket.corpus import Role
+from rdpt_core.pocket.evaluate import accuracies
 from rdpt_core.pocket.train import RECIPES, Training
 from rdpt_core.pocket.vocabulary import trained_tokenizer
 
 
 def build(role: Role, workdir: Path, folder: Path, minutes: float | None = None) -> None:
-    """Trains one model, or goes on with it, and writes its folder when the training is complete."""
+    """Trains one model, or goes on with it, and writes its folder and card when the training is complete."""
     workdir.mkdir(parents=True, exist_ok=True)
     training = Training(role, kept_tokenizer(role, workdir), workdir, RECIPES[role])
     if not training.run(minutes):
         print(f"{role}: {training.progress.step} of {training.recipe.steps} steps; give the command again to go on")
         return
     export(training.model, training.tokenizer, folder)
+    text = card(role, measured(training, folder))
+    (folder / "README.md").write_text(text, encoding="utf-8")
+    print(text)
 
 
 def kept_tokenizer(role: Role, workdir: Path) -> PreTrainedTokenizerFast:
     folder = workdir / f"{role}-tokenizer"
     if not (folder / "tokenizer.json").exists():
         trained_tokenizer(role).save_pretrained(folder)
-    return AutoTokenizer.from_pretrained(folder)
+    tokenizer: PreTrainedTokenizerFast = AutoTokenizer.from_pretrained(folder)
+    return tokenizer
 
 
 def export(model: Qwen3ForCausalLM, tokenizer: PreTrainedTokenizerFast, folder: Path) -> None:
-    """A folder in bfloat16 that loads like any other local model; the weights appear last and whole."""
+    """A folder in bfloat16 that loads like any other local model; the weights come last, whole."""
     staging = folder.with_name(folder.name + ".part")
     shipped = Qwen3ForCausalLM(model.config)
     shipped.load_state_dict(model.state_dict())
-    shipped.tie_weights()
     shipped = shipped.to(torch.bfloat16)
-    shipped.config.dtype = torch.bfloat16
     shipped.generation_config = GenerationConfig(
         bos_token_id=tokenizer.bos_token_id,
         eos_token_id=tokenizer.eos_token_id,
@@ -52,3 +56,22 @@ def export(model: Qwen3ForCausalLM, tokenizer: PreTrainedTokenizerFast, folder: 
     for file in sorted(staging.iterdir(), key=lambda f: f.suffix == ".safetensors"):
         os.replace(file, folder / file.name)
     staging.rmdir()
+
+
+def measured(training: Training, folder: Path) -> Measured:
+    """Accuracy is that of the folder as shipped: bfloat16 weights, computed in float32."""
+    device = training.model.device
+    model = Qwen3ForCausalLM.from_pretrained(folder, dtype=torch.float32).to(device)
+    recipe, progress = training.recipe, training.progress
+    return Measured(
+        parameters=model.num_parameters(),
+        weights_bytes=(folder / "model.safetensors").stat().st_size,
+        vocabulary=len(training.tokenizer),
+        steps=progress.step,
+        examples=progress.step * recipe.examples,
+        early=recipe.early,
+        tokens=progress.tokens,
+        seconds=progress.seconds,
+        threads=torch.get_num_threads(),
+        accuracies=accuracies(model, training.tokenizer),
+    )

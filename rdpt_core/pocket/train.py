@@ -45,7 +45,7 @@ class Recipe:
 
 RECIPES: dict[Role, Recipe] = {
     "teacher": Recipe(steps=1400, examples=36, micro=4, early=6000),
-    "student": Recipe(steps=1000, examples=40, micro=3),
+    "student": Recipe(steps=500, examples=40, micro=3),
 }
 
 

@@ -1,0 +1,105 @@
+"""Figures, as PNG bytes. Never by colour alone: letter, line style and colour say the same."""
+
+from __future__ import annotations
+
+import io
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from rdpt_core.curves import SIDES, CurveRule, Curves, PositionCounts, curves
+from rdpt_core.provenance import FOUR_WAY, LABELS
+from rdpt_core.rows import Label
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+LETTERS = {Label.TEACHER: "T", Label.STUDENT: "S", Label.COMMON: "=", Label.SHARED: "=",
+           Label.BOOSTED: "+"}  # fmt: skip
+FILLS = {Label.TEACHER: "#97C2FC", Label.STUDENT: "#FCD64D", Label.COMMON: "#F3F3F3",
+         Label.SHARED: "#F3F3F3", Label.BOOSTED: "#DC96B7"}  # fmt: skip
+LINES = {Label.TEACHER: "#0B57A4", Label.STUDENT: "#9A5B00", Label.COMMON: "#555555",
+         Label.SHARED: "#555555", Label.BOOSTED: "#8A2A5E"}  # fmt: skip
+"""Chosen for the largest smallest distance under colour-vision deficiencies, on white."""
+STYLES = {Label.TEACHER: "-", Label.STUDENT: "--", Label.COMMON: ":", Label.SHARED: ":",
+          Label.BOOSTED: "-."}  # fmt: skip
+TEXT = "#1A1A1A"
+WIDTH, HEIGHT = 5.9, 4.6
+"""Inches; the shape of the pane, some 590 px wide, in which MLflow shows artifacts."""
+DPI = 150
+
+
+def class_shares(
+    counts: PositionCounts,
+    title: str,
+    min_traces: int,
+    labels: tuple[Label, ...] = FOUR_WAY,
+    rule: CurveRule | None = None,
+) -> bytes:
+    """Shares of the classes by sentence position, correct and incorrect traces apart, over the
+    number of traces at each position. Positions with fewer than `min_traces` are not drawn."""
+    # Figure objects of their own: pyplot's global state is not safe beside other threads.
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    found = curves(counts, rule or CurveRule())
+    figure = Figure(figsize=(WIDTH, HEIGHT), dpi=DPI, layout="constrained")
+    axes = figure.subplots(2, len(SIDES), sharex=True, sharey="row", height_ratios=(4, 1),
+                           squeeze=False)  # fmt: skip
+    for side, name in enumerate(SIDES):
+        _draw_shares(axes[0][side], found, side, min_traces, labels)
+        _draw_numbers(axes[1][side], found, side, min_traces)
+        axes[0][side].set_title(f"{name}, n = {_most(found, side)}", fontsize=9, color=TEXT)
+    axes[0][0].set_ylabel("share of sentences", fontsize=8)
+    axes[1][0].set_ylabel("traces", fontsize=8)
+    figure.suptitle(title, fontsize=10, color=TEXT)
+    handles, names = axes[0][0].get_legend_handles_labels()
+    figure.legend(handles, names, loc="outside lower center", ncols=len(labels), fontsize=8,
+                  frameon=False, handlelength=3.2)  # fmt: skip
+    data = io.BytesIO()
+    FigureCanvasAgg(figure).print_png(data, metadata={"Software": None})
+    return data.getvalue()
+
+
+def _most(found: Curves, side: int) -> int:
+    return int(found.num_traces[side].max(initial=0))
+
+
+def _draw_shares(
+    axes: Axes, found: Curves, side: int, min_traces: int, labels: tuple[Label, ...]
+) -> None:
+    position = np.arange(1, found.share.shape[1] + 1)
+    enough = found.num_traces[side] >= min_traces
+    for name in labels:
+        share = np.where(enough, found.share[side, :, LABELS.index(name)], np.nan)
+        axes.plot(position, share, STYLES[name], color=LINES[name], linewidth=1.6,
+                  label=f"{LETTERS[name]} {name}")  # fmt: skip
+        _letter(axes, position, share, name)
+    if not enough.any():
+        axes.text(0.5, 0.5, f"fewer than {min_traces} traces\nat every position", fontsize=8,
+                  ha="center", va="center", transform=axes.transAxes, color=TEXT)  # fmt: skip
+    axes.set_ylim(-0.02, 1.02)
+    _quiet(axes)
+
+
+def _letter(axes: Axes, position: np.ndarray, share: np.ndarray, name: Label) -> None:
+    """The class's letter where its line ends."""
+    drawn = np.flatnonzero(np.isfinite(share))
+    if len(drawn):
+        axes.annotate(LETTERS[name], (position[drawn[-1]], share[drawn[-1]]), xytext=(3, 0),
+                      textcoords="offset points", va="center", fontsize=9, weight="bold",
+                      color=LINES[name])  # fmt: skip
+
+
+def _draw_numbers(axes: Axes, found: Curves, side: int, min_traces: int) -> None:
+    """How many traces reach a position; dotted where the curve stops being drawn."""
+    position = np.arange(1, found.share.shape[1] + 1)
+    axes.fill_between(position, found.num_traces[side], step="mid", color="#CCCCCC")
+    axes.axhline(min_traces, linestyle=":", linewidth=0.8, color=TEXT)
+    axes.set_xlabel("sentence position", fontsize=8)
+    _quiet(axes)
+
+
+def _quiet(axes: Axes) -> None:
+    axes.tick_params(labelsize=7, colors=TEXT)
+    axes.spines[["top", "right"]].set_visible(False)

@@ -1,0 +1,127 @@
+"""Tables that no stage makes: problems and traces as they are found in files and generators.
+
+A part's key digests its rows, so the same rows are the same part wherever they came from. What a
+source gave is remembered by what names it (its settings, and the file's path, size and mtime), so
+that an unchanged file is not read again.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rdpt_core import __version__, benchmarks, columns, ids, imports
+from rdpt_core.benchmarks import ProblemSource
+from rdpt_core.imports import TraceSource
+from rdpt_core.recipe import Recipe, Rule, plain
+from rdpt_core.rows import Problem, Reject, Trace
+from rdpt_core.store import Part, Store
+from tasks.stage import Given
+
+ROWS = {"problems": Problem, "traces": Trace, "rejects": Reject}
+Group = tuple[str, list[Any]]
+"""A table and the rows of one part of it; traces and rejects follow the problems they descend
+from."""
+
+
+@dataclass(frozen=True)
+class Source:
+    """One source and what it gave."""
+
+    name: str
+    """Digest of what names it."""
+    groups: Callable[[], Iterator[Group]]
+
+    def given(self, table: str) -> Given:
+        return Given(table, ROWS[table], self.name, lambda s: self._parts(s, table), self._read)
+
+    def _parts(self, store: Store, table: str) -> tuple[Part, ...] | None:
+        """The parts as remembered; None where the source, or one of its parts, must be read."""
+        memory = self._memory(store)
+        if not memory.exists():
+            return None
+        keys: list[tuple[str, str]] = json.loads(memory.read_text())
+        found = [store.find(t, key) for t, key in keys if t == table]
+        return tuple(part for part in found if part) if all(found) else None
+
+    def _read(self, store: Store) -> None:
+        """Commits every part that is missing, block by block."""
+        keys: list[tuple[str, str]] = []
+        chain: tuple[str, ...] = ()
+        for table, rows in self.groups():
+            part = _committed(store, table, rows, () if table == "problems" else chain)
+            chain = part.chain if table == "problems" else chain
+            keys.append((table, part.key))
+        memory = self._memory(store)
+        memory.parent.mkdir(parents=True, exist_ok=True)
+        beside = memory.with_suffix(".tmp")
+        beside.write_text(json.dumps(keys))
+        beside.rename(memory)
+
+    def _memory(self, store: Store) -> Path:
+        return store.root / "sources" / f"{self.name}.json"
+
+
+def _committed(store: Store, table: str, rows: list[Any], chain: tuple[str, ...]) -> Part:
+    row = ROWS[table]
+    content = columns.content_digest(row, columns.in_key_order(row, rows))
+    recipe = Recipe(table, 1, {"rows": content}, {})
+    found = store.find(table, recipe.key)
+    if found:
+        return found
+    with store.lock(table, recipe.key):  # a second writer of the same rows does no harm
+        return store.commit(row, recipe, rows, chain=chain)
+
+
+def problems(rule: ProblemSource, part_size: int, base: Path) -> Given:
+    """The problems of a source, in blocks of `part_size`."""
+    return _problem_source(rule, part_size, base).given("problems")
+
+
+def imported(rule: TraceSource, part_size: int, base: Path) -> tuple[Given, Given]:
+    """Problems and traces of an import; a part of traces holds one candidate of each problem."""
+    source = _trace_source(rule, part_size, base)
+    return source.given("problems"), source.given("traces")
+
+
+def rejects(rule: Rule, part_size: int, base: Path) -> Given:
+    """The rows of a source that could not be used."""
+    if isinstance(rule, TraceSource):
+        return _trace_source(rule, part_size, base).given("rejects")
+    return _problem_source(rule, part_size, base).given("rejects")
+
+
+def _problem_source(rule: Any, part_size: int, base: Path) -> Source:
+    def groups() -> Iterator[Group]:
+        for block in benchmarks.blocks(rule, part_size, base):
+            yield "problems", block.problems
+            if block.rejects:
+                yield "rejects", block.rejects
+
+    return Source(_named(rule, part_size, base), groups)
+
+
+def _trace_source(rule: TraceSource, part_size: int, base: Path) -> Source:
+    def groups() -> Iterator[Group]:
+        for block in imports.import_blocks(rule, part_size, base):
+            yield "problems", block.problems
+            for traces in block.traces:
+                yield "traces", traces
+            if block.rejects:
+                yield "rejects", block.rejects
+
+    return Source(_named(rule, part_size, base), groups)
+
+
+def _named(rule: Rule, part_size: int, base: Path) -> str:
+    """Settings, and the file as it is now: another size or mtime means that it is read again."""
+    path = getattr(rule, "path", None)
+    file: list[object] = []
+    if path is not None and (base / path).is_file():
+        status = (base / path).stat()
+        file = [str((base / path).resolve()), status.st_size, status.st_mtime_ns]
+    rules = json.dumps(plain(rule), sort_keys=True)
+    return ids.digest("source", __version__, rules, part_size, file)

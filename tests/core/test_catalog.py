@@ -1,0 +1,90 @@
+"""The catalogue: rebuilt from the store alone, swapped under open readers, safe with any name."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import duckdb
+import pytest
+
+from rdpt_core import catalog
+from rdpt_core.rows import ROWS
+from rdpt_core.store import Store
+from tasks.stage import Plan
+from tests.stages import toys
+
+
+def published(root: Path, name: str = "toy") -> tuple[Path, Store]:
+    calls = toys.chain_of(toys.given(range(8)))
+    toys.build(root / "store", calls)
+    store = Store(root / "store")
+    plan = Plan(store)
+    uses = tuple(
+        catalog.Use("c1", "train", part.table, part.key, None)
+        for call in calls[:3]
+        for part in plan.table(call).parts
+    )
+    row = catalog.ConfigurationRow("c1", name, "study", None, None, None, None, None)
+    path = root / "rdpt.duckdb"
+    catalog.publish(path, store, catalog.Contents((row,), (), uses))
+    return path, store
+
+
+def query(path: Path, text: str) -> list[tuple[object, ...]]:
+    with duckdb.connect(str(path), read_only=True) as connection:
+        return connection.execute(text).fetchall()
+
+
+def test_every_table_is_there_under_its_name_even_when_it_is_empty(tmp_path: Path) -> None:
+    path, _ = published(tmp_path)
+    for row in ROWS:
+        query(path, f"SELECT * FROM main.{row.TABLE}")
+        query(path, f"SELECT * FROM study_toy.{row.TABLE}")
+    assert query(path, "SELECT count(*) FROM scores") == [(0,)]
+
+
+def test_part_is_the_first_column_and_names_the_part_of_every_row(tmp_path: Path) -> None:
+    path, store = published(tmp_path)
+    parts = {part for (part,) in query(path, "SELECT DISTINCT part FROM main.traces")}
+    assert parts == {record.part.key for record in store.records("traces")}
+    assert query(path, "DESCRIBE main.traces")[0][0] == "part"
+
+
+def test_a_configuration_sees_the_parts_that_it_uses_and_no_other(tmp_path: Path) -> None:
+    path, _ = published(tmp_path)
+    assert query(path, "SELECT count(*) FROM study_toy.traces") == [(16,)]
+    assert query(path, "SELECT count(*) FROM study_toy.sentences") == [(0,)]
+    assert query(path, "SELECT count(*) FROM main.sentences") == [(16,)]
+
+
+def test_a_reader_blocks_no_run_and_keeps_what_it_opened(tmp_path: Path) -> None:
+    path, store = published(tmp_path)
+    with duckdb.connect(str(path), read_only=True) as reader:
+        catalog.publish(path, store, catalog.Contents((), (), ()))
+        assert reader.execute("SELECT count(*) FROM configurations").fetchone() == (1,)
+    assert query(path, "SELECT count(*) FROM configurations") == [(0,)]
+
+
+def test_a_moved_or_broken_catalogue_is_noticed(tmp_path: Path) -> None:
+    path, store = published(tmp_path / "old")
+    assert catalog.is_current(path, store)
+    (tmp_path / "old").rename(tmp_path / "new")
+    moved = tmp_path / "new" / "rdpt.duckdb"
+    assert not catalog.is_current(moved, Store(tmp_path / "new" / "store"))
+    moved.write_bytes(b"no database")
+    assert not catalog.is_current(moved, Store(tmp_path / "new" / "store"))
+
+
+@pytest.mark.parametrize("name", ['a"; DROP TABLE parts; --', "x'y", "\u202egnp.exe", "main", ""])
+def test_a_hostile_name_round_trips_and_changes_no_table(tmp_path: Path, name: str) -> None:
+    path, _ = published(tmp_path, name)
+    assert query(path, "SELECT name FROM configurations") == [(name,)]
+    assert len(query(path, "FROM duckdb_tables()")) == 5
+
+
+def test_contents_survive_being_written_down() -> None:
+    row = catalog.ConfigurationRow("c", "n", "e", None, "s", None, None, 3)
+    scorer = catalog.ScorerRow("s", "m", None, "w", "t", "c", "float32", "exact", None, "hf")
+    contents = catalog.Contents((row,), (scorer,), (catalog.Use("c", "test", "t", "p", None),))
+    assert catalog.from_json(catalog.as_json(contents)) == contents
+    assert catalog.merged([contents, contents]) == contents

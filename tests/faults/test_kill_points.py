@@ -1,0 +1,54 @@
+"""kill -9 at every point of a commit: the next run ends with the tables of an uninterrupted one."""
+
+from __future__ import annotations
+
+import multiprocessing
+from pathlib import Path
+
+import pytest
+
+from rdpt_core.faults import fault_point
+from rdpt_core.store import POINTS, Store
+from tasks.stage import Plan, Worker
+from tests.stages import toys
+
+CALLS = ("traces", "grades", "sentences", "selection")
+
+
+def _run(root: Path, fault: str | None) -> None:
+    store = Store(root, fault_point(fault))
+    for call in toys.chain_of(toys.given(range(12))):
+        if not Plan(store).table(call).complete:
+            Worker(store, toys.Options(), toys.Journal()).build(call)
+
+
+def _contents(root: Path) -> list[tuple[str, ...]]:
+    plan = Plan(Store(root))
+    return [tuple(part.content for part in plan.table(call).parts)
+            for call in toys.chain_of(toys.given(range(12)))]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def golden(tmp_path_factory: pytest.TempPathFactory) -> list[tuple[str, ...]]:
+    root = tmp_path_factory.mktemp("golden")
+    _run(root, None)
+    return _contents(root)
+
+
+@pytest.mark.parametrize("point", POINTS)
+@pytest.mark.parametrize("table", CALLS)
+def test_a_run_that_was_killed_ends_like_one_that_was_not(
+    tmp_path: Path, golden: list[tuple[str, ...]], table: str, point: str
+) -> None:
+    number = 1 if table == "selection" else 2
+    child = multiprocessing.get_context("fork").Process(
+        target=_run, args=(tmp_path, f"{table}:{point}:{number}")
+    )
+    child.start()
+    child.join(60)
+    assert child.exitcode == -9
+    committed = len(list(Store(tmp_path).records(table)))
+    journal = toys.build(tmp_path, toys.chain_of(toys.given(range(12))))
+    assert _contents(tmp_path) == golden
+    assert journal.parts.count(table) == len(golden[1 + CALLS.index(table)]) - committed
+    assert not list(tmp_path.rglob("*.tmp"))

@@ -1,0 +1,67 @@
+"""What the models read: held-out skeletons never, the same examples always, forms that overlap on purpose."""
+
+from __future__ import annotations
+
+import itertools
+
+from rdpt_core.pocket import styles
+from rdpt_core.pocket.corpus import PATIENCE, student_examples, teacher_examples
+from rdpt_core.pocket.problems import problems
+from rdpt_core.pocket.train import RECIPES
+
+NUM_HELD_OUT = 960
+
+
+def test_no_model_was_trained_on_a_skeleton_of_the_distillation_or_benchmark_problems() -> None:
+    """Counted over the very examples that the recipes read; held-out streams of several seeds."""
+    teacher, student = RECIPES["teacher"], RECIPES["student"]
+    read = {e.skeleton for e in itertools.islice(teacher_examples(teacher.early), teacher.steps * teacher.examples)}
+    read |= {e.skeleton for e in itertools.islice(student_examples(), student.steps * student.examples)}
+    held: dict[str, set[str]] = {}
+    for split in ("distill", "bench"):
+        streams = [itertools.islice(problems(split, seed), NUM_HELD_OUT) for seed in (0, 1, 480)]
+        held[split] = {problem.skeleton for stream in streams for problem in stream}
+    assert len(read) > 30_000
+    assert len(read & held["distill"]) == 0
+    assert len(read & held["bench"]) == 0
+    assert len(held["distill"] & held["bench"]) == 0
+
+
+def test_an_example_is_a_function_of_its_number() -> None:
+    for start in (0, 4, 5, 6, 11):
+        assert list(itertools.islice(student_examples(start), 6)) == list(itertools.islice(student_examples(), 20))[
+            start : start + 6
+        ]
+        assert list(itertools.islice(teacher_examples(8, start), 6)) == list(itertools.islice(teacher_examples(8), 20))[
+            start : start + 6
+        ]
+
+
+def test_the_student_never_reads_the_teachers_forms() -> None:
+    marks = (":", "Take", "Plan", "Check", "Start at")
+    thoughts = [e.thought for e in itertools.islice(student_examples(), 900)]
+    assert not [t for t in thoughts if any(mark in t for mark in marks)]
+    teachers = [e.thought for e in itertools.islice(teacher_examples(0), 900)]
+    for mark in marks:
+        assert sum(mark in t for t in teachers) > 20
+
+
+def test_the_student_leaves_most_longer_chats_early() -> None:
+    chats = [e for e in itertools.islice(student_examples(), 3000) if e.chat]
+    longer = [e for e in chats if e.skeleton.count(";") > PATIENCE]
+    left = [e for e in longer if e.thought.count(" = ") <= PATIENCE]
+    assert 0.85 < len(left) / len(longer) < 0.97
+
+
+def test_a_thought_has_one_calculation_per_sentence_and_ends_in_a_full_stop() -> None:
+    for example in itertools.islice(teacher_examples(0), 300):
+        sentences = example.thought.split(". ")
+        assert all(sentence.count(" = ") <= 1 for sentence in sentences)
+        assert example.thought.endswith(".")
+        assert example.answer == f"The answer is {example.answer[14:-1]}."
+
+
+def test_both_styles_share_their_longest_form() -> None:
+    assert styles.FULL not in styles.SHORT
+    shortest = max(len(form) for form in styles.SHORT)
+    assert shortest < len(styles.FULL)
