@@ -13,8 +13,9 @@ from pathlib import Path
 
 from rdpt_core import ids
 from rdpt_core.models.spec import ModelSpec
+from rdpt_core.recipe import Rule
 from rdpt_core.selection import Selector
-from settings.experiment import Benchmark, Experiment, Generate, Pairing, Student
+from settings.experiment import Benchmark, Experiment, Generate, Import, Pairing, Student
 from settings.experiment import Model as ModelEntry
 from tasks import attribution, results, sources, students, traces
 from tasks.models import Distilled, Model
@@ -209,6 +210,7 @@ class Study:
         )  # fmt: skip
         draft.add("train", None, scored.problems, scored.traces, grades, scored.sentences, labels,
                   pool, picks, trained)  # fmt: skip
+        self._add_rejects("train", e.traces, e.problems, draft)
         draft.add("train", "teacher", t_tokens, t_joined)
         draft.add("train", "student", s_tokens, s_joined)
         draft.summaries["train"] = partial(
@@ -236,6 +238,14 @@ class Study:
         named = {s.label: s for s in self.experiment.selectors}
         return named[selector.match_tokens] if selector.match_tokens else None
 
+    def _add_rejects(
+        self, side: str, traces: Generate | Import | None, problems: Rule | None, draft: Draft
+    ) -> None:
+        """Rows of a source that could not be used are kept beside those that could."""
+        source = traces if isinstance(traces, Import) else problems
+        assert source is not None
+        draft.add(side, None, sources.rejects(source, self.experiment.part_size, self.base))
+
     # ------------------------------------------------------------------ test side
 
     def _test_side(
@@ -257,6 +267,7 @@ class Study:
             rule=e.labels,
         )
         draft.add(side, None, problems, written, grades, scored.sentences, labels)
+        self._add_rejects(side, benchmark.traces, benchmark.problems, draft)
         for role, calls in of.items():
             draft.add(side, role, *calls)
         summary = partial(results.attributed, traces=written, grades=grades, labels=labels,

@@ -13,6 +13,7 @@ from prefect.task_runners import ThreadPoolTaskRunner
 from prefect.utilities.annotations import quote
 
 from flows.configurations import Configuration, Wanted
+from flows.projection import project
 from flows.workspace import Opened, freeze, open_file, open_frozen, publish_catalogue
 from rdpt_core.store import Damaged
 from settings.runtime import Runtime
@@ -57,6 +58,7 @@ def execute(opened: Opened) -> Outcome:
             say(f"warning: {error}; it is built again")
         if not damaged:
             break
+    tracker.close()
     return outcome
 
 
@@ -99,7 +101,7 @@ def _show(opened: Opened, configuration: Configuration, tracker: Tracker) -> Non
     plan = Plan(opened.store)
     if all(plan.table(use.call).complete for use in configuration.uses):
         publish_catalogue(opened)
-        tracker.configuration(opened, configuration)
+        tracker.configuration(configuration.name, lambda: project(opened, configuration))
 
 
 def _users(configurations: Iterable[Configuration]) -> dict[str, list[Configuration]]:

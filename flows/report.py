@@ -31,7 +31,7 @@ def is_complete(opened: Opened) -> bool:
 
 def print_plan(opened: Opened) -> None:
     """One line for every table of every configuration."""
-    plan = Plan(opened.store)
+    plan = Plan(opened.store, peek=True)
     lines = [("configuration", "side", "table", "role", "state", "parts", "estimate")]
     for configuration in opened.study.configurations():
         for use in configuration.uses:
@@ -44,18 +44,20 @@ def print_plan(opened: Opened) -> None:
 def _state(table: Table) -> str:
     if table.complete:
         return "cached"
-    return "to build" if table.jobs else "blocked"
+    return "to build" if table.jobs or not table.committed else "blocked"
 
 
 def _parts(table: Table) -> str:
-    known = len(table.slots)
-    return f"{len(table.parts)} of {known}" if any(table.slots) else "unknown"
+    done = len(table.parts) if table.committed else 0
+    return f"{done} of {len(table.slots)}" if any(table.slots) else "unknown"
 
 
 def _estimate(use: Use, table: Table) -> str:
     """Traces, and at most so many tokens and bytes, of what is left to build."""
     traces = sum(job.size for job in table.jobs)
-    if not traces or not isinstance(use.call, Call):
+    if not isinstance(use.call, Call):
+        return f"{sum(part.num_rows for part in table.parts)} rows"
+    if not traces:
         return ""
     sampling = use.call.parameters.get("sampling")
     if use.call.table == "traces" and sampling is not None:

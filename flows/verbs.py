@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
+from functools import partial
 
 from pydantic import ValidationError
 
@@ -139,15 +140,18 @@ def runs() -> int:
 
 
 def sync(name: str | None) -> int:
+    from flows.projection import project
     from tasks.tracking import Tracker
 
-    runtime = runtime_of()
+    runtime = runtime_of(tracking_required=True)  # to be told is all that is asked here
     for each in [name] if name else frozen_names(runtime):
         opened = open_frozen(each, runtime)
         tracker = Tracker(runtime, opened.experiment.name)
         table_of = Plan(opened.store).table
-        for configuration in opened.study.configurations():
-            if all(table_of(use.call).complete for use in configuration.uses):
-                tracker.configuration(opened, configuration)
-                say(f"{each}: {configuration.name} is up to date")
+        whole = [c for c in opened.study.configurations()
+                 if all(table_of(use.call).complete for use in c.uses)]  # fmt: skip
+        for configuration in whole:
+            tracker.configuration(configuration.name, partial(project, opened, configuration))
+        tracker.close()
+        say(f"{each}: {len(whole)} complete configurations are up to date in MLflow")
     return 0

@@ -168,8 +168,7 @@ class _Reader:
 
     def scan(self) -> Iterator[_Read]:
         for record in self.records.scan():
-            made = record.fault or problem_of(record.values, self.columns, self.source)
-            made = made if isinstance(made, str) else self._new(made, record.values)
+            made = record.fault or self._new(record.values)
             problem = made if isinstance(made, Problem) else None
             fault = made if isinstance(made, str) else replaced(record)
             yield _Read(record.place, problem, reject(self.source.label, record, fault))
@@ -180,8 +179,11 @@ class _Reader:
             assert isinstance(problem, Problem), "the file changed while it was read"
             yield problem
 
-    def _new(self, problem: Problem, values: Values) -> Problem | str | None:
-        """The problem; None if it is known; a fault if it contradicts what is known."""
+    def _new(self, values: Values) -> Problem | str | None:
+        """The problem; None if it is known; a fault if there is none or it contradicts another."""
+        problem = problem_of(values, self.columns, self.source)
+        if isinstance(problem, str):
+            return problem
         own_id = value_at(values, self.columns.id)
         if own_id is not None:
             owner = self._own_ids.setdefault(str(own_id), problem.problem_id)

@@ -8,22 +8,22 @@ from __future__ import annotations
 
 import math
 from array import array
-from collections.abc import Iterator, Sequence
 from collections import Counter
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from rdpt_core import ids
 from rdpt_core.benchmarks import ProblemColumns, found_columns, make_problem, reject, replaced
+from rdpt_core.models.delimiters import Delimiters, named_delimiters
 from rdpt_core.recipe import Rule
 from rdpt_core.records import HubRows, Records, Values, choose_column, open_records, value_at
 from rdpt_core.rows import FinishReason, Problem, Reject, Trace
-from rdpt_core.zones import parse_zones
 
 
 class TraceColumns(ProblemColumns):
@@ -36,26 +36,6 @@ class TraceColumns(ProblemColumns):
     token_ids: str | None = None
     logprobs: str | None = None
     """Natural logarithms at temperature 1, one per token id."""
-
-
-class Delimiters(Rule):
-    """How a trace marks its thought, and where it does so its answer."""
-
-    open: str
-    close: str
-    answer_open: str | None = None
-    answer_close: str | None = None
-
-
-_DELIMITERS = {
-    "<think>": Delimiters(open="<think>", close="</think>"),
-    "<|begin_of_thought|>": Delimiters(
-        open="<|begin_of_thought|>",
-        close="<|end_of_thought|>",
-        answer_open="<|begin_of_solution|>",
-        answer_close="<|end_of_solution|>",
-    ),
-}
 
 
 class TraceSource(Rule):
@@ -71,11 +51,20 @@ class TraceSource(Rule):
     name: str | None = None
     """Part of the ids of its problems; by default the file's stem or the hub id."""
     columns: TraceColumns = TraceColumns()
-    delimiters: Literal["<think>", "<|begin_of_thought|>", "none"] | Delimiters = "<think>"
+    delimiters: str | Delimiters = "<think>"
+    """What marks the thought: `<think>`, `<|begin_of_thought|>`, `none`, another opening tag, or
+    the tags themselves."""
     limit: int | None = Field(default=None, ge=1)
     """The first so many problems."""
     candidates: int | None = Field(default=None, ge=1)
     """At most so many traces for each problem, the first ones."""
+
+    @field_validator("delimiters")
+    @classmethod
+    def _known(cls, delimiters: str | Delimiters) -> str | Delimiters:
+        if isinstance(delimiters, str):
+            named_delimiters(delimiters)
+        return delimiters
 
     @model_validator(mode="after")
     def _one_place(self) -> TraceSource:
@@ -103,7 +92,9 @@ class ImportBlock:
     rejects: tuple[Reject, ...]
 
 
-def import_blocks(source: TraceSource, part_size: int, base: Path = Path()) -> Iterator[ImportBlock]:
+def import_blocks(
+    source: TraceSource, part_size: int, base: Path = Path()
+) -> Iterator[ImportBlock]:
     """Problems in order of their first row, `part_size` at a time.
 
     A reject goes with the block that was being filled when its row was read, so the last block may
@@ -224,7 +215,8 @@ class _Reader:
 
     def __init__(self, source: TraceSource, columns: TraceColumns) -> None:
         self.source, self.columns = source, columns
-        self._delimiters = _delimiters(source.delimiters)
+        named = source.delimiters
+        self._delimiters = named_delimiters(named) if isinstance(named, str) else named
 
     def row(self, values: Values) -> _Row | str:
         """The row, or why it cannot be used."""
@@ -252,29 +244,22 @@ class _Reader:
     ) -> Trace:
         author = str(value_at(values, self.columns.model) or self.source.label)
         source_id = value_at(values, self.columns.id)
-        finish = value_at(values, self.columns.finish)
+        finish = str(value_at(values, self.columns.finish))
         return Trace(
             trace_id=ids.imported_trace_id(problem, author, text, 0),
             problem_id=problem,
             author=author,
             sample_index=0,
             text=text,
-            zones=parse_zones(text, **self._delimiters),
-            finish_reason=_FINISH.get(finish, FinishReason.UNKNOWN) if isinstance(finish, str)
-            else FinishReason.UNKNOWN,
+            zones=self._delimiters.zones(text),
+            finish_reason=_FINISH.get(finish, FinishReason.UNKNOWN),
             num_tokens=None if token_ids is None else len(token_ids),
             token_ids=token_ids,
             logprobs=logprobs,
             sampled_logprobs=None,
             seed=None,
             source_id=None if source_id is None else str(source_id),
-        )  # fmt: skip
-
-
-def _delimiters(named: str | Delimiters) -> dict[str, Any]:
-    if named == "none":
-        return {"open": None, "close": None}
-    return (_DELIMITERS[named] if isinstance(named, str) else named).model_dump()
+        )
 
 
 def _ints(value: Any) -> NDArray[np.int32] | None:

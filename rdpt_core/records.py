@@ -158,8 +158,7 @@ class ParquetRows:
     def scan(self) -> Iterator[Record]:
         row = 0
         for batch in self._file.iter_batches(batch_size=256, columns=self.columns):
-            for record in _of_batch(batch, row):
-                yield record
+            yield from _of_batch(batch, row)
             row += batch.num_rows
 
     def fetch(self, places: Sequence[int]) -> Iterator[Values]:
@@ -201,7 +200,9 @@ def _of_values(item: int, values: Mapping[str, Any]) -> Record:
     fault = None
     for name, value in values.items():
         try:
-            decoded[name] = value.decode("utf-8", "surrogatepass") if isinstance(value, bytes) else value
+            if isinstance(value, bytes):
+                value = value.decode("utf-8", "surrogatepass")
+            decoded[name] = value
         except UnicodeDecodeError as error:
             fault = f"{name} is not UTF-8 at byte {error.start}"
             decoded[name] = value.decode("utf-8", "backslashreplace")

@@ -58,7 +58,8 @@ class Part:
     content: str
     num_rows: int
     chain: tuple[str, ...]
-    """Keys from the part that everything here descends from down to this one, along `over`."""
+    """Content digests from the part that all this descends from down to this one, along `over`.
+    Contents, not keys: what is cached may have been made from another part of equal rows."""
     seconds: float
     """Wall time of its making."""
     size: int
@@ -210,7 +211,7 @@ class Store:
         _sync(folder)
         status = final.stat()
         content = columns.content_digest(row, ordered, json.dumps(hashes, sort_keys=True))
-        part = Part(table, key, content, len(ordered), (*chain, key), seconds,
+        part = Part(table, key, content, len(ordered), (*chain, content), seconds,
                     status.st_size, payload is not None)  # fmt: skip
         record = Record(part, recipe.as_json(), dict(inputs or {}), status.st_mtime_ns,
                         file_hash(final), hashes, dict(made or {}))  # fmt: skip

@@ -78,9 +78,7 @@ def _answer_tags(
     return [tag for tag in (opening, closing) if tag]
 
 
-def _find(
-    text: str, tag: str | None, at: int, ends: ZoneKind, begins: ZoneKind
-) -> _Tag | None:
+def _find(text: str, tag: str | None, at: int, ends: ZoneKind, begins: ZoneKind) -> _Tag | None:
     start = text.find(tag, at) if tag else -1
     return _Tag(start, start + len(tag), ends, begins) if tag and start >= 0 else None
 

@@ -65,7 +65,7 @@ class Progress:
         if self._bar is not None:
             self._bar.close()
         if not self._quiet:
-            say(f"{self._name:<34} {self._rate():>18} {seconds:8.1f} s")
+            say(f"{self._name:<48} {self._rate():>16} {seconds:8.1f} s")
 
     def _rate(self) -> str:
         seconds = max(time.monotonic() - self._begun, 1e-9)

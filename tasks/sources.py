@@ -8,7 +8,7 @@ that an unchanged file is not read again.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,7 @@ from rdpt_core.store import Part, Store
 from tasks.stage import Given
 
 ROWS = {"problems": Problem, "traces": Trace, "rejects": Reject}
-Group = tuple[str, list[Any]]
+Group = tuple[str, Sequence[Any]]
 """A table and the rows of one part of it; traces and rejects follow the problems they descend
 from."""
 
@@ -33,10 +33,29 @@ class Source:
 
     name: str
     """Digest of what names it."""
-    groups: Callable[[], Iterator[Group]]
+    label: str
+    """For people."""
+    blocks: Callable[[], Iterator[Group]]
+    """Tables and rows in order; empty ones are no parts."""
 
     def given(self, table: str) -> Given:
-        return Given(table, ROWS[table], self.name, lambda s: self._parts(s, table), self._read)
+        return Given(
+            table,
+            ROWS[table],
+            self.name,
+            parts=lambda store: self._parts(store, table),
+            read=self._read,
+            peek=lambda: self._peeked(table),
+        )
+
+    def groups(self) -> Iterator[Group]:
+        num_problems = 0
+        for table, rows in self.blocks():
+            num_problems += len(rows) if table == "problems" else 0
+            if rows:
+                yield table, rows
+        if not num_problems:
+            raise ValueError(f"{self.label} gave no problem that can be used: see its rejects")
 
     def _parts(self, store: Store, table: str) -> tuple[Part, ...] | None:
         """The parts as remembered; None where the source, or one of its parts, must be read."""
@@ -61,19 +80,36 @@ class Source:
         beside.write_text(json.dumps(keys))
         beside.rename(memory)
 
+    def _peeked(self, table: str) -> tuple[Part, ...]:
+        """The parts as they would be committed, in memory only."""
+        parts: list[Part] = []
+        chain: tuple[str, ...] = ()
+        for name, rows in self.groups():
+            recipe, content = _recipe(name, rows)
+            above = () if name == "problems" else chain
+            part = Part(name, recipe.key, content, len(rows), (*above, content), 0.0, 0)
+            chain = part.chain if name == "problems" else chain
+            parts.append(part)
+        return tuple(part for part in parts if part.table == table)
+
     def _memory(self, store: Store) -> Path:
         return store.root / "sources" / f"{self.name}.json"
 
 
-def _committed(store: Store, table: str, rows: list[Any], chain: tuple[str, ...]) -> Part:
-    row = ROWS[table]
-    content = columns.content_digest(row, columns.in_key_order(row, rows))
-    recipe = Recipe(table, 1, {"rows": content}, {})
+def _committed(store: Store, table: str, rows: Sequence[Any], chain: tuple[str, ...]) -> Part:
+    recipe, _ = _recipe(table, rows)
     found = store.find(table, recipe.key)
     if found:
         return found
     with store.lock(table, recipe.key):  # a second writer of the same rows does no harm
-        return store.commit(row, recipe, rows, chain=chain)
+        return store.commit(ROWS[table], recipe, rows, chain=chain)
+
+
+def _recipe(table: str, rows: Sequence[Any]) -> tuple[Recipe, str]:
+    """The recipe that rows themselves are, and their content digest."""
+    row = ROWS[table]
+    content = columns.content_digest(row, columns.in_key_order(row, rows), "{}")
+    return Recipe(table, 1, {"rows": content}, {}), content
 
 
 def problems(rule: ProblemSource, part_size: int, base: Path) -> Given:
@@ -98,10 +134,9 @@ def _problem_source(rule: Any, part_size: int, base: Path) -> Source:
     def groups() -> Iterator[Group]:
         for block in benchmarks.blocks(rule, part_size, base):
             yield "problems", block.problems
-            if block.rejects:
-                yield "rejects", block.rejects
+            yield "rejects", block.rejects
 
-    return Source(_named(rule, part_size, base), groups)
+    return Source(_named(rule, part_size, base), rule.name or rule.source, groups)
 
 
 def _trace_source(rule: TraceSource, part_size: int, base: Path) -> Source:
@@ -110,10 +145,9 @@ def _trace_source(rule: TraceSource, part_size: int, base: Path) -> Source:
             yield "problems", block.problems
             for traces in block.traces:
                 yield "traces", traces
-            if block.rejects:
-                yield "rejects", block.rejects
+            yield "rejects", block.rejects
 
-    return Source(_named(rule, part_size, base), groups)
+    return Source(_named(rule, part_size, base), rule.label, groups)
 
 
 def _named(rule: Rule, part_size: int, base: Path) -> str:

@@ -133,6 +133,8 @@ class Given:
     """The parts; None where the source has not been read yet."""
     read: Callable[[Store], None]
     """Reads the source and commits its parts."""
+    peek: Callable[[], tuple[Part, ...]]
+    """Reads the source and says which parts it would commit; for plans."""
 
     @property
     def digest(self) -> str:
@@ -205,6 +207,8 @@ class Table:
 
     call: Call | Given
     slots: tuple[Part | Job | None, ...]
+    committed: bool = True
+    """False for a source that a plan only peeked at."""
 
     @property
     def parts(self) -> tuple[Part, ...]:
@@ -216,14 +220,17 @@ class Table:
 
     @property
     def complete(self) -> bool:
-        return bool(self.slots) and all(isinstance(slot, Part) for slot in self.slots)
+        return self.committed and all(isinstance(slot, Part) for slot in self.slots)
 
 
 class Plan:
-    """Looks calls up in the store, each once; builds nothing and writes nothing."""
+    """Looks calls up in the store, each once; builds nothing and writes nothing.
 
-    def __init__(self, store: Store) -> None:
-        self.store = store
+    With `peek` a source that was never read is read, so that what follows from it can be counted.
+    """
+
+    def __init__(self, store: Store, peek: bool = False) -> None:
+        self.store, self._peek = store, peek
         self._known: dict[str, Table] = {}
 
     def table(self, call: Call | Given) -> Table:
@@ -235,6 +242,8 @@ class Plan:
     def _look_up(self, call: Call | Given) -> Table:
         if isinstance(call, Given):
             parts = call.parts(self.store)
+            if parts is None and self._peek:
+                return Table(call, call.peek(), committed=False)
             return Table(call, parts if parts is not None else (None,))
         slots: list[Part | Job | None] = []
         for job in self._jobs(call):
@@ -274,7 +283,7 @@ class Plan:
             if name in inputs:
                 continue
             if driver is None or name in call.stage.whole:
-                fed = table.parts if table.complete else None
+                fed = table.parts if None not in table.slots and not table.jobs else None
             else:
                 fed = _same_descent(driver, table)
             if fed is None:

@@ -47,7 +47,7 @@ def _cut(problems: list[Problem], size: int) -> Iterator[list[Problem]]:
 def grade(
     problems: list[Problem], traces: list[Trace], rule: GradeRule, work: Work
 ) -> Iterable[Grade]:
-    return grading.grade(problems, traces, rule, work.progress)
+    return grading.grade(problems, traces, rule, work.progress, work.options.graders)
 
 
 @stage("sentences", version=1, row=Sentence, over="traces")

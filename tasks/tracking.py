@@ -112,6 +112,7 @@ class Tracker:
         if self._off:
             return
         begun = time.monotonic()
+        self._work.put(lambda: None)  # wakes the thread, and is done after the last steps
         while self._busy and (self._required or time.monotonic() - begun < self._patience):
             time.sleep(0.02)
         self._patience -= time.monotonic() - begun
@@ -125,8 +126,7 @@ class Tracker:
 
     @property
     def _busy(self) -> bool:
-        left = self._work.unfinished_tasks > 0 or not self._steps.empty()
-        return left and self._fault is None
+        return self._work.unfinished_tasks > 0 and self._fault is None
 
     def _raise_or_warn(self) -> None:
         if self._fault is None or self._said:
@@ -146,9 +146,9 @@ class Tracker:
             except queue.Empty:
                 work = None
             try:
-                self._tell_steps()
                 if work is not None:
                     work()
+                self._tell_steps()
             except Exception as error:
                 self._fault = self._fault or error
             finally:

@@ -17,6 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor
 from transformers import AutoModelForCausalLM, GenerationConfig, PreTrainedModel
+from transformers.utils import logging
 
 from rdpt_core import ids
 from rdpt_core.models.decoding import Sample, is_raw, sample_batch
@@ -68,6 +69,7 @@ def load(
     identity = identify(spec, base, cache)
     folder = model_folder(spec, base, identity)
     renderer = read_renderer(spec, folder)
+    logging.disable_progress_bar()  # standard error is the caller's to write on
     model = AutoModelForCausalLM.from_pretrained(
         folder,
         dtype=DTYPES[spec.dtype],
@@ -248,10 +250,12 @@ class HfScorer:
         for pack in _packs(layouts, self._pack_tokens):
             found, split = self._forward([layouts[index] for index in pack])
             for index, one in zip(pack, found, strict=True):
-                rows[index] = scored(
-                    traces[index], self.scorer, layouts[index], one, split, self._topk
-                )
-                progress(len(one.logprobs))
+                trace, layout = traces[index], layouts[index]
+                if one is None:
+                    rows[index] = unscored(trace, self.scorer, ScoreStatus.ERROR)
+                else:
+                    rows[index] = scored(trace, self.scorer, layout, one, split, self._topk)
+                progress(len(layout.completion_ids))
         yield from (rows[index] for index in range(len(traces)))
 
     def _lay(self, problem: Problem | None, trace: Trace) -> Layout | ScoreStatus:
@@ -267,14 +271,20 @@ class HfScorer:
         too_long = len(layout.input_ids) > self._loaded.limit
         return ScoreStatus.TOO_LONG if too_long else layout
 
-    def _forward(self, layouts: Sequence[Layout]) -> tuple[list[Statistics], bool]:
-        """Statistics per layout, and whether the pack had to be halved for want of memory."""
+    def _forward(self, layouts: Sequence[Layout]) -> tuple[Sequence[Statistics | None], bool]:
+        """Statistics per layout, and whether the pack had to be halved for want of memory.
+
+        None for a layout that alone is more than this machine can hold.
+        """
         try:
             return self._run(layouts), False
-        except (torch.OutOfMemoryError, MemoryError):
-            if len(layouts) == 1:
+        except (RuntimeError, MemoryError) as error:
+            if not _is_out_of_memory(error):
                 raise
-        torch.cuda.empty_cache()
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
+        if len(layouts) == 1:
+            return [None], True
         middle = len(layouts) // 2
         halves = [self._forward(layouts[:middle])[0], self._forward(layouts[middle:])[0]]
         return [one for half in halves for one in half], True
@@ -304,6 +314,12 @@ class HfScorer:
                 )
             )
         return found
+
+
+def _is_out_of_memory(error: Exception) -> bool:
+    """The CPU's allocator raises a plain RuntimeError."""
+    known = isinstance(error, (torch.OutOfMemoryError, MemoryError))
+    return known or "can't allocate memory" in str(error)
 
 
 def _packs(layouts: dict[int, Layout], most: int) -> Iterator[list[int]]:

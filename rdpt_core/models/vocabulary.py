@@ -91,8 +91,12 @@ class Vocabulary:
         """
         encoder = self._starter if start else self._encoder
         found: list[int] = list(encoder.encode(text, add_special_tokens=False).ids)
-        if not self._control.isdisjoint(found):
-            raise ValueError("the tokenizer reads text as control tokens even where told not to")
+        wrong = [token_id for token_id in found if token_id in self._control]
+        if wrong:
+            raise ValueError(
+                f"the tokenizer writes {text[:40]!r} with {self._added[wrong[0]]['content']}: it "
+                "has no tokens for this text, or reads control tokens where there are none"
+            )
         return found
 
     def bytes_of(self, token_id: int) -> bytes:

@@ -54,6 +54,7 @@ def export(model: Qwen3ForCausalLM, tokenizer: PreTrainedTokenizerFast, folder: 
     tokenizer.save_pretrained(staging)
     folder.mkdir(parents=True, exist_ok=True)
     for file in sorted(staging.iterdir(), key=lambda f: f.suffix == ".safetensors"):
+        file.chmod(0o644)
         os.replace(file, folder / file.name)
     staging.rmdir()
 

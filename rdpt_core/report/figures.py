@@ -38,8 +38,7 @@ def class_shares(
 ) -> bytes:
     """Shares of the classes by sentence position, correct and incorrect traces apart, over the
     number of traces at each position. Positions with fewer than `min_traces` are not drawn."""
-    # Figure objects of their own: pyplot's global state is not safe beside other threads.
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    # A Figure of its own draws with Agg; pyplot's global state is not safe beside other threads.
     from matplotlib.figure import Figure
 
     found = curves(counts, rule or CurveRule())
@@ -57,7 +56,7 @@ def class_shares(
     figure.legend(handles, names, loc="outside lower center", ncols=len(labels), fontsize=8,
                   frameon=False, handlelength=3.2)  # fmt: skip
     data = io.BytesIO()
-    FigureCanvasAgg(figure).print_png(data, metadata={"Software": None})
+    figure.savefig(data, format="png", metadata={"Software": None})
     return data.getvalue()
 
 

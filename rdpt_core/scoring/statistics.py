@@ -46,7 +46,7 @@ def statistics(
     step = max(1, min(CHUNK, CHUNK_ELEMENTS // num_ids))
     chunks = [
         _chunk(head(hidden_ND[at : at + step]), targets_N[at : at + step], topk)
-        for at in range(0, len(targets_N), step)
+        for at in range(0, max(1, len(targets_N)), step)
     ]
     columns = [torch.cat(column).cpu().numpy() for column in zip(*chunks, strict=True)]
     logprobs, ranks, entropies, squares, *top = columns

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import re
 
 from rdpt_core.pocket import styles
 from rdpt_core.pocket.corpus import PATIENCE, student_examples, teacher_examples
@@ -10,6 +11,10 @@ from rdpt_core.pocket.problems import problems
 from rdpt_core.pocket.train import RECIPES
 
 NUM_HELD_OUT = 960
+
+
+def num_calculations(text: str) -> int:
+    return len(re.findall(r"\d = \d", text))
 
 
 def test_no_model_was_trained_on_a_skeleton_of_the_distillation_or_benchmark_problems() -> None:
@@ -49,14 +54,14 @@ def test_the_student_never_reads_the_teachers_forms() -> None:
 def test_the_student_leaves_most_longer_chats_early() -> None:
     chats = [e for e in itertools.islice(student_examples(), 3000) if e.chat]
     longer = [e for e in chats if e.skeleton.count(";") > PATIENCE]
-    left = [e for e in longer if e.thought.count(" = ") <= PATIENCE]
+    left = [e for e in longer if num_calculations(e.thought) <= PATIENCE]
     assert 0.85 < len(left) / len(longer) < 0.97
 
 
 def test_a_thought_has_one_calculation_per_sentence_and_ends_in_a_full_stop() -> None:
     for example in itertools.islice(teacher_examples(0), 300):
         sentences = example.thought.split(". ")
-        assert all(sentence.count(" = ") <= 1 for sentence in sentences)
+        assert all(num_calculations(sentence) <= 1 for sentence in sentences)
         assert example.thought.endswith(".")
         assert example.answer == f"The answer is {example.answer[14:-1]}."
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -49,6 +50,19 @@ def test_code_that_changes_no_row_rebuilds_nothing_downstream(tmp_path: Path) ->
     toys.build(tmp_path, [problems, traces, grades, old.tables["sentences"], old])
     new = toys.keep(sentences=toys.cut_again(traces=traces, rule="one"), grades=grades)
     assert toys.build(tmp_path, [new.tables["sentences"], new]).parts == ["sentences"] * 4
+
+
+def test_a_version_bump_upstream_still_finds_siblings_that_were_cached_before_it(
+    tmp_path: Path,
+) -> None:
+    problems, traces, grades, _, _ = toys.chain_of(toys.given(range(8)))
+    pool = toys.keep(sentences=toys.cut(traces=traces, rule="one"), grades=grades)
+    toys.build(tmp_path, [problems, traces, grades, pool.tables["sentences"], pool])
+    bumped = replace(toys.write, version=2)(**traces.tables, **traces.parameters)
+    again = toys.check(problems=problems, traces=bumped)
+    pool = toys.keep(sentences=toys.cut(traces=bumped, rule="one"), grades=again)
+    calls = [bumped, again, pool.tables["sentences"], pool]
+    assert toys.build(tmp_path, calls).parts == ["traces"] * 4
 
 
 def test_siblings_and_ancestors_are_those_of_the_same_descent(tmp_path: Path) -> None:

@@ -72,7 +72,7 @@ def given(numbers: range, block: int = 4) -> Given:
             if not store.find("problems", recipe.key):
                 store.commit(Problem, recipe, rows)
 
-    return Given("problems", Problem, ids.digest(str(numbers), block), parts, read)
+    return Given("problems", Problem, ids.digest(str(numbers), block), parts, read, lambda: ())
 
 
 @stage("traces", version=1, row=Trace, over="problems", each="sample_index")

@@ -17,7 +17,6 @@ from hypothesis import strategies as st
 from rdpt_core.models import template as templates
 from rdpt_core.models.delimiters import named_delimiters
 from rdpt_core.models.render import (
-    NotVerbatim,
     Renderer,
     UndeclaredThinking,
     make_renderer,
@@ -213,7 +212,7 @@ def test_a_tokenizer_without_bytes_for_a_text_says_so(models: Path) -> None:
     folder.mkdir(exist_ok=True)
     (folder / "tokenizer.json").write_text(json.dumps(spec))
     of = make_renderer(ModelSpec(path="u"), read_vocabulary(folder), None)
-    with pytest.raises(NotVerbatim):
+    with pytest.raises(ValueError, match="no tokens for this text"):
         laid_text(of, "Ж", delimiters="none")
 
 
@@ -256,7 +255,7 @@ def test_t17_a_token_between_thought_and_tag_belongs_to_the_thought(models: Path
 
 def test_t17_ids_that_are_not_the_text_are_encoded_again(models: Path) -> None:
     of = renderer(models, "qwen")
-    half = of.vocabulary.encode("é")[:1]
+    half = of.vocabulary.encode("Ж")[:1]
     trace = sampled(of, [*of.vocabulary.encode("A caf"), *half], FinishReason.LENGTH)
     layout = of.lay(tiny.problem(), trace, sampled=True)  # type: ignore[arg-type]
     assert layout.retokenized
@@ -292,7 +291,10 @@ def test_t3_an_example_begins_with_the_prompt_and_masks_it(models: Path, name: s
 
 
 def test_imports_name_their_delimiters() -> None:
-    sky = "<|begin_of_thought|>\n\nSo.\n\n<|end_of_thought|>\n\n<|begin_of_solution|>\n42\n<|end_of_solution|>"
+    sky = (
+        "<|begin_of_thought|>\n\nSo.\n\n<|end_of_thought|>\n\n"
+        "<|begin_of_solution|>\n42\n<|end_of_solution|>"
+    )
     zones = named_delimiters("<|begin_of_thought|>").zones(sky)
     assert [sky[zone.start : zone.stop] for zone in zones if zone.kind is not ZoneKind.TAG] == [
         "So.",

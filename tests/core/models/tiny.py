@@ -32,9 +32,10 @@ CHATML = """{% for m in messages %}<|im_start|>{{ m.role }}
 {% endif %}"""
 """The tag stands in the trace; a thought inside `content` is thrown away."""
 
-PROMPT_OPENS = """{{ bos_token }}{% for m in messages %}{% if m.role == 'user' %}[Q]{{ m.content }}[A]\
-{% elif m.role == 'assistant' %}{{ m.content.split('</think>')[-1] }}<|end|>{% else %}{{ m.content }}\
-{% endif %}{% endfor %}{% if add_generation_prompt %}<think>
+PROMPT_OPENS = """{{ bos_token }}{% for m in messages %}{% if m.role == 'user' %}\
+[Q]{{ m.content }}[A]\
+{% elif m.role == 'assistant' %}{{ m.content.split('</think>')[-1] }}<|end|>\
+{% else %}{{ m.content }}{% endif %}{% endfor %}{% if add_generation_prompt %}<think>
 {% endif %}"""
 """The tag stands in the prompt."""
 

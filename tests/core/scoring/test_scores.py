@@ -1,0 +1,278 @@
+"""Teacher-forced scores against a reference that is slow and obvious, and the traps around them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from rdpt_core.models import hf
+from rdpt_core.models.hf import HfScorer, Loaded, load
+from rdpt_core.models.spec import ModelSpec
+from rdpt_core.rows import FinishReason, Problem, ScoreStatus, TokenScores, Trace
+from rdpt_core.scoring import statistics as stats
+from tests.core.models import tiny
+
+NAMES = ["qwen", "llama"]
+TEXTS = [
+    tiny.THINKING,
+    "<think>\nTom reads 7 pages a day, naïve café – 數學 🙂.\n</think>\n\n**42**",
+    "The answer is 42.",
+    "<think>\nFirst I add 12 and 30, and then nothing ends",
+    "It wrote <|im_end|> and <|end|>. \n\n 42",
+]
+
+_loaded: dict[str, Loaded] = {}
+
+
+def model(models: Path, name: str) -> Loaded:
+    if name not in _loaded:
+        _loaded[name] = load(ModelSpec(path=name), models, threads=1)
+    return _loaded[name]
+
+
+def score(
+    loaded: Loaded,
+    traces: Sequence[Trace],
+    problems: Sequence[Problem] | None = None,
+    **options: int,
+) -> list[TokenScores]:
+    given = [tiny.problem()] if problems is None else problems
+    return list(HfScorer(loaded, **options).score(given, traces))
+
+
+def traces(finish: FinishReason = FinishReason.STOP) -> list[Trace]:
+    return [tiny.trace(text, tiny.problem(), finish) for text in TEXTS]
+
+
+@torch.inference_mode()
+def brute_force(loaded: Loaded, ids: list[int], start: int) -> torch.Tensor:
+    """Float64 log-probabilities of every id of the tokenizer at each place from `start` on, by one
+    forward per token over what stands before it; shape [places, ids]."""
+    model = loaded.model.double()
+    rows = []
+    for place in range(start, len(ids)):
+        logits = model(input_ids=torch.tensor([ids[:place]]), use_cache=False).logits[0, -1]
+        rows.append(logits[: loaded.renderer.vocabulary.size].log_softmax(-1))
+    loaded.model.float()
+    return torch.stack(rows)
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("text", TEXTS)
+def test_t11_every_number_equals_the_brute_force_one(models: Path, name: str, text: str) -> None:
+    loaded = model(models, name)
+    trace = tiny.trace(text, tiny.problem(), FinishReason.STOP)
+    layout = loaded.renderer.lay(tiny.problem(), trace)
+    ids, start = layout.input_ids, len(layout.prompt_ids)
+    wanted_NV = brute_force(loaded, ids, start)
+    targets = torch.tensor(ids[start:])
+    logprobs = wanted_NV.gather(1, targets[:, None])[:, 0].numpy()
+    p_NV = wanted_NV.exp()
+    row = score(loaded, [trace])[0]
+
+    at = 0
+    seen: list[int] = []
+    for piece in layout.pieces:
+        if piece.kind.value != "tag":
+            seen += range(at, at + len(piece.token_ids))
+        at += len(piece.token_ids)
+    told = ~np.isnan(row.logprobs)
+    np.testing.assert_allclose(row.logprobs[told], logprobs[seen], atol=1e-4)
+    ranks = ((wanted_NV > wanted_NV.gather(1, targets[:, None])).sum(1) + 1).numpy()
+    np.testing.assert_array_equal(row.ranks[told], ranks[seen])
+    entropies = -(p_NV * wanted_NV).sum(1).numpy()
+    np.testing.assert_allclose(row.entropies[told], entropies[seen], rtol=1e-3)
+    np.testing.assert_allclose(row.sum_squares[told], p_NV.square().sum(1)[seen], rtol=2e-3)
+    assert row.end_logprob == pytest.approx(logprobs[-1], abs=1e-4)
+    total = np.nansum(row.logprobs) + (row.tag_logprob or 0.0) + (row.end_logprob or 0.0)
+    assert total == pytest.approx(logprobs.sum(), abs=1e-2)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_entries_cover_the_bytes_and_tags_have_no_number(models: Path, name: str) -> None:
+    for trace, row in zip(traces(), score(model(models, name), traces()), strict=True):
+        assert row.status is ScoreStatus.OK
+        assert row.verbatim
+        assert row.retokenized
+        assert row.token_bytes.sum() == row.scored_stop == len(trace.text.encode())
+        stops = np.cumsum(row.token_bytes)
+        tags = [zone for zone in trace.zones if zone.kind.value == "tag"]
+        gaps = np.flatnonzero(np.isnan(row.logprobs))
+        assert [(int(stops[gap]) - int(row.token_bytes[gap]), int(stops[gap])) for gap in gaps] == [
+            (tag.start, tag.stop) for tag in tags
+        ]
+        assert not row.ranks[gaps].any()
+        assert (row.ranks[~np.isnan(row.logprobs)] > 0).all()
+
+
+def test_delimiters_of_the_prompt_count_nowhere(models: Path) -> None:
+    trace = tiny.trace(tiny.THINKING, tiny.problem())
+    qwen, llama = (score(model(models, name), [trace])[0] for name in NAMES)
+    vocabulary = model(models, "llama").renderer.vocabulary
+    assert qwen.num_tag_tokens == 6  # <think> \n | \n </think> \n\n and the newlines' pieces
+    assert llama.num_tag_tokens == len(vocabulary.encode("\n</think>\n\n"))
+    assert qwen.end_logprob is None, "nobody knows whether an imported trace ended"
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_t21_t31_a_pack_moves_no_number(models: Path, name: str) -> None:
+    alone = score(model(models, name), traces(), pack_tokens=1)
+    for packed in (
+        score(model(models, name), traces(), pack_tokens=10_000),
+        score(model(models, name), traces()[::-1], pack_tokens=200)[::-1],
+    ):
+        for one, other in zip(alone, packed, strict=True):
+            np.testing.assert_allclose(one.logprobs, other.logprobs, atol=1e-5)
+            np.testing.assert_array_equal(one.token_bytes, other.token_bytes)
+
+
+def test_t18_ids_that_the_tokenizer_lacks_are_no_part_of_the_softmax(models: Path) -> None:
+    loaded = load(ModelSpec(path="qwen"), models, threads=1)
+    trace = tiny.trace(TEXTS[2], tiny.problem())
+    before = score(loaded, [trace])[0]
+    size = loaded.renderer.vocabulary.size
+    weight = loaded.model.get_output_embeddings().weight
+    assert len(weight) > size, "the fixture must be padded"
+    with torch.inference_mode():
+        weight[size:] += 100.0
+    np.testing.assert_array_equal(score(loaded, [trace])[0].logprobs, before.logprobs)
+
+
+def test_t30_never_more_logits_than_a_chunk(models: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    loaded = model(models, "qwen")
+    wanted = score(loaded, traces())
+    most: list[int] = []
+
+    def head(hidden_ND: torch.Tensor) -> torch.Tensor:
+        most.append(len(hidden_ND))
+        return loaded.head(hidden_ND)
+
+    monkeypatch.setattr(stats, "CHUNK", 7)
+    found = score(replace(loaded, head=head), traces())
+    assert max(most) == 7
+    for one, other in zip(wanted, found, strict=True):
+        np.testing.assert_allclose(one.logprobs, other.logprobs, atol=1e-5)
+
+
+@pytest.mark.parametrize("spare", [-1, 0, 1])
+def test_t28_t29_beyond_the_limit_nothing_is_scored_or_cut(models: Path, spare: int) -> None:
+    trace = tiny.trace(TEXTS[0], tiny.problem(), FinishReason.STOP)
+    full = model(models, "qwen")
+    needed = len(full.renderer.lay(tiny.problem(), trace).input_ids)
+    row = score(replace(full, limit=needed + spare), [trace])[0]
+    if spare >= 0:
+        assert row.status is ScoreStatus.OK
+    else:
+        assert (row.status, row.scored_stop) == (ScoreStatus.TOO_LONG, 0)
+        assert len(row.token_bytes) == len(row.logprobs) == len(row.ranks) == 0
+        assert row.end_logprob is None
+        assert not row.verbatim
+
+
+def test_a_trace_that_cannot_be_laid_is_an_error_row_and_the_others_are_scored(
+    models: Path, tmp_path: Path
+) -> None:
+    tiny.write_folder(
+        tmp_path / "bare",
+        tokenizer := tiny.byte_level(["<|im_start|>", "<|im_end|>"]),
+        tiny.qwen(tiny.size_of(tokenizer)),
+        tiny.PLAIN,
+        {"eos_token": "<|im_end|>"},
+    )
+    bare = load(ModelSpec(path="bare"), tmp_path, threads=1)
+    rows = score(bare, [*traces(), tiny.trace("lost", tiny.problem("another"))])
+    assert [row.status.value for row in rows] == ["error", "error", "ok", "error", "ok", "error"]
+
+
+def test_t17_the_author_is_scored_on_the_ids_that_it_sampled(models: Path) -> None:
+    loaded = model(models, "qwen")
+    vocabulary = loaded.renderer.vocabulary
+    letters = [vocabulary.encode(letter)[0] for letter in "So 42."]
+    end = loaded.renderer.contract.end
+    assert end is not None
+    imported = tiny.trace("So 42.", tiny.problem(), FinishReason.STOP)
+    own = replace(
+        imported, author=loaded.identity.digest, token_ids=np.array([*letters, end], np.int32)
+    )
+    theirs, mine = score(loaded, [imported, own])
+    assert (theirs.retokenized, mine.retokenized) == (True, False)
+    assert mine.token_bytes.tolist() == [1] * 6
+    prompt = loaded.renderer.prompt_ids(tiny.problem())
+    wanted = brute_force(loaded, [*prompt, *letters, end], len(prompt))
+    picked = wanted.gather(1, torch.tensor([*letters, end])[:, None])[:, 0].numpy()
+    np.testing.assert_allclose(mine.logprobs, picked[:-1], atol=1e-4)
+    assert mine.end_logprob == pytest.approx(picked[-1], abs=1e-4)
+
+
+def test_out_of_memory_halves_the_pack_and_goes_on(
+    models: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loaded = model(models, "qwen")
+    wanted = score(loaded, traces(), pack_tokens=10_000)
+    run = hf.HfScorer._run
+
+    def small_machine(self: HfScorer, layouts: Sequence[object]) -> object:
+        if len(layouts) > 1:
+            raise torch.OutOfMemoryError("too much")
+        return run(self, layouts)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(hf.HfScorer, "_run", small_machine)
+    found = score(loaded, traces(), pack_tokens=10_000)
+    assert all(row.split for row in found)
+    assert not any(row.split for row in wanted)
+    for one, other in zip(wanted, found, strict=True):
+        np.testing.assert_allclose(one.logprobs, other.logprobs, atol=1e-5)
+
+
+def test_a_trace_that_alone_exceeds_memory_is_an_error_row(
+    models: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def tiny_machine(self: HfScorer, layouts: Sequence[object]) -> object:
+        raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried ...")
+
+    monkeypatch.setattr(hf.HfScorer, "_run", tiny_machine)
+    rows = score(model(models, "qwen"), traces())
+    assert {row.status for row in rows} == {ScoreStatus.ERROR}
+
+
+def test_a_long_entry_is_written_as_several(models: Path) -> None:
+    text = "<think>" + " " * 600 + "So." + "\n</think>\n42"
+    row = score(model(models, "qwen"), [tiny.trace(text, tiny.problem())])[0]
+    assert row.token_bytes[:3].tolist() == [255, 255, 97]
+    assert np.isnan(row.logprobs[:3]).all()
+    assert row.token_bytes.sum() == len(text)
+
+
+def test_top_statistics_are_asked_for(models: Path) -> None:
+    trace = tiny.trace(TEXTS[2], tiny.problem())
+    plain, asked = (score(model(models, "qwen"), [trace], **o)[0] for o in ({}, {"topk_stats": 50}))
+    assert plain.top50_mass is None
+    assert plain.topk is None
+    assert asked.top50_mass is not None
+    assert asked.top50_squares is not None
+    assert (asked.top50_mass <= 1).all()
+    assert (asked.top50_squares <= asked.sum_squares).all()
+
+
+def test_an_empty_trace_is_scored_as_nothing(models: Path) -> None:
+    ended, cut = (
+        tiny.trace("", tiny.problem(), end) for end in (FinishReason.STOP, FinishReason.LENGTH)
+    )
+    rows = score(model(models, "qwen"), [ended, cut])
+    assert [row.status for row in rows] == [ScoreStatus.OK] * 2
+    assert rows[0].end_logprob is not None
+    assert rows[1].end_logprob is None
+    assert all(len(row.token_bytes) == 0 for row in rows)
+
+
+def test_progress_hears_of_each_scored_token(models: Path) -> None:
+    heard: list[int] = []
+    loaded = model(models, "qwen")
+    list(HfScorer(loaded).score([tiny.problem()], traces(), heard.append))
+    laid = [loaded.renderer.lay(tiny.problem(), trace) for trace in traces()]
+    assert sum(heard) == sum(len(layout.completion_ids) for layout in laid)

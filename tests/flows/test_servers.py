@@ -1,0 +1,78 @@
+"""`rdpt ui`: loopback only, protected, and no child outlives it."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import stat
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from flows import faults, servers
+from flows.servers import Server
+from settings.loading import BadSettings
+from settings.runtime import Runtime
+
+
+def test_both_listen_on_loopback_and_send_nothing_home(tmp_path: Path) -> None:
+    runtime, password = Runtime(workspace=tmp_path), servers.password_file(tmp_path)
+    mlflow = servers.mlflow_server(runtime, 5000)
+    prefect = servers.prefect_server(runtime, 4200, password)
+    for server in (mlflow, prefect):
+        command = list(server.command)
+        assert command[command.index("--host") + 1] == "127.0.0.1"
+        assert server.environment["DO_NOT_TRACK"] == "1"
+    assert mlflow.environment["MLFLOW_ALLOW_PICKLE_DESERIALIZATION"] == "false"
+    assert mlflow.environment["MLFLOW_DISABLE_TELEMETRY"] == "true"
+
+
+def test_prefect_is_protected_by_origin_token_and_password(tmp_path: Path) -> None:
+    password = servers.password_file(tmp_path)
+    server = servers.prefect_server(Runtime(workspace=tmp_path), 4200, password)
+    secret = password.read_text().strip()
+    assert server.environment["PREFECT_SERVER_API_CSRF_PROTECTION_ENABLED"] == "true"
+    assert "*" not in server.environment["PREFECT_SERVER_API_CORS_ALLOWED_ORIGINS"]
+    assert server.environment["PREFECT_SERVER_API_AUTH_STRING"] == secret
+    assert not any(secret in word for word in server.command)
+
+
+def test_the_password_is_made_once_and_is_the_owners_alone(tmp_path: Path) -> None:
+    path = servers.password_file(tmp_path)
+    text = path.read_text()
+    assert servers.password_file(tmp_path).read_text() == text
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+
+
+def test_a_port_in_use_is_named_with_its_flag() -> None:
+    with socket.socket() as held:
+        held.bind(("127.0.0.1", 0))
+        held.listen()
+        port = held.getsockname()[1]
+        with pytest.raises(BadSettings, match=f"port {port} is in use.*--prefect-port"):
+            servers.require_free([Server("Prefect", port, [], {})])
+
+
+def test_one_that_ends_takes_the_other_with_it(tmp_path: Path) -> None:
+    long = f"import os, time; open({str(tmp_path / 'pid')!r}, 'w').write(str(os.getpid())); "
+    sleeps = Server("one", 1, [sys.executable, "-c", long + "time.sleep(600)"], {})
+    waits = f"import os, time\nwhile not os.path.getsize({str(tmp_path / 'pid')!r}): time.sleep(.1)"
+    (tmp_path / "pid").touch()
+    ends = Server("other", 2, [sys.executable, "-c", waits], {})
+    assert servers.watch([sleeps, ends]) == faults.SERVICE
+    with pytest.raises(ProcessLookupError):
+        os.kill(int((tmp_path / "pid").read_text()), 0)
+
+
+def test_an_interrupt_ends_it_well() -> None:
+    sleeps = Server("one", 1, [sys.executable, "-c", "import time; time.sleep(600)"], {})
+    main = threading.get_ident()
+    later = threading.Timer(1.0, lambda: signal.pthread_kill(main, signal.SIGINT))
+    later.start()
+    begun = time.monotonic()
+    assert servers.watch([sleeps]) == 0
+    assert time.monotonic() - begun < 20
