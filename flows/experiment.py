@@ -13,10 +13,12 @@ from prefect.task_runners import ThreadPoolTaskRunner
 from prefect.utilities.annotations import quote
 
 from flows.configurations import Configuration, Wanted
+from flows.journal import Journal
 from flows.projection import project
 from flows.workspace import Opened, freeze, open_file, open_frozen, publish_catalogue
 from rdpt_core.store import Damaged
 from settings.runtime import Runtime
+from tasks import stopping
 from tasks.progress import Progress, say
 from tasks.stage import Call, Plan
 from tasks.table import Order, make_table
@@ -50,6 +52,9 @@ def experiment(file: str, resume: bool = False) -> None:
 def execute(opened: Opened) -> Outcome:
     """Makes every table that the store lacks. One failing configuration stops no other."""
     freeze(opened)
+    stopping.listen()  # after Prefect took the signals for itself
+    journal = Journal(opened.runtime.workspace / "logs" / f"{opened.experiment.name}.jsonl")
+    journal.note("started", file=opened.file)
     tracker = Tracker(opened.runtime, opened.experiment.name)
     for _ in range(MAX_ATTEMPTS):
         outcome = _walk(opened, tracker)

@@ -21,22 +21,19 @@ import traceback
 from rdpt_core.recipe import Unstable
 from settings.loading import BadSettings
 from tasks.stage import Busy
+from tasks.stopping import Stopped
 
 STAGE, USAGE, BUSY, SERVICE, RESOURCE = 1, 2, 4, 5, 7
-INTERRUPTED, TERMINATED = 130, 143
+INTERRUPTED = 130
 FULL = (errno.ENOSPC, errno.EDQUOT)
-
-
-class Terminated(BaseException):
-    """SIGTERM arrived."""
 
 
 def code_of(error: BaseException) -> int:
     """The exit code that an error ends a command with."""
     if isinstance(error, KeyboardInterrupt):
         return INTERRUPTED
-    if isinstance(error, Terminated):
-        return TERMINATED
+    if isinstance(error, Stopped):
+        return error.code
     if isinstance(error, BadSettings | Unstable):
         return USAGE
     if isinstance(error, Busy):
@@ -62,7 +59,7 @@ def _lines(error: BaseException) -> list[str]:
     if isinstance(error, BadSettings):
         shown = error.lines if len(error.lines) <= 7 else [*error.lines[:6], "..."]
         return [f"rdpt: {error.place}:", *(f"  {line}" for line in shown)]
-    if isinstance(error, KeyboardInterrupt | Terminated):
+    if isinstance(error, KeyboardInterrupt | Stopped):
         return ["rdpt: stopped; `rdpt resume` goes on where it was"]
     if isinstance(error, OSError) and error.errno in FULL:
         return [f"rdpt: the disk is full: {error.filename or error}",

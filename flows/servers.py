@@ -50,8 +50,8 @@ def serve(mlflow_port: int, prefect_port: int) -> int:
     require_free(servers)
     for server in servers:
         say(f"{server.name:<8} {server.address}")
-    say(f"Prefect asks for the line in {password}; runs are seen there with "
-        f"PREFECT_API_URL={servers[-1].address}/api and PREFECT_API_AUTH_STRING set to that line")  # fmt: skip
+    say(f"Prefect asks for the line in {password}; its UI shows runs that have it as")
+    say(f"PREFECT_API_AUTH_STRING, and PREFECT_API_URL={servers[-1].address}/api")
     if not _is_local(runtime):
         say("MLflow is served elsewhere: see RDPT_TRACKING")
     return watch(servers)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import signal
 import sys
 from functools import partial
 
@@ -26,6 +25,7 @@ from settings.runtime import Runtime, unknown_variables
 from tasks.models import Model
 from tasks.progress import say
 from tasks.stage import Plan
+from tasks.stopping import Stopped
 
 
 def runtime_of(**changes: object) -> Runtime:
@@ -66,21 +66,17 @@ def _run(opened: Opened) -> int:
 
 def _build(opened: Opened) -> int:
     """The exit code of what stopped the run; 0 where nothing did."""
-    signal.signal(signal.SIGTERM, _terminate)
     prepare_prefect(opened.runtime)
     from flows.experiment import prefect_flow
 
     outcome = prefect_flow(opened)
-    for table, error in outcome.failures.items():
-        say(f"failed: {table}: {error}")
     if not outcome.failures:
         return 0
+    for table, error in outcome.failures.items():
+        if not isinstance(error, Stopped):
+            say(f"failed: {table}: {error}")
     say(f"go on with: rdpt resume {opened.experiment.name}")
     return max(faults.code_of(error) for error in outcome.failures.values())
-
-
-def _terminate(number: int, frame: object) -> None:
-    raise faults.Terminated
 
 
 def check_models(opened: Opened) -> None:

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 NOT_IN_A_NAME = re.compile(r"[^A-Za-z0-9_. +=-]")
-NOT_IN_A_KEY = re.compile(r"[^A-Za-z0-9_. /-]")
+NOT_IN_A_KEY = re.compile(r"[^A-Za-z0-9_. -]")
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,6 +18,7 @@ from typing import Any, Generic, Protocol, TypeVar
 from rdpt_core import ids
 from rdpt_core.recipe import Plain, Recipe, plain
 from rdpt_core.store import Holder, Part, Store
+from tasks import stopping
 
 R = TypeVar("R")
 
@@ -364,6 +365,7 @@ class Worker:
 
     def _claim(self, call: Call, job: Job) -> bool:
         """Whether the part exists afterwards: found, or built here; False if another builds it."""
+        stopping.check()
         key = job.recipe.key
         if self.store.find(call.table, key):
             return True
@@ -379,6 +381,7 @@ class Worker:
         if not self.runtime.wait:
             raise Busy(_busy(call, job, holder))
         self.watcher.waits(call, job, holder)
+        stopping.check()
         time.sleep(WAIT_SECONDS)
 
     def _build(self, call: Call, job: Job) -> None:
@@ -386,7 +389,7 @@ class Worker:
         folder = self.store.workdir(call.table, key)
         folder.mkdir(parents=True, exist_ok=True)
         work = Work(folder, self.runtime.threads, self.runtime.device, self.runtime,
-                    self.watcher.units, self.watcher.heard)  # fmt: skip
+                    self._progress, self._heard)  # fmt: skip
         begun = time.monotonic()
         rows = list(call.stage.function(**self._arguments(call, job, work)))
         part = self.store.commit(
@@ -400,6 +403,14 @@ class Worker:
             payload=work.payload,
         )
         self.watcher.committed(part, job.size)
+
+    def _progress(self, num_done: int) -> None:
+        stopping.check()
+        self.watcher.units(num_done)
+
+    def _heard(self, row: Any) -> None:
+        stopping.check()
+        self.watcher.heard(row)
 
     def _arguments(self, call: Call, job: Job, work: Work) -> dict[str, Any]:
         """The arguments of the stage function: Parts where it asks for Parts, else rows."""

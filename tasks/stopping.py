@@ -1,0 +1,45 @@
+"""Stopping on SIGINT and SIGTERM: workers end at their next batch, and nothing finished is lost.
+
+The signal only raises a flag. Workers run in threads, where an exception from a signal handler
+would not arrive; they look at the flag whenever they report progress.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from types import FrameType
+
+EXIT = {signal.SIGINT: 130, signal.SIGTERM: 143}
+_arrived: list[int] = []
+
+
+class Stopped(Exception):
+    """The run was asked to stop; what was finished is kept."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__("stopped")
+        self.code = EXIT[signal.Signals(number)]
+
+
+def listen() -> None:
+    """Takes over both signals. A second one ends the process at once. Only the main thread can,
+    and elsewhere (a Prefect worker's thread) whoever runs it stops it."""
+    _arrived.clear()
+    if threading.current_thread() is not threading.main_thread():
+        return
+    for number in EXIT:
+        signal.signal(number, _arrive)
+
+
+def check() -> None:
+    """Raises Stopped once a signal has arrived."""
+    if _arrived:
+        raise Stopped(_arrived[0])
+
+
+def _arrive(number: int, frame: FrameType | None) -> None:
+    _arrived.append(number)
+    if len(_arrived) > 1:
+        os._exit(EXIT[signal.Signals(number)])

@@ -1,0 +1,88 @@
+"""What a grown or changed study builds: the exact list of parts, and not one more.
+
+A part holds 32 problems; the plain study has 64 problems, 2 samples, one arm and one benchmark.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import pytest
+
+from tests.flows.studies import BENCHMARK, PLAIN, STUDENT, Studio, studio
+
+__all__ = ["studio"]
+
+TRAIN = {"traces": 4, "grades": 4, "sentences": 4, "scores": 8, "sentence_scores": 8,
+         "provenance": 4, "pool": 4, "selection": 1, "students": 1}  # fmt: skip
+TEST = {"traces": 3, "grades": 3, "sentences": 1, "scores": 3, "sentence_scores": 3,
+        "provenance": 1}  # fmt: skip
+"""Teacher, undistilled and distilled student answer; the distilled one is attributed."""
+RESULTS = {"results": 4}
+AFTER_TRAINING = {"students": 1, "traces": 1, "grades": 1, "sentences": 1, "scores": 3,
+                  "sentence_scores": 3, "provenance": 1}  # fmt: skip
+"""What another selection brings about on the test side."""
+
+
+def total(*counts: dict[str, int]) -> Counter[str]:
+    return sum((Counter(count) for count in counts), Counter[str]())
+
+
+def test_a_study_is_built_once(studio: Studio) -> None:
+    assert studio.build() == total(TRAIN, TEST, RESULTS)
+    assert studio.build() == Counter()
+
+
+def test_one_more_sample_adds_its_parts_alone(studio: Studio) -> None:
+    studio.build()
+    added = {"traces": 2, "grades": 2, "sentences": 2, "scores": 4, "sentence_scores": 4,
+             "provenance": 2, "pool": 2, "selection": 1}  # fmt: skip
+    assert studio.build(samples=3) == total(added, AFTER_TRAINING, {"results": 2})
+
+
+@pytest.mark.parametrize("how", ["limit", "append"])
+def test_twice_the_problems_add_their_parts_alone(studio: Studio, how: str) -> None:
+    if how == "limit":
+        studio.write_problems("problems", range(64, 192))
+        studio.build()
+        grown = studio.build(limit=128)
+    else:
+        studio.build(limit=128)
+        studio.write_problems("problems", range(128))
+        grown = studio.build(limit=128)
+    added = {name: number for name, number in TRAIN.items() if name != "students"}
+    assert grown == total(added, AFTER_TRAINING, {"results": 2})
+
+
+def test_a_second_benchmark_adds_a_test_side(studio: Studio) -> None:
+    studio.build()
+    studio.write_problems("second", range(200, 220))
+    both = PLAIN["benchmarks"] + BENCHMARK.format(name="second")
+    # Results carry the digest of their configuration, which covers all benchmarks.
+    assert studio.build(benchmarks=both) == total(TEST, {"results": 7})
+
+
+def test_a_second_student_shares_all_that_is_not_its_own(studio: Studio) -> None:
+    studio.build()
+    both = PLAIN["students"] + STUDENT.format(name="other")
+    own = {"scores": 4, "sentence_scores": 4, "provenance": 4, "pool": 4, "selection": 1}
+    baseline = {"traces": 1, "grades": 1, "results": 1}
+    grown = studio.build(students=both)
+    assert grown == total(own, baseline, AFTER_TRAINING, {"results": 2})
+
+
+def test_another_beta_scores_nothing_again(studio: Studio) -> None:
+    studio.build()
+    changed = studio.build(beta=0.05)
+    assert changed["scores"] == changed["sentence_scores"] == changed["traces"] == 0
+    assert changed["provenance"] == 5
+    assert changed["selection"] == 1
+
+
+def test_another_segmenter_repeats_no_model_call_but_what_a_new_selection_needs(
+    studio: Studio,
+) -> None:
+    studio.build()
+    changed = studio.build(segmenter="lines")
+    assert changed["sentences"] == 5
+    assert changed["traces"] == changed["scores"] == 0
