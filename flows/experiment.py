@@ -56,6 +56,18 @@ def execute(opened: Opened) -> Outcome:
     journal = Journal(opened.runtime.workspace / "logs" / f"{opened.experiment.name}.jsonl")
     journal.note("started", file=opened.file)
     tracker = Tracker(opened.runtime, opened.experiment.name)
+    try:
+        outcome = _until_sound(opened, tracker)
+    finally:
+        tracker.close()
+    for table, error in outcome.failures.items():
+        journal.failed(table, error)
+    journal.note("ended", failures=list(outcome.failures))
+    return outcome
+
+
+def _until_sound(opened: Opened, tracker: Tracker) -> Outcome:
+    """Walks again where a part was found damaged while it was read: it is set aside by then."""
     for _ in range(MAX_ATTEMPTS):
         outcome = _walk(opened, tracker)
         damaged = [e for e in outcome.failures.values() if isinstance(e, Damaged)]
@@ -63,7 +75,6 @@ def execute(opened: Opened) -> Outcome:
             say(f"warning: {error}; it is built again")
         if not damaged:
             break
-    tracker.close()
     return outcome
 
 

@@ -67,6 +67,7 @@ def mlflow_server(runtime: Runtime, port: int) -> Server:
         *(sys.executable, "-m", "mlflow", "server", "--host", HOST, "--port", str(port)),
         *("--backend-store-uri", runtime.tracking_uri, "--workers", "1"),
         *("--artifacts-destination", str(artifacts)),
+        *("--uvicorn-opts", "--log-level warning"),  # else a line for every request
     ]
     return Server("MLflow", port, command, {
         "MLFLOW_DISABLE_TELEMETRY": "true",
@@ -148,7 +149,7 @@ def watch(servers: Sequence[Server]) -> int:
 
 
 def _terminate(number: int, frame: object) -> None:
-    raise faults.Terminated
+    raise SystemExit(128 + number)
 
 
 def _inherited() -> dict[str, str]:

@@ -21,7 +21,7 @@ from flows.workspace import (
 from rdpt_core import catalog
 from settings.loading import BadSettings, find_experiment
 from settings.loading import faults as faults_of
-from settings.runtime import Runtime, unknown_variables
+from settings.runtime import PREFIX, Runtime, unknown_variables
 from tasks.models import Model
 from tasks.progress import say
 from tasks.stage import Plan
@@ -34,7 +34,8 @@ def runtime_of(**changes: object) -> Runtime:
     try:
         runtime = Runtime()
     except ValidationError as error:
-        lines += [f"RDPT_{line[0].upper()}{line[1:]}" for line in faults_of(error, Runtime)]
+        keys = [line.partition(":") for line in faults_of(error, Runtime)]
+        lines += [f"{PREFIX}{key.upper()}:{rest}" for key, _, rest in keys]
     if lines:
         raise BadSettings("environment or .env", lines)
     return runtime.model_copy(update=changes)

@@ -147,6 +147,8 @@ class Experiment(Rule):
             raise ValueError("imported [traces] bring their problems: leave [problems] out")
         if trains and not self.selectors:
             raise ValueError('a student with source = "train" needs at least one [[selectors]]')
+        _named("selectors", self.selectors, tuple(s.match_tokens for s in self.selectors
+                                                  if s.match_tokens))  # fmt: skip
         self.pairings()
         return self
 
@@ -173,7 +175,7 @@ def _named(key: str, entries: tuple[E, ...], names: tuple[str, ...]) -> tuple[E,
     unknown = [name for name in names if name not in by_name]
     if unknown:
         known = ", ".join(by_name) or "none"
-        raise ValueError(f"matrix.{key} names {unknown[0]!r}; [[{key}]] has {known}")
+        raise ValueError(f"{unknown[0]!r} is none of [[{key}]]: {known}")
     return tuple(by_name[name] for name in names) or entries
 
 

@@ -16,7 +16,7 @@ from rdpt_core.recipe import Plain, plain
 from rdpt_core.store import Part, Store
 
 if TYPE_CHECKING:
-    from rdpt_core.models.hf import Loaded
+    from rdpt_core.models.loading import Loaded
     from tasks.stage import Call, Work
 
 CHECKPOINT = "checkpoint"
@@ -81,7 +81,7 @@ def _load(spec: ModelSpec, base: Path, threads: int, device: str) -> Loaded:
     """One model in memory at a time; the parts of a table follow each other."""
     from transformers.utils import logging
 
-    from rdpt_core.models.hf import load
+    from rdpt_core.models.loading import load
 
     logging.disable_progress_bar()  # of the weights; the table has a bar of its own
     return load(spec, base, threads=threads, device=usable(device))

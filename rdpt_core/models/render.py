@@ -1,4 +1,4 @@
-"""The render contract: how one model is shown a problem and a trace.
+"""Rendering: how one model is shown a problem and a trace, as its contract says.
 
 Scoring, fine-tuning and evaluation lay a trace through the same contract, and its digest is part of
 what they make. The prompt comes from the model's own template and is tokenised apart from what
@@ -9,114 +9,16 @@ reads them.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, NamedTuple
 
-from rdpt_core import ids
-from rdpt_core.models.delimiters import Delimiters
-from rdpt_core.models.spec import ModelSpec, Thinking
-from rdpt_core.models.template import (
-    CLOCK,
-    PROBLEM,
-    Template,
-    conversation,
-    probe_end,
-    probe_thinking,
-    read_template,
-)
+from rdpt_core.models.contract import Contract, UndeclaredThinking, read_contract
+from rdpt_core.models.layout import Example, Layout, Piece, map_sampled
+from rdpt_core.models.spec import ModelSpec
+from rdpt_core.models.template import PROBLEM, Template, conversation, read_template
 from rdpt_core.models.vocabulary import Vocabulary, read_vocabulary
-from rdpt_core.recipe import Rule, plain
 from rdpt_core.rows import FinishReason, Problem, Trace, Zone, ZoneKind
-
-
-class UndeclaredThinking(ValueError):
-    """A thought is to be laid for a model that has no delimiters."""
-
-    def __init__(self, path: str) -> None:
-        super().__init__(
-            f"{path} has no thinking delimiters of its own, and a thought must be laid for it: "
-            "declare them in its entry, either\n"
-            '    thinking = {open = "<think>\\n", close = "\\n</think>\\n\\n"}\n'
-            "or, for thought, blank line, answer,\n"
-            '    thinking = "none"'
-        )
-
-
-class Contract(Rule):
-    """All that decides the ids which a model reads for a problem and a trace."""
-
-    template: str | None
-    """Digest of the chat template; None where the prompt is the problem's plain text."""
-    vocabulary: str
-    num_ids: int
-    """Ids of the tokenizer; wider weights are cut to it before the softmax."""
-    system: str | None
-    date: str = CLOCK.date().isoformat()
-    bos: Literal["template", "tokenizer"]
-    """Who writes the first token: the template's text, or the tokenizer before plain text."""
-    think_open: Literal["prompt", "trace"] | None
-    """Where the opening delimiter stands; None where thinking is undeclared."""
-    open: str = ""
-    close: str = ""
-    closed: bool = False
-    """The prompt itself ends a thought (thinking switched off): no thought can follow it."""
-    fresh: bool
-    """The prompt ends with a control token: SentencePiece begins what follows with its blank."""
-    end: int | None
-    """The id that ends the model's turn."""
-
-    @property
-    def digest(self) -> str:
-        return ids.digest("contract", json.dumps(plain(self), sort_keys=True))
-
-    @property
-    def delimiters(self) -> Delimiters:
-        """Tags by which the texts of this model are parsed."""
-        return Delimiters(open=self.open.strip(), close=self.close.strip())
-
-
-@dataclass(frozen=True, slots=True)
-class Piece:
-    """A run of ids laid for a model.
-
-    A tag's ids are the reading model's delimiter (none where it is the author's alone), its
-    `num_bytes` the bytes of the trace's own tag (0 where the trace has none there).
-    """
-
-    kind: ZoneKind
-    token_ids: tuple[int, ...]
-    num_bytes: int
-    lengths: tuple[int, ...] = ()
-    """Bytes of the trace per id, text pieces only; they sum to `num_bytes`."""
-
-
-class Example(NamedTuple):
-    """A row to fine-tune on; parallel lists, the mask 1 where the loss is taken."""
-
-    input_ids: list[int]
-    completion_mask: list[int]
-
-
-@dataclass(frozen=True, slots=True)
-class Layout:
-    """A trace as one model reads it: prompt, pieces, end of turn."""
-
-    prompt_ids: tuple[int, ...]
-    pieces: tuple[Piece, ...]
-    end_ids: tuple[int, ...]
-    retokenized: bool
-
-    @property
-    def completion_ids(self) -> list[int]:
-        laid = [token_id for piece in self.pieces for token_id in piece.token_ids]
-        return [*laid, *self.end_ids]
-
-    @property
-    def input_ids(self) -> list[int]:
-        return [*self.prompt_ids, *self.completion_ids]
 
 
 class NotVerbatim(ValueError):
@@ -233,95 +135,12 @@ class Renderer:
         return Piece(zone.kind, tuple(laid), len(part), tuple(lengths))
 
 
-def map_sampled(body: list[int], trace: Trace, vocabulary: Vocabulary) -> tuple[Piece, ...] | None:
-    """Sampled ids cut at the zones of their text, or None where they do not map.
-
-    One kind of straddling is allowed: a token such as ".\\n" that ends a thought and begins the
-    white space of the tag behind it. It belongs to the thought, with the bytes that it has there.
-    """
-    raw, zones = trace.text.encode(), trace.zones
-    lengths = vocabulary.lengths(body, raw)
-    if lengths is None or not zones:
-        return None if body else ()
-    held: list[list[tuple[int, int]]] = [[] for _ in zones]
-    at = index = 0
-    for token_id, length in zip(body, lengths, strict=True):
-        while index + 1 < len(zones) and at >= zones[index].stop:
-            index += 1
-        stop = zones[index].stop
-        if at + length > stop:
-            behind = zones[index + 1]
-            text_first = zones[index].kind is not ZoneKind.TAG and behind.kind is ZoneKind.TAG
-            if not text_first or at + length > behind.stop or raw[stop : at + length].strip():
-                return None
-        held[index].append((token_id, min(length, stop - at)))
-        at += length
-    return tuple(_sampled_piece(zone, pairs) for zone, pairs in zip(zones, held, strict=True))
-
-
-def _sampled_piece(zone: Zone, pairs: list[tuple[int, int]]) -> Piece:
-    laid = tuple(token_id for token_id, _ in pairs)
-    lengths = () if zone.kind is ZoneKind.TAG else tuple(length for _, length in pairs)
-    return Piece(zone.kind, laid, zone.stop - zone.start, lengths)
-
-
 def _split_end(given: list[int], reason: FinishReason) -> tuple[list[int], list[int]]:
     return (given[:-1], given[-1:]) if reason is FinishReason.STOP else (given, [])
 
 
 def make_renderer(spec: ModelSpec, vocabulary: Vocabulary, template: Template | None) -> Renderer:
-    """The contract that a model's files and its entry amount to."""
-    prompt = "" if template is None else _probe_prompt(template, spec.system)
-    found = _find_thinking(spec, vocabulary, template, prompt)
-    open_, close, where = ("", "", None) if found is None else found
-    contract = Contract(
-        template=None if template is None else template.digest,
-        vocabulary=vocabulary.digest,
-        num_ids=vocabulary.size,
-        system=spec.system,
-        bos="tokenizer" if template is None else "template",
-        think_open=where,
-        open=open_,
-        close=close,
-        fresh=any(map(vocabulary.is_control, vocabulary.parse(prompt)[-1:])),
-        closed=bool(close.strip()) and close.strip() in prompt,
-        end=_find_end(spec, vocabulary, template),
-    )
-    return Renderer(contract, vocabulary, template, spec.path)
-
-
-def _probe_prompt(template: Template, system: str | None) -> str:
-    """What stands between a problem and the model's own text."""
-    rendered = template.render(conversation(PROBLEM, system), generation=True)
-    return rendered.rpartition(PROBLEM)[2]
-
-
-_Thinking = tuple[str, str, Literal["prompt", "trace"]]
-
-
-def _find_thinking(
-    spec: ModelSpec, vocabulary: Vocabulary, template: Template | None, prompt: str
-) -> _Thinking | None:
-    if spec.thinking == "none":
-        return "", "\n\n", "trace"
-    if isinstance(spec.thinking, Thinking):
-        opened = prompt.rstrip().endswith(spec.thinking.open.strip()) and bool(prompt)
-        return spec.thinking.open, spec.thinking.close, "prompt" if opened else "trace"
-    probed = None if template is None else probe_thinking(template, spec.system)
-    if probed is not None:
-        return probed.open, probed.close, "prompt" if probed.opened else "trace"
-    if {"<think>", "</think>"} <= vocabulary.added:
-        return "<think>\n", "\n</think>\n\n", "trace"
-    return None
-
-
-def _find_end(spec: ModelSpec, vocabulary: Vocabulary, template: Template | None) -> int | None:
-    """The control token that the template writes after an answer, else the tokenizer's own."""
-    written = "" if template is None else probe_end(template, spec.system)
-    for token_id in vocabulary.parse(written):
-        if vocabulary.is_control(token_id):
-            return token_id
-    return vocabulary.id_of(vocabulary.special.get("eos_token"))
+    return Renderer(read_contract(spec, vocabulary, template), vocabulary, template, spec.path)
 
 
 def read_renderer(spec: ModelSpec, folder: Path) -> Renderer:

@@ -27,6 +27,8 @@ TEXT = "#1A1A1A"
 WIDTH, HEIGHT = 5.9, 4.6
 """Inches; the shape of the pane, some 590 px wide, in which MLflow shows artifacts."""
 DPI = 150
+LETTER_HEIGHT = 0.055
+"""Of a letter at the end of a line, as a share."""
 
 
 def class_shares(
@@ -69,11 +71,13 @@ def _draw_shares(
 ) -> None:
     position = np.arange(1, found.share.shape[1] + 1)
     enough = found.num_traces[side] >= min_traces
+    ends: list[tuple[float, Label]] = []
     for name in labels:
         share = np.where(enough, found.share[side, :, LABELS.index(name)], np.nan)
         axes.plot(position, share, STYLES[name], color=LINES[name], linewidth=1.6,
                   label=f"{LETTERS[name]} {name}")  # fmt: skip
-        _letter(axes, position, share, name)
+        ends += [(float(value), name) for value in share[enough][-1:]]
+    _letters(axes, float(position[enough].max(initial=0)), sorted(ends))
     if not enough.any():
         axes.text(0.5, 0.5, f"fewer than {min_traces} traces\nat every position", fontsize=8,
                   ha="center", va="center", transform=axes.transAxes, color=TEXT)  # fmt: skip
@@ -81,13 +85,13 @@ def _draw_shares(
     _quiet(axes)
 
 
-def _letter(axes: Axes, position: np.ndarray, share: np.ndarray, name: Label) -> None:
-    """The class's letter where its line ends."""
-    drawn = np.flatnonzero(np.isfinite(share))
-    if len(drawn):
-        axes.annotate(LETTERS[name], (position[drawn[-1]], share[drawn[-1]]), xytext=(3, 0),
-                      textcoords="offset points", va="center", fontsize=9, weight="bold",
-                      color=LINES[name])  # fmt: skip
+def _letters(axes: Axes, last: float, ends: list[tuple[float, Label]]) -> None:
+    """Each class's letter where its line ends, moved up where it would cover the one below."""
+    height = -1.0
+    for value, name in ends:
+        height = max(value, height + LETTER_HEIGHT)
+        axes.annotate(LETTERS[name], (last, height), xytext=(3, 0), textcoords="offset points",
+                      va="center", fontsize=9, weight="bold", color=LINES[name])  # fmt: skip
 
 
 def _draw_numbers(axes: Axes, found: Curves, side: int, min_traces: int) -> None:

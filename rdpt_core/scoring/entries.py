@@ -11,7 +11,7 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from rdpt_core.models.render import Layout
+from rdpt_core.models.layout import Layout
 from rdpt_core.rows import ScoreSource, ScoreStatus, TokenScores, Trace, ZoneKind
 from rdpt_core.scoring.statistics import Statistics
 

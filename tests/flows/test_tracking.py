@@ -337,7 +337,9 @@ def test_an_mlflow_in_trouble_delays_a_run_by_seconds_and_warns_once(
     tmp_path: Path,
     request: pytest.FixtureRequest,
     capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr(tracking, "PATIENCE", 4.0)
     address = request.getfixturevalue(trouble)
     assert tell(Runtime(workspace=tmp_path, tracking=address), whole) < tracking.PATIENCE + 1
     warnings = [line for line in capsys.readouterr().err.splitlines() if "warning" in line]

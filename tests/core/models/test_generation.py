@@ -147,7 +147,9 @@ def test_rows_that_end_leave_and_the_others_go_on(qwen: Loaded) -> None:
 
 def test_progress_hears_of_each_new_token(qwen: Loaded) -> None:
     heard: list[int] = []
-    traces = HfGenerator(qwen, Sampling(max_new_tokens=9), 1).generate(PROBLEMS, 0, heard.append)
+    traces = HfGenerator(qwen, Sampling(max_new_tokens=9), 1).generate(
+        PROBLEMS, 0, lambda num_done: heard.append(num_done)
+    )
     assert sum(heard) == sum(trace.num_tokens or 0 for trace in traces)
 
 

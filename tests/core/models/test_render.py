@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import datetime
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,17 +16,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rdpt_core.models import template as templates
+from rdpt_core.models.contract import UndeclaredThinking
 from rdpt_core.models.delimiters import named_delimiters
-from rdpt_core.models.render import (
-    Renderer,
-    UndeclaredThinking,
-    make_renderer,
-    read_renderer,
-)
+from rdpt_core.models.render import Renderer, make_renderer, read_renderer
 from rdpt_core.models.spec import ModelSpec, Thinking
 from rdpt_core.models.template import Template
 from rdpt_core.models.vocabulary import Vocabulary, read_vocabulary
-from rdpt_core.rows import FinishReason, ZoneKind
+from rdpt_core.rows import FinishReason, Trace, ZoneKind
 from tests.core.models import tiny
 
 NAMES = ["qwen", "llama"]
@@ -216,13 +213,11 @@ def test_a_tokenizer_without_bytes_for_a_text_says_so(models: Path) -> None:
         laid_text(of, "Ж", delimiters="none")
 
 
-def sampled(of: Renderer, ids: list[int], finish: FinishReason) -> object:
+def sampled(of: Renderer, ids: list[int], finish: FinishReason) -> Trace:
     body = ids[:-1] if finish is FinishReason.STOP else ids
     text = of.vocabulary.decode(body, of.contract.fresh)
     made = tiny.trace(text, tiny.problem(), finish)
-    object.__setattr__(made, "token_ids", np.array(ids, np.int32))
-    object.__setattr__(made, "zones", of.zones(text))
-    return made
+    return replace(made, token_ids=np.array(ids, np.int32), zones=of.zones(text))
 
 
 def test_t17_sampled_ids_are_laid_as_sampled(models: Path) -> None:
@@ -233,7 +228,7 @@ def test_t17_sampled_ids_are_laid_as_sampled(models: Path) -> None:
     assert end is not None
     ids = [*of.vocabulary.parse("<think>\n"), *letters, *of.vocabulary.parse("\n</think>\n\n")]
     ids += [*letters, end]
-    layout = of.lay(tiny.problem(), sampled(of, ids, FinishReason.STOP), sampled=True)  # type: ignore[arg-type]
+    layout = of.lay(tiny.problem(), sampled(of, ids, FinishReason.STOP), sampled=True)
     assert not layout.retokenized
     assert layout.completion_ids == ids
     assert layout.end_ids == (end,)
@@ -246,18 +241,30 @@ def test_t17_a_token_between_thought_and_tag_belongs_to_the_thought(models: Path
     assert len(straddling) == 1, "the fixture must have a token for it"
     ids = [*of.vocabulary.parse("<think>\n"), *of.vocabulary.encode("So"), *straddling]
     ids += [*of.vocabulary.parse("</think>\n\n"), *of.vocabulary.encode("42")]
-    layout = of.lay(tiny.problem(), sampled(of, ids, FinishReason.LENGTH), sampled=True)  # type: ignore[arg-type]
+    layout = of.lay(tiny.problem(), sampled(of, ids, FinishReason.LENGTH), sampled=True)
     assert not layout.retokenized
     thought = layout.pieces[1]
     assert thought.token_ids[-1] == straddling[0]
     assert (thought.lengths[-1], thought.num_bytes) == (1, 3)
 
 
+def test_t17_a_token_between_tag_and_answer_belongs_to_the_answer(models: Path) -> None:
+    of = renderer(models, "llama")
+    ids = [*of.vocabulary.encode("So."), *of.vocabulary.encode("\n</think>")]
+    glued = of.vocabulary.encode(" The")
+    assert len(glued) == 1, "the fixture must have a token for it"
+    layout = of.lay(tiny.problem(), sampled(of, [*ids, *glued], FinishReason.LENGTH), sampled=True)
+    assert not layout.retokenized
+    assert [piece.kind.value for piece in layout.pieces] == ["thought", "tag", "answer"]
+    assert (layout.pieces[2].token_ids, layout.pieces[2].lengths) == (tuple(glued), (3,))
+    assert layout.pieces[1].num_bytes == len("\n</think> ")
+
+
 def test_t17_ids_that_are_not_the_text_are_encoded_again(models: Path) -> None:
     of = renderer(models, "qwen")
     half = of.vocabulary.encode("Ж")[:1]
     trace = sampled(of, [*of.vocabulary.encode("A caf"), *half], FinishReason.LENGTH)
-    layout = of.lay(tiny.problem(), trace, sampled=True)  # type: ignore[arg-type]
+    layout = of.lay(tiny.problem(), trace, sampled=True)
     assert layout.retokenized
 
 

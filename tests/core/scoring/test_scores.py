@@ -13,7 +13,7 @@ import torch
 from rdpt_core.models import hf
 from rdpt_core.models.hf import HfScorer, Loaded, load
 from rdpt_core.models.spec import ModelSpec
-from rdpt_core.rows import FinishReason, Problem, ScoreStatus, TokenScores, Trace
+from rdpt_core.rows import FinishReason, ScoreStatus, TokenScores, Trace
 from rdpt_core.scoring import statistics as stats
 from tests.core.models import tiny
 
@@ -38,11 +38,10 @@ def model(models: Path, name: str) -> Loaded:
 def score(
     loaded: Loaded,
     traces: Sequence[Trace],
-    problems: Sequence[Problem] | None = None,
-    **options: int,
+    pack_tokens: int = 4096,
+    topk_stats: int | None = None,
 ) -> list[TokenScores]:
-    given = [tiny.problem()] if problems is None else problems
-    return list(HfScorer(loaded, **options).score(given, traces))
+    return list(HfScorer(loaded, pack_tokens, topk_stats).score([tiny.problem()], traces))
 
 
 def traces(finish: FinishReason = FinishReason.STOP) -> list[Trace]:
@@ -250,7 +249,7 @@ def test_a_long_entry_is_written_as_several(models: Path) -> None:
 
 def test_top_statistics_are_asked_for(models: Path) -> None:
     trace = tiny.trace(TEXTS[2], tiny.problem())
-    plain, asked = (score(model(models, "qwen"), [trace], **o)[0] for o in ({}, {"topk_stats": 50}))
+    plain, asked = (score(model(models, "qwen"), [trace], topk_stats=k)[0] for k in (None, 50))
     assert plain.top50_mass is None
     assert plain.topk is None
     assert asked.top50_mass is not None
@@ -273,6 +272,8 @@ def test_an_empty_trace_is_scored_as_nothing(models: Path) -> None:
 def test_progress_hears_of_each_scored_token(models: Path) -> None:
     heard: list[int] = []
     loaded = model(models, "qwen")
-    list(HfScorer(loaded).score([tiny.problem()], traces(), heard.append))
+    list(
+        HfScorer(loaded).score([tiny.problem()], traces(), lambda num_done: heard.append(num_done))
+    )
     laid = [loaded.renderer.lay(tiny.problem(), trace) for trace in traces()]
     assert sum(heard) == sum(len(layout.completion_ids) for layout in laid)

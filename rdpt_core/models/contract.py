@@ -1,0 +1,125 @@
+"""The contract between rdpt and one model: what decides the ids that it reads.
+
+It is read from the model's files and its entry in the experiment, once, and hashed. Where a thought
+goes is found by rendering the template, or declared; it is never guessed from a name.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Literal
+
+from rdpt_core import ids
+from rdpt_core.models.delimiters import Delimiters
+from rdpt_core.models.spec import ModelSpec, Thinking
+from rdpt_core.models.template import (
+    CLOCK,
+    PROBLEM,
+    Template,
+    conversation,
+    probe_end,
+    probe_thinking,
+)
+from rdpt_core.models.vocabulary import Vocabulary
+from rdpt_core.recipe import Rule, plain
+
+
+class UndeclaredThinking(ValueError):
+    """A thought is to be laid for a model that has no delimiters."""
+
+    def __init__(self, path: str) -> None:
+        super().__init__(
+            f"{path} has no thinking delimiters of its own, and a thought must be laid for it: "
+            "declare them in its entry, either\n"
+            '    thinking = {open = "<think>\\n", close = "\\n</think>\\n\\n"}\n'
+            "or, for thought, blank line, answer,\n"
+            '    thinking = "none"'
+        )
+
+
+class Contract(Rule):
+    """All that decides the ids which a model reads for a problem and a trace."""
+
+    template: str | None
+    """Digest of the chat template; None where the prompt is the problem's plain text."""
+    vocabulary: str
+    num_ids: int
+    """Ids of the tokenizer; wider weights are cut to it before the softmax."""
+    system: str | None
+    date: str = CLOCK.date().isoformat()
+    bos: Literal["template", "tokenizer"]
+    """Who writes the first token: the template's text, or the tokenizer before plain text."""
+    think_open: Literal["prompt", "trace"] | None
+    """Where the opening delimiter stands; None where thinking is undeclared."""
+    open: str = ""
+    close: str = ""
+    closed: bool = False
+    """The prompt itself ends a thought (thinking switched off): no thought can follow it."""
+    fresh: bool
+    """The prompt ends with a control token: SentencePiece begins what follows with its blank."""
+    end: int | None
+    """The id that ends the model's turn."""
+
+    @property
+    def digest(self) -> str:
+        return ids.digest("contract", json.dumps(plain(self), sort_keys=True))
+
+    @property
+    def delimiters(self) -> Delimiters:
+        """Tags by which the texts of this model are parsed."""
+        return Delimiters(open=self.open.strip(), close=self.close.strip())
+
+
+def read_contract(spec: ModelSpec, vocabulary: Vocabulary, template: Template | None) -> Contract:
+    """The contract that a model's files and its entry amount to."""
+    prompt = "" if template is None else _probe_prompt(template, spec.system)
+    found = _find_thinking(spec, vocabulary, template, prompt)
+    open_, close, where = ("", "", None) if found is None else found
+    return Contract(
+        template=None if template is None else template.digest,
+        vocabulary=vocabulary.digest,
+        num_ids=vocabulary.size,
+        system=spec.system,
+        bos="tokenizer" if template is None else "template",
+        think_open=where,
+        open=open_,
+        close=close,
+        fresh=any(map(vocabulary.is_control, vocabulary.parse(prompt)[-1:])),
+        closed=bool(close.strip()) and close.strip() in prompt,
+        end=_find_end(spec, vocabulary, template),
+    )
+
+
+def _probe_prompt(template: Template, system: str | None) -> str:
+    """What stands between a problem and the model's own text."""
+    rendered = template.render(conversation(PROBLEM, system), generation=True)
+    return rendered.rpartition(PROBLEM)[2]
+
+
+_Thinking = tuple[str, str, Literal["prompt", "trace"]]
+
+
+def _find_thinking(
+    spec: ModelSpec, vocabulary: Vocabulary, template: Template | None, prompt: str
+) -> _Thinking | None:
+    if spec.thinking == "none":
+        return "", "\n\n", "trace"
+    if isinstance(spec.thinking, Thinking):
+        tag = spec.thinking.open.strip()
+        opened = bool(tag) and prompt.rstrip().endswith(tag)
+        return spec.thinking.open, spec.thinking.close, "prompt" if opened else "trace"
+    probed = None if template is None else probe_thinking(template, spec.system)
+    if probed is not None:
+        return probed.open, probed.close, "prompt" if probed.opened else "trace"
+    if {"<think>", "</think>"} <= vocabulary.added:
+        return "<think>\n", "\n</think>\n\n", "trace"
+    return None
+
+
+def _find_end(spec: ModelSpec, vocabulary: Vocabulary, template: Template | None) -> int | None:
+    """The control token that the template writes after an answer, else the tokenizer's own."""
+    written = "" if template is None else probe_end(template, spec.system)
+    for token_id in vocabulary.parse(written):
+        if vocabulary.is_control(token_id):
+            return token_id
+    return vocabulary.id_of(vocabulary.special.get("eos_token"))

@@ -1,0 +1,141 @@
+"""Loading: a model's weights in memory, with all that is needed to read and write with it.
+
+It takes safetensors and nothing of a stranger's code, in the dtype that the experiment states.
+
+Shapes: B rows of a batch, L its longest sequence, N positions, D hidden width, V ids.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+from transformers import AutoModelForCausalLM, GenerationConfig, PreTrainedModel
+from transformers.utils import logging
+
+from rdpt_core.models.identity import ModelIdentity, identify, local_folder
+from rdpt_core.models.render import Renderer, read_renderer
+from rdpt_core.models.spec import ModelSpec
+from rdpt_core.scoring.statistics import Head
+
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """A model in memory with all that is needed to read and write with it."""
+
+    identity: ModelIdentity
+    renderer: Renderer
+    model: PreTrainedModel
+    decoder: PreTrainedModel
+    head: Head
+    limit: int
+    """Longest sequence in tokens, prompt included."""
+    ends: frozenset[int]
+    """Ids that end the model's turn when sampled."""
+
+    @property
+    def device(self) -> torch.device:
+        return next(self.decoder.parameters()).device
+
+
+def load(
+    spec: ModelSpec,
+    base: Path,
+    threads: int | None = None,
+    device: str = "cpu",
+    cache: Path | None = None,
+) -> Loaded:
+    """Loads a local folder (relative to `base`) or a hub id.
+
+    `threads` fixes torch's for the process: sampling repeats exactly only at an equal number.
+    Raises ValueError for a model that is refused, ConnectionError where the hub is out of reach.
+    """
+    if threads is not None:
+        torch.set_num_threads(threads)
+    identity = identify(spec, base, cache)
+    folder = model_folder(spec, base, identity)
+    renderer = read_renderer(spec, folder)
+    logging.disable_progress_bar()  # standard error is the caller's to write on
+    model = AutoModelForCausalLM.from_pretrained(
+        folder,
+        dtype=DTYPES[spec.dtype],
+        use_safetensors=True,
+        trust_remote_code=False,
+        weights_only=True,
+        local_files_only=True,
+        attn_implementation="sdpa",
+    )
+    model = model.eval().to(device)
+    decoder = model.get_decoder()
+    head = make_head(model, renderer.contract.num_ids)
+    _check_head(model, decoder, head, renderer.contract.num_ids)
+    limit = spec.context or _own_limit(model.config)
+    return Loaded(identity, renderer, model, decoder, head, limit, _ends(renderer, folder))
+
+
+def model_folder(spec: ModelSpec, base: Path, identity: ModelIdentity) -> Path:
+    """Where the model's files lie on this machine, downloaded if they must be."""
+    folder = local_folder(spec, base)
+    if folder is None:
+        from rdpt_core.models.hub import hub_snapshot
+
+        return hub_snapshot(spec, identity.revision)
+    return folder
+
+
+def make_head(model: PreTrainedModel, num_ids: int) -> Head:
+    """Hidden states to float32 logits of the tokenizer's ids.
+
+    Weights of ids that the tokenizer lacks are padding: untrained, they would enter the softmax.
+    """
+    output = model.get_output_embeddings()
+    weight_VD = output.weight[:num_ids].detach().float()
+    bias = getattr(output, "bias", None)
+    bias_V = None if bias is None else bias[:num_ids].detach().float()
+    softcap = getattr(model.config, "final_logit_softcapping", None)
+
+    def head(hidden_ND: Tensor) -> Tensor:
+        logits_NV = torch.nn.functional.linear(hidden_ND.float(), weight_VD, bias_V)
+        return logits_NV if not softcap else torch.tanh(logits_NV / softcap) * softcap
+
+    return head
+
+
+@torch.inference_mode()
+def _check_head(model: PreTrainedModel, decoder: PreTrainedModel, head: Head, num_ids: int) -> None:
+    """Some architectures scale or shift logits after the head: then ours would be another model."""
+    device = next(model.parameters()).device
+    probe_BL = torch.arange(min(8, num_ids), device=device)[None]
+    own_LV = model(input_ids=probe_BL).logits[0, :, :num_ids].float()
+    ours_LV = head(decoder(input_ids=probe_BL).last_hidden_state[0])
+    loose = 1e-3 if model.dtype == torch.float32 else 0.1
+    if not torch.allclose(own_LV, ours_LV, rtol=loose, atol=loose):
+        raise ValueError(
+            f"{type(model).__name__} changes its logits after the output layer in a way that rdpt "
+            "does not know: use another model"
+        )
+
+
+def _own_limit(config: object) -> int:
+    text = config.get_text_config() if hasattr(config, "get_text_config") else config
+    limit = getattr(text, "max_position_embeddings", None)
+    if limit is None:
+        raise ValueError(
+            "the model's config.json states no max_position_embeddings: give `context = ...` in "
+            "its entry"
+        )
+    return int(limit)
+
+
+def _ends(renderer: Renderer, folder: Path) -> frozenset[int]:
+    """The end of turn of the template, the tokenizer's, and those of the generation settings."""
+    vocabulary = renderer.vocabulary
+    found = {renderer.contract.end, vocabulary.id_of(vocabulary.special.get("eos_token"))}
+    if (folder / "generation_config.json").exists():
+        stated = GenerationConfig.from_pretrained(folder, local_files_only=True).eos_token_id
+        found |= set(stated) if isinstance(stated, list) else {stated}
+    return frozenset(token_id for token_id in found if token_id is not None)

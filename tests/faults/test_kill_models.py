@@ -1,0 +1,103 @@
+"""kill -9 inside the parts that models make: what was finished is kept, and the texts repeat."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from rdpt_core.models.hf import HfScorer
+from rdpt_core.store import Store
+from tasks.batches import Batches
+from tasks.stage import Plan
+from tests.flows.studies import Studio, studio
+
+__all__ = ["studio"]
+
+CHANGES = {"limit": 48, "samples": 1, "benchmarks": ""}
+
+
+def _contents(studio: Studio) -> dict[str, list[str]]:
+    opened = studio.open(**CHANGES)
+    found: dict[str, list[str]] = {}
+    for call in opened.study.calls():
+        parts = Plan(opened.store).table(call).parts
+        found.setdefault(call.table, []).extend(part.content for part in parts)
+    return found
+
+
+def _killed(studio: Studio, arm: Callable[[], None]) -> None:
+    """Builds in a child that `arm` prepares to die."""
+
+    def work() -> None:
+        arm()
+        studio.build(**CHANGES)
+
+    child = multiprocessing.get_context("fork").Process(target=work)
+    child.start()
+    child.join(120)
+    assert child.exitcode == -signal.SIGKILL
+
+
+def _dies_after(owner: type, name: str, number: int) -> Callable[[], None]:
+    """Arms the process: SIGKILL after the `number`-th call of a method."""
+    method = getattr(owner, name)
+    calls = 0
+
+    def wrapped(*arguments: Any, **named: Any) -> Any:
+        nonlocal calls
+        result = method(*arguments, **named)
+        calls += 1
+        if calls == number:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return result
+
+    return lambda: setattr(owner, name, wrapped)
+
+
+@pytest.fixture
+def golden(studio: Studio, tmp_path: Path) -> dict[str, list[str]]:
+    """What an uninterrupted run makes, in another workspace."""
+    studio.build(**CHANGES)
+    found = _contents(studio)
+    (tmp_path / "workspace").rename(tmp_path / "uninterrupted")
+    return found
+
+
+def test_a_killed_generation_keeps_its_batches_and_samples_the_same_texts(
+    studio: Studio, golden: dict[str, list[str]]
+) -> None:
+    _killed(studio, _dies_after(Batches, "keep", 1))
+    store = Store(studio.folder / "workspace" / "store")
+    assert len(list(store.root.glob("traces/.work/*/batch-*.parquet"))) == 1
+    studio.build(**CHANGES)
+    assert _contents(studio) == golden
+    kept = [record.made["batches_kept_from_before"] for record in store.records("traces")]
+    assert sum(kept) == 1
+
+
+def test_a_batch_that_was_torn_is_set_aside_and_made_again(
+    studio: Studio, golden: dict[str, list[str]]
+) -> None:
+    _killed(studio, _dies_after(Batches, "keep", 1))
+    (batch,) = (studio.folder / "workspace").rglob("batch-*.parquet")
+    batch.write_bytes(batch.read_bytes()[:-20])
+    studio.build(**CHANGES)
+    assert _contents(studio) == golden
+
+
+def test_a_killed_scoring_keeps_the_scores_of_other_models_and_parts(
+    studio: Studio, golden: dict[str, list[str]]
+) -> None:
+    _killed(studio, _dies_after(HfScorer, "_forward", 2))
+    store = Store(studio.folder / "workspace" / "store")
+    before = {record.part.key for record in store.records("scores")}
+    assert len(before) == 1
+    rebuilt = studio.build(**CHANGES)
+    assert rebuilt["scores"] == 3
+    assert _contents(studio) == golden

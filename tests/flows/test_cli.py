@@ -1,0 +1,122 @@
+"""The command line as its user meets it: help, mistakes, exit codes."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from flows import cli
+from settings.experiment import shipped
+from settings.loading import BadSettings, read_experiment
+
+HEAVY = ("torch", "prefect", "mlflow", "transformers", "datasets", "duckdb", "pyarrow")
+VERBS = ("run", "plan", "resume", "runs", "sync", "ui", "version")
+
+
+def rdpt(*arguments: str, cwd: Path, **environment: str) -> subprocess.CompletedProcess[str]:
+    root = Path(__file__).parents[2]
+    return subprocess.run(
+        [sys.executable, "-m", "flows.cli", *arguments],
+        cwd=cwd,
+        env={**os.environ, "PYTHONPATH": str(root), **environment},
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+
+
+def test_help_imports_nothing_heavy(tmp_path: Path) -> None:
+    code = (
+        "import sys; from flows import cli; cli.main(['--help']); "
+        f"print([name for name in {HEAVY!r} if name in sys.modules])"
+    )
+    root = Path(__file__).parents[2]
+    shown = subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, text=True)
+    assert shown.stdout.splitlines()[-1] == "[]"
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_every_verb_has_help_with_an_example(verb: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main([verb, "--help"]) == 0
+    assert f"rdpt {verb}" in capsys.readouterr().out.split("Usage")[0]
+
+
+@pytest.mark.parametrize("arguments", [["rnu"], ["run"], ["run", "--nowait", "x"], []])
+def test_a_misused_command_line_exits_2(arguments: list[str]) -> None:
+    assert cli.main(arguments) == 2
+
+
+def test_the_shipped_experiments_are_valid() -> None:
+    assert set(shipped()) >= {"pocket", "pocket-seeds", "smoke", "imported", "attribute"}
+    for path in shipped().values():
+        assert read_experiment(path).pairings()
+
+
+MISTAKES = {
+    "part_sise = 4": "part_sise: unknown key, did you mean part_size?",
+    "seed = -1": "seed: -1",
+    'problems = { source = "pocket", limit = 3, splt = "bench" }': "did you mean split?",
+    'problems = { source = "paper" }': "problems: ",
+    "labels = { alpha = 2 }": "labels.alpha: 2",
+    'matrix = { teachers = ["x"] }': "'x' is none of [[teachers]]: t",
+    'selectors = [{ name = "random", match_tokens = "best" }]': "'best' is none of [[selectors]]",
+}
+
+
+@pytest.mark.parametrize("line", MISTAKES)
+def test_a_mistake_is_named_with_its_key_and_its_rule(tmp_path: Path, line: str) -> None:
+    key = line.split(" ")[0]
+    kept = [text for text in PLAIN.splitlines() if not text.startswith(f"{key} ")]
+    file = tmp_path / "study.toml"
+    file.write_text("\n".join([line, *kept]))
+    with pytest.raises(BadSettings) as error:
+        read_experiment(file)
+    assert MISTAKES[line] in str(error.value)
+
+
+PLAIN = """name = "x"
+problems = { source = "pocket", limit = 3 }
+traces = { source = "generate" }
+teachers = [{ name = "t", path = "t" }]
+students = [{ name = "s", path = "s" }]
+selectors = [{ name = "random" }]
+"""
+
+
+def test_all_mistakes_are_told_at_once_without_a_traceback_and_nothing_is_written(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "study.toml").write_text('nam = "x"\nseed = "one"\nteachers = []\nstudents = []\n')
+    done = rdpt("run", "study.toml", cwd=tmp_path)
+    assert done.returncode == 2
+    for key in ("nam: unknown key, did you mean name?", "name: is required", "seed: 'one'"):
+        assert key in done.stderr
+    assert "Traceback" not in done.stderr
+    assert done.stdout == ""
+    assert [path.name for path in tmp_path.iterdir()] == ["study.toml"]
+
+
+def test_an_unknown_variable_exits_2_and_names_the_right_one(tmp_path: Path) -> None:
+    (tmp_path / "study.toml").write_text(PLAIN)
+    done = rdpt("plan", "study.toml", cwd=tmp_path, RDPT_WORKSPASE="x")
+    assert done.returncode == 2
+    assert "RDPT_WORKSPASE is no setting of rdpt: RDPT_WORKSPACE?" in done.stderr
+
+
+def test_a_bad_value_of_a_variable_exits_2_and_names_it(tmp_path: Path) -> None:
+    done = rdpt("runs", cwd=tmp_path, RDPT_THREADS="many")
+    assert done.returncode == 2
+    assert "RDPT_THREADS: 'many'" in done.stderr
+
+
+def test_models_that_are_not_there_are_all_named_before_any_work(tmp_path: Path) -> None:
+    (tmp_path / "study.toml").write_text(PLAIN)
+    done = rdpt("run", "study.toml", cwd=tmp_path)
+    assert done.returncode == 2
+    assert "model t: " in done.stderr
+    assert "model s: " in done.stderr
+    assert not (tmp_path / "workspace").exists()
