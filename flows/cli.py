@@ -126,7 +126,7 @@ class Ui(Verb):
     """Serve MLflow and Prefect on this machine's loopback address, until interrupted.
 
     rdpt ui
-    rdpt ui --mlflow_port 5001
+    rdpt ui --mlflow-port 5001
     """
 
     mlflow_port: int = Field(default=5000, description="of MLflow")

@@ -109,7 +109,7 @@ class Study:
     def _name(self, cell: Pairing) -> str:
         """What tells a configuration apart comes first; what all share is left out."""
         e = self.experiment
-        parts = [cell.selector.label if cell.selector else cell.student.name]
+        parts = [cell.selector.label if cell.selector else f"{cell.student.name}-distilled"]
         if cell.seed is not None and len(e.matrix.seeds) > 1:
             parts.append(f"seed{cell.seed}")
         if cell.selector and len(e.students) > 1:
@@ -175,9 +175,7 @@ class Study:
         if cell.selector is not None:
             distilled = self._train_side(cell, teacher, student, draft)
         else:
-            assert cell.student.distilled is not None
-            spec = cell.student.spec.model_copy(update={"path": cell.student.distilled})
-            distilled = Model(spec, self.base)
+            distilled = Model(cell.student.distilled_spec, self.base)
         for benchmark in self.experiment.benchmarks:
             self._test_side(benchmark, teacher, student, distilled, draft)
         selector = cell.selector.label if cell.selector else None
@@ -309,6 +307,5 @@ def models_of(experiment: Experiment) -> dict[str, ModelSpec]:
     found = {entry.name: entry.spec for entry in entries}
     for student in experiment.students:
         if student.distilled is not None:
-            spec = student.spec.model_copy(update={"path": student.distilled})
-            found[f"{student.name} (distilled)"] = spec
+            found[f"{student.name} (distilled)"] = student.distilled_spec
     return found

@@ -18,12 +18,14 @@ import errno
 import sys
 import traceback
 
+from rdpt_core.finetune import OutOfMemory
 from rdpt_core.recipe import Unstable
+from rdpt_core.store import TooNew
 from settings.loading import BadSettings
 from tasks.stage import Busy
 from tasks.stopping import Stopped
 
-STAGE, USAGE, BUSY, SERVICE, RESOURCE = 1, 2, 4, 5, 7
+STAGE, USAGE, BUSY, SERVICE, TOO_NEW, RESOURCE = 1, 2, 4, 5, 6, 7
 INTERRUPTED = 130
 FULL = (errno.ENOSPC, errno.EDQUOT)
 
@@ -40,8 +42,10 @@ def code_of(error: BaseException) -> int:
         return BUSY
     if isinstance(error, ConnectionError):
         return SERVICE
+    if isinstance(error, TooNew):
+        return TOO_NEW
     full = isinstance(error, OSError) and error.errno in FULL
-    return RESOURCE if full or isinstance(error, MemoryError) else STAGE
+    return RESOURCE if full or isinstance(error, MemoryError | OutOfMemory) else STAGE
 
 
 def explain(error: BaseException, verbose: bool = False) -> int:

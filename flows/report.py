@@ -49,7 +49,7 @@ def _state(table: Table) -> str:
 
 def _parts(table: Table) -> str:
     done = len(table.parts) if table.committed else 0
-    return f"{done} of {len(table.slots)}" if any(table.slots) else "unknown"
+    return f"{done} of {len(table.slots)}" if any(table.slots) or not table.slots else "unknown"
 
 
 def _estimate(use: Use, table: Table) -> str:
@@ -109,7 +109,7 @@ def _accuracy_lines(
         if found:
             accuracy = found["accuracy"]
             yield (configuration.name, share(accuracy), interval(accuracy),
-                   points(found.get("grades/lift")), interval(found.get("grades/lift")),
+                   points(found.get("grades/lift")), points_interval(found.get("grades/lift")),
                    share(found.get("grades/share/truncated")),
                    share(found.get("grades/share/unparsed")), str(accuracy.n))  # fmt: skip
 
@@ -185,7 +185,7 @@ def _comparison_lines(
     yield ("difference in accuracy", "points", "95%", "smallest detectable", "note")
     for one, other, rows in comparisons(configurations, benchmark, plan):
         difference, detectable = rows["difference"], rows["detectable_difference"]
-        yield (f"{one} - {other}", points(difference), interval(difference),
+        yield (f"{one} - {other}", points(difference), points_interval(difference),
                points(detectable).lstrip("+"), difference.note or "")  # fmt: skip
 
 
@@ -205,6 +205,12 @@ def interval(row: Result | None) -> str:
     if row is None or row.low is None or row.high is None:
         return "-"
     return f"[{row.low:.3f}, {row.high:.3f}]"
+
+
+def points_interval(row: Result | None) -> str:
+    if row is None or row.low is None or row.high is None:
+        return "-"
+    return f"[{100 * row.low:+.1f}, {100 * row.high:+.1f}]"
 
 
 def count(row: Result | None) -> str:

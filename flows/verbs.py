@@ -88,6 +88,8 @@ def check_models(opened: Opened) -> None:
             model = Model(spec, opened.base)
             model.identity()
             model.renderer.require_thinking()
+        except ConnectionError:
+            raise
         except (ValueError, OSError) as error:
             lines.append(f"model {name}: {error}")
     if lines:
@@ -119,7 +121,7 @@ def prepare_prefect(runtime: Runtime) -> None:
 
 
 def plan(file: str) -> int:
-    opened = open_file(find_experiment(file), runtime_of())
+    opened = open_file(find_experiment(file), runtime_of(), read_only=True)
     check_models(opened)
     report.print_plan(opened)
     return 0

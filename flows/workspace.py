@@ -16,6 +16,7 @@ from settings.experiment import Experiment
 from settings.loading import BadSettings, read_experiment
 from settings.runtime import Runtime
 from tasks.models import Model
+from tasks.progress import say
 from tasks.stage import Call, Plan
 
 EXPERIMENT = "experiment.toml"
@@ -37,17 +38,21 @@ class Opened:
     def folder(self) -> Path:
         return self.runtime.workspace / "runs" / self.experiment.name
 
+    read_only: bool = False
+    """Whether its store is looked at only, as a plan does."""
+
     @property
     def store(self) -> Store:
-        return Store(self.runtime.store, fault_point(self.runtime.fault))
+        fault = fault_point(self.runtime.fault)
+        return Store(self.runtime.store, fault, say, self.read_only)
 
     @property
     def study(self) -> Study:
         return Study(self.experiment, self.base)
 
 
-def open_file(path: Path, runtime: Runtime) -> Opened:
-    return Opened(runtime, read_experiment(path), path, path.resolve().parent)
+def open_file(path: Path, runtime: Runtime, read_only: bool = False) -> Opened:
+    return Opened(runtime, read_experiment(path), path, path.resolve().parent, read_only)
 
 
 def open_frozen(name: str | None, runtime: Runtime) -> Opened:
@@ -126,9 +131,11 @@ def _configuration_row(
 
 
 def _uses(configuration: Configuration, use: Use, plan: Plan) -> Iterator[catalog.Use]:
-    side = use.side.partition(":")[0]
+    side, _, benchmark = use.side.partition(":")
     for part in plan.table(use.call).parts:
-        yield catalog.Use(configuration.digest, side, part.table, part.key, use.role)
+        yield catalog.Use(
+            configuration.digest, side, benchmark or None, part.table, part.key, use.role
+        )
 
 
 def _models(configuration: Configuration, plan: Plan) -> Iterator[Model]:

@@ -57,6 +57,7 @@ class Use:
 
     configuration: str
     side: str
+    benchmark: str | None
     table: str
     part: str
     role: str | None
@@ -81,7 +82,7 @@ CREATE TABLE configurations(configuration VARCHAR PRIMARY KEY, name VARCHAR, exp
 CREATE TABLE scorers(scorer VARCHAR PRIMARY KEY, model VARCHAR, revision VARCHAR, weights VARCHAR,
     tokenizer VARCHAR, contract VARCHAR, dtype VARCHAR, path VARCHAR, quantisation VARCHAR,
     backend VARCHAR);
-CREATE TABLE parts(configuration VARCHAR, side VARCHAR, "table" VARCHAR, part VARCHAR,
+CREATE TABLE parts(configuration VARCHAR, side VARCHAR, benchmark VARCHAR, "table" VARCHAR, part VARCHAR,
     role VARCHAR, num_rows BIGINT, seconds DOUBLE);
 """
 
@@ -135,10 +136,10 @@ def _insert(
             [s.scorer, s.model, s.revision, s.weights, s.tokenizer, s.contract, s.dtype, s.path,
              s.quantisation, s.backend],
         )  # fmt: skip
-    rows = [[u.configuration, u.side, u.table, u.part, u.role, part.num_rows, part.seconds]
+    rows = [[u.configuration, u.side, u.benchmark, u.table, u.part, u.role, part.num_rows, part.seconds]
             for u in contents.uses if (part := committed.get(u.table, {}).get(u.part))]  # fmt: skip
     if rows:
-        connection.executemany("INSERT INTO parts VALUES (?, ?, ?, ?, ?, ?, ?)", rows)
+        connection.executemany("INSERT INTO parts VALUES (?, ?, ?, ?, ?, ?, ?, ?)", rows)
 
 
 def _view(row: type, store: Store, parts: Iterable[Part]) -> str:
@@ -148,7 +149,7 @@ def _view(row: type, store: Store, parts: Iterable[Part]) -> str:
     files = [str(store.file(part).resolve()) for part in parts]
     names = ", ".join(_quoted(column.name) for column in columns.columns(row))
     undetermined = (
-        ", margin < (SELECT max(p99_p) FROM main.noise) AS undetermined"
+        ", margin < 2 * (SELECT max(p99_p) FROM main.noise) AS undetermined"
         if table == "provenance" else ""
     )  # fmt: skip
     if not files:
@@ -186,8 +187,8 @@ def _configuration_schema(
         table: str = row.TABLE
         connection.execute(
             f"CREATE VIEW {_quoted(schema)}.{table} AS "
-            f"SELECT uses.side, uses.role, rows.* FROM main.{table} AS rows "
-            "JOIN (SELECT DISTINCT part, side, role FROM main.parts "
+            f"SELECT uses.side, uses.benchmark, uses.role, rows.* FROM main.{table} AS rows "
+            "JOIN (SELECT DISTINCT part, side, benchmark, role FROM main.parts "
             f"WHERE configuration = {literal} AND \"table\" = '{table}') AS uses USING (part)"
         )
 

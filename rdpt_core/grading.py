@@ -10,11 +10,11 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from pydantic import Field
 
-from rdpt_core.checking import check
+from rdpt_core.checking import Checked, Question, check
 from rdpt_core.models.seam import Progress, silent
 from rdpt_core.recipe import Rule
 from rdpt_core.rows import FinishReason, Grade, Outcome, Problem, Trace
@@ -31,6 +31,10 @@ class GradeRule(Rule):
     """Seconds for one comparison; then its worker is killed and the outcome is `timeout`."""
 
 
+_GROUP = 64
+"""Traces handed to a worker at a time."""
+
+
 def grade(
     problems: Sequence[Problem],
     traces: Sequence[Trace],
@@ -43,54 +47,67 @@ def grade(
     A verdict depends on the trace, its problem and the rule alone.
     """
     gold = {problem.problem_id: problem.answer for problem in problems}
+    pairs = [(gold[trace.problem_id], trace) for trace in traces]
+    groups = [pairs[start : start + _GROUP] for start in range(0, len(pairs), _GROUP)]
+    num_done = 0
     with ThreadPoolExecutor(num_workers) as pool:
-        # submit() alone would queue a whole part; map() does too, but gives results in order
-        verdicts = pool.map(lambda trace: _grade(gold[trace.problem_id], trace, rule), traces)
         try:
-            for verdict in verdicts:
-                yield verdict
-                progress(1)
-        finally:
-            pool.shutdown(wait=False, cancel_futures=True)
+            for graded in pool.map(lambda group: _graded(group, rule), groups):
+                yield from graded
+                num_done += len(graded)
+                progress(num_done)
+        finally:  # also when nobody asks for the rest
+            pool.shutdown(cancel_futures=True)
 
 
-def _grade(gold: str | None, trace: Trace, rule: GradeRule) -> Grade:
-    outcome, extracted = _verdict(gold, trace, rule)
-    return Grade(trace.trace_id, outcome, extracted)
+class _Verdict(NamedTuple):
+    outcome: Outcome
+    extracted: str | None = None
 
 
-def _verdict(gold: str | None, trace: Trace, rule: GradeRule) -> tuple[Outcome, str | None]:
+def _graded(group: Sequence[tuple[str | None, Trace]], rule: GradeRule) -> list[Grade]:
+    found = [_at_once(gold, trace, rule) for gold, trace in group]
+    open_questions = [item for item in found if isinstance(item, Question)]
+    checked = iter(check(open_questions, rule.timeout) if open_questions else [])
+    verdicts = [_checked(next(checked)) if isinstance(v, Question) else v for v in found]
+    return [
+        Grade(trace.trace_id, verdict.outcome, verdict.extracted)
+        for (_, trace), verdict in zip(group, verdicts, strict=True)
+    ]
+
+
+def _at_once(gold: str | None, trace: Trace, rule: GradeRule) -> _Verdict | Question:
+    """The verdict where it needs no mathematics, else the question to be asked."""
     if trace.finish_reason is FinishReason.LENGTH:
-        return Outcome.TRUNCATED, None
+        return _Verdict(Outcome.TRUNCATED)
     if gold is None or not gold.strip() or rule.grader == "none":
-        return Outcome.UNGRADED, None
+        return _Verdict(Outcome.UNGRADED)
     answer = (answer_text(trace.text, trace.zones) or "").strip()
     if not answer:
-        return Outcome.UNPARSED, None
+        return _Verdict(Outcome.UNPARSED)
     if rule.grader == "math":
-        return _by_mathematics(gold, answer, rule.timeout)
-    extracted = answer if rule.grader == "exact" else _letter(answer)
-    wanted = gold.strip() if rule.grader == "exact" else _letter(gold)
-    return _compared(wanted, extracted)
+        return Question(gold, answer)
+    if rule.grader == "exact":
+        return _compared(gold.strip(), answer)
+    return _compared(_letter(gold), _letter(answer))
 
 
-def _compared(wanted: str | None, extracted: str | None) -> tuple[Outcome, str | None]:
-    if wanted is None:
-        return Outcome.UNGRADED, extracted
-    if extracted is None:
-        return Outcome.UNPARSED, None
-    return (Outcome.CORRECT if wanted == extracted else Outcome.WRONG), extracted
-
-
-def _by_mathematics(gold: str, answer: str, timeout: float) -> tuple[Outcome, str | None]:
-    checked = check(gold, answer, timeout)
+def _checked(checked: Checked | None) -> _Verdict:
     if checked is None:
-        return Outcome.TIMEOUT, None
+        return _Verdict(Outcome.TIMEOUT)
     if checked.extracted is None:
-        return Outcome.UNPARSED, None
+        return _Verdict(Outcome.UNPARSED)
     if checked.equal is None:
-        return Outcome.UNGRADED, checked.extracted
-    return (Outcome.CORRECT if checked.equal else Outcome.WRONG), checked.extracted
+        return _Verdict(Outcome.UNGRADED, checked.extracted)
+    return _Verdict(Outcome.CORRECT if checked.equal else Outcome.WRONG, checked.extracted)
+
+
+def _compared(wanted: str | None, extracted: str | None) -> _Verdict:
+    if wanted is None:
+        return _Verdict(Outcome.UNGRADED, extracted)
+    if extracted is None:
+        return _Verdict(Outcome.UNPARSED)
+    return _Verdict(Outcome.CORRECT if wanted == extracted else Outcome.WRONG, extracted)
 
 
 # From the clearest form to the vaguest; the last match of the clearest form counts. The last form

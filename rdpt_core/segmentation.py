@@ -137,6 +137,8 @@ _FALSE_END = re.compile(
     r"\b(?i:eqs?|figs?|approx|resp|cf|thm|lem|prop|cor|def|ch|vs|ca|viz|w\.r\.t|w\.l\.o\.g)\.(?=\s)"
     r"|(?<=[.:;!?] )\d{1,2}\.(?= [A-Z])"
 )
+# Abbreviations to sentencex, words in a trace: `Wait, no. That is`.
+_WORD = re.compile(r"\b(?i:no|ok)(?=\. [A-Z])")
 # sentencex takes `y.` for a person's initial unless it is made one word with the one before; after
 # a capitalised word it may well be one.
 _VARIABLE = re.compile(r"(?<=\s)([^\sA-Z]\S*) (?=[A-Za-z]\. [A-Z])")
@@ -148,7 +150,8 @@ def _without_false_ends(line: str) -> str:
     number = _NUMBER_AT_START.match(line)
     if number:
         line = _letters(number) + line[number.end() :]
-    return _VARIABLE.sub(r"\1x", _FALSE_END.sub(_letters, line))
+    line = _WORD.sub("xx", _FALSE_END.sub(_letters, line))
+    return _VARIABLE.sub(r"\1x", line)
 
 
 def _letters(match: re.Match[str]) -> str:

@@ -12,6 +12,7 @@ import json
 import os
 import shutil
 import socket
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -34,6 +35,10 @@ FaultPoint = Callable[[str, str], None]
 
 POINTS = ("before_write", "mid_write", "after_write", "before_rename", "after_rename",
           "before_commit", "after_commit")  # fmt: skip
+
+
+class TooNew(Exception):
+    """The store was written by a newer rdpt."""
 
 
 class Damaged(Exception):
@@ -78,8 +83,8 @@ class Record:
     mtime_ns: int
     hash: str
     """xxh3_128 of the file: 73 of 200 flipped bits went unnoticed by Parquet itself."""
-    payload: Mapping[str, str]
-    """Relative path to hash, for each file of the payload directory."""
+    payload: Mapping[str, Sequence[Any]]
+    """Relative path to size and hash, for each file of the payload directory."""
     made: Mapping[str, Any]
     """Engine, packages, threads, notes; for people, never for identity."""
 
@@ -95,9 +100,16 @@ def file_hash(path: Path) -> str:
 class Store:
     """Parts on disk. Safe under threads, processes and kill -9."""
 
-    def __init__(self, root: Path, reached: FaultPoint = lambda table, point: None) -> None:
-        self.root = root
-        self._reached = reached
+    def __init__(
+        self,
+        root: Path,
+        reached: FaultPoint = lambda table, point: None,
+        warn: Callable[[str], None] = lambda line: None,
+        read_only: bool = False,
+    ) -> None:
+        """`warn` is told of parts that do not hold; with `read_only` they stay where they are."""
+        self.root, self.read_only = root, read_only
+        self._reached, self._warn = reached, warn
 
     # ------------------------------------------------------------------ reading
 
@@ -129,7 +141,7 @@ class Store:
         try:
             value = json.loads(path.read_bytes())
             if value["format"] > FORMAT:
-                raise ValueError(f"{path} was written by a newer rdpt (format {value['format']})")
+                raise TooNew(f"{path} was written by a newer rdpt (format {value['format']})")
             part = Part(**{**value["part"], "chain": tuple(value["part"]["chain"])})
             rest = {name: value[name] for name in Record.__slots__ if name != "part"}
             return Record(part=part, **rest)
@@ -157,7 +169,7 @@ class Store:
         record = self.record(part.table, part.key)
         if record is None or any(
             not (folder / name).exists() or file_hash(folder / name) != expected
-            for name, expected in record.payload.items()
+            for name, (_, expected) in record.payload.items()
         ):
             self.quarantine(part, "its payload has changed since it was committed")
             raise Damaged(f"part {part.table}/{part.key} was damaged and is set aside")
@@ -174,7 +186,7 @@ class Store:
 
     def _payload_sizes_hold(self, record: Record) -> bool:
         folder = self.root / record.part.table / record.part.key
-        return all((folder / name).is_file() for name in record.payload)
+        return all((folder / n).stat().st_size == size for n, (size, _) in record.payload.items())
 
     # ------------------------------------------------------------------ writing
 
@@ -228,9 +240,11 @@ class Store:
         _sync(path)
         self._reached(table, "after_write")
 
-    def _publish_payload(self, target: Path, payload: Path) -> dict[str, str]:
+    def _publish_payload(self, target: Path, payload: Path) -> dict[str, list[Any]]:
         files = sorted(path for path in payload.rglob("*") if path.is_file())
-        hashes = {str(path.relative_to(payload)): file_hash(path) for path in files}
+        hashes: dict[str, list[Any]] = {
+            str(path.relative_to(payload)): [path.stat().st_size, file_hash(path)] for path in files
+        }
         for path in files:
             _sync(path)
         if target.exists():
@@ -256,8 +270,8 @@ class Store:
         return self.root / table / ".work" / key
 
     @contextmanager
-    def lock(self, table: str, key: str) -> Iterator[bool]:
-        """Yields whether this process may build the part. Never blocks.
+    def lock(self, table: str, key: str, wait: bool = False) -> Iterator[bool]:
+        """Yields whether the caller may build the part; with `wait` it blocks until it may.
 
         The kernel frees the lock of a dead holder (0.3 ms after kill -9).
         """
@@ -265,7 +279,7 @@ class Store:
         path.parent.mkdir(parents=True, exist_ok=True)
         with path.open("a+b") as file:
             try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
             except BlockingIOError:
                 yield False
                 return
@@ -289,6 +303,9 @@ class Store:
 
     def quarantine(self, part: Part, reason: str) -> None:
         """Sets a part aside, so that the next run builds it again; its record goes first."""
+        self._warn(f"warning: {part.table}/{part.key[:12]}: {reason}; it is set aside")
+        if self.read_only:
+            return
         folder = self.root / part.table
         for name in (f"{part.key}.json", f"{part.key}.parquet", part.key):
             self._set_aside(folder / name)
@@ -296,6 +313,8 @@ class Store:
         note.write_text(f"{part.table}/{part.key}: {reason}\n")
 
     def _set_aside(self, path: Path) -> None:
+        if self.read_only:
+            return
         aside = self.root / "quarantine"
         aside.mkdir(parents=True, exist_ok=True)
         if path.exists():
@@ -305,7 +324,7 @@ class Store:
 @contextmanager
 def _temporary(final: Path) -> Iterator[Path]:
     """A name beside `final`; nothing is left there when the block fails."""
-    path = final.with_name(f".{final.name}.{os.getpid()}.tmp")
+    path = final.with_name(f".{final.name}.{os.getpid()}-{threading.get_ident()}.tmp")
     try:
         yield path
     finally:

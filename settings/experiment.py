@@ -44,6 +44,15 @@ class Student(Model):
     source: Literal["train", "import"] = "train"
     distilled: str | None = None
     """With `import`: the folder or hub id of the model that somebody distilled from this base."""
+    distilled_revision: str | None = None
+    """Commit of that hub id."""
+
+    @property
+    def distilled_spec(self) -> ModelSpec:
+        """The imported distilled model, read as its base is."""
+        assert self.distilled is not None
+        changes = {"path": self.distilled, "revision": self.distilled_revision}
+        return self.spec.model_copy(update=changes)
 
     @model_validator(mode="after")
     def _imported_has_a_path(self) -> Student:
@@ -147,10 +156,20 @@ class Experiment(Rule):
             raise ValueError("imported [traces] bring their problems: leave [problems] out")
         if trains and not self.selectors:
             raise ValueError('a student with source = "train" needs at least one [[selectors]]')
-        _named("selectors", self.selectors, tuple(s.match_tokens for s in self.selectors
-                                                  if s.match_tokens))  # fmt: skip
+        self._matched_arms_exist()
         self.pairings()
         return self
+
+    def _matched_arms_exist(self) -> None:
+        for selector in self.selectors:
+            if selector.match_tokens is None:
+                continue
+            (arm,) = _named("selectors", self.selectors, (selector.match_tokens,))
+            if arm.match_tokens is not None:
+                raise ValueError(
+                    f"selector {selector.label} matches an arm that is matched itself: "
+                    "name one that is not"
+                )
 
     def pairings(self) -> list[Pairing]:
         """The cells of the matrix, in the order of the file."""

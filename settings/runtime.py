@@ -10,6 +10,7 @@ import os
 from pathlib import Path
 from typing import Literal
 
+from dotenv import dotenv_values
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
@@ -20,7 +21,7 @@ class Runtime(BaseSettings):
     """Where and with what; see `.env` and the variables `RDPT_WORKSPACE`, `RDPT_THREADS`, ..."""
 
     model_config = SettingsConfigDict(
-        env_prefix=PREFIX, env_file=".env", extra="forbid", frozen=True
+        env_prefix=PREFIX, env_file=".env", extra="ignore", frozen=True
     )
 
     workspace: Path = Path("workspace")
@@ -59,10 +60,11 @@ class Runtime(BaseSettings):
 
 
 def unknown_variables() -> list[str]:
-    """One line for every `RDPT_*` variable that is no field of Runtime, with the nearest name."""
+    """One line for every `RDPT_*` variable, of the environment or of `.env`, that is no field of
+    Runtime, with the nearest name."""
     known = [PREFIX + name.upper() for name in Runtime.model_fields]
     lines = []
-    for name in sorted(os.environ):
+    for name in sorted({*os.environ, *dotenv_values(".env")}):
         if name.upper().startswith(PREFIX) and name.upper() not in known:
             near = difflib.get_close_matches(name.upper(), known, 1)
             lines.append(f"{name} is no setting of rdpt" + (f": {near[0]}?" if near else ""))

@@ -105,8 +105,18 @@ class Distilled:
     """Of the base model: how it is read stays the same."""
 
     def bind(self, store: Store, part: Part) -> Model:
-        folder = store.root.resolve() / part.table / part.key / CHECKPOINT
+        folder = _sound_payload(store, part) / CHECKPOINT
         return Model(self.spec.model_copy(update={"path": str(folder), "revision": None}), folder)
+
+
+def _sound_payload(store: Store, part: Part) -> Path:
+    """The payload folder, hashed once per process; raises Damaged."""
+    if part.key not in _SOUND:
+        _SOUND[part.key] = store.payload(part).resolve()
+    return _SOUND[part.key]
+
+
+_SOUND: dict[str, Path] = {}
 
 
 def note(model: Model) -> Mapping[str, Any]:

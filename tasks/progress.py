@@ -65,11 +65,12 @@ class Progress:
         if self._bar is not None:
             self._bar.close()
         if not self._quiet:
-            say(f"{self._name:<48} {self._rate():>16} {seconds:8.1f} s")
+            say(f"{self._name:<52} {self._rate():>16} {seconds:8.1f} s")
 
     def _rate(self) -> str:
-        seconds = max(time.monotonic() - self._begun, 1e-9)
-        return f"{self._units / seconds:,.0f} {self._unit}/s" if self._units else ""
+        rate = self._units / max(time.monotonic() - self._begun, 1e-9)
+        digits = 0 if rate >= 10 else 1
+        return f"{rate:,.{digits}f} {self._unit}/s" if self._units else ""
 
     def _show(self) -> None:
         if self._bar is not None:

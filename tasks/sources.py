@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from rdpt_core.benchmarks import ProblemSource
 from rdpt_core.imports import TraceSource
 from rdpt_core.recipe import Recipe, Rule, plain
 from rdpt_core.rows import Problem, Reject, Trace
-from rdpt_core.store import Part, Store
+from rdpt_core.store import Part, Store, file_hash
 from tasks.stage import Given
 
 ROWS = {"problems": Problem, "traces": Trace, "rejects": Reject}
@@ -27,12 +28,16 @@ Group = tuple[str, Sequence[Any]]
 from."""
 
 
+_PEEKED: dict[str, tuple[Part, ...]] = {}
+"""What sources would give, read once in a process that plans."""
+
+
 @dataclass(frozen=True)
 class Source:
     """One source and what it gave."""
 
     name: str
-    """Digest of what names it."""
+    """Digest of its settings and of what it holds; no path and no time."""
     label: str
     """For people."""
     blocks: Callable[[], Iterator[Group]]
@@ -67,7 +72,12 @@ class Source:
         return tuple(part for part in found if part) if all(found) else None
 
     def _read(self, store: Store) -> None:
-        """Commits every part that is missing, block by block."""
+        """Commits every part that is missing, block by block; once, whoever asks for it."""
+        with store.lock("sources", self.name, wait=True):
+            if not self._memory(store).exists():
+                self._commit(store)
+
+    def _commit(self, store: Store) -> None:
         keys: list[tuple[str, str]] = []
         chain: tuple[str, ...] = ()
         for table, rows in self.groups():
@@ -82,6 +92,11 @@ class Source:
 
     def _peeked(self, table: str) -> tuple[Part, ...]:
         """The parts as they would be committed, in memory only."""
+        if self.name not in _PEEKED:
+            _PEEKED[self.name] = self._would_commit()
+        return tuple(part for part in _PEEKED[self.name] if part.table == table)
+
+    def _would_commit(self) -> tuple[Part, ...]:
         parts: list[Part] = []
         chain: tuple[str, ...] = ()
         for name, rows in self.groups():
@@ -90,10 +105,11 @@ class Source:
             part = Part(name, recipe.key, content, len(rows), (*above, content), 0.0, 0)
             chain = part.chain if name == "problems" else chain
             parts.append(part)
-        return tuple(part for part in parts if part.table == table)
+        return tuple(parts)
 
     def _memory(self, store: Store) -> Path:
-        return store.root / "sources" / f"{self.name}.json"
+        """Also of this version of rdpt, whose generator and reader made the rows."""
+        return store.root / "sources" / f"{ids.digest(self.name, __version__)}.json"
 
 
 def _committed(store: Store, table: str, rows: Sequence[Any], chain: tuple[str, ...]) -> Part:
@@ -101,8 +117,8 @@ def _committed(store: Store, table: str, rows: Sequence[Any], chain: tuple[str, 
     found = store.find(table, recipe.key)
     if found:
         return found
-    with store.lock(table, recipe.key):  # a second writer of the same rows does no harm
-        return store.commit(ROWS[table], recipe, rows, chain=chain)
+    with store.lock(table, recipe.key, wait=True):  # another source may hold the same rows
+        return store.find(table, recipe.key) or store.commit(ROWS[table], recipe, rows, chain=chain)
 
 
 def _recipe(table: str, rows: Sequence[Any]) -> tuple[Recipe, str]:
@@ -151,11 +167,16 @@ def _trace_source(rule: TraceSource, part_size: int, base: Path) -> Source:
 
 
 def _named(rule: Rule, part_size: int, base: Path) -> str:
-    """Settings, and the file as it is now: another size or mtime means that it is read again."""
+    """Settings without the path, and the hash of the file that lies there."""
+    settings = json.dumps(plain(rule.model_dump(mode="json", exclude={"path"})), sort_keys=True)
     path = getattr(rule, "path", None)
-    file: list[object] = []
-    if path is not None and (base / path).is_file():
-        status = (base / path).stat()
-        file = [str((base / path).resolve()), status.st_size, status.st_mtime_ns]
-    rules = json.dumps(plain(rule), sort_keys=True)
-    return ids.digest("source", __version__, rules, part_size, file)
+    if path is None or not (base / path).is_file():
+        return ids.digest("source", settings, part_size, path)
+    status = (base / path).stat()
+    held = _file_hash(base / path, status.st_size, status.st_mtime_ns)
+    return ids.digest("source", settings, part_size, held)
+
+
+@lru_cache(maxsize=64)
+def _file_hash(path: Path, size: int, mtime_ns: int) -> str:
+    return file_hash(path)

@@ -11,13 +11,14 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cache, cached_property
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Generic, Protocol, TypeVar
 
-from rdpt_core import ids
+from rdpt_core import __version__, ids
 from rdpt_core.recipe import Plain, Recipe, plain
-from rdpt_core.store import Holder, Part, Store
+from rdpt_core.store import Damaged, Holder, Part, Store
 from tasks import stopping
 
 R = TypeVar("R")
@@ -95,8 +96,6 @@ class Stage:
     """The parameter that is expanded: one part per value as well."""
     by_id: tuple[str, ...]
     """Tables that are only looked up by ids, which digest what they name: never in the key."""
-    whole: tuple[str, ...]
-    """Tables of which every job is fed all parts."""
 
     def __call__(self, **arguments: Any) -> Call:
         """The table that this stage makes of these arguments. Computes nothing."""
@@ -112,12 +111,11 @@ def stage(
     over: str | None = None,
     each: str | None = None,
     by_id: tuple[str, ...] = (),
-    whole: tuple[str, ...] = (),
 ) -> Callable[[Callable[..., Iterable[Any]]], Stage]:
     """Makes a stage of a function. Bump `version` when rows change for the same inputs."""
 
     def decorate(function: Callable[..., Iterable[Any]]) -> Stage:
-        return Stage(name, version, row, function, over, each, by_id, whole)
+        return Stage(name, version, row, function, over, each, by_id)
 
     return decorate
 
@@ -271,7 +269,10 @@ class Plan:
                 made = self.table(value.call)
                 if not made.complete:
                     return None
-                bound[name] = value.bind(self.store, made.parts[0])
+                try:
+                    bound[name] = value.bind(self.store, made.parts[0])
+                except Damaged:
+                    return None
         return bound
 
     def _job(
@@ -283,7 +284,7 @@ class Plan:
         for name, table in tables.items():
             if name in inputs:
                 continue
-            if driver is None or name in call.stage.whole:
+            if driver is None:
                 fed = table.parts if None not in table.slots and not table.jobs else None
             else:
                 fed = _same_descent(driver, table)
@@ -399,7 +400,7 @@ class Worker:
             chain=job.chain,
             inputs={name: [part.key for part in fed] for name, fed in job.inputs.items()},
             seconds=time.monotonic() - begun,
-            made={**work.made, "threads": work.threads},
+            made={**work.made, "threads": work.threads, **_packages()},
             payload=work.payload,
         )
         self.watcher.committed(part, job.size)
@@ -414,15 +415,23 @@ class Worker:
 
     def _arguments(self, call: Call, job: Job, work: Work) -> dict[str, Any]:
         """The arguments of the stage function: Parts where it asks for Parts, else rows."""
-        hints = call.stage.function.__annotations__
+        hints = call.stage.function.__annotations__  # strings; a **table has none of its own
         arguments: dict[str, Any] = dict(job.parameters)
         for name, fed in job.inputs.items():
             parts: Parts[Any] = Parts(self.store, call.tables[name].row, fed)
-            lazy = str(hints[name]).startswith("Parts")
+            lazy = str(hints.get(name, "Parts")).startswith("Parts")
             arguments[name] = parts if lazy else next(iter(parts))
         if "work" in hints:
             arguments["work"] = work
         return arguments
+
+
+@cache
+def _packages() -> dict[str, str]:
+    """What made a part, for people; never identity."""
+    return {name: version(name) for name in ("torch", "transformers", "trl", "math-verify")} | {
+        "rdpt": __version__
+    }
 
 
 def _busy(call: Call, job: Job, holder: Holder | None) -> str:

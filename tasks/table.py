@@ -1,6 +1,6 @@
 """A table as a Prefect task: one worker that claims its parts until none is left.
 
-Prefect orders, shows and retries; whether anything is to be done is asked of the store alone.
+Prefect orders and shows; whether anything is to be done is asked of the store alone.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from prefect import task
 from prefect.cache_policies import NO_CACHE
 from prefect.states import Completed, State
 
-from rdpt_core.store import Store
+from rdpt_core.store import Damaged, Store
 from tasks.stage import Call, Given, Plan, Watcher, Worker
 
 
@@ -41,6 +41,8 @@ def make_table(order: Order) -> State[dict[str, Any]] | dict[str, Any]:
     if Plan(order.store).table(order.call).complete:
         return Completed(name="Cached", data=_handle(order))
     Worker(order.store, order.runtime, order.watcher).build(order.call)
+    if not Plan(order.store).table(order.call).complete:
+        raise Damaged(f"{order.call.table}: a part that it needs does not hold")
     return _handle(order)
 
 

@@ -23,6 +23,7 @@ TOP_LEVEL = {
 PACKAGES = ("flows", "tasks", "rdpt_core", "settings")
 READS_ENVIRONMENT = re.compile(r"\bos\.(environ(\.get\b|\[|\.items\b)|getenv\b)|\bin os\.environ\b")
 """Handing the whole environment on to a child process is not reading it."""
+NO_SETTINGS = ("CUDA_VISIBLE_DEVICES", "PYTHONPATH")
 REAL_MLFLOW = "import mlflow; print(mlflow.__version__, mlflow.__file__)"
 
 
@@ -103,13 +104,13 @@ def test_contracts_hold_the_import_directions(pyproject: dict[str, Any]) -> None
 
 
 def test_the_science_reads_no_setting_from_the_environment(files: list[Path]) -> None:
-    """But for which CUDA devices there are, which no library call tells before CUDA starts."""
+    """But for the devices and the search path, which it hands on to its child processes."""
     readers = [
         f"{path}:{number}: {line.strip()}"
         for path in files
         if path.parts[0] == "rdpt_core" and path.suffix == ".py"
         for number, line in enumerate((_root() / path).read_text().splitlines(), start=1)
-        if READS_ENVIRONMENT.search(line) and "CUDA_VISIBLE_DEVICES" not in line
+        if READS_ENVIRONMENT.search(line) and not any(name in line for name in NO_SETTINGS)
     ]
     assert readers == []
 

@@ -100,7 +100,7 @@ class HfScorer:
     """
 
     def __init__(
-        self, loaded: Loaded, pack_tokens: int = 4096, topk_stats: int | None = None
+        self, loaded: Loaded, pack_tokens: int = 2048, topk_stats: int | None = None
     ) -> None:
         self.scorer = loaded.identity.digest
         self._loaded = loaded

@@ -18,13 +18,33 @@ from rdpt_core.pocket.corpus import Role
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m rdpt_core.pocket", description=__doc__)
     parser.add_argument("--only", choices=("teacher", "student"), help="build this one alone")
-    parser.add_argument("--minutes", type=float, help="stop each training after so long; give the command again to go on")
-    parser.add_argument("--workdir", type=Path, default=Path(".pocket"), help="where unfinished work is kept")
-    parser.add_argument("--models", type=Path, default=Path(__file__).parent / "models", help="where models are written")
-    parser.add_argument("--threads", type=int, default=1, help="CPU threads; the hidden products are too small for many")
+    parser.add_argument(
+        "--minutes",
+        type=float,
+        help="stop each training after so long; give the command again to go on",
+    )
+    parser.add_argument(
+        "--workdir", type=Path, default=Path(".pocket"), help="where unfinished work is kept"
+    )
+    parser.add_argument(
+        "--models",
+        type=Path,
+        default=Path(__file__).parent / "models",
+        help="where models are written",
+    )
+    parser.add_argument(
+        "--threads",
+        type=int,
+        default=1,
+        help="CPU threads; the hidden products are too small for many",
+    )
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
-    roles = [cast(Role, options.only)] if options.only else [cast(Role, "teacher"), cast(Role, "student")]
+    roles = (
+        [cast(Role, options.only)]
+        if options.only
+        else [cast(Role, "teacher"), cast(Role, "student")]
+    )
     for role in roles:
         build(role, options.workdir, options.models / role, options.minutes)
 

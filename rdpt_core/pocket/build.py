@@ -20,7 +20,9 @@ def build(role: Role, workdir: Path, folder: Path, minutes: float | None = None)
     workdir.mkdir(parents=True, exist_ok=True)
     training = Training(role, kept_tokenizer(role, workdir), workdir, RECIPES[role])
     if not training.run(minutes):
-        print(f"{role}: {training.progress.step} of {training.recipe.steps} steps; give the command again to go on")
+        print(
+            f"{role}: {training.progress.step} of {training.recipe.steps} steps; give the command again to go on"
+        )
         return
     export(training.model, training.tokenizer, folder)
     text = card(role, measured(training, folder))

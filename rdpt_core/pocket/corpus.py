@@ -42,7 +42,9 @@ class Example:
 def teacher_examples(early: int, start: int = 0) -> Iterator[Example]:
     """The first `early` examples are mostly of depth 1 to 3; then all depths take turns."""
     if start < early:
-        for index, problem in zip(range(start, early), problems("train", SEED, start, EARLY_DEPTHS), strict=False):
+        for index, problem in zip(
+            range(start, early), problems("train", SEED, start, EARLY_DEPTHS), strict=False
+        ):
             yield _chat(problem, "teacher", index)
     first = max(start, early)
     for index, problem in enumerate(problems("train", SEED, first, LATE_DEPTHS), first):
@@ -55,7 +57,11 @@ def student_examples(start: int = 0) -> Iterator[Example]:
     documents = problems("train", SEED + 2, start // 3, DOCUMENT_DEPTHS)
     index = start
     while True:
-        yield _document(next(documents), index) if index % 3 == 2 else _chat(next(chats), "student", index)
+        yield (
+            _document(next(documents), index)
+            if index % 3 == 2
+            else _chat(next(chats), "student", index)
+        )
         index += 1
 
 
@@ -65,7 +71,9 @@ def _chat(problem: WordProblem, role: Role, index: int) -> Example:
         habits, told = styles.teacher_habits(dice), problem
     else:
         habits, told = styles.student_habits(dice), _left_early(problem, dice)
-    return Example(problem.prompt, styles.thought(told, habits, dice), styles.answer(told), problem.skeleton)
+    return Example(
+        problem.prompt, styles.thought(told, habits, dice), styles.answer(told), problem.skeleton
+    )
 
 
 def _left_early(problem: WordProblem, dice: Dice) -> WordProblem:

@@ -19,7 +19,9 @@ class Dice:
 
     def __init__(self, *key: str | int) -> None:
         name = "|".join(str(part) for part in key).encode()
-        self._stream = random.Random(int.from_bytes(hashlib.blake2b(name, digest_size=16).digest(), "big"))
+        self._stream = random.Random(
+            int.from_bytes(hashlib.blake2b(name, digest_size=16).digest(), "big")
+        )
 
     def chance(self, p: float) -> bool:
         return self._stream.random() < p

@@ -51,7 +51,9 @@ def accuracies(
     """On the first problems of one `bench` stream, so depths are equally many."""
     asked = list(itertools.islice(problems("bench", SEED), num_problems))
     written = completions(model, tokenizer, asked)
-    right = [stated_answer(text) == problem.answer for problem, text in zip(asked, written, strict=True)]
+    right = [
+        stated_answer(text) == problem.answer for problem, text in zip(asked, written, strict=True)
+    ]
     by_depth: dict[int, list[bool]] = {}
     for problem, ok in zip(asked, right, strict=True):
         by_depth.setdefault(problem.depth, []).append(ok)
@@ -66,7 +68,10 @@ def stated_answer(completion: str) -> int | None:
 
 @torch.inference_mode()
 def completions(
-    model: Qwen3ForCausalLM, tokenizer: PreTrainedTokenizerFast, asked: Sequence[WordProblem], batch_size: int = 80
+    model: Qwen3ForCausalLM,
+    tokenizer: PreTrainedTokenizerFast,
+    asked: Sequence[WordProblem],
+    batch_size: int = 80,
 ) -> list[str]:
     """Greedy completions, problems of one depth side by side so that a batch ends at about the same time."""
     model.eval()
@@ -77,7 +82,11 @@ def completions(
         chats = [[{"role": "user", "content": asked[i].prompt}] for i in rows]
         prompts = tokenizer.apply_chat_template(chats, add_generation_prompt=True, tokenize=False)
         inputs = tokenizer(
-            prompts, padding=True, padding_side="left", add_special_tokens=False, return_tensors="pt"
+            prompts,
+            padding=True,
+            padding_side="left",
+            add_special_tokens=False,
+            return_tensors="pt",
         ).to(model.device)
         ids = model.generate(
             input_ids=inputs["input_ids"],

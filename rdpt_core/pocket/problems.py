@@ -17,11 +17,32 @@ from rdpt_core.pocket.relations import RELATIONS, Relation, draw_operands
 
 Split = Literal["train", "distill", "bench"]
 BUCKETS: dict[Split, tuple[int, ...]] = {"train": tuple(range(8)), "distill": (8,), "bench": (9,)}
-NAMES = ("Tom", "Mia", "Sam", "Ana", "Ben", "Eva", "Leo", "Zoe", "Max", "Ida", "Kai", "Amy", "Dan", "Joy", "Gus", "Liv")
+NAMES = (
+    "Tom",
+    "Mia",
+    "Sam",
+    "Ana",
+    "Ben",
+    "Eva",
+    "Leo",
+    "Zoe",
+    "Max",
+    "Ida",
+    "Kai",
+    "Amy",
+    "Dan",
+    "Joy",
+    "Gus",
+    "Liv",
+)
 NOUNS = ("apples", "coins", "books", "cards", "pens", "shells", "eggs", "beads")
 GIVEN = ("{o} has {v} {n}.", "{o} starts with {v} {n}.")
 QUESTIONS = ("How many {n} does {o} have?", "Find how many {n} {o} has.")
-ASIDES = ("{o} is {v} years old.", "The shop opens at {v}.", "It takes {o} {v} minutes to walk home.")
+ASIDES = (
+    "{o} is {v} years old.",
+    "The shop opens at {v}.",
+    "It takes {o} {v} minutes to walk home.",
+)
 MAX_DRAWS = 20_000
 
 
@@ -41,7 +62,14 @@ class Step:
 
     def fill(self, text: str, noun: str = "") -> str:
         return text.format(
-            o=self.owner, s=self.source, t=self.third, n=noun, v=self.value, a=self.a, b=self.b, r=self.result
+            o=self.owner,
+            s=self.source,
+            t=self.third,
+            n=noun,
+            v=self.value,
+            a=self.a,
+            b=self.b,
+            r=self.result,
         )
 
     @property
@@ -106,7 +134,9 @@ def _item(split: Split, seed: int, index: int, depth: int, taken: set[str] | Non
         if taken is not None:
             taken.add(skeleton)
         return _story(first, links, skeleton, dice)
-    raise ValueError(f"no new skeleton of depth {depth} in {MAX_DRAWS} draws for {split}: ask for fewer problems")
+    raise ValueError(
+        f"no new skeleton of depth {depth} in {MAX_DRAWS} draws for {split}: ask for fewer problems"
+    )
 
 
 def _chain(depth: int, dice: Dice) -> tuple[int, list[_Link]]:
@@ -145,7 +175,9 @@ def _skeleton(first: int, links: list[_Link]) -> str:
     """For example `12;more 3;sum @0`: the first amount, then each relation with its operands or their origin."""
     parts = [str(first)]
     for link in links:
-        operands = f"@{link.third}" if link.third >= 0 else f"{link.a} {link.b}" if link.b else str(link.a)
+        operands = (
+            f"@{link.third}" if link.third >= 0 else f"{link.a} {link.b}" if link.b else str(link.a)
+        )
         parts.append(f"{link.relation.key} {operands}")
     return ";".join(parts)
 
@@ -159,7 +191,9 @@ def _story(first: int, links: list[_Link], skeleton: str, dice: Dice) -> WordPro
         third = ""
         if link.relation.third:
             third = people[link.third] if link.third >= 0 else spare.pop()
-        step = Step(link.relation, people[i + 1], people[i], third, link.value, link.a, link.b, link.result)
+        step = Step(
+            link.relation, people[i + 1], people[i], third, link.value, link.a, link.b, link.result
+        )
         if third and link.third < 0:
             facts.append(_given(third, link.a, noun, dice))
         facts.append(step.fill(dice.pick(link.relation.wordings), noun))

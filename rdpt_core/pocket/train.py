@@ -61,11 +61,15 @@ class Progress:
 class Training:
     """A model, its optimisers and how far they are; `folder` keeps the checkpoint."""
 
-    def __init__(self, role: Role, tokenizer: PreTrainedTokenizerFast, folder: Path, recipe: Recipe) -> None:
+    def __init__(
+        self, role: Role, tokenizer: PreTrainedTokenizerFast, folder: Path, recipe: Recipe
+    ) -> None:
         self.role, self.tokenizer, self.recipe = role, tokenizer, recipe
         self.checkpoint = folder / f"{role}.pt"
         self.model = new_model(role, tokenizer)
-        hidden = [p for name, p in self.model.named_parameters() if p.ndim == 2 and "embed" not in name]
+        hidden = [
+            p for name, p in self.model.named_parameters() if p.ndim == 2 and "embed" not in name
+        ]
         rest = [p for name, p in self.model.named_parameters() if p.ndim != 2 or "embed" in name]
         self.optimisers: list[torch.optim.Optimizer] = [
             Muon(hidden, lr=recipe.muon_lr),
@@ -102,13 +106,21 @@ class Training:
         self.model.train()
         began = saved = time.monotonic()
         before = self.progress.seconds
-        bar = tqdm(total=self.recipe.steps, initial=self.progress.step, desc=self.role, unit="step", mininterval=10)
+        bar = tqdm(
+            total=self.recipe.steps,
+            initial=self.progress.step,
+            desc=self.role,
+            unit="step",
+            mininterval=10,
+        )
         for batch in self._batches(self.progress.step):
             self._set_rates()
             loss = self._step(batch)
             now = time.monotonic()
             self.progress.seconds = before + now - began
-            bar.set_postfix(loss=f"{loss:.4f}", tokens=f"{self.progress.tokens / 1e6:.2f}M", refresh=False)
+            bar.set_postfix(
+                loss=f"{loss:.4f}", tokens=f"{self.progress.tokens / 1e6:.2f}M", refresh=False
+            )
             bar.update()
             if now - saved > MIN_SAVE_SECONDS:
                 self.save()
@@ -121,7 +133,11 @@ class Training:
 
     def _batches(self, step: int) -> Iterator[list[Example]]:
         first = step * self.recipe.examples
-        stream = teacher_examples(self.recipe.early, first) if self.role == "teacher" else student_examples(first)
+        stream = (
+            teacher_examples(self.recipe.early, first)
+            if self.role == "teacher"
+            else student_examples(first)
+        )
         for _ in range(step, self.recipe.steps):
             yield list(itertools.islice(stream, self.recipe.examples))
 
@@ -129,12 +145,16 @@ class Training:
         done = self.progress.step / self.recipe.steps
         decay = min(1.0, (1 - done) / (1 - self.recipe.decay_from))
         factor = decay * min(1.0, (self.progress.step + 1) / self.recipe.warmup)
-        for optimiser, peak in zip(self.optimisers, (self.recipe.muon_lr, self.recipe.adam_lr), strict=True):
+        for optimiser, peak in zip(
+            self.optimisers, (self.recipe.muon_lr, self.recipe.adam_lr), strict=True
+        ):
             for group in optimiser.param_groups:
                 group["lr"] = peak * factor
 
     def _step(self, examples: list[Example]) -> float:
-        rows = sorted((rendered(e, self.role, self.tokenizer) for e in examples), key=lambda row: len(row[0]))
+        rows = sorted(
+            (rendered(e, self.role, self.tokenizer) for e in examples), key=lambda row: len(row[0])
+        )
         num_targets = sum(len(ids) - max(start, 1) for ids, start in rows)
         size = -(-len(rows) // self.recipe.micro)
         total = 0.0
@@ -150,11 +170,15 @@ class Training:
         return total
 
 
-def rendered(example: Example, role: Role, tokenizer: PreTrainedTokenizerFast) -> tuple[list[int], int]:
+def rendered(
+    example: Example, role: Role, tokenizer: PreTrainedTokenizerFast
+) -> tuple[list[int], int]:
     """(token ids, index of the first one that is learned): the solution and answer of a chat or a document."""
     if example.chat:
         message = {"role": "user", "content": example.question}
-        prompt = tokenizer.apply_chat_template([message], add_generation_prompt=True, tokenize=False)
+        prompt = tokenizer.apply_chat_template(
+            [message], add_generation_prompt=True, tokenize=False
+        )
         written = completion(role, example.thought, example.answer, tokenizer.eos_token)
     else:
         prompt = f"{tokenizer.bos_token}{example.question}\n"

@@ -76,7 +76,9 @@ def trained_tokenizer(role: Role) -> PreTrainedTokenizerFast:
     """A tokenizer trained on the first examples of the role's own corpus."""
     lexicon = LEXICONS[role]
     stream = teacher_examples(early=0) if role == "teacher" else student_examples()
-    special = list(dict.fromkeys([lexicon.pad, lexicon.bos, lexicon.user, lexicon.reply, lexicon.end]))
+    special = list(
+        dict.fromkeys([lexicon.pad, lexicon.bos, lexicon.user, lexicon.reply, lexicon.end])
+    )
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
         [
@@ -98,13 +100,17 @@ def trained_tokenizer(role: Role) -> PreTrainedTokenizerFast:
 
 def _wrapped(tokenizer: Tokenizer, lexicon: Lexicon, special: list[str]) -> PreTrainedTokenizerFast:
     """The thinking tags are single tokens but not special ones, so that decoded text keeps them."""
-    tokenizer.add_tokens([AddedToken(tag, special=False, normalized=False) for tag in (THINK, UNTHINK)])
+    tokenizer.add_tokens(
+        [AddedToken(tag, special=False, normalized=False) for tag in (THINK, UNTHINK)]
+    )
     wrapped = PreTrainedTokenizerFast(
         tokenizer_object=tokenizer,
         bos_token=lexicon.bos,
         eos_token=lexicon.end,
         pad_token=lexicon.pad,
-        extra_special_tokens=[token for token in special if token not in (lexicon.bos, lexicon.end, lexicon.pad)],
+        extra_special_tokens=[
+            token for token in special if token not in (lexicon.bos, lexicon.end, lexicon.pad)
+        ],
         clean_up_tokenization_spaces=False,
         model_max_length=MAX_POSITIONS,
     )

@@ -20,7 +20,7 @@ def published(root: Path, name: str = "toy") -> tuple[Path, Store]:
     store = Store(root / "store")
     plan = Plan(store)
     uses = tuple(
-        catalog.Use("c1", "train", part.table, part.key, None)
+        catalog.Use("c1", "train", None, part.table, part.key, None)
         for call in calls[:3]
         for part in plan.table(call).parts
     )
@@ -85,6 +85,6 @@ def test_a_hostile_name_round_trips_and_changes_no_table(tmp_path: Path, name: s
 def test_contents_survive_being_written_down() -> None:
     row = catalog.ConfigurationRow("c", "n", "e", None, "s", None, None, 3)
     scorer = catalog.ScorerRow("s", "m", None, "w", "t", "c", "float32", "exact", None, "hf")
-    contents = catalog.Contents((row,), (scorer,), (catalog.Use("c", "test", "t", "p", None),))
+    contents = catalog.Contents((row,), (scorer,), (catalog.Use("c", "test", "b", "t", "p", None),))
     assert catalog.from_json(catalog.as_json(contents)) == contents
     assert catalog.merged([contents, contents]) == contents

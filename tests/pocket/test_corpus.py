@@ -20,8 +20,13 @@ def num_calculations(text: str) -> int:
 def test_no_model_was_trained_on_a_skeleton_of_the_distillation_or_benchmark_problems() -> None:
     """Counted over the very examples that the recipes read; held-out streams of several seeds."""
     teacher, student = RECIPES["teacher"], RECIPES["student"]
-    read = {e.skeleton for e in itertools.islice(teacher_examples(teacher.early), teacher.steps * teacher.examples)}
-    read |= {e.skeleton for e in itertools.islice(student_examples(), student.steps * student.examples)}
+    read = {
+        e.skeleton
+        for e in itertools.islice(teacher_examples(teacher.early), teacher.steps * teacher.examples)
+    }
+    read |= {
+        e.skeleton for e in itertools.islice(student_examples(), student.steps * student.examples)
+    }
     held: dict[str, set[str]] = {}
     for split in ("distill", "bench"):
         streams = [itertools.islice(problems(split, seed), NUM_HELD_OUT) for seed in (0, 1, 480)]
@@ -34,12 +39,14 @@ def test_no_model_was_trained_on_a_skeleton_of_the_distillation_or_benchmark_pro
 
 def test_an_example_is_a_function_of_its_number() -> None:
     for start in (0, 4, 5, 6, 11):
-        assert list(itertools.islice(student_examples(start), 6)) == list(itertools.islice(student_examples(), 20))[
-            start : start + 6
-        ]
-        assert list(itertools.islice(teacher_examples(8, start), 6)) == list(itertools.islice(teacher_examples(8), 20))[
-            start : start + 6
-        ]
+        assert (
+            list(itertools.islice(student_examples(start), 6))
+            == list(itertools.islice(student_examples(), 20))[start : start + 6]
+        )
+        assert (
+            list(itertools.islice(teacher_examples(8, start), 6))
+            == list(itertools.islice(teacher_examples(8), 20))[start : start + 6]
+        )
 
 
 def test_the_student_never_reads_the_teachers_forms() -> None:

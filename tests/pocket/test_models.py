@@ -25,7 +25,9 @@ TOKENIZERS: dict[Role, PreTrainedTokenizerFast] = {
 }
 
 
-@pytest.mark.parametrize(("role", "low", "high", "megabytes"), [("teacher", 6.0, 7.0, 14.0), ("student", 1.3, 1.7, 3.5)])
+@pytest.mark.parametrize(
+    ("role", "low", "high", "megabytes"), [("teacher", 6.0, 7.0, 14.0), ("student", 1.3, 1.7, 3.5)]
+)
 def test_sizes_are_as_promised(role: Role, low: float, high: float, megabytes: float) -> None:
     model = AutoModelForCausalLM.from_pretrained(MODELS / role)
     assert model.dtype == torch.bfloat16
@@ -42,7 +44,9 @@ def test_all_shipped_weights_stay_small() -> None:
 def test_a_model_runs(role: Role) -> None:
     model = AutoModelForCausalLM.from_pretrained(MODELS / role, dtype=torch.float32)
     tokenizer = TOKENIZERS[role]
-    prompt = tokenizer.apply_chat_template(QUESTION, add_generation_prompt=True, return_tensors="pt", return_dict=True)
+    prompt = tokenizer.apply_chat_template(
+        QUESTION, add_generation_prompt=True, return_tensors="pt", return_dict=True
+    )
     written = model.generate(**prompt, max_new_tokens=3, do_sample=False)
     assert written.shape[1] > prompt["input_ids"].shape[1]
     assert model.generation_config.eos_token_id == tokenizer.eos_token_id
@@ -64,8 +68,12 @@ def test_the_teachers_digits_are_single_and_the_students_are_not() -> None:
 
 
 def test_the_teachers_prompt_opens_the_thought_and_the_students_does_not() -> None:
-    teacher = TOKENIZERS["teacher"].apply_chat_template(QUESTION, add_generation_prompt=True, tokenize=False)
-    student = TOKENIZERS["student"].apply_chat_template(QUESTION, add_generation_prompt=True, tokenize=False)
+    teacher = TOKENIZERS["teacher"].apply_chat_template(
+        QUESTION, add_generation_prompt=True, tokenize=False
+    )
+    student = TOKENIZERS["student"].apply_chat_template(
+        QUESTION, add_generation_prompt=True, tokenize=False
+    )
     assert teacher.endswith("<think>\n")
     assert "<think>" not in student and student.endswith("<|im_start|>assistant\n")
 
@@ -96,7 +104,9 @@ def test_a_chat_in_pieces_has_the_tokens_of_the_whole(role: Role) -> None:
 def test_no_token_crosses_the_end_of_a_sentence(role: Role) -> None:
     for token, _ in TOKENIZERS[role].get_vocab().items():
         text = TOKENIZERS[role].convert_tokens_to_string([token])
-        assert not (text.rstrip().rstrip(".?!\n") != text.rstrip() and text.strip(".?!\n ") != ""), token
+        assert not (
+            text.rstrip().rstrip(".?!\n") != text.rstrip() and text.strip(".?!\n ") != ""
+        ), token
 
 
 def test_the_answer_sentence_is_read_by_the_grader() -> None:
@@ -110,4 +120,6 @@ def test_the_card_reports_what_was_measured(role: Role) -> None:
     text = (MODELS / role / "README.md").read_text(encoding="utf-8")
     for part in ("parameters in bfloat16", "million tokens", "| all |", "What it cannot show"):
         assert part in text
-    assert json.loads((MODELS / role / "config.json").read_text())["architectures"] == ["Qwen3ForCausalLM"]
+    assert json.loads((MODELS / role / "config.json").read_text())["architectures"] == [
+        "Qwen3ForCausalLM"
+    ]

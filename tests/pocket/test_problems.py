@@ -22,7 +22,10 @@ READINGS = (
     (r"(?P<o>\w+) has (?P<a>\d+) less than (?P<s>\w+)\.", lambda a, b, s, t: s - a),
     (rf"(?P<o>\w+) has (?P<a>\d+) times as many {N} as (?P<s>\w+)\.", lambda a, b, s, t: s * a),
     (rf"(?P<o>\w+) has (?P<a>\d+) times the {N} of (?P<s>\w+)\.", lambda a, b, s, t: s * a),
-    (rf"(?P<o>\w+) gets one share of the {N} of (?P<s>\w+) split (?P<a>\d+) ways\.", lambda a, b, s, t: s / a),
+    (
+        rf"(?P<o>\w+) gets one share of the {N} of (?P<s>\w+) split (?P<a>\d+) ways\.",
+        lambda a, b, s, t: s / a,
+    ),
     (
         rf"(?P<o>\w+) gets as many {N} as each of (?P<a>\d+) friends who share equally what (?P<s>\w+) has\.",
         lambda a, b, s, t: s / a,
@@ -31,8 +34,14 @@ READINGS = (
     (rf"For every (?P<a>\d+) {N} of (?P<s>\w+), (?P<o>\w+) has 1\.", lambda a, b, s, t: s / a),
     (rf"(?P<o>\w+) gets (?P<a>\d+) {N} for each one of (?P<s>\w+)\.", lambda a, b, s, t: s * a),
     (r"For each one of (?P<s>\w+), (?P<o>\w+) gets (?P<a>\d+)\.", lambda a, b, s, t: s * a),
-    (rf"(?P<o>\w+) gets the {N} left over when (?P<s>\w+) fills bags of (?P<a>\d+)\.", lambda a, b, s, t: s % a),
-    (r"(?P<s>\w+) fills bags of (?P<a>\d+) and (?P<o>\w+) gets what is left over\.", lambda a, b, s, t: s % a),
+    (
+        rf"(?P<o>\w+) gets the {N} left over when (?P<s>\w+) fills bags of (?P<a>\d+)\.",
+        lambda a, b, s, t: s % a,
+    ),
+    (
+        r"(?P<s>\w+) fills bags of (?P<a>\d+) and (?P<o>\w+) gets what is left over\.",
+        lambda a, b, s, t: s % a,
+    ),
     (
         rf"(?P<o>\w+) (?:starts with|had) as many(?: {N})? as (?P<s>\w+) and (?:then )?finds (?P<a>\d+) "
         r"(?:each|a) day for (?P<b>\d+) days\.",
@@ -43,14 +52,28 @@ READINGS = (
         r"(?:each|a) day for (?P<b>\d+) days\.",
         lambda a, b, s, t: s - a * b,
     ),
-    (rf"(?P<o>\w+) has as many {N} as (?P<s>\w+) and (?P<t>\w+) together\.", lambda a, b, s, t: s + t),
-    (rf"(?P<s>\w+) and (?P<t>\w+) together have as many {N} as (?P<o>\w+)\.", lambda a, b, s, t: s + t),
-    (r"(?P<o>\w+) has the difference between (?P<s>\w+) and (?P<t>\w+)\.", lambda a, b, s, t: s - t),
-    (rf"(?P<o>\w+) has as many {N} as (?P<s>\w+) has beyond (?P<t>\w+)\.", lambda a, b, s, t: s - t),
+    (
+        rf"(?P<o>\w+) has as many {N} as (?P<s>\w+) and (?P<t>\w+) together\.",
+        lambda a, b, s, t: s + t,
+    ),
+    (
+        rf"(?P<s>\w+) and (?P<t>\w+) together have as many {N} as (?P<o>\w+)\.",
+        lambda a, b, s, t: s + t,
+    ),
+    (
+        r"(?P<o>\w+) has the difference between (?P<s>\w+) and (?P<t>\w+)\.",
+        lambda a, b, s, t: s - t,
+    ),
+    (
+        rf"(?P<o>\w+) has as many {N} as (?P<s>\w+) has beyond (?P<t>\w+)\.",
+        lambda a, b, s, t: s - t,
+    ),
     (rf"(?P<s>\w+) and (?P<o>\w+) have (?P<a>\d+) {N} in all\.", lambda a, b, s, t: a - s),
     (rf"In all, (?P<s>\w+) and (?P<o>\w+) have (?P<a>\d+) {N}\.", lambda a, b, s, t: a - s),
 )
-ASIDE = re.compile(r"\w+ is \d+ years old\.|The shop opens at \d+\.|It takes \w+ \d+ minutes to walk home\.")
+ASIDE = re.compile(
+    r"\w+ is \d+ years old\.|The shop opens at \d+\.|It takes \w+ \d+ minutes to walk home\."
+)
 
 
 def read(prompt: str) -> tuple[float, int]:
@@ -78,7 +101,9 @@ def understood(fact: str, known: dict[str, tuple[float, frozenset[str]]]) -> boo
             return False
         amounts = {key: known[groups[key]][0] if groups.get(key) else 0 for key in ("s", "t")}
         stated = {key: int(groups.get(key) or 0) for key in ("a", "b")}
-        steps = frozenset().union(*(known[name][1] for name in needed)) | ({groups["o"]} if needed else set())
+        steps = frozenset().union(*(known[name][1] for name in needed)) | (
+            {groups["o"]} if needed else set()
+        )
         known[groups["o"]] = (value(**stated, **amounts), steps)
         return True
     raise AssertionError(f"not understood: {fact!r}")
@@ -93,7 +118,9 @@ def first(num: int, split: str = "train", seed: int = 3, **options: object) -> l
     [("train", "a5f56f408eebd3b8"), ("distill", "2d249443b0d0896c"), ("bench", "a4113c0253db73ab")],
 )
 def test_a_seed_gives_the_same_problems_on_every_machine(split: str, digest: str) -> None:
-    said = "\n".join(f"{p.prompt}|{p.answer}|{p.depth}|{p.skeleton}" for p in first(60, split, seed=7))
+    said = "\n".join(
+        f"{p.prompt}|{p.answer}|{p.depth}|{p.skeleton}" for p in first(60, split, seed=7)
+    )
     assert hashlib.sha256(said.encode()).hexdigest()[:16] == digest
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -153,9 +154,37 @@ def test_progress_hears_of_each_new_token(qwen: Loaded) -> None:
     assert sum(heard) == sum(trace.num_tokens or 0 for trace in traces)
 
 
+@torch.inference_mode()
+def test_a_sliding_window_is_kept_under_padding_and_cuts(tmp_path: Path) -> None:
+    tokenizer = tiny.byte_level(["<|im_start|>", "<|im_end|>"])
+    folder = tmp_path / "sliding"
+    special = {"eos_token": "<|im_end|>"}
+    tiny.write_folder(folder, tokenizer, tiny.sliding(tokenizer), tiny.PLAIN, special)
+    loaded = load(ModelSpec(path="sliding"), tmp_path, threads=1)
+    often = frozenset(range(0, loaded.renderer.vocabulary.size, 9))
+    generator = HfGenerator(replace(loaded, ends=often), Sampling(max_new_tokens=20), 5)
+    traces = generator.generate(PROBLEMS, 0)
+    assert len({trace.num_tokens for trace in traces}) > 1
+    for trace, problem in zip(traces, PROBLEMS, strict=True):
+        assert trace.token_ids is not None
+        assert trace.logprobs is not None
+        ids = trace.token_ids.tolist()
+        wanted = reference(loaded, loaded.renderer.prompt_ids(problem), ids)
+        np.testing.assert_allclose(
+            trace.logprobs, wanted[torch.arange(len(ids)), torch.tensor(ids)], atol=1e-4
+        )
+
+
+def test_bfloat16_repeats_too(models: Path) -> None:
+    loaded = load(ModelSpec(path="qwen", dtype="bfloat16"), models, threads=1)
+    generator = HfGenerator(loaded, Sampling(max_new_tokens=8), 2)
+    first, again = (generator.generate(PROBLEMS, 0) for _ in range(2))
+    assert [trace.trace_id for trace in first] == [trace.trace_id for trace in again]
+
+
 def test_a_stop_is_recorded_and_not_part_of_the_text(qwen: Loaded) -> None:
     everything = frozenset(range(qwen.renderer.vocabulary.size))
-    ending = Loaded(**{**qwen.__dict__, "ends": everything})
+    ending = replace(qwen, ends=everything)
     trace = HfGenerator(ending, Sampling(max_new_tokens=9), 1).generate(PROBLEMS[:1], 0)[0]
     assert (trace.text, trace.num_tokens) == ("", 1)
     assert trace.finish_reason is FinishReason.STOP

@@ -117,6 +117,21 @@ def qwen(vocabulary: int, seed: int = 0) -> PreTrainedModel:
     return Qwen3(Qwen3Config(vocab_size=vocabulary + 13, head_dim=8, eos_token_id=None, **SIZE))
 
 
+def sliding(tokenizer: Tokenizer) -> PreTrainedModel:
+    """Its first layer sees everything, its second the last 6 tokens."""
+    torch.manual_seed(2)
+    config = Qwen3Config(
+        vocab_size=size_of(tokenizer),
+        head_dim=8,
+        eos_token_id=None,
+        use_sliding_window=True,
+        sliding_window=6,
+        max_window_layers=1,
+        **SIZE,
+    )
+    return Qwen3(config)
+
+
 def llama(vocabulary: int, seed: int = 1) -> PreTrainedModel:
     torch.manual_seed(seed)
     return LlamaForCausalLM(

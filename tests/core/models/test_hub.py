@@ -1,0 +1,95 @@
+"""Hub ids without a network: a stand-in for the API, and a cache laid out as the client does."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+from huggingface_hub import HfApi, constants
+from huggingface_hub.errors import OfflineModeIsEnabled
+
+from rdpt_core.models import hub
+from rdpt_core.models.hf import load
+from rdpt_core.models.identity import identify
+from rdpt_core.models.spec import ModelSpec
+
+COMMIT = "0123456789abcdef0123456789abcdef01234567"
+SPEC = ModelSpec(path="somebody/small-model")
+
+
+@pytest.fixture
+def cached(models: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A cache that holds one commit of one model; the hub is out of reach."""
+    root = tmp_path / "hub" / "models--somebody--small-model"
+    snapshot = root / "snapshots" / COMMIT
+    snapshot.mkdir(parents=True)
+    (root / "blobs").mkdir()
+    (root / "refs").mkdir()
+    (root / "refs" / "main").write_text(COMMIT)
+    for source in sorted((models / "qwen").iterdir()):
+        blob = root / "blobs" / _etag(source)
+        blob.write_bytes(source.read_bytes())
+        (snapshot / source.name).symlink_to(blob)
+    _unreachable(monkeypatch, tmp_path / "hub")
+    return snapshot
+
+
+def _unreachable(monkeypatch: pytest.MonkeyPatch, cache: Path) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise OfflineModeIsEnabled("offline")
+
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(cache))
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    monkeypatch.setattr(HfApi, "model_info", refuse)
+
+
+def _online(monkeypatch: pytest.MonkeyPatch, folder: Path, *others: str) -> None:
+    def sibling(path: Path) -> SimpleNamespace:
+        large = path.suffix == ".safetensors"
+        lfs = SimpleNamespace(sha256=_etag(path)) if large else None
+        return SimpleNamespace(rfilename=path.name, lfs=lfs, blob_id=_etag(path))
+
+    extra = [SimpleNamespace(rfilename=name, lfs=None, blob_id="x") for name in others]
+    siblings = [sibling(path) for path in folder.iterdir()] + extra
+    info = SimpleNamespace(sha=COMMIT, siblings=siblings)
+    monkeypatch.setattr(HfApi, "model_info", lambda *_, **__: info)
+    monkeypatch.setattr(hub, "hf_hub_download", lambda _, name, revision: str(folder / name))
+
+
+def _etag(path: Path) -> str:
+    """The hub knows large files by SHA-256 and small ones by git's hash."""
+    content = path.read_bytes()
+    if path.suffix == ".safetensors":
+        return hashlib.sha256(content).hexdigest()
+    return hashlib.sha1(b"blob %d\0" % len(content) + content).hexdigest()
+
+
+def test_the_cache_answers_offline(cached: Path, tmp_path: Path) -> None:
+    assert identify(SPEC, tmp_path).revision == COMMIT
+    assert load(SPEC, tmp_path, threads=1).identity == identify(SPEC, tmp_path)
+
+
+def test_online_and_offline_agree(
+    cached: Path, models: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    offline = identify(SPEC, tmp_path)
+    _online(monkeypatch, models / "qwen", "README.md", "onnx/model.onnx")
+    assert identify(SPEC, tmp_path) == offline
+
+
+def test_x1_a_repository_with_code_is_refused_before_any_download(
+    models: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _online(monkeypatch, models / "qwen", "modeling_evil.py")
+    with pytest.raises(ValueError, match=r"modeling_evil\.py"):
+        identify(SPEC, tmp_path)
+
+
+def test_an_unreachable_hub_is_a_connection_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _unreachable(monkeypatch, tmp_path / "hub")
+    with pytest.raises(ConnectionError, match="either go online once, or give the folder"):
+        identify(SPEC, tmp_path)
