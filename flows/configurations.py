@@ -7,7 +7,7 @@ on the benchmarks). Planning, running, reporting and tracking all read the same 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
@@ -85,8 +85,8 @@ class Study:
 
     def configurations(self) -> list[Configuration]:
         """Baselines first: they serve all arms."""
-        found = [*self._baselines(), *(self._arm(cell) for cell in self.experiment.pairings())]
-        return found
+        arms = [self._arm(cell) for cell in self.experiment.pairings()]
+        return [*self._baselines(), *self._compared(arms)]
 
     def calls(self) -> list[Wanted]:
         """Every table once, each after those that it needs."""
@@ -117,6 +117,44 @@ class Study:
         if len(e.teachers) > 1:
             parts.append(cell.teacher.name)
         return "-".join(parts)
+
+    # ------------------------------------------------------------------ arms compared
+
+    def _compared(self, arms: list[Configuration]) -> Iterator[Configuration]:
+        """The arms, the first of each selector with its differences from the selectors after it.
+
+        Only arms of one teacher and one student are compared; the fine-tuning seeds of a selector
+        are its runs.
+        """
+        runs: dict[tuple[str | None, ...], list[Configuration]] = {}
+        for arm in arms:
+            runs.setdefault((arm.teacher, arm.student, arm.selector), []).append(arm)
+        keys = list(runs)
+        for arm in arms:
+            key = (arm.teacher, arm.student, arm.selector)
+            others = [k for k in keys[keys.index(key) + 1 :] if k[:2] == key[:2]]
+            if arm is runs[key][0]:
+                extra = [
+                    use for other in others for use in self._differences(runs[key], runs[other])
+                ]
+                arm = replace(arm, uses=(*arm.uses, *extra))
+            yield arm
+
+    def _differences(self, arm: list[Configuration], other: list[Configuration]) -> Iterator[Use]:
+        against = other[0].selector
+        assert against is not None
+        for benchmark in self.experiment.benchmarks:
+            side = f"test:{benchmark.name}"
+            tables = {
+                f"{role}_{table}_{number}": run.find(table, side)
+                for role, runs in (("arm", arm), ("other", other))
+                for number, run in enumerate(runs)
+                for table in ("traces", "grades")
+            }
+            call = results.compared(
+                **tables, configuration=arm[0].digest, benchmark=benchmark.name, against=against
+            )
+            yield Use(side, f"against {against}", call)
 
     # ------------------------------------------------------------------ baselines
 
@@ -299,6 +337,12 @@ class Draft:
                   for side, summary in self.summaries.items()]  # fmt: skip
         uses = (*self.uses, *summed)
         return Configuration(name, kind, teacher, student, selector, seed, uses, digest)
+
+
+def imports_thoughts(experiment: Experiment) -> bool:
+    """Whether imported traces come with thoughts set apart by delimiters."""
+    made = [experiment.traces, *(benchmark.traces for benchmark in experiment.benchmarks)]
+    return any(isinstance(t, Import) and t.delimiters != "none" for t in made)
 
 
 def models_of(experiment: Experiment) -> dict[str, ModelSpec]:

@@ -7,15 +7,11 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import combinations
 
 from flows.configurations import Configuration, Use
 from flows.workspace import Opened
-from rdpt_core import results
-from rdpt_core.results import QuestionCounts
-from rdpt_core.rows import Grade, Result, Trace
-from tasks.results import outcomes_of
-from tasks.stage import Call, Parts, Plan, Table
+from rdpt_core.rows import Result
+from tasks.stage import Call, Given, Parts, Plan, Table
 
 SCORE_BYTES, TRACE_BYTES = 8, 12
 """A token in `scores` and in `traces` on disk, roughly; for the plan's estimate."""
@@ -95,8 +91,12 @@ def rows_of(configuration: Configuration, side: str, plan: Plan) -> dict[str, Re
     call = configuration.find("results", side)
     if call is None:
         return {}
-    parts = Parts(plan.store, Result, plan.table(call).parts)
-    return {row.metric: row for rows in parts for row in rows}
+    return {row.metric: row for row in _rows(call, plan)}
+
+
+def _rows(call: Call | Given, plan: Plan) -> Iterator[Result]:
+    for rows in Parts(plan.store, Result, plan.table(call).parts):
+        yield from rows
 
 
 def _accuracy_lines(
@@ -148,45 +148,23 @@ def _training_lines(
 # ---------------------------------------------------------------------------- arms compared
 
 
-def comparisons(
-    configurations: Sequence[Configuration], benchmark: str, plan: Plan
-) -> Iterator[tuple[str, str, dict[str, Result]]]:
-    """Every two arms on the same questions and sampling seeds; fine-tuning seeds of one arm are
-    its runs. Method.md section 13."""
-    arms: dict[str, list[QuestionCounts]] = {}
-    for configuration in configurations:
-        if configuration.kind == "arm":
-            counts = _outcomes(configuration, f"test:{benchmark}", plan)
-            if counts is not None:
-                arms.setdefault(_arm(configuration), []).append(counts)
-    for (one, runs), (other, others) in combinations(arms.items(), 2):
-        rows = results.comparison_results("", benchmark, other, runs, others)
-        yield one, other, {row.metric.split("/")[1]: row for row in rows}
-
-
-def _arm(configuration: Configuration) -> str:
-    """Its name without the fine-tuning seed."""
-    return configuration.name.replace(f"-seed{configuration.seed}", "")
-
-
-def _outcomes(configuration: Configuration, side: str, plan: Plan) -> QuestionCounts | None:
-    traces, grades = configuration.find("traces", side), configuration.find("grades", side)
-    if traces is None or grades is None or not plan.table(grades).complete:
-        return None
-    return outcomes_of(
-        Parts(plan.store, Trace, plan.table(traces).parts),
-        Parts(plan.store, Grade, plan.table(grades).parts),
-    )
-
-
 def _comparison_lines(
     configurations: Sequence[Configuration], benchmark: str, plan: Plan
 ) -> Iterator[tuple[str, ...]]:
+    """Every two arms of one teacher and student, on the same questions and sampling seeds."""
     yield ("difference in accuracy", "points", "95%", "smallest detectable", "note")
-    for one, other, rows in comparisons(configurations, benchmark, plan):
-        difference, detectable = rows["difference"], rows["detectable_difference"]
-        yield (f"{one} - {other}", points(difference), points_interval(difference),
-               points(detectable).lstrip("+"), difference.note or "")  # fmt: skip
+    for configuration in configurations:
+        for use in configuration.uses:
+            if use.role is None or not use.role.startswith("against "):
+                continue
+            if use.side != f"test:{benchmark}" or not plan.table(use.call).complete:
+                continue
+            found = {row.metric.split("/")[1]: row for row in _rows(use.call, plan)}
+            difference, detectable = found["difference"], found["detectable_difference"]
+            other = use.role.removeprefix("against ")
+            yield (f"{configuration.selector} - {other}", points(difference),
+                   points_interval(difference), points(detectable).lstrip("+"),
+                   difference.note or "")  # fmt: skip
 
 
 # ---------------------------------------------------------------------------- cells

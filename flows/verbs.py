@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Callable, Mapping
 from functools import partial
 
 from pydantic import ValidationError
 
 from flows import faults, report
-from flows.configurations import models_of
+from flows.configurations import imports_thoughts, models_of
 from flows.workspace import (
     Opened,
     freeze,
@@ -81,19 +82,32 @@ def _build(opened: Opened) -> int:
 
 
 def check_models(opened: Opened) -> None:
-    """Finds every model and reads its tokenizer and template before any work starts."""
+    """Finds every model and reads its tokenizer and template before any work starts.
+
+    A model without thinking delimiters is refused where a thought may have to be laid for it:
+    where some other model, or an import, separates thought from answer. Raises BadSettings.
+    """
+    models = {name: Model(spec, opened.base) for name, spec in models_of(opened.experiment).items()}
+    lines = _faults(models, lambda model: model.identity() and model.renderer)
+    if not lines and (
+        imports_thoughts(opened.experiment)
+        or any(model.renderer.contract.open for model in models.values())
+    ):
+        lines = _faults(models, lambda model: model.renderer.require_thinking())
+    if lines:
+        raise BadSettings(str(opened.file), lines)
+
+
+def _faults(models: Mapping[str, Model], check: Callable[[Model], object]) -> list[str]:
     lines = []
-    for name, spec in models_of(opened.experiment).items():
+    for name, model in models.items():
         try:
-            model = Model(spec, opened.base)
-            model.identity()
-            model.renderer.require_thinking()
+            check(model)
         except ConnectionError:
             raise
         except (ValueError, OSError) as error:
             lines.append(f"model {name}: {error}")
-    if lines:
-        raise BadSettings(str(opened.file), lines)
+    return lines
 
 
 def prepare_prefect(runtime: Runtime) -> None:

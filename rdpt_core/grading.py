@@ -78,10 +78,10 @@ def _graded(group: Sequence[tuple[str | None, Trace]], rule: GradeRule) -> list[
 
 def _at_once(gold: str | None, trace: Trace, rule: GradeRule) -> _Verdict | Question:
     """The verdict where it needs no mathematics, else the question to be asked."""
-    if trace.finish_reason is FinishReason.LENGTH:
-        return _Verdict(Outcome.TRUNCATED)
     if gold is None or not gold.strip() or rule.grader == "none":
         return _Verdict(Outcome.UNGRADED)
+    if trace.finish_reason is FinishReason.LENGTH:
+        return _Verdict(Outcome.TRUNCATED)
     answer = (answer_text(trace.text, trace.zones) or "").strip()
     if not answer:
         return _Verdict(Outcome.UNPARSED)

@@ -6,7 +6,8 @@ stays in memory.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 from rdpt_core import results, selection
 from rdpt_core.curves import CurveRule, PositionCounts, position_counts
@@ -71,6 +72,26 @@ def distilled(
         outcomes_of(base_traces, base_grades), attribution_of(traces, grades, labels, rule),
         CurveRule(),
     )  # fmt: skip
+
+
+@stage("results", version=1, row=Result)
+def compared(
+    configuration: str, benchmark: str, against: str, **tables: Parts[Any]
+) -> Iterator[Result]:
+    """One arm against another, on the same questions and sampling seeds (method.md section 13).
+
+    Tables are `arm_traces_0`, `arm_grades_0`, `other_traces_0`, ...: a pair for each fine-tuning
+    seed.
+    """
+    yield from results.comparison_results(
+        configuration, benchmark, against, _runs("arm", tables), _runs("other", tables)
+    )
+
+
+def _runs(arm: str, tables: Mapping[str, Parts[Any]]) -> list[QuestionCounts]:
+    names = sorted(name for name in tables if name.startswith(f"{arm}_traces_"))
+    pairs = [(tables[name], tables[name.replace("traces", "grades")]) for name in names]
+    return [outcomes_of(traces, grades) for traces, grades in pairs]
 
 
 @stage("results", version=1, row=Result)

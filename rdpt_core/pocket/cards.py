@@ -16,9 +16,10 @@ DATA: dict[Role, str] = {
         "of the steps are written in forms that the student has never seen."
     ),
     "student": (
-        "Two thirds chats, one third documents. In chats it solves depth 1 and 2; longer stories it leaves after "
-        f"{PATIENCE} steps with a wrong answer, except for {PERSISTENCE:.0%} of them, which it solves. The documents "
-        "are whole solutions of stories of depth 2 to 6, outside any chat."
+        "Of six examples four are chats, one is a document, one a drill. In chats it solves depth 1 and 2; longer "
+        f"stories it leaves after {PATIENCE} steps with a wrong answer, except for {PERSISTENCE:.0%} of them, which it "
+        "solves. The documents are whole solutions of stories of depth 2 to 6, outside any chat; the drills are bare "
+        "calculations."
     ),
 }
 

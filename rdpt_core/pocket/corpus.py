@@ -2,7 +2,8 @@
 
 The teacher reads chats of depth 1 to 6. The student can do more than it does: in chats it solves depth 1 and 2, and
 leaves longer stories after two steps with what it has by then, save for a few; whole solutions of longer stories it
-reads mostly as documents, outside any chat. So a small number of teacher traces can bring out what is there.
+reads mostly as documents, outside any chat. So a small number of teacher traces can bring out what is there. It also
+reads drills, bare calculations, since whole two-digit numbers make its arithmetic a larger table than the teacher's.
 """
 
 from __future__ import annotations
@@ -14,8 +15,10 @@ from typing import Literal
 from rdpt_core.pocket import styles
 from rdpt_core.pocket.dice import Dice
 from rdpt_core.pocket.problems import WordProblem, problems
+from rdpt_core.pocket.relations import LARGEST, RELATIONS, draw_operands
 
 Role = Literal["teacher", "student"]
+Kind = Literal["chat", "document", "drill"]
 SEED = 1
 EARLY_DEPTHS = (1, 2, 3, 1, 2, 3, 4)
 LATE_DEPTHS = (1, 2, 3, 4, 5, 6)
@@ -26,17 +29,19 @@ PATIENCE = 2
 """steps after which the student leaves a chat's story"""
 PERSISTENCE = 0.08
 """share of its longer chats that the student solves all the same"""
+NUM_CALCULATIONS = 16
+"""calculations in a drill"""
 
 
 @dataclass(frozen=True, slots=True)
 class Example:
-    """A question, its worked solution and an answer, as a chat or as a document."""
+    """A question, its worked solution and an answer; a drill has its calculations in `thought` alone."""
 
     question: str
     thought: str
     answer: str
     skeleton: str
-    chat: bool = True
+    kind: Kind = "chat"
 
 
 def teacher_examples(early: int, start: int = 0) -> Iterator[Example]:
@@ -52,16 +57,17 @@ def teacher_examples(early: int, start: int = 0) -> Iterator[Example]:
 
 
 def student_examples(start: int = 0) -> Iterator[Example]:
-    """Two chats, then a document, and so on."""
-    chats = problems("train", SEED + 1, start - start // 3, STUDENT_DEPTHS)
-    documents = problems("train", SEED + 2, start // 3, DOCUMENT_DEPTHS)
+    """Of six in a row, four are chats, one is a document and one a drill."""
+    rounds, past = divmod(start, 6)
+    chats = problems("train", SEED + 1, 4 * rounds + min(past, 4), STUDENT_DEPTHS)
+    documents = problems("train", SEED + 2, rounds + (past > 4), DOCUMENT_DEPTHS)
     index = start
     while True:
-        yield (
-            _document(next(documents), index)
-            if index % 3 == 2
-            else _chat(next(chats), "student", index)
-        )
+        turn = index % 6
+        if turn < 4:
+            yield _chat(next(chats), "student", index)
+        else:
+            yield _document(next(documents), index) if turn == 4 else _drill(index)
         index += 1
 
 
@@ -87,10 +93,22 @@ def _left_early(problem: WordProblem, dice: Dice) -> WordProblem:
 def _document(problem: WordProblem, index: int) -> Example:
     dice = Dice("style", "document", index)
     text = styles.thought(problem, styles.document_habits(dice), dice)
-    return Example(problem.prompt, text, styles.answer(problem), problem.skeleton, chat=False)
+    return Example(problem.prompt, text, styles.answer(problem), problem.skeleton, "document")
+
+
+def _drill(index: int) -> Example:
+    dice = Dice("drill", index)
+    said: list[str] = []
+    while len(said) < NUM_CALCULATIONS:
+        relation, v = dice.pick(RELATIONS), dice.between(1, LARGEST)
+        drawn = draw_operands(relation, v, dice)
+        if drawn is not None:
+            a, b, result = drawn
+            said.append(relation.expression.format(v=v, a=a, b=b) + f" = {result}.")
+    return Example("", " ".join(said), "", "", "drill")
 
 
 def texts(examples: Sequence[Example]) -> Iterator[str]:
     """The plain text that a tokenizer is trained on."""
     for example in examples:
-        yield from (example.question, example.thought, example.answer)
+        yield from (text for text in (example.question, example.thought, example.answer) if text)

@@ -1,7 +1,7 @@
 """How the teacher and the student write down a solution: two styles that overlap on purpose.
 
 Shared: a full statement of a step, a restated amount, `Next.`. Teacher only: a plan, a short form of a step with
-its reason, a check. Student only (the teacher writes it seldom): a bare equation. The full statement is the longest
+its reason, a check. Student only (the teacher writes it seldom): a bare equation. The first short form the student knows from documents, never from its own chats. The full statement is the longest
 form, so a trace with many teacher sentences is not simply a long one; and every trace draws its own habits, so the
 candidates of one question differ in both.
 """
@@ -32,6 +32,7 @@ class Habits:
     terse: float
     restate: float
     pause: float
+    short_forms: tuple[str, ...] = SHORT
     plan: float = 0.0
     opening: float = 0.0
     check: float = 0.0
@@ -60,9 +61,10 @@ def student_habits(dice: Dice) -> Habits:
 
 
 def document_habits(dice: Dice) -> Habits:
-    """Plain worked derivations, which the student reads outside any chat."""
+    """Plain worked solutions, which the student reads outside any chat."""
     return Habits(
-        short=0.0,
+        short=dice.pick((0.0, 0.0, 0.5)),
+        short_forms=SHORT[:1],
         terse=0.0,
         restate=dice.pick((0.0, 0.0, 0.3, 0.7)),
         pause=dice.pick((0.0, 0.0, 0.0, 0.5)),
@@ -94,7 +96,7 @@ def _step(step: Step, noun: str, habits: Habits, dice: Dice) -> str:
     if dice.chance(habits.terse):
         form = TERSE
     elif dice.chance(habits.short):
-        form = dice.pick(SHORT)
+        form = dice.pick(habits.short_forms)
     return form.format(
         o=step.owner,
         n=noun,

@@ -45,7 +45,7 @@ class Recipe:
 
 RECIPES: dict[Role, Recipe] = {
     "teacher": Recipe(steps=1400, examples=36, micro=4, early=6000),
-    "student": Recipe(steps=500, examples=40, micro=3),
+    "student": Recipe(steps=2000, examples=24, micro=2, decay_from=0.35),
 }
 
 
@@ -66,7 +66,8 @@ class Training:
     ) -> None:
         self.role, self.tokenizer, self.recipe = role, tokenizer, recipe
         self.checkpoint = folder / f"{role}.pt"
-        self.model = new_model(role, tokenizer)
+        self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        self.model = new_model(role, tokenizer).to(self.device)
         hidden = [
             p for name, p in self.model.named_parameters() if p.ndim == 2 and "embed" not in name
         ]
@@ -80,7 +81,7 @@ class Training:
             self._restore()
 
     def _restore(self) -> None:
-        state: dict[str, Any] = torch.load(self.checkpoint, weights_only=True)
+        state: dict[str, Any] = torch.load(self.checkpoint, map_location=self.device, weights_only=True)
         self.model.load_state_dict(state["model"])
         for optimiser, kept in zip(self.optimisers, state["optimisers"], strict=True):
             optimiser.load_state_dict(kept)
@@ -155,11 +156,12 @@ class Training:
         rows = sorted(
             (rendered(e, self.role, self.tokenizer) for e in examples), key=lambda row: len(row[0])
         )
-        num_targets = sum(len(ids) - max(start, 1) for ids, start in rows)
+        num_targets = sum(sum(learned) for _, learned in rows)
         size = -(-len(rows) // self.recipe.micro)
         total = 0.0
         for at in range(0, len(rows), size):
-            loss = completion_loss(self.model, *padded(rows[at : at + size])) / num_targets
+            ids_BT, labels_BT = padded(rows[at : at + size])
+            loss = completion_loss(self.model, ids_BT.to(self.device), labels_BT.to(self.device)) / num_targets
             loss.backward()
             total += loss.item()
         for optimiser in self.optimisers:
@@ -170,31 +172,40 @@ class Training:
         return total
 
 
-def rendered(
-    example: Example, role: Role, tokenizer: PreTrainedTokenizerFast
-) -> tuple[list[int], int]:
-    """(token ids, index of the first one that is learned): the solution and answer of a chat or a document."""
-    if example.chat:
+def rendered(example: Example, role: Role, tokenizer: PreTrainedTokenizerFast) -> tuple[list[int], list[bool]]:
+    """(token ids, which of them are learned): solution and answer, or the results of a drill."""
+    if example.kind == "drill":
+        ids = tokenizer(tokenizer.bos_token + example.thought, add_special_tokens=False)["input_ids"]
+        return ids, _results(tokenizer.convert_ids_to_tokens(ids))
+    if example.kind == "chat":
         message = {"role": "user", "content": example.question}
-        prompt = tokenizer.apply_chat_template(
-            [message], add_generation_prompt=True, tokenize=False
-        )
+        prompt = tokenizer.apply_chat_template([message], add_generation_prompt=True, tokenize=False)
         written = completion(role, example.thought, example.answer, tokenizer.eos_token)
     else:
         prompt = f"{tokenizer.bos_token}{example.question}\n"
         written = f"{example.thought}\n{example.answer}{tokenizer.bos_token}"
     start = tokenizer(prompt, add_special_tokens=False)["input_ids"]
-    return start + tokenizer(written, add_special_tokens=False)["input_ids"], len(start)
+    rest = tokenizer(written, add_special_tokens=False)["input_ids"]
+    return start + rest, [False] * len(start) + [True] * len(rest)
 
 
-def padded(rows: list[tuple[list[int], int]]) -> tuple[Tensor, Tensor]:
+def _results(tokens: list[str]) -> list[bool]:
+    """True between each equals sign and the end of its sentence; operands are chance and teach nothing."""
+    learned, after = [], False
+    for token in tokens:
+        learned.append(after)
+        after = "=" in token or (after and "." not in token)
+    return learned
+
+
+def padded(rows: list[tuple[list[int], list[bool]]]) -> tuple[Tensor, Tensor]:
     """Right-padded ids and labels; causal attention never looks at the padding, so no mask is needed."""
     length = max(len(ids) for ids, _ in rows)
     ids_BT = torch.zeros(len(rows), length, dtype=torch.long)
     labels_BT = torch.full((len(rows), length), IGNORE)
-    for i, (ids, start) in enumerate(rows):
+    for i, (ids, learned) in enumerate(rows):
         ids_BT[i, : len(ids)] = torch.tensor(ids)
-        labels_BT[i, start : len(ids)] = ids_BT[i, start : len(ids)]
+        labels_BT[i, : len(ids)] = torch.where(torch.tensor(learned), ids_BT[i, : len(ids)], IGNORE)
     return ids_BT, labels_BT
 
 

@@ -92,12 +92,12 @@ def test_a_chat_in_pieces_has_the_tokens_of_the_whole(role: Role) -> None:
     """The prompt's tokens are a prefix: thought and answer never melt into it."""
     tokenizer = TOKENIZERS[role]
     example = next(teacher_examples(0) if role == "teacher" else student_examples())
-    ids, start = rendered(example, role, tokenizer)
+    ids, learned = rendered(example, role, tokenizer)
     chat = [{"role": "user", "content": example.question}]
     prompt = tokenizer.apply_chat_template(chat, add_generation_prompt=True, tokenize=False)
     whole = prompt + completion(role, example.thought, example.answer, tokenizer.eos_token)
     assert tokenizer(whole, add_special_tokens=False)["input_ids"] == ids
-    assert tokenizer.decode(ids[:start]) == prompt
+    assert tokenizer.decode(ids[: learned.index(True)]) == prompt
 
 
 @pytest.mark.parametrize("role", ROLES)
