@@ -82,9 +82,10 @@ class Checker:
         if process is None:
             return None
         process.kill()
-        with contextlib.suppress(BrokenPipeError):
-            process.communicate()
-        return process.returncode
+        for pipe in (process.stdin, process.stdout):
+            with contextlib.suppress(BrokenPipeError):  # questions that it did not read
+                pipe.close()  # type: ignore[union-attr]
+        return process.wait()
 
     def close(self) -> None:
         self._end()

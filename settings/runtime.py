@@ -34,7 +34,7 @@ class Runtime(BaseSettings):
     """Torch threads of a worker. Fixed, not the machine's core count: sums of another number of
     threads round differently, and sampled texts would no longer repeat."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
-    device_batch: int = Field(default=16, ge=1)
+    device_batch: int = Field(default=4, ge=1)
     """Examples in one forward of a fine-tuning; the recipe names the global batch."""
     workers: int = Field(default=1, ge=1, le=64)
     """Tables that are made at the same time, in this process."""

@@ -1,1 +1,1 @@
-"""The pocket lab: arithmetic stories, a teacher and a student small enough to ship with the code."""
+"""The pocket lab: arithmetic stories, and a teacher and a student small enough to ship."""

@@ -1,4 +1,5 @@
-"""`python -m rdpt_core.pocket` makes the two shipped models again, from nothing but this package's code.
+"""`python -m rdpt_core.pocket` makes the two shipped models again, from nothing but this
+package's code.
 
 Everything unfinished is kept in the working folder, so the command can be killed and given again.
 """
@@ -7,21 +8,20 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import cast
 
 import torch
 
 from rdpt_core.pocket.build import build
-from rdpt_core.pocket.corpus import Role
+from rdpt_core.pocket.corpus import ROLES
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m rdpt_core.pocket", description=__doc__)
-    parser.add_argument("--only", choices=("teacher", "student"), help="build this one alone")
+    parser.add_argument("--only", choices=ROLES, help="build this one alone")
     parser.add_argument(
         "--minutes",
         type=float,
-        help="stop each training after so long; give the command again to go on",
+        help="stop each training after so long",
     )
     parser.add_argument(
         "--workdir", type=Path, default=Path(".pocket"), help="where unfinished work is kept"
@@ -36,7 +36,7 @@ def main() -> None:
         "--threads",
         type=int,
         default=1,
-        help="CPU threads; the hidden products are too small for many",
+        help="CPU threads",
     )
     options = parser.parse_args()
     torch.set_num_threads(options.threads)

@@ -8,25 +8,61 @@ from dataclasses import dataclass
 from rdpt_core.pocket.corpus import PATIENCE, PERSISTENCE, Role
 from rdpt_core.pocket.evaluate import Accuracy, wilson
 
-TITLES: dict[Role, str] = {"teacher": "Pocket teacher", "student": "Pocket student"}
 DATA: dict[Role, str] = {
-    "teacher": (
-        "Chats about arithmetic stories of depth 1 to 6 (the first {early} examples mostly of depth 1 to 3). The thought "
-        "may open with a plan, has one calculation per sentence with its reason, and may end with a check. About half "
-        "of the steps are written in forms that the student has never seen."
-    ),
-    "student": (
-        "Of six examples four are chats, one is a document, one a drill. In chats it solves depth 1 and 2; longer "
-        f"stories it leaves after {PATIENCE} steps with a wrong answer, except for {PERSISTENCE:.0%} of them, which it "
-        "solves. The documents are whole solutions of stories of depth 2 to 6, outside any chat; the drills are bare "
-        "calculations."
-    ),
+    "teacher": """
+Chats about arithmetic stories of depth 1 to 6 (the first {early:,} examples mostly of depth 1 to
+3). The thought may open with a plan, has one calculation per sentence with its reason, and may end
+with a check. About half of the steps are in short forms that the student never reads in a chat.
+""",
+    "student": f"""
+Of six examples four are chats, one is a document and one a drill. In chats it solves depth 1 and 2;
+longer stories it leaves after {PATIENCE} steps with a wrong answer, except for {PERSISTENCE:.0%} of
+them, which it solves. Documents are whole solutions of stories of depth 2 to 6, outside any chat;
+drills are bare calculations.
+""",
 }
+
+CARD = """---
+license: apache-2.0
+library_name: transformers
+---
+# Pocket {role}
+
+A small Qwen3 model that reasons about invented arithmetic stories. It ships with the code so that a
+whole distillation experiment runs without a download. `make pocket` makes it again.
+
+## Data
+{data}
+Stories come from a generator. No skeleton (graph of relations and operands) of a story that it read
+occurs among the distillation or the benchmark problems.
+
+## Training
+
+- {parameters:,} parameters in bfloat16, {megabytes:.1f} MB; {vocabulary:,} vocabulary entries
+- {examples:,} examples, each read once, in {steps:,} steps; {millions:.2f} million tokens
+- {minutes:.0f} minutes of wall time in float32, {threads} thread(s) of a processor with other work
+- Muon for hidden matrices, AdamW for the rest; loss on solution and answer only
+
+## Accuracy
+
+Greedy, on held-out problems; 95% Wilson intervals.
+
+| depth | right | of | accuracy | interval |
+|---|---|---|---|---|
+{rows}
+
+## What it cannot show
+
+- Anything about texts beyond some 200 tokens: positions end at 1,024, its traces are much shorter.
+- Real English: it knows one kind of story, sixteen names, eight nouns; other text is almost bytes.
+- The size of any effect in published work: its habits were designed for it.
+- Arithmetic beyond whole numbers from 1 to 99.
+"""
 
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """What a card reports. `tokens` are the model's own, prompts included, padding excluded."""
+    """What a card reports. `tokens` are the model's own, with prompts, without padding."""
 
     parameters: int
     weights_bytes: int
@@ -42,67 +78,25 @@ class Measured:
 
 def card(role: Role, measured: Measured) -> str:
     """Markdown."""
-    return "\n".join(
-        [
-            "---",
-            "license: apache-2.0",
-            "library_name: transformers",
-            "---",
-            f"# {TITLES[role]}",
-            "",
-            "A small Qwen3 model that reasons about invented arithmetic stories. It ships with the code so that a whole",
-            "distillation experiment runs without a download. `make pocket` makes it again.",
-            "",
-            "## Data",
-            "",
-            DATA[role].format(early=measured.early),
-            "Stories come from a generator; no skeleton (graph of relations and operands) of the training split occurs",
-            "among the distillation or the benchmark problems.",
-            "",
-            "## Training",
-            "",
-            *_facts(measured),
-            "",
-            "## Accuracy",
-            "",
-            *_table(measured.accuracies),
-            "",
-            "## What it cannot show",
-            "",
-            *LIMITS,
-            "",
-        ]
+    return CARD.format(
+        role=role,
+        data=DATA[role].format(early=measured.early),
+        parameters=measured.parameters,
+        megabytes=measured.weights_bytes / 1e6,
+        vocabulary=measured.vocabulary,
+        examples=measured.examples,
+        steps=measured.steps,
+        millions=measured.tokens / 1e6,
+        minutes=measured.seconds / 60,
+        threads=measured.threads,
+        rows="\n".join(_rows(measured.accuracies)),
     )
 
 
-LIMITS = (
-    "- Anything about texts beyond some 200 tokens: its positions end at 1,024 and its traces are much shorter.",
-    "- Real English: it knows one kind of story, sixteen names and eight nouns; other text is read almost byte by byte.",
-    "- The size of any effect in the published work: its habits were designed, so they say nothing of large models.",
-    "- Arithmetic beyond whole numbers from 1 to 99.",
-)
-
-
-def _facts(m: Measured) -> list[str]:
-    return [
-        f"- {m.parameters:,} parameters in bfloat16, {m.weights_bytes / 1e6:.1f} MB; {m.vocabulary:,} vocabulary entries",
-        f"- {m.examples:,} examples, each seen once, in {m.steps:,} steps; {m.tokens / 1e6:.2f} million tokens",
-        f"- {m.seconds / 60:.0f} minutes of wall time, float32, {m.threads} CPU thread(s), the processor shared with other work",
-        "- Muon for hidden matrices, AdamW for the rest; loss on the solution and the answer only",
-    ]
-
-
-def _table(accuracies: Sequence[Accuracy]) -> list[str]:
+def _rows(accuracies: Sequence[Accuracy]) -> list[str]:
     right, total = sum(a.right for a in accuracies), sum(a.total for a in accuracies)
-    rows = [_row(str(a.depth), a.right, a.total) for a in accuracies]
-    return [
-        "Greedy, on held-out problems; 95% Wilson intervals.",
-        "",
-        "| depth | right | of | accuracy | interval |",
-        "|---|---|---|---|---|",
-        *rows,
-        _row("all", right, total),
-    ]
+    by_depth = [_row(str(a.depth), a.right, a.total) for a in accuracies]
+    return [*by_depth, _row("all", right, total)]
 
 
 def _row(label: str, right: int, total: int) -> str:

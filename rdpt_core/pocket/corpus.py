@@ -1,9 +1,10 @@
 """What the two models read: endless, numbered examples, each a function of its number alone.
 
-The teacher reads chats of depth 1 to 6. The student can do more than it does: in chats it solves depth 1 and 2, and
-leaves longer stories after two steps with what it has by then, save for a few; whole solutions of longer stories it
-reads mostly as documents, outside any chat. So a small number of teacher traces can bring out what is there. It also
-reads drills, bare calculations, since whole two-digit numbers make its arithmetic a larger table than the teacher's.
+The teacher reads chats of depth 1 to 6. The student can do more than it does: in chats it solves
+depth 1 and 2, and leaves longer stories after two steps with what it has by then, save for a few;
+whole solutions of longer stories it reads mostly as documents, outside any chat. So a small
+number of teacher traces can bring out what is there. It also reads drills, bare calculations,
+since whole two-digit numbers make its arithmetic a larger table than the teacher's.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from rdpt_core.pocket.problems import WordProblem, problems
 from rdpt_core.pocket.relations import LARGEST, RELATIONS, draw_operands
 
 Role = Literal["teacher", "student"]
+ROLES: tuple[Role, ...] = ("teacher", "student")
 Kind = Literal["chat", "document", "drill"]
 SEED = 1
 EARLY_DEPTHS = (1, 2, 3, 1, 2, 3, 4)
@@ -35,7 +37,7 @@ NUM_CALCULATIONS = 16
 
 @dataclass(frozen=True, slots=True)
 class Example:
-    """A question, its worked solution and an answer; a drill has its calculations in `thought` alone."""
+    """A question, its worked solution and an answer; a drill has its `thought` alone."""
 
     question: str
     thought: str
@@ -83,7 +85,7 @@ def _chat(problem: WordProblem, role: Role, index: int) -> Example:
 
 
 def _left_early(problem: WordProblem, dice: Dice) -> WordProblem:
-    """The same story, its solution cut after two steps; the answer is then that of the second step, and wrong."""
+    """The same story solved for two steps only; the answer is that of the second, and wrong."""
     if problem.depth <= PATIENCE or dice.chance(PERSISTENCE):
         return problem
     steps = problem.steps[:PATIENCE]

@@ -1,7 +1,7 @@
 """Random draws that are the same on every machine and every Python version.
 
-Only `random.Random(int).random()` is promised to be stable between Python releases, so every other kind of draw
-is built on it here, and every stream is seeded from a hash of what it is for.
+Only `random.Random(int).random()` is promised to be stable between Python releases, so every
+other kind of draw is built on it here, and every stream is seeded from a hash of what it is for.
 """
 
 from __future__ import annotations

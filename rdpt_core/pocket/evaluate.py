@@ -73,7 +73,7 @@ def completions(
     asked: Sequence[WordProblem],
     batch_size: int = 80,
 ) -> list[str]:
-    """Greedy completions, problems of one depth side by side so that a batch ends at about the same time."""
+    """Greedy; problems of one depth are side by side, so that a batch ends at about one time."""
     model.eval()
     out = [""] * len(asked)
     order = sorted(range(len(asked)), key=lambda i: (asked[i].depth, i))
@@ -103,7 +103,7 @@ def completions(
 
 
 def _finished(ids: list[int], tokenizer: PreTrainedTokenizerFast) -> str:
-    """The text before the end of turn; one that never ended keeps a mark, so that it states no answer."""
+    """The text before the end of turn; one that never ended gets a mark, and so no answer."""
     if tokenizer.eos_token_id not in ids:
         return tokenizer.decode(ids) + " ..."
     return tokenizer.decode(ids[: ids.index(tokenizer.eos_token_id)])

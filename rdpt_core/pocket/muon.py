@@ -1,8 +1,8 @@
 """Muon in float32, for hidden matrices.
 
-`torch.optim.Muon` orthogonalises in bfloat16, which is some sixty times slower than float32 on a CPU without
-bfloat16 units; the rule is otherwise the same: Nesterov momentum, five Newton-Schulz iterations, and a step
-scaled by the matrix's shape.
+`torch.optim.Muon` orthogonalises in bfloat16, which is some sixty times slower than float32 on a
+CPU without bfloat16 units; the rule is otherwise the same: Nesterov momentum, five Newton-Schulz
+iterations, and a step scaled by the matrix's shape.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ _A, _B, _C = 3.4445, -4.7750, 2.0315
 
 
 def orthogonalised(update_MN: Tensor, steps: int = 5) -> Tensor:
-    """The nearest semi-orthogonal matrix, roughly: all singular values come to lie in about 0.7..1.2."""
+    """About the nearest semi-orthogonal matrix: singular values come to lie in 0.7..1.2."""
     wide = update_MN.size(0) <= update_MN.size(1)
     x = update_MN if wide else update_MN.T
     x = x / (x.norm() + 1e-7)
@@ -27,7 +27,7 @@ def orthogonalised(update_MN: Tensor, steps: int = 5) -> Tensor:
 
 
 class Muon(torch.optim.Optimizer):
-    """Steps of about equal size in every direction, so small batches teach more per token than under AdamW."""
+    """Steps of equal size in every direction: a token teaches more than under AdamW."""
 
     def __init__(self, params: Iterable[Tensor], lr: float = 0.02, momentum: float = 0.95) -> None:
         super().__init__(params, {"lr": lr, "momentum": momentum})

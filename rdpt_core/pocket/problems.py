@@ -1,8 +1,9 @@
-"""Arithmetic stories of 1 to 6 dependent steps, endless, the same everywhere, with splits that share no skeleton.
+"""Arithmetic stories of 1 to 6 dependent steps, endless, the same everywhere, with splits that
+share no skeleton.
 
-The skeleton is the story without its words: the first amount, then each relation with its operands and where they
-come from. Its hash decides the split, so a story that differs from a training story only in names, nouns, wording
-or distractors can never be a test problem.
+The skeleton is the story without its words: the first amount, then each relation with its
+operands and where they come from. Its hash decides the split, so a story that differs from a
+training story only in names, nouns, wording or distractors can never be a test problem.
 """
 
 from __future__ import annotations
@@ -92,7 +93,7 @@ class WordProblem:
 
 @dataclass(frozen=True, slots=True)
 class _Link:
-    """A step before anyone has a name. `third` is the index of an earlier amount, or -1 for one of its own."""
+    """A step before anyone has a name. `third` indexes an earlier amount; -1 is one of its own."""
 
     relation: Relation
     value: int
@@ -110,10 +111,12 @@ def bucket(skeleton: str) -> int:
 def problems(
     split: Split, seed: int, start: int = 0, depths: Sequence[int] = (1, 2, 3, 4, 5, 6)
 ) -> Iterator[WordProblem]:
-    """The stream of a split from item `start` on; depths take turns, and asking for more changes nothing before.
+    """The stream of a split from item `start` on; depths take turns, and asking for more changes
+    nothing before.
 
-    In `distill` and `bench` no skeleton comes twice, so their earlier items are drawn again to know what is taken.
-    `train` may repeat a skeleton, as any epoch would, and starts anywhere at once.
+    In `distill` and `bench` no skeleton comes twice, so their earlier items are drawn again to
+    know what is taken. `train` may repeat a skeleton, as any epoch would, and starts anywhere at
+    once.
     """
     taken: set[str] | None = None if split == "train" else set()
     index = start if taken is None else 0
@@ -140,7 +143,7 @@ def _item(split: Split, seed: int, index: int, depth: int, taken: set[str] | Non
 
 
 def _chain(depth: int, dice: Dice) -> tuple[int, list[_Link]]:
-    """Amounts and relations; every result differs from every number before it, so no answer can be copied."""
+    """Amounts and relations; a result differs from all amounts before it and from its operands."""
     while True:
         first = dice.between(3, 40)
         amounts, links = [first], []
@@ -172,7 +175,7 @@ def _link(amounts: list[int], dice: Dice) -> _Link | None:
 
 
 def _skeleton(first: int, links: list[_Link]) -> str:
-    """For example `12;more 3;sum @0`: the first amount, then each relation with its operands or their origin."""
+    """For example `12;more 3;sum @0`: first amount, then relations with operands or origins."""
     parts = [str(first)]
     for link in links:
         operands = (
@@ -209,7 +212,7 @@ def _given(owner: str, value: int, noun: str, dice: Dice) -> str:
 
 
 def _disturbed(facts: list[str], spare: list[str], noun: str, dice: Dice) -> list[str]:
-    """Sometimes two facts change places, and up to two facts that nothing depends on are put in between."""
+    """Sometimes two facts change places, and up to two that nothing depends on come in between."""
     if dice.chance(0.15):
         i = dice.between(0, len(facts) - 2)
         facts[i], facts[i + 1] = facts[i + 1], facts[i]

@@ -1,9 +1,10 @@
 """The kinds of step that a pocket problem is made of.
 
-A relation turns the amount of one person (the source) into the amount of another (the owner), with one or two
-operands that the story states, or with the amount of a third person. Each relation has several wordings for the
-story, a short reason, and one full statement; which of the two a trace uses is a question of style, not of truth.
-Amounts stay within 1..99, so that the arithmetic is a small table.
+A relation turns the amount of one person (the source) into the amount of another (the owner),
+with one or two operands that the story states, or with the amount of a third person. Each
+relation has several wordings for the story, a short reason, and one full statement; which of the
+two a trace uses is a question of style, not of truth. Amounts stay within 1..99, so that the
+arithmetic is a small table.
 """
 
 from __future__ import annotations
@@ -18,7 +19,8 @@ LARGEST = 99
 
 @dataclass(frozen=True, slots=True)
 class Relation:
-    """One kind of step. In texts: {o} owner, {s} source, {t} third person, {n} noun, {a} and {b} operands.
+    """One kind of step. In texts: {o} owner, {s} source, {t} third person, {n} noun, {a} and {b}
+    operands.
 
     In `expression` and `inverse`, {v} is the source's amount and {r} the result.
     """
@@ -193,7 +195,7 @@ BY_KEY = {relation.key: relation for relation in RELATIONS}
 
 
 def draw_operands(relation: Relation, v: int, dice: Dice) -> tuple[int, int, int] | None:
-    """(a, b, result) for a step from the amount v, or None when the draw does not give a whole 1..99."""
+    """(a, b, result) for a step from the amount v; None when the result is not a whole 1..99."""
     low, high = relation.a_range
     if relation.key == "rest":
         low, high = v + 2, min(v + 40, LARGEST)

@@ -1,9 +1,10 @@
 """How the teacher and the student write down a solution: two styles that overlap on purpose.
 
-Shared: a full statement of a step, a restated amount, `Next.`. Teacher only: a plan, a short form of a step with
-its reason, a check. Student only (the teacher writes it seldom): a bare equation. The first short form the student knows from documents, never from its own chats. The full statement is the longest
-form, so a trace with many teacher sentences is not simply a long one; and every trace draws its own habits, so the
-candidates of one question differ in both.
+Shared: a full statement of a step, a restated amount, `Next.`. Teacher only: a plan, a short form
+of a step with its reason, a check. Student only (the teacher writes it seldom): a bare equation.
+The first short form the student knows from documents, never from its own chats. The full
+statement is the longest form, so a trace with many teacher sentences is not simply a long one;
+and every trace draws its own habits, so the candidates of one question differ in both.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The training loop of both pocket models: resumable, because a step's data follow from its number alone."""
+"""The training loop of both models: resumable, as a step's data follow from its number alone."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -19,15 +18,17 @@ from transformers import PreTrainedTokenizerFast, Qwen3ForCausalLM
 from rdpt_core.pocket.architecture import new_model
 from rdpt_core.pocket.corpus import Example, Role, student_examples, teacher_examples
 from rdpt_core.pocket.muon import Muon
-from rdpt_core.pocket.vocabulary import completion
+from rdpt_core.pocket.vocabulary import chat_prompt, completion, token_ids
 
+Row = tuple[list[int], list[bool]]
+"""token ids, and which of them are learned"""
 IGNORE = -100
 MIN_SAVE_SECONDS = 90.0
 
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """How long and how fast a model learns. A micro-batch holds stories of like length, so little is padding."""
+    """How long and how fast a model learns. A micro-batch holds stories of like length."""
 
     steps: int
     examples: int
@@ -81,7 +82,7 @@ class Training:
             self._restore()
 
     def _restore(self) -> None:
-        state: dict[str, Any] = torch.load(self.checkpoint, map_location=self.device, weights_only=True)
+        state = torch.load(self.checkpoint, map_location=self.device, weights_only=True)
         self.model.load_state_dict(state["model"])
         for optimiser, kept in zip(self.optimisers, state["optimisers"], strict=True):
             optimiser.load_state_dict(kept)
@@ -160,8 +161,8 @@ class Training:
         size = -(-len(rows) // self.recipe.micro)
         total = 0.0
         for at in range(0, len(rows), size):
-            ids_BT, labels_BT = padded(rows[at : at + size])
-            loss = completion_loss(self.model, ids_BT.to(self.device), labels_BT.to(self.device)) / num_targets
+            ids_BT, labels_BT = (t.to(self.device) for t in padded(rows[at : at + size]))
+            loss = completion_loss(self.model, ids_BT, labels_BT) / num_targets
             loss.backward()
             total += loss.item()
         for optimiser in self.optimisers:
@@ -172,25 +173,23 @@ class Training:
         return total
 
 
-def rendered(example: Example, role: Role, tokenizer: PreTrainedTokenizerFast) -> tuple[list[int], list[bool]]:
-    """(token ids, which of them are learned): solution and answer, or the results of a drill."""
+def rendered(example: Example, role: Role, tokenizer: PreTrainedTokenizerFast) -> Row:
+    """Of a chat or document the solution and the answer are learned, of a drill the results."""
     if example.kind == "drill":
-        ids = tokenizer(tokenizer.bos_token + example.thought, add_special_tokens=False)["input_ids"]
-        return ids, _results(tokenizer.convert_ids_to_tokens(ids))
+        ids = token_ids(tokenizer.bos_token + example.thought, tokenizer)
+        return ids, _results([tokenizer.decode([token]) for token in ids])
     if example.kind == "chat":
-        message = {"role": "user", "content": example.question}
-        prompt = tokenizer.apply_chat_template([message], add_generation_prompt=True, tokenize=False)
+        prompt = chat_prompt(example.question, tokenizer)
         written = completion(role, example.thought, example.answer, tokenizer.eos_token)
     else:
         prompt = f"{tokenizer.bos_token}{example.question}\n"
         written = f"{example.thought}\n{example.answer}{tokenizer.bos_token}"
-    start = tokenizer(prompt, add_special_tokens=False)["input_ids"]
-    rest = tokenizer(written, add_special_tokens=False)["input_ids"]
+    start, rest = token_ids(prompt, tokenizer), token_ids(written, tokenizer)
     return start + rest, [False] * len(start) + [True] * len(rest)
 
 
 def _results(tokens: list[str]) -> list[bool]:
-    """True between each equals sign and the end of its sentence; operands are chance and teach nothing."""
+    """True from each equals sign to the full stop; operands are chance and teach nothing."""
     learned, after = [], False
     for token in tokens:
         learned.append(after)
@@ -198,8 +197,8 @@ def _results(tokens: list[str]) -> list[bool]:
     return learned
 
 
-def padded(rows: list[tuple[list[int], list[bool]]]) -> tuple[Tensor, Tensor]:
-    """Right-padded ids and labels; causal attention never looks at the padding, so no mask is needed."""
+def padded(rows: list[Row]) -> tuple[Tensor, Tensor]:
+    """Right-padded ids and labels; causal attention never looks at padding, so needs no mask."""
     length = max(len(ids) for ids, _ in rows)
     ids_BT = torch.zeros(len(rows), length, dtype=torch.long)
     labels_BT = torch.full((len(rows), length), IGNORE)

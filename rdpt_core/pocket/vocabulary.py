@@ -1,9 +1,9 @@
 """The two tokenizers and chat templates, different in every way that alignment has to survive.
 
-Both are byte-level BPEs, so they round-trip any text. The teacher's keeps digits single, its template opens the
-thinking tag; the student's takes numbers of up to two digits whole, its template leaves the tag to the student.
-A run of lowercase words may become one token, which keeps templated stories short; a token never crosses the end
-of a sentence.
+Both are byte-level BPEs, so they round-trip any text. The teacher's keeps digits single, its
+template opens the thinking tag; the student's takes numbers of up to two digits whole, its
+template leaves the tag to the student. A run of lowercase words may become one token, which keeps
+templated stories short; a token never crosses the end of a sentence.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _PIECES = (
 
 @dataclass(frozen=True, slots=True)
 class Lexicon:
-    """What tells one model's text from the other's: how digits split, the markers, and the template."""
+    """What tells one model's text from the other's."""
 
     digits: str
     size: int
@@ -50,7 +50,8 @@ LEXICONS: dict[Role, Lexicon] = {
         pad="<|pad|>",
         template=(
             "{{ '<|begin|>' }}{% for message in messages %}"
-            "{% if message['role'] == 'assistant' %}{{ '<|tutor|>' + message['content'] + '<|end|>' }}"
+            "{% if message['role'] == 'assistant' %}"
+            "{{ '<|tutor|>' + message['content'] + '<|end|>' }}"
             "{% else %}{{ '<|user|>' + message['content'] }}{% endif %}{% endfor %}"
             "{% if add_generation_prompt %}{{ '<|tutor|><think>\n' }}{% endif %}"
         ),
@@ -65,7 +66,8 @@ LEXICONS: dict[Role, Lexicon] = {
         pad="<|pad|>",
         template=(
             "{% for message in messages %}"
-            "{{ '<|im_start|>' + message['role'] + '\n' + message['content'] + '<|im_end|>\n' }}{% endfor %}"
+            "{{ '<|im_start|>' + message['role'] + '\n' + message['content'] + '<|im_end|>\n' }}"
+            "{% endfor %}"
             "{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
         ),
     ),
@@ -116,6 +118,17 @@ def _wrapped(tokenizer: Tokenizer, lexicon: Lexicon, special: list[str]) -> PreT
     )
     wrapped.chat_template = lexicon.template
     return wrapped
+
+
+def chat_prompt(question: str, tokenizer: PreTrainedTokenizerFast) -> str:
+    """The text that a model goes on from."""
+    chat = [{"role": "user", "content": question}]
+    return str(tokenizer.apply_chat_template(chat, add_generation_prompt=True, tokenize=False))
+
+
+def token_ids(text: str, tokenizer: PreTrainedTokenizerFast) -> list[int]:
+    ids: list[int] = tokenizer(text, add_special_tokens=False)["input_ids"]
+    return ids
 
 
 def completion(role: Role, thought: str, answer: str, end: str) -> str:

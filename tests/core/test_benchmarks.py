@@ -55,7 +55,7 @@ def problems(found: Sequence[Block]) -> list[Problem]:
         ({"problem": "Q", "solution": "so \\boxed{\\frac{1}{2}}", "answer": "\\frac{1}{2}",
           "subject": "Algebra", "level": 2, "unique_id": "test/1.json"}, "\\frac{1}{2}"),
         ({"problem": "Q", "level": "Level 5", "type": "Algebra",
-          "solution": "first \\boxed{1}, so \\boxed{\\sqrt{\\frac{2}{3}}}."}, "\\sqrt{\\frac{2}{3}}"),
+          "solution": "\\boxed{1}, so \\boxed{\\sqrt{\\frac{2}{3}}}."}, "\\sqrt{\\frac{2}{3}}"),
         ({"question": "Q", "final_answer": ["$2$"], "answer_type": "Numerical"}, "$2$"),
         ({"problem": "Q", "answer": 3.0}, "3"),
         ({"problem": "Q", "solution": "no box"}, None),

@@ -1,4 +1,4 @@
-"""The shipped folders load anywhere, round-trip any text, and open their turns as their templates promise."""
+"""The shipped folders load anywhere, round-trip any text, and prompt as described."""
 
 from __future__ import annotations
 
@@ -63,7 +63,8 @@ def test_any_text_comes_back_as_it_was(role: Role, text: str) -> None:
 def test_the_teachers_digits_are_single_and_the_students_are_not() -> None:
     teacher = TOKENIZERS["teacher"].tokenize("12 + 3 = 15", add_special_tokens=False)
     student = TOKENIZERS["student"].tokenize("12 + 3 = 15", add_special_tokens=False)
-    assert "12" not in teacher and "1" in teacher
+    assert "12" not in teacher
+    assert "1" in teacher
     assert "12" in student
 
 
@@ -75,7 +76,8 @@ def test_the_teachers_prompt_opens_the_thought_and_the_students_does_not() -> No
         QUESTION, add_generation_prompt=True, tokenize=False
     )
     assert teacher.endswith("<think>\n")
-    assert "<think>" not in student and student.endswith("<|im_start|>assistant\n")
+    assert "<think>" not in student
+    assert student.endswith("<|im_start|>assistant\n")
 
 
 @pytest.mark.parametrize("role", ROLES)

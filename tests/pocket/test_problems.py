@@ -11,7 +11,7 @@ import pytest
 from rdpt_core.pocket.problems import NAMES, WordProblem, bucket, problems
 from rdpt_core.pocket.relations import RELATIONS
 
-# What a story says, read without any of the generator's code: a pattern, and how the amounts follow from it.
+# What a story says, read without the generator's code: a pattern, and the amount that follows.
 # Groups: o the one who gets an amount, s and t whose amounts it depends on, a and b stated numbers.
 N = "(?:apples|coins|books|cards|pens|shells|eggs|beads)"
 READINGS = (
@@ -27,7 +27,8 @@ READINGS = (
         lambda a, b, s, t: s / a,
     ),
     (
-        rf"(?P<o>\w+) gets as many {N} as each of (?P<a>\d+) friends who share equally what (?P<s>\w+) has\.",
+        rf"(?P<o>\w+) gets as many {N} as each of (?P<a>\d+) friends who share equally "
+        r"what (?P<s>\w+) has\.",
         lambda a, b, s, t: s / a,
     ),
     (rf"(?P<o>\w+) has 1 for every (?P<a>\d+) {N} of (?P<s>\w+)\.", lambda a, b, s, t: s / a),
@@ -43,13 +44,13 @@ READINGS = (
         lambda a, b, s, t: s % a,
     ),
     (
-        rf"(?P<o>\w+) (?:starts with|had) as many(?: {N})? as (?P<s>\w+) and (?:then )?finds (?P<a>\d+) "
-        r"(?:each|a) day for (?P<b>\d+) days\.",
+        rf"(?P<o>\w+) (?:starts with|had) as many(?: {N})? as (?P<s>\w+) and "
+        r"(?:then )?finds (?P<a>\d+) (?:each|a) day for (?P<b>\d+) days\.",
         lambda a, b, s, t: s + a * b,
     ),
     (
-        rf"(?P<o>\w+) (?:starts with|had) as many(?: {N})? as (?P<s>\w+) and (?:then )?loses (?P<a>\d+) "
-        r"(?:each|a) day for (?P<b>\d+) days\.",
+        rf"(?P<o>\w+) (?:starts with|had) as many(?: {N})? as (?P<s>\w+) and "
+        r"(?:then )?loses (?P<a>\d+) (?:each|a) day for (?P<b>\d+) days\.",
         lambda a, b, s, t: s - a * b,
     ),
     (
@@ -133,12 +134,14 @@ def test_an_independent_reader_finds_the_same_answer_and_depth(split: str) -> No
 def test_steps_are_exact_and_lead_to_the_answer() -> None:
     for problem in first(300):
         for step, following in itertools.pairwise(problem.steps):
-            assert following.source == step.owner and following.value == step.result
+            assert following.source == step.owner
+            assert following.value == step.result
         for step in problem.steps:
             left, right = step.calculation.replace("mod", "%").split(" = ")
             assert eval(left) == int(right)  # noqa: S307 - digits and operators that we wrote ourselves
             assert 1 <= step.result <= 99
-        assert problem.steps[-1].result == problem.answer and len(problem.steps) == problem.depth
+        assert problem.steps[-1].result == problem.answer
+        assert len(problem.steps) == problem.depth
 
 
 def test_no_answer_is_a_number_of_its_own_chain() -> None:
