@@ -22,8 +22,6 @@ from tasks.models import Distilled, Model
 from tasks.stage import Call, Given
 
 Wanted = Call | Given
-KINDS = ("teacher", "student")
-"""Of baselines."""
 
 
 @dataclass(frozen=True)
@@ -163,12 +161,14 @@ class Study:
         cells = self.experiment.pairings()
         teachers = dict.fromkeys(cell.teacher for cell in cells)
         bases = dict.fromkeys(cell.student for cell in cells)
-        for kind, entries in zip(KINDS, (teachers, bases), strict=True):
-            for entry in entries:
-                draft = self._accuracy(Model(entry.spec, self.base))
-                if draft.uses:
-                    teacher, student = (entry.name if k == kind else None for k in KINDS)
-                    yield draft.finished(entry.name, kind, teacher, student, None, None)
+        for teacher in teachers:
+            draft = self._accuracy(Model(teacher.spec, self.base))
+            if draft.uses:
+                yield draft.finished(teacher.name, "teacher", teacher.name, None, None, None)
+        for base in bases:
+            draft = self._accuracy(Model(base.spec, self.base))
+            if draft.uses:
+                yield draft.finished(base.name, "student", None, base.name, None, None)
 
     def _accuracy(self, model: Model) -> Draft:
         draft = Draft()
@@ -191,7 +191,7 @@ class Study:
         if isinstance(benchmark.traces, Generate):
             assert benchmark.problems is not None
             problems: Wanted = sources.problems(benchmark.problems, e.part_size, self.base)
-            written = self._sampled(problems, model, benchmark.traces)
+            written: Wanted = self._sampled(problems, model, benchmark.traces)
         else:
             problems, written = sources.imported(benchmark.traces, e.part_size, self.base)
         grades = traces.grade(problems=problems, traces=written, rule=benchmark.grading)
@@ -209,22 +209,23 @@ class Study:
         draft = Draft()
         teacher = Model(cell.teacher.spec, self.base)
         student = Model(cell.student.spec, self.base)
-        distilled: Model | Distilled
+        distilled: Model | Distilled | None
         if cell.selector is not None:
             distilled = self._train_side(cell, teacher, student, draft)
         else:
             distilled = Model(cell.student.distilled_spec, self.base)
-        for benchmark in self.experiment.benchmarks:
+        for benchmark in self.experiment.benchmarks if distilled else ():
             self._test_side(benchmark, teacher, student, distilled, draft)
         selector = cell.selector.label if cell.selector else None
         return draft.finished(
             self._name(cell), "arm", cell.teacher.name, cell.student.name, selector, cell.seed
         )
 
-    def _train_side(self, cell: Pairing, teacher: Model, student: Model, draft: Draft) -> Distilled:
+    def _train_side(
+        self, cell: Pairing, teacher: Model, student: Model, draft: Draft
+    ) -> Distilled | None:
         e = self.experiment
         assert cell.selector is not None
-        assert cell.seed is not None
         scored, grades = self._candidates(teacher)
         t_tokens, t_joined = scored.scores(teacher)
         s_tokens, s_joined = scored.scores(student)
@@ -240,19 +241,30 @@ class Study:
             "reference": self._reference(cell.selector), "seed": e.seed,
         }  # fmt: skip
         picks = attribution.select(**chooses)
-        trained = students.train(
-            selection=picks, problems=scored.problems, traces=scored.traces, model=student,
-            recipe=e.training, seed=cell.seed,
-        )  # fmt: skip
         draft.add("train", None, scored.problems, scored.traces, grades, scored.sentences, labels,
-                  pool, picks, trained)  # fmt: skip
+                  pool, picks)  # fmt: skip
         self._add_rejects("train", e.traces, e.problems, draft)
         draft.add("train", "teacher", t_tokens, t_joined)
         draft.add("train", "student", s_tokens, s_joined)
         draft.summaries["train"] = partial(
-            results.training, **chooses, selection=picks, steps=trained, source="problems"
+            results.selected, **chooses, selection=picks, source="problems"
         )
-        return Distilled(trained, cell.student.spec)
+        return self._trained(cell, student, scored, picks, draft)
+
+    def _trained(
+        self, cell: Pairing, student: Model, scored: Scored, picks: Call, draft: Draft
+    ) -> Distilled | None:
+        """The student that learns the picks; None where nothing is trained."""
+        if cell.student.source == "select":
+            return None
+        steps = students.train(
+            selection=picks, problems=scored.problems, traces=scored.traces, model=student,
+            recipe=self.experiment.training, seed=cell.seed,
+        )  # fmt: skip
+        draft.add("train", None, steps)
+        summary = draft.summaries["train"].keywords
+        draft.summaries["train"] = partial(results.training, **summary, steps=steps)
+        return Distilled(steps, cell.student.spec)
 
     def _candidates(self, teacher: Model) -> tuple[Scored, Call]:
         """The training side's traces with their grades, sampled from the teacher or imported."""

@@ -9,7 +9,7 @@ from typing import Any
 
 from prefect import flow
 from prefect.futures import PrefectFuture
-from prefect.task_runners import ThreadPoolTaskRunner
+from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
 from prefect.utilities.annotations import quote
 
 from flows.configurations import Configuration, Wanted
@@ -109,7 +109,9 @@ def _submit(
     watcher = Progress(name, UNITS.get(call.table, "rows"))
     watcher.on_row = lambda row: tracker.step(users.get(call.digest, []), row)
     order = Order(call, opened.store, opened.runtime, watcher)
-    return make_table.with_options(task_run_name=name).submit(quote(order), wait_for=list(needs))
+    task: Any = make_table.with_options(task_run_name=name)
+    future: PrefectFuture[Any] = task.submit(quote(order), wait_for=list(needs))
+    return future
 
 
 def _show(opened: Opened, configuration: Configuration, tracker: Tracker) -> None:
@@ -152,11 +154,12 @@ def _outcome(futures: dict[str, PrefectFuture[Any]], names: dict[str, str]) -> O
 def prefect_flow(opened: Opened) -> Outcome:
     """`execute` under a Prefect flow run of its own, with the experiment's name."""
     outcome = Outcome()
+    runner: TaskRunner[Any] = ThreadPoolTaskRunner(max_workers=opened.runtime.workers)
 
     @flow(
         name="experiment",
         flow_run_name=opened.experiment.name,
-        task_runner=ThreadPoolTaskRunner(max_workers=opened.runtime.workers),
+        task_runner=runner,
         persist_result=False,
     )
     def experiment_run(file: str) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 
 class Journal:
-    """Appends to `logs/<experiment>.jsonl` in the workspace; each line is on disk when it returns."""
+    """Appends to `logs/<experiment>.jsonl`; a line is on disk when the call returns."""
 
     def __init__(self, path: Path) -> None:
         self.path = path

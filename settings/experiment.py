@@ -41,7 +41,8 @@ class Model(ModelSpec):
 class Student(Model):
     """A base model and how its distilled self comes about."""
 
-    source: Literal["train", "import"] = "train"
+    source: Literal["train", "import", "select"] = "train"
+    """`select` trains nothing: its traces are scored and selected for it, no more."""
     distilled: str | None = None
     """With `import`: the folder or hub id of the model that somebody distilled from this base."""
     distilled_revision: str | None = None
@@ -147,15 +148,15 @@ class Experiment(Rule):
 
     @model_validator(mode="after")
     def _sides_fit(self) -> Experiment:
-        trains = any(student.source == "train" for student in self.students)
-        if trains and self.traces is None:
-            raise ValueError('a student with source = "train" needs [traces] to learn from')
+        learns = any(student.source != "import" for student in self.students)
+        if learns and self.traces is None:
+            raise ValueError('a student needs [traces] to learn from, unless source = "import"')
         if isinstance(self.traces, Generate) and self.problems is None:
             raise ValueError('[traces] with source = "generate" needs [problems]')
         if isinstance(self.traces, Import) and self.problems is not None:
             raise ValueError("imported [traces] bring their problems: leave [problems] out")
-        if trains and not self.selectors:
-            raise ValueError('a student with source = "train" needs at least one [[selectors]]')
+        if learns and not self.selectors:
+            raise ValueError('a student needs [[selectors]], unless source = "import"')
         self._matched_arms_exist()
         self.pairings()
         return self
@@ -181,7 +182,8 @@ class Experiment(Rule):
             if student.source == "import":
                 cells.append(Pairing(teacher=teacher, student=student))
                 continue
-            for selector, seed in product(selectors, self.matrix.seeds):
+            seeds = self.matrix.seeds if student.source == "train" else (None,)
+            for selector, seed in product(selectors, seeds):
                 cells.append(
                     Pairing(teacher=teacher, student=student, selector=selector, seed=seed)
                 )

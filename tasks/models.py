@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from pathlib import Path
@@ -119,6 +118,6 @@ def _sound_payload(store: Store, part: Part) -> Path:
 _SOUND: dict[str, Path] = {}
 
 
-def note(model: Model) -> Mapping[str, Any]:
+def note(model: Model) -> dict[str, Any]:
     """What a part's record says about the model, for people."""
     return {"model": model.spec.path, "scorer": model.scorer}

@@ -35,7 +35,8 @@ class Progress:
         self._total = num_items
         if self._terminal and not self._quiet:
             layout = "{desc}: {percentage:3.0f}%|{bar:24}| {elapsed}<{remaining}{postfix}"
-            self._bar = tqdm(total=num_items, desc=self._name, bar_format=layout, leave=False)
+            bar: tqdm[None] = tqdm(total=num_items, desc=self._name, bar_format=layout, leave=False)
+            self._bar = bar
 
     def units(self, num_done: int) -> None:
         """Tokens, steps or answers; shown as a rate."""

@@ -95,14 +95,13 @@ def _runs(arm: str, tables: Mapping[str, Parts[Any]]) -> list[QuestionCounts]:
 
 
 @stage("results", version=1, row=Result)
-def training(
+def selected(
     traces: Parts[Trace],
     pool: Parts[Candidate],
     teacher: Parts[SentenceScore],
     student: Parts[SentenceScore],
     student_scores: Parts[TokenScores],
     selection: Parts[Pick],
-    steps: Parts[TrainingStep],
     rule: LabelRule,
     selector: Selector,
     reference: Selector | None,
@@ -110,7 +109,7 @@ def training(
     configuration: str,
     source: str,
 ) -> Iterator[Result]:
-    """The pool, the picks and the fine-tuning of one arm."""
+    """The pool and the picks of one arm."""
     records = list(records_of(traces, pool, teacher, student, student_scores, rule))
     picks = [pick for rows in selection for pick in rows]
     target = target_of(records, reference, seed)
@@ -118,6 +117,14 @@ def training(
     yield from results.selection_results(
         configuration, source, records, picks, selector, seed, target_tokens=target
     )
+
+
+@stage("results", version=1, row=Result)
+def training(
+    steps: Parts[TrainingStep], configuration: str, source: str, **chosen: Any
+) -> Iterator[Result]:
+    """The same, and the fine-tuning on the picks."""
+    yield from selected.function(configuration=configuration, source=source, **chosen)
     yield from results.training_results(
         configuration, source, [step for rows in steps for step in rows]
     )

@@ -10,7 +10,8 @@ from typing import Any
 
 from prefect import task
 from prefect.cache_policies import NO_CACHE
-from prefect.states import Completed, State
+from prefect.client.schemas.objects import State
+from prefect.states import Completed
 
 from rdpt_core.store import Damaged, Store
 from tasks.stage import Call, Given, Plan, Watcher, Worker

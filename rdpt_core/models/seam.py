@@ -15,7 +15,7 @@ from rdpt_core.rows import Problem, TokenScores, Trace
 class Progress(Protocol):
     """Told how many units of work are done; shows them or not."""
 
-    def __call__(self, num_done: int) -> None: ...
+    def __call__(self, num_done: int, /) -> None: ...
 
 
 def silent(num_done: int) -> None:

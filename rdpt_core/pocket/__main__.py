@@ -40,12 +40,7 @@ def main() -> None:
     )
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
-    roles = (
-        [cast(Role, options.only)]
-        if options.only
-        else [cast(Role, "teacher"), cast(Role, "student")]
-    )
-    for role in roles:
+    for role in [options.only] if options.only else ROLES:
         build(role, options.workdir, options.models / role, options.minutes)
 
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from transformers import PreTrainedTokenizerFast, Qwen3Config, Qwen3ForCausalLM
 
 from rdpt_core.pocket.corpus import Role
 from rdpt_core.pocket.vocabulary import MAX_POSITIONS
 
-SHAPES: dict[Role, dict[str, int]] = {
+SHAPES: dict[Role, dict[str, Any]] = {
     # 6.1 million parameters
     "teacher": {
         "hidden_size": 320,
@@ -35,12 +37,11 @@ def new_model(role: Role, tokenizer: PreTrainedTokenizerFast) -> Qwen3ForCausalL
         head_dim=32,
         max_position_embeddings=MAX_POSITIONS,
         tie_word_embeddings=True,
-        rope_theta=10_000.0,
+        rope_parameters={"rope_type": "default", "rope_theta": 10_000.0},
         initializer_range=0.02,
         bos_token_id=tokenizer.bos_token_id,
         eos_token_id=tokenizer.eos_token_id,
         pad_token_id=tokenizer.pad_token_id,
-        attn_implementation="sdpa",
         **SHAPES[role],
     )
     torch.manual_seed(0)

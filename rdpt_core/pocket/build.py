@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 import torch
-from transformers import AutoTokenizer, GenerationConfig, PreTrainedTokenizerFast, Qwen3ForCausalLM
+from transformers import GenerationConfig, PreTrainedTokenizerFast, Qwen3ForCausalLM
 
 from rdpt_core.pocket.cards import Measured, card
 from rdpt_core.pocket.corpus import Role
@@ -33,7 +33,8 @@ def kept_tokenizer(role: Role, workdir: Path) -> PreTrainedTokenizerFast:
     folder = workdir / f"{role}-tokenizer"
     if not (folder / "tokenizer.json").exists():
         trained_tokenizer(role).save_pretrained(folder)
-    tokenizer: PreTrainedTokenizerFast = AutoTokenizer.from_pretrained(folder)
+    tokenizer = PreTrainedTokenizerFast.from_pretrained(folder)
+    assert isinstance(tokenizer, PreTrainedTokenizerFast)
     return tokenizer
 
 
@@ -42,7 +43,7 @@ def export(model: Qwen3ForCausalLM, tokenizer: PreTrainedTokenizerFast, folder: 
     staging = folder.with_name(folder.name + ".part")
     shipped = Qwen3ForCausalLM(model.config)
     shipped.load_state_dict(model.state_dict())
-    shipped = shipped.to(torch.bfloat16)
+    torch.nn.Module.to(shipped, torch.bfloat16)
     shipped.generation_config = GenerationConfig(
         bos_token_id=tokenizer.bos_token_id,
         eos_token_id=tokenizer.eos_token_id,
@@ -62,8 +63,8 @@ def export(model: Qwen3ForCausalLM, tokenizer: PreTrainedTokenizerFast, folder: 
 
 def measured(training: Training, folder: Path) -> Measured:
     """Accuracy is that of the folder as shipped: bfloat16 weights, computed in float32."""
-    device = training.model.device
-    model = Qwen3ForCausalLM.from_pretrained(folder, dtype=torch.float32).to(device)
+    model = Qwen3ForCausalLM.from_pretrained(folder, dtype=torch.float32)
+    torch.nn.Module.to(model, training.device)
     recipe, progress = training.recipe, training.progress
     return Measured(
         parameters=model.num_parameters(),

@@ -7,6 +7,7 @@ import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any, cast
 
 import torch
 from tqdm import tqdm
@@ -88,7 +89,7 @@ def completions(
             add_special_tokens=False,
             return_tensors="pt",
         ).to(model.device)
-        ids = model.generate(
+        ids = cast(Any, model).generate(
             input_ids=inputs["input_ids"],
             attention_mask=inputs["attention_mask"],
             do_sample=False,
@@ -105,5 +106,5 @@ def completions(
 def _finished(ids: list[int], tokenizer: PreTrainedTokenizerFast) -> str:
     """The text before the end of turn; one that never ended gets a mark, and so no answer."""
     if tokenizer.eos_token_id not in ids:
-        return tokenizer.decode(ids) + " ..."
-    return tokenizer.decode(ids[: ids.index(tokenizer.eos_token_id)])
+        return f"{tokenizer.decode(ids)} ..."
+    return str(tokenizer.decode(ids[: ids.index(tokenizer.eos_token_id)]))

@@ -68,7 +68,8 @@ class Training:
         self.role, self.tokenizer, self.recipe = role, tokenizer, recipe
         self.checkpoint = folder / f"{role}.pt"
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-        self.model = new_model(role, tokenizer).to(self.device)
+        self.model = new_model(role, tokenizer)
+        torch.nn.Module.to(self.model, self.device)
         hidden = [
             p for name, p in self.model.named_parameters() if p.ndim == 2 and "embed" not in name
         ]
@@ -177,7 +178,7 @@ def rendered(example: Example, role: Role, tokenizer: PreTrainedTokenizerFast) -
     """Of a chat or document the solution and the answer are learned, of a drill the results."""
     if example.kind == "drill":
         ids = token_ids(tokenizer.bos_token + example.thought, tokenizer)
-        return ids, _results([tokenizer.decode([token]) for token in ids])
+        return ids, _results([str(tokenizer.decode([token])) for token in ids])
     if example.kind == "chat":
         prompt = chat_prompt(example.question, tokenizer)
         written = completion(role, example.thought, example.answer, tokenizer.eos_token)

@@ -171,4 +171,4 @@ def _damage(file: Path, kind: str) -> None:
         return
     if kind == "flipped":
         data[len(data) // 3] ^= 16
-    file.write_bytes({"cut": data[:-7], "empty": b"", "flipped": data}[kind])
+    file.write_bytes(bytes({"cut": data[:-7], "empty": bytearray(), "flipped": data}[kind]))

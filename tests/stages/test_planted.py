@@ -55,7 +55,9 @@ def test_a_distilled_model_that_is_one_of_the_others_boosts_nothing(role: str) -
     assert counts[Label.STUDENT] > 0
 
 
-@pytest.mark.parametrize(("gap", "found"), [(0.05, False), (0.09, False), (0.11, True), (0.3, True)])
+@pytest.mark.parametrize(
+    ("gap", "found"), [(0.05, False), (0.09, False), (0.11, True), (0.3, True)]
+)
 def test_a_teacher_gap_is_found_from_beta_on(gap: float, found: bool) -> None:
     tables = {
         "teacher": {"Teacher": 0.5 + gap, "Shared": 0.8},
