@@ -214,8 +214,9 @@ class Study:
             distilled = self._train_side(cell, teacher, student, draft)
         else:
             distilled = Model(cell.student.distilled_spec, self.base)
-        for benchmark in self.experiment.benchmarks if distilled else ():
-            self._test_side(benchmark, teacher, student, distilled, draft)
+        if distilled is not None:
+            for benchmark in self.experiment.benchmarks:
+                self._test_side(benchmark, teacher, student, distilled, draft)
         selector = cell.selector.label if cell.selector else None
         return draft.finished(
             self._name(cell), "arm", cell.teacher.name, cell.student.name, selector, cell.seed

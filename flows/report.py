@@ -59,8 +59,8 @@ def _estimate(use: Use, table: Table) -> str:
     if use.call.table == "traces" and sampling is not None:
         tokens = traces * sampling.max_new_tokens
         return f"{traces} traces, <= {tokens:,} tokens, <= {tokens * TRACE_BYTES:,} bytes"
-    if use.call.table == "scores":
-        size = sum(part.size for job in table.jobs for part in job.inputs["traces"])
+    size = sum(part.size for job in table.jobs for part in job.inputs.get("traces", ()))
+    if use.call.table == "scores" and size:
         tokens = size // TRACE_BYTES
         return f"{traces} traces, ~{tokens:,} tokens, ~{tokens * SCORE_BYTES:,} bytes"
     return f"{traces} rows in"

@@ -82,8 +82,8 @@ CREATE TABLE configurations(configuration VARCHAR PRIMARY KEY, name VARCHAR, exp
 CREATE TABLE scorers(scorer VARCHAR PRIMARY KEY, model VARCHAR, revision VARCHAR, weights VARCHAR,
     tokenizer VARCHAR, contract VARCHAR, dtype VARCHAR, path VARCHAR, quantisation VARCHAR,
     backend VARCHAR);
-CREATE TABLE parts(configuration VARCHAR, side VARCHAR, benchmark VARCHAR, "table" VARCHAR, part VARCHAR,
-    role VARCHAR, num_rows BIGINT, seconds DOUBLE);
+CREATE TABLE parts(configuration VARCHAR, side VARCHAR, benchmark VARCHAR, "table" VARCHAR,
+    part VARCHAR, role VARCHAR, num_rows BIGINT, seconds DOUBLE);
 """
 
 
@@ -136,7 +136,8 @@ def _insert(
             [s.scorer, s.model, s.revision, s.weights, s.tokenizer, s.contract, s.dtype, s.path,
              s.quantisation, s.backend],
         )  # fmt: skip
-    rows = [[u.configuration, u.side, u.benchmark, u.table, u.part, u.role, part.num_rows, part.seconds]
+    rows = [[u.configuration, u.side, u.benchmark, u.table, u.part, u.role, part.num_rows,
+             part.seconds]
             for u in contents.uses if (part := committed.get(u.table, {}).get(u.part))]  # fmt: skip
     if rows:
         connection.executemany("INSERT INTO parts VALUES (?, ?, ?, ?, ?, ?, ?, ?)", rows)

@@ -24,7 +24,7 @@ class Progress:
     def __init__(self, name: str, unit: str, quiet: bool = False) -> None:
         self._name, self._unit, self._quiet = name, unit, quiet
         self._terminal = sys.stderr.isatty()
-        self._bar: tqdm[None] | None = None
+        self._bar: Any = None
         self._begun = self._spoken = time.monotonic()
         self._units = self._items = self._total = 0
         self._waited_for = ""

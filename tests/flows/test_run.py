@@ -64,8 +64,9 @@ class Bench:
     def rdpt(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         root = Path(__file__).parents[2]
         environment = {**os.environ, "PYTHONPATH": str(root), "RDPT_THREADS": "1"}
-        return subprocess.run([sys.executable, "-m", "flows.cli", *arguments], cwd=self.folder,
-                              env=environment, capture_output=True, text=True, timeout=600)  # fmt: skip
+        command = [sys.executable, "-m", "flows.cli", *arguments]
+        return subprocess.run(command, cwd=self.folder, env=environment, capture_output=True,
+                              text=True, timeout=600)  # fmt: skip
 
     def parts(self) -> Counter[str]:
         return Counter(path.parent.name for path in self.store.root.glob("*/*.parquet"))
