@@ -1,0 +1,85 @@
+"""Sources: read once whoever asks, remembered, and known by what they hold."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from rdpt_core.benchmarks import FileSource
+from rdpt_core.imports import TraceSource
+from rdpt_core.store import Store
+from tasks import sources
+from tasks.stage import Plan
+
+
+def write_import(folder: Path, num_problems: int = 10) -> TraceSource:
+    rows = [
+        {"problem": f"What is {n} + 1?", "answer": str(n + 1), "trace": f"It is {n + 1}{'!' * k}"}
+        for n in range(num_problems)
+        for k in range(2)
+    ]
+    lines = [json.dumps(row) for row in rows]
+    (folder / "traces.jsonl").write_text("\n".join([*lines, '{"problem": "cut']) + "\n")
+    return TraceSource(path="traces.jsonl", delimiters="none")
+
+
+def test_an_import_gives_problems_traces_and_rejects_of_one_descent(tmp_path: Path) -> None:
+    rule = write_import(tmp_path)
+    problems, traces = sources.imported(rule, 4, tmp_path)
+    rejects = sources.rejects(rule, 4, tmp_path)
+    store = Store(tmp_path / "store")
+    problems.read(store)
+    plan = Plan(store)
+    assert [part.num_rows for part in plan.table(problems).parts] == [4, 4, 2]
+    assert [part.num_rows for part in plan.table(traces).parts] == [4, 4, 4, 4, 2, 2]
+    assert [part.num_rows for part in plan.table(rejects).parts] == [1]
+    tops = {part.chain[0] for part in plan.table(traces).parts}
+    assert tops == {part.content for part in plan.table(problems).parts}
+
+
+def test_readers_at_the_same_time_commit_each_part_once(tmp_path: Path) -> None:
+    rule = write_import(tmp_path, 40)
+    problems, traces = sources.imported(rule, 4, tmp_path)
+    tables = [problems, traces, sources.rejects(rule, 4, tmp_path)] * 4
+    store = Store(tmp_path / "store")
+    with ThreadPoolExecutor(len(tables)) as pool:
+        list(pool.map(lambda given: given.read(store), tables))
+    assert len(list(store.root.glob("traces/*.json"))) == 20
+    assert not list(store.root.rglob("*.tmp"))
+
+
+def test_a_plan_sees_the_parts_that_reading_commits_and_writes_none(tmp_path: Path) -> None:
+    problems, traces = sources.imported(write_import(tmp_path), 4, tmp_path)
+    store = Store(tmp_path / "store")
+    seen = Plan(store, peek=True).table(traces)
+    assert not seen.complete
+    assert not store.root.exists()
+    problems.read(store)
+    committed = Plan(store).table(traces).parts
+    assert [(p.key, p.content, p.chain) for p in seen.parts] == [
+        (p.key, p.content, p.chain) for p in committed
+    ]
+
+
+def test_neither_path_nor_time_is_identity_but_content_is(tmp_path: Path) -> None:
+    rule = write_import(tmp_path)
+    first = sources.imported(rule, 4, tmp_path)[0].digest
+    os.utime(tmp_path / "traces.jsonl", (1, 1))
+    (tmp_path / "elsewhere").mkdir()
+    shutil.copy(tmp_path / "traces.jsonl", tmp_path / "elsewhere")
+    assert sources.imported(rule, 4, tmp_path)[0].digest == first
+    assert sources.imported(rule, 4, tmp_path / "elsewhere")[0].digest == first
+    write_import(tmp_path, 11)
+    assert sources.imported(rule, 4, tmp_path)[0].digest != first
+
+
+def test_a_source_without_a_usable_problem_is_an_error(tmp_path: Path) -> None:
+    (tmp_path / "empty.jsonl").write_text('{"problem": ""}\n')
+    given = sources.problems(FileSource(source="file", path="empty.jsonl"), 4, tmp_path)
+    with pytest.raises(ValueError, match="gave no problem"):
+        given.read(Store(tmp_path / "store"))
