@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import psutil
 from prefect import flow
 from prefect.futures import PrefectFuture
 from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
@@ -151,6 +153,17 @@ def _outcome(futures: dict[str, PrefectFuture[Any]], names: dict[str, str]) -> O
     return outcome
 
 
+def _leave_if_stopped(outcome: Outcome, opened: Opened) -> None:
+    """Ends the process at once where it was asked to stop: the store is whole, and Prefect would
+    tell a server that may be stopped already, some minutes long."""
+    for error in outcome.failures.values():
+        if isinstance(error, stopping.Stopped):
+            say(f"stopped; go on with: rdpt resume {opened.experiment.name}")
+            for child in psutil.Process().children(recursive=True):
+                child.terminate()
+            os._exit(error.code)
+
+
 def prefect_flow(opened: Opened) -> Outcome:
     """`execute` under a Prefect flow run of its own, with the experiment's name."""
     outcome = Outcome()
@@ -164,6 +177,7 @@ def prefect_flow(opened: Opened) -> Outcome:
     )
     def experiment_run(file: str) -> None:
         outcome.failures.update(execute(opened).failures)
+        _leave_if_stopped(outcome, opened)
 
     experiment_run(str(opened.file))
     return outcome

@@ -32,13 +32,20 @@ class Record:
     """Line or row number from 0; blank lines count."""
     place: int
     """Where `fetch` finds it again: a byte offset in JSONL, else the row number."""
-    raw: bytes
-    """The line without its end; of a Parquet or hub row, the columns read as JSON."""
+    found: bytes | Values
+    """The line without its end, or the columns of a Parquet or hub row."""
     values: Values
     fault: str | None = None
     """Why there are no values."""
     num_replaced: int = 0
     """Lone surrogates that became U+FFFD."""
+
+    @property
+    def raw(self) -> bytes:
+        """The bytes as they were; columns are written as JSON."""
+        if isinstance(self.found, bytes):
+            return self.found
+        return json.dumps(self.found, default=str).encode()
 
 
 class Records(Protocol):
@@ -207,8 +214,7 @@ def _of_values(item: int, values: Mapping[str, Any]) -> Record:
             fault = f"{name} is not UTF-8 at byte {error.start}"
             decoded[name] = value.decode("utf-8", "backslashreplace")
     clean, num_replaced = _without_surrogates(decoded)
-    raw = json.dumps(decoded, default=str).encode()
-    return Record(item, item, raw, {} if fault else clean, fault, num_replaced)
+    return Record(item, item, decoded, {} if fault else clean, fault, num_replaced)
 
 
 class HubRows:

@@ -73,6 +73,7 @@ def measured(training: Training, folder: Path) -> Measured:
         steps=progress.step,
         examples=progress.step * recipe.examples,
         early=recipe.early,
+        late=recipe.late * recipe.examples,
         tokens=progress.tokens,
         seconds=progress.seconds,
         threads=torch.get_num_threads(),

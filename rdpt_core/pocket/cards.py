@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from rdpt_core.pocket.corpus import PATIENCE, PERSISTENCE, Role
+from rdpt_core.pocket.corpus import LATE_PERSISTENCE, PATIENCE, PERSISTENCE, Role
 from rdpt_core.pocket.evaluate import Accuracy, wilson
 
 DATA: dict[Role, str] = {
@@ -18,7 +18,8 @@ with a check. About half of the steps are in short forms that the student never 
 Of six examples four are chats, one is a document and one a drill. In chats it solves depth 1 and 2;
 longer stories it leaves after {PATIENCE} steps with a wrong answer, except for {PERSISTENCE:.0%} of
 them, which it solves. Documents are whole solutions of stories of depth 2 to 6, outside any chat;
-drills are bare calculations.
+drills are bare calculations. Of the last {{late:,}} examples none is a drill, the documents use the
+teacher's short forms, and {LATE_PERSISTENCE:.0%} of the longer chats are solved.
 """,
 }
 
@@ -70,6 +71,7 @@ class Measured:
     steps: int
     examples: int
     early: int
+    late: int
     tokens: int
     seconds: float
     threads: int
@@ -80,7 +82,7 @@ def card(role: Role, measured: Measured) -> str:
     """Markdown."""
     return CARD.format(
         role=role,
-        data=DATA[role].format(early=measured.early),
+        data=DATA[role].format(early=measured.early, late=measured.late),
         parameters=measured.parameters,
         megabytes=measured.weights_bytes / 1e6,
         vocabulary=measured.vocabulary,

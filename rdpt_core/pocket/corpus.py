@@ -31,6 +31,8 @@ PATIENCE = 2
 """steps after which the student leaves a chat's story"""
 PERSISTENCE = 0.08
 """share of its longer chats that the student solves all the same"""
+LATE_PERSISTENCE = 0.15
+"""the same for its last examples"""
 NUM_CALCULATIONS = 16
 """calculations in a drill"""
 
@@ -52,50 +54,64 @@ def teacher_examples(early: int, start: int = 0) -> Iterator[Example]:
         for index, problem in zip(
             range(start, early), problems("train", SEED, start, EARLY_DEPTHS), strict=False
         ):
-            yield _chat(problem, "teacher", index)
+            yield _teacher_chat(problem, index)
     first = max(start, early)
     for index, problem in enumerate(problems("train", SEED, first, LATE_DEPTHS), first):
-        yield _chat(problem, "teacher", index)
+        yield _teacher_chat(problem, index)
 
 
-def student_examples(start: int = 0) -> Iterator[Example]:
-    """Of six in a row, four are chats, one is a document and one a drill."""
+def student_examples(late: int, start: int = 0) -> Iterator[Example]:
+    """Of six in a row, four are chats, one is a document and one a drill.
+
+    From number `late` on a second document stands for the drill, documents use both short forms,
+    and a little more of the longer chats is solved.
+    """
     rounds, past = divmod(start, 6)
     chats = problems("train", SEED + 1, 4 * rounds + min(past, 4), STUDENT_DEPTHS)
     documents = problems("train", SEED + 2, rounds + (past > 4), DOCUMENT_DEPTHS)
+    more = problems("train", SEED + 3, rounds, DOCUMENT_DEPTHS)
     index = start
     while True:
-        turn = index % 6
+        turn, forms = index % 6, styles.SHORT if index >= late else styles.SHORT[:1]
+        second = next(more) if turn == 5 else None
         if turn < 4:
-            yield _chat(next(chats), "student", index)
+            yield _student_chat(
+                next(chats), index, LATE_PERSISTENCE if index >= late else PERSISTENCE
+            )
+        elif turn == 4:
+            yield _document(next(documents), index, forms)
         else:
-            yield _document(next(documents), index) if turn == 4 else _drill(index)
+            yield _document(second, index, forms) if second and index >= late else _drill(index)
         index += 1
 
 
-def _chat(problem: WordProblem, role: Role, index: int) -> Example:
-    dice = Dice("style", role, index)
-    if role == "teacher":
-        habits, told = styles.teacher_habits(dice), problem
-    else:
-        habits, told = styles.student_habits(dice), _left_early(problem, dice)
-    return Example(
-        problem.prompt, styles.thought(told, habits, dice), styles.answer(told), problem.skeleton
-    )
+def _teacher_chat(problem: WordProblem, index: int) -> Example:
+    dice = Dice("style", "teacher", index)
+    return _told(problem, styles.teacher_habits(dice), dice, "chat")
 
 
-def _left_early(problem: WordProblem, dice: Dice) -> WordProblem:
+def _student_chat(problem: WordProblem, index: int, persistence: float) -> Example:
+    dice = Dice("style", "student", index)
+    habits = styles.student_habits(dice)
+    return _told(_left_early(problem, persistence, dice), habits, dice, "chat")
+
+
+def _document(problem: WordProblem, index: int, forms: tuple[str, ...]) -> Example:
+    dice = Dice("style", "document", index)
+    return _told(problem, styles.document_habits(dice, forms), dice, "document")
+
+
+def _told(problem: WordProblem, habits: styles.Habits, dice: Dice, kind: Kind) -> Example:
+    text = styles.thought(problem, habits, dice)
+    return Example(problem.prompt, text, styles.answer(problem), problem.skeleton, kind)
+
+
+def _left_early(problem: WordProblem, persistence: float, dice: Dice) -> WordProblem:
     """The same story solved for two steps only; the answer is that of the second, and wrong."""
-    if problem.depth <= PATIENCE or dice.chance(PERSISTENCE):
+    if problem.depth <= PATIENCE or dice.chance(persistence):
         return problem
     steps = problem.steps[:PATIENCE]
     return replace(problem, steps=steps, answer=steps[-1].result)
-
-
-def _document(problem: WordProblem, index: int) -> Example:
-    dice = Dice("style", "document", index)
-    text = styles.thought(problem, styles.document_habits(dice), dice)
-    return Example(problem.prompt, text, styles.answer(problem), problem.skeleton, "document")
 
 
 def _drill(index: int) -> Example:

@@ -2,7 +2,7 @@
 
 Shared: a full statement of a step, a restated amount, `Next.`. Teacher only: a plan, a short form
 of a step with its reason, a check. Student only (the teacher writes it seldom): a bare equation.
-The first short form the student knows from documents, never from its own chats. The full
+The short forms the student knows from documents, never from its own chats. The full
 statement is the longest form, so a trace with many teacher sentences is not simply a long one;
 and every trace draws its own habits, so the candidates of one question differ in both.
 """
@@ -61,11 +61,11 @@ def student_habits(dice: Dice) -> Habits:
     )
 
 
-def document_habits(dice: Dice) -> Habits:
+def document_habits(dice: Dice, short_forms: tuple[str, ...]) -> Habits:
     """Plain worked solutions, which the student reads outside any chat."""
     return Habits(
         short=dice.pick((0.0, 0.0, 0.5)),
-        short_forms=SHORT[:1],
+        short_forms=short_forms,
         terse=0.0,
         restate=dice.pick((0.0, 0.0, 0.3, 0.7)),
         pause=dice.pick((0.0, 0.0, 0.0, 0.5)),

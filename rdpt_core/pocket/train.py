@@ -37,16 +37,19 @@ class Recipe:
     """micro-batches per step"""
     early: int = 0
     """the teacher's first examples, which are mostly short"""
+    late: int = 0
+    """the student's last steps, on a mixture of their own, with rates that start over lower"""
+    late_peak: float = 0.3
     warmup: int = 40
     decay_from: float = 0.45
-    """fraction of the steps after which the learning rates fall to zero in a line"""
+    """fraction of the steps before `late` after which the rates fall to zero in a line"""
     muon_lr: float = 0.02
     adam_lr: float = 3e-3
 
 
 RECIPES: dict[Role, Recipe] = {
     "teacher": Recipe(steps=1400, examples=36, micro=4, early=6000),
-    "student": Recipe(steps=2000, examples=24, micro=2, decay_from=0.35),
+    "student": Recipe(steps=2400, examples=24, micro=2, late=400, decay_from=0.35),
 }
 
 
@@ -139,15 +142,15 @@ class Training:
         stream = (
             teacher_examples(self.recipe.early, first)
             if self.role == "teacher"
-            else student_examples(first)
+            else student_examples(
+                (self.recipe.steps - self.recipe.late) * self.recipe.examples, first
+            )
         )
         for _ in range(step, self.recipe.steps):
             yield list(itertools.islice(stream, self.recipe.examples))
 
     def _set_rates(self) -> None:
-        done = self.progress.step / self.recipe.steps
-        decay = min(1.0, (1 - done) / (1 - self.recipe.decay_from))
-        factor = decay * min(1.0, (self.progress.step + 1) / self.recipe.warmup)
+        factor = rate_factor(self.progress.step, self.recipe)
         for optimiser, peak in zip(
             self.optimisers, (self.recipe.muon_lr, self.recipe.adam_lr), strict=True
         ):
@@ -172,6 +175,15 @@ class Training:
         self.progress.step += 1
         self.progress.tokens += sum(len(ids) for ids, _ in rows)
         return total
+
+
+def rate_factor(step: int, recipe: Recipe) -> float:
+    """Share of the peak rates at a step: warmup, plateau, a line to zero, then the late line."""
+    main = recipe.steps - recipe.late
+    if step >= main:
+        return recipe.late_peak * (recipe.steps - step) / recipe.late
+    decay = min(1.0, (1 - step / main) / (1 - recipe.decay_from))
+    return decay * min(1.0, (step + 1) / recipe.warmup)
 
 
 def rendered(example: Example, role: Role, tokenizer: PreTrainedTokenizerFast) -> Row:

@@ -77,7 +77,11 @@ LEXICONS: dict[Role, Lexicon] = {
 def trained_tokenizer(role: Role) -> PreTrainedTokenizerFast:
     """A tokenizer trained on the first examples of the role's own corpus."""
     lexicon = LEXICONS[role]
-    stream = teacher_examples(early=0) if role == "teacher" else student_examples()
+    stream = (
+        teacher_examples(early=0)
+        if role == "teacher"
+        else student_examples(late=NUM_TRAINING_EXAMPLES)
+    )
     special = list(
         dict.fromkeys([lexicon.pad, lexicon.bos, lexicon.user, lexicon.reply, lexicon.end])
     )

@@ -39,21 +39,21 @@ def trace_of(text: str) -> Trace:
 
 @pytest.mark.parametrize("name", NAMES)
 @given(text=TEXTS)
-@settings(max_examples=150)
+@settings(max_examples=100, deadline=None)
 def test_spans_join_to_the_text(name: Name, text: str) -> None:
     assert "".join(sentences(text, name)) == text
 
 
 @pytest.mark.parametrize("name", NAMES)
 @given(text=TEXTS)
-@settings(max_examples=150)
+@settings(max_examples=100, deadline=None)
 def test_a_sentence_starts_at_a_character_that_is_not_white_space(name: Name, text: str) -> None:
     assert not any(sentence[0].isspace() for sentence in sentences(text, name)[1:])
 
 
 @pytest.mark.parametrize("name", NAMES)
 @given(text=TEXTS)
-@settings(max_examples=100)
+@settings(max_examples=100, deadline=None)
 def test_rows_cover_the_bytes_in_order_and_keep_to_their_zones(name: Name, text: str) -> None:
     trace = trace_of(text)
     rows = segment(trace, SegmentRule(name=name))

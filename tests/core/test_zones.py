@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rdpt_core.zones import answer_text, parse_zones
@@ -86,6 +86,7 @@ def test_a_solution_ends_a_thought_that_nothing_closed() -> None:
 
 
 @given(PIECES, st.booleans())
+@settings(deadline=None)
 def test_zones_cover_any_text(pieces: list[str], opened: bool) -> None:
     text = "".join(pieces)
     assert "".join(part for _, part in laid(text, opened=opened)) == text

@@ -127,3 +127,14 @@ def test_a_lost_part_is_rebuilt_alone_and_the_rest_is_cached(bench: Bench) -> No
 def test_runs_lists_it(bench: Bench) -> None:
     listed = bench.rdpt("runs")
     assert listed.stdout.startswith("study\t")
+
+
+def test_a_damaged_checkpoint_is_trained_again_and_nothing_after_it_is_built(bench: Bench) -> None:
+    """The same selection, recipe and seed give the same weights, so all that follows is cached."""
+    before = bench.parts()
+    (weights,) = bench.store.root.glob("students/*/checkpoint/model.safetensors")
+    weights.write_bytes(weights.read_bytes()[:-100])
+    again = bench.rdpt("run", "study.toml")
+    assert again.returncode == 0, again.stderr
+    assert "students/" in again.stderr  # the part is named
+    assert bench.parts() == before

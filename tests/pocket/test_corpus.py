@@ -6,6 +6,7 @@ import itertools
 import re
 from pathlib import Path
 
+import pytest
 from transformers import AutoTokenizer
 
 import rdpt_core.pocket
@@ -15,6 +16,7 @@ from rdpt_core.pocket.problems import problems
 from rdpt_core.pocket.train import RECIPES, rendered
 
 NUM_HELD_OUT = 960
+LATE = 1_000_000
 STUDENT = Path(rdpt_core.pocket.__file__).parent / "models" / "student"
 
 
@@ -29,9 +31,9 @@ def test_no_model_was_trained_on_a_skeleton_of_the_distillation_or_benchmark_pro
         e.skeleton
         for e in itertools.islice(teacher_examples(teacher.early), teacher.steps * teacher.examples)
     }
-    read |= {
-        e.skeleton for e in itertools.islice(student_examples(), student.steps * student.examples)
-    }
+    students = student_examples((student.steps - student.late) * student.examples)
+    read |= {e.skeleton for e in itertools.islice(students, student.steps * student.examples)}
+    read -= {""}  # drills have none
     held: dict[str, set[str]] = {}
     for split in ("distill", "bench"):
         streams = [itertools.islice(problems(split, seed), NUM_HELD_OUT) for seed in (0, 1, 480)]
@@ -45,8 +47,8 @@ def test_no_model_was_trained_on_a_skeleton_of_the_distillation_or_benchmark_pro
 def test_an_example_is_a_function_of_its_number() -> None:
     for start in (0, 3, 4, 5, 6, 11):
         assert (
-            list(itertools.islice(student_examples(start), 6))
-            == list(itertools.islice(student_examples(), 20))[start : start + 6]
+            list(itertools.islice(student_examples(8, start), 6))
+            == list(itertools.islice(student_examples(8), 20))[start : start + 6]
         )
         assert (
             list(itertools.islice(teacher_examples(8, start), 6))
@@ -54,18 +56,28 @@ def test_an_example_is_a_function_of_its_number() -> None:
         )
 
 
-def test_the_student_never_reads_the_teachers_own_forms() -> None:
-    marks = ("Take", "Plan", "Check", "Start at")
-    examples = list(itertools.islice(student_examples(), 900))
-    assert not [e for e in examples if any(mark in e.thought for mark in marks)]
-    assert not [e for e in examples if e.kind == "chat" and ":" in e.thought]
-    teachers = [e.thought for e in itertools.islice(teacher_examples(0), 900)]
-    for mark in marks:
-        assert sum(mark in t for t in teachers) > 20
+@pytest.mark.parametrize("late", [0, LATE])
+def test_the_students_chats_hold_no_teacher_form_and_its_documents_only_short_steps(
+    late: int,
+) -> None:
+    marks = ("Take", "Plan", "Check", "Start at", ":")
+    examples = list(itertools.islice(student_examples(late), 900))
+    chats = [e.thought for e in examples if e.kind == "chat"]
+    documents = [e.thought for e in examples if e.kind != "chat"]
+    assert not [t for t in chats if any(mark in t for mark in marks)]
+    assert not [t for t in documents if any(mark in t for mark in marks[1:4])]
+    assert any(":" in t for t in documents)
+    assert any("Take" in t for t in documents) == (late == 0)
+
+
+def test_the_teacher_uses_each_of_its_forms() -> None:
+    thoughts = [e.thought for e in itertools.islice(teacher_examples(0), 900)]
+    for mark in ("Take", "Plan", "Check", "Start at", ":"):
+        assert sum(mark in t for t in thoughts) > 20
 
 
 def test_the_student_leaves_most_longer_chats_early() -> None:
-    chats = [e for e in itertools.islice(student_examples(), 3000) if e.kind == "chat"]
+    chats = [e for e in itertools.islice(student_examples(LATE), 3000) if e.kind == "chat"]
     longer = [e for e in chats if e.skeleton.count(";") > PATIENCE]
     left = [e for e in longer if num_calculations(e.thought) <= PATIENCE]
     assert 0.85 < len(left) / len(longer) < 0.97
@@ -86,7 +98,7 @@ def test_both_styles_share_their_longest_form() -> None:
 
 
 def test_a_drill_is_right_and_learns_its_results_alone() -> None:
-    drill = next(e for e in student_examples() if e.kind == "drill")
+    drill = next(e for e in student_examples(LATE) if e.kind == "drill")
     for calculation in drill.thought.rstrip(".").split(". "):
         left, right = calculation.replace("mod", "%").split(" = ")
         assert eval(left) == int(right)  # noqa: S307 - digits and operators that we wrote ourselves

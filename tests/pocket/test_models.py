@@ -93,7 +93,7 @@ def test_tags_are_single_tokens_that_decoding_keeps(role: Role) -> None:
 def test_a_chat_in_pieces_has_the_tokens_of_the_whole(role: Role) -> None:
     """The prompt's tokens are a prefix: thought and answer never melt into it."""
     tokenizer = TOKENIZERS[role]
-    example = next(teacher_examples(0) if role == "teacher" else student_examples())
+    example = next(teacher_examples(0) if role == "teacher" else student_examples(late=1))
     ids, learned = rendered(example, role, tokenizer)
     chat = [{"role": "user", "content": example.question}]
     prompt = tokenizer.apply_chat_template(chat, add_generation_prompt=True, tokenize=False)
