@@ -24,7 +24,7 @@ class Progress:
     def __init__(self, name: str, unit: str, quiet: bool = False) -> None:
         self._name, self._unit, self._quiet = name, unit, quiet
         self._terminal = sys.stderr.isatty()
-        self._bar: Any = None
+        self._bar: Any = None  # a tqdm, on a terminal
         self._begun = self._spoken = time.monotonic()
         self._units = self._items = self._total = 0
         self._waited_for = ""
@@ -35,8 +35,7 @@ class Progress:
         self._total = num_items
         if self._terminal and not self._quiet:
             layout = "{desc}: {percentage:3.0f}%|{bar:24}| {elapsed}<{remaining}{postfix}"
-            bar: tqdm[None] = tqdm(total=num_items, desc=self._name, bar_format=layout, leave=False)
-            self._bar = bar
+            self._bar = tqdm(total=num_items, desc=self._name, bar_format=layout, leave=False)
 
     def units(self, num_done: int) -> None:
         """Tokens, steps or answers; shown as a rate."""

@@ -26,9 +26,6 @@ class Dice:
     def chance(self, p: float) -> bool:
         return self._stream.random() < p
 
-    def uniform(self, low: float, high: float) -> float:
-        return low + (high - low) * self._stream.random()
-
     def between(self, low: int, high: int) -> int:
         """An integer from low to high, both included."""
         return low + int(self._stream.random() * (high - low + 1))

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from math_verify import parse, verify
-from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedTokenizerFast
+from transformers import AutoModelForCausalLM, AutoTokenizer
 
 import rdpt_core.pocket
 from rdpt_core.pocket.corpus import Role, student_examples, teacher_examples
@@ -20,9 +21,7 @@ from rdpt_core.pocket.vocabulary import completion
 MODELS = Path(rdpt_core.pocket.__file__).parent / "models"
 ROLES: tuple[Role, ...] = ("teacher", "student")
 QUESTION = [{"role": "user", "content": "Tom has 12 eggs. How many eggs does Tom have?"}]
-TOKENIZERS: dict[Role, PreTrainedTokenizerFast] = {
-    role: AutoTokenizer.from_pretrained(MODELS / role) for role in ROLES
-}
+TOKENIZERS: dict[Role, Any] = {role: AutoTokenizer.from_pretrained(MODELS / role) for role in ROLES}
 
 
 @pytest.mark.parametrize(
@@ -42,7 +41,7 @@ def test_all_shipped_weights_stay_small() -> None:
 
 @pytest.mark.parametrize("role", ROLES)
 def test_a_model_runs(role: Role) -> None:
-    model = AutoModelForCausalLM.from_pretrained(MODELS / role, dtype=torch.float32)
+    model: Any = AutoModelForCausalLM.from_pretrained(MODELS / role, dtype=torch.float32)
     tokenizer = TOKENIZERS[role]
     prompt = tokenizer.apply_chat_template(
         QUESTION, add_generation_prompt=True, return_tensors="pt", return_dict=True

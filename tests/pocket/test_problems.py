@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import itertools
 import re
+from collections.abc import Callable
 
 import pytest
 
@@ -14,7 +15,7 @@ from rdpt_core.pocket.relations import RELATIONS
 # What a story says, read without the generator's code: a pattern, and the amount that follows.
 # Groups: o the one who gets an amount, s and t whose amounts it depends on, a and b stated numbers.
 N = "(?:apples|coins|books|cards|pens|shells|eggs|beads)"
-READINGS = (
+READINGS: tuple[tuple[str, Callable[..., float]], ...] = (
     (rf"(?P<o>\w+) (?:has|starts with) (?P<a>\d+) {N}\.", lambda a, b, s, t: a),
     (rf"(?P<o>\w+) has (?P<a>\d+) more {N} than (?P<s>\w+)\.", lambda a, b, s, t: s + a),
     (rf"(?P<o>\w+) has as many {N} as (?P<s>\w+) and (?P<a>\d+) more\.", lambda a, b, s, t: s + a),
