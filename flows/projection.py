@@ -288,7 +288,8 @@ def _preview(told: Told) -> bytes | None:
     for part in told.parts("students", "train"):
         record = told.plan.store.record(part.table, part.key)
         path = told.plan.store.root / part.table / part.key / "preview.txt"
-        if record and path.is_file() and file_hash(path) == record.payload.get("preview.txt"):
+        known = record.payload.get("preview.txt") if record else None
+        if known and path.is_file() and file_hash(path) == known[1]:
             return path.read_bytes()
     return None
 

@@ -9,6 +9,7 @@ import stat
 import sys
 import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -68,6 +69,15 @@ def test_one_that_ends_takes_the_other_with_it(tmp_path: Path) -> None:
         os.kill(int((tmp_path / "pid").read_text()), 0)
 
 
+@pytest.fixture
+def interruptible() -> Iterator[None]:
+    """SIGINT as on a terminal; whoever starts tests in the background has it ignored."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("interruptible")
 def test_an_interrupt_ends_it_well() -> None:
     sleeps = Server("one", 1, [sys.executable, "-c", "import time; time.sleep(600)"], {})
     main = threading.get_ident()
