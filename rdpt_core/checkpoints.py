@@ -12,7 +12,7 @@ import os
 import shutil
 from pathlib import Path
 
-from rdpt_core.store import file_hash
+from rdpt_core.store import file_hash, sync
 
 MARKER = "complete.json"
 
@@ -25,14 +25,14 @@ def write_durably(path: Path, content: bytes) -> None:
         file.flush()
         os.fsync(file.fileno())
     partial.replace(path)
-    _sync(path.parent)
+    sync(path.parent)
 
 
 def seal(folder: Path, run: str) -> None:
     """Declares a checkpoint of `run` whole: every file on disk, then the marker."""
     files = sorted(file for file in folder.rglob("*") if file.is_file() and file.name != MARKER)
     for file in files:
-        _sync(file)
+        sync(file)
     manifest = {str(f.relative_to(folder)): [f.stat().st_size, file_hash(f)] for f in files}
     write_durably(folder / MARKER, json.dumps({"run": run, "files": manifest}).encode())
 
@@ -79,11 +79,3 @@ def _move(folder: Path, quarantine: Path) -> None:
     quarantine.mkdir(parents=True, exist_ok=True)
     num_there = len(list(quarantine.iterdir()))
     folder.rename(quarantine / f"{num_there:03d}-{folder.name}")
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -220,7 +220,7 @@ class Store:
             self._reached(table, "before_rename")
             path.rename(final)
         self._reached(table, "after_rename")
-        _sync(folder)
+        sync(folder)
         status = final.stat()
         content = columns.content_digest(row, ordered, json.dumps(hashes, sort_keys=True))
         part = Part(table, key, content, len(ordered), (*chain, content), seconds,
@@ -237,7 +237,7 @@ class Store:
         self._reached(table, "before_write")
         columns.write_parquet(row, rows, path)
         self._reached(table, "mid_write")
-        _sync(path)
+        sync(path)
         self._reached(table, "after_write")
 
     def _publish_payload(self, target: Path, payload: Path) -> dict[str, list[Any]]:
@@ -246,11 +246,11 @@ class Store:
             str(path.relative_to(payload)): [path.stat().st_size, file_hash(path)] for path in files
         }
         for path in files:
-            _sync(path)
+            sync(path)
         if target.exists():
             shutil.rmtree(target)
         payload.rename(target)
-        _sync(target.parent)
+        sync(target.parent)
         return hashes
 
     def _write_record(self, record: Record) -> None:
@@ -259,9 +259,9 @@ class Store:
         value |= {"format": FORMAT, "part": asdict(record.part)}
         with _temporary(final) as path:
             path.write_text(json.dumps(value, indent=1, sort_keys=True))
-            _sync(path)
+            sync(path)
             path.rename(final)
-        _sync(final.parent)
+        sync(final.parent)
 
     # ------------------------------------------------------------------ work in progress
 
@@ -331,7 +331,8 @@ def _temporary(final: Path) -> Iterator[Path]:
         path.unlink(missing_ok=True)
 
 
-def _sync(path: Path) -> None:
+def sync(path: Path) -> None:
+    """The file, or the folder's list of names, is on disk when this returns."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)

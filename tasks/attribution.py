@@ -106,10 +106,15 @@ def select(
 ) -> Iterator[Pick]:
     """One trace per question; with `reference`, as many tokens as that arm in all."""
     records = list(records_of(traces, pool, teacher, student, student_scores, rule))
-    target = None
-    if reference is not None:
-        target = selection.total_tokens(selection.select(records, reference, seed))
+    target = target_of(records, reference, seed)
     yield from selection.select(records, selector, seed, target_tokens=target)
+
+
+def target_of(records: list[CandidateRecord], reference: Selector | None, seed: int) -> int | None:
+    """Tokens of the arm that a matched one equals."""
+    if reference is None:
+        return None
+    return selection.total_tokens(selection.select(records, reference, seed))
 
 
 def records_of(

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from rdpt_core import results, selection
+from rdpt_core import results
 from rdpt_core.curves import CurveRule, PositionCounts, position_counts
 from rdpt_core.provenance import LabelRule
 from rdpt_core.results import Attribution, QuestionCounts
@@ -25,7 +25,7 @@ from rdpt_core.rows import (
     TrainingStep,
 )
 from rdpt_core.selection import Selector
-from tasks.attribution import records_of
+from tasks.attribution import records_of, target_of
 from tasks.stage import Parts, stage
 
 
@@ -128,15 +128,6 @@ def training(
     yield from results.training_results(
         configuration, source, [step for rows in steps for step in rows]
     )
-
-
-def target_of(
-    records: list[selection.CandidateRecord], reference: Selector | None, seed: int
-) -> int | None:
-    """Tokens of the arm that a matched one equals."""
-    if reference is None:
-        return None
-    return selection.total_tokens(selection.select(records, reference, seed))
 
 
 def outcomes_of(traces: Parts[Trace], grades: Parts[Grade]) -> QuestionCounts:
