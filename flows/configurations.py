@@ -12,6 +12,7 @@ from functools import partial
 from pathlib import Path
 
 from rdpt_core import ids
+from rdpt_core.models.identity import HashMemory
 from rdpt_core.models.spec import ModelSpec
 from rdpt_core.recipe import Rule
 from rdpt_core.selection import Selector
@@ -78,8 +79,10 @@ class Scored:
 class Study:
     """The tables of one experiment. Equal tables are one call, whichever configuration asks."""
 
-    def __init__(self, experiment: Experiment, base: Path) -> None:
-        self.experiment, self.base = experiment, base
+    def __init__(
+        self, experiment: Experiment, base: Path, memory: HashMemory | None = None
+    ) -> None:
+        self.experiment, self.base, self._memory = experiment, base, memory
 
     def configurations(self) -> list[Configuration]:
         """Baselines first: they serve all arms."""
@@ -162,11 +165,11 @@ class Study:
         teachers = dict.fromkeys(cell.teacher for cell in cells)
         bases = dict.fromkeys(cell.student for cell in cells)
         for teacher in teachers:
-            draft = self._accuracy(Model(teacher.spec, self.base))
+            draft = self._accuracy(Model(teacher.spec, self.base, self._memory))
             if draft.uses:
                 yield draft.finished(teacher.name, "teacher", teacher.name, None, None, None)
         for base in bases:
-            draft = self._accuracy(Model(base.spec, self.base))
+            draft = self._accuracy(Model(base.spec, self.base, self._memory))
             if draft.uses:
                 yield draft.finished(base.name, "student", None, base.name, None, None)
 
@@ -207,13 +210,13 @@ class Study:
 
     def _arm(self, cell: Pairing) -> Configuration:
         draft = Draft()
-        teacher = Model(cell.teacher.spec, self.base)
-        student = Model(cell.student.spec, self.base)
+        teacher = Model(cell.teacher.spec, self.base, self._memory)
+        student = Model(cell.student.spec, self.base, self._memory)
         distilled: Model | Distilled | None
         if cell.selector is not None:
             distilled = self._train_side(cell, teacher, student, draft)
         else:
-            distilled = Model(cell.student.distilled_spec, self.base)
+            distilled = Model(cell.student.distilled_spec, self.base, self._memory)
         if distilled is not None:
             for benchmark in self.experiment.benchmarks:
                 self._test_side(benchmark, teacher, student, distilled, draft)

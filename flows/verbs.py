@@ -87,7 +87,8 @@ def check_models(opened: Opened) -> None:
     A model without thinking delimiters is refused where a thought may have to be laid for it:
     where some other model, or an import, separates thought from answer. Raises BadSettings.
     """
-    models = {name: Model(spec, opened.base) for name, spec in models_of(opened.experiment).items()}
+    specs = models_of(opened.experiment)
+    models = {name: Model(spec, opened.base, opened.memory) for name, spec in specs.items()}
     lines = _faults(models, lambda model: model.identity() and model.renderer)
     if not lines and (
         imports_thoughts(opened.experiment)

@@ -5,15 +5,16 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from flows.configurations import Configuration, Study, Use
 from rdpt_core import catalog
 from rdpt_core.faults import fault_point
+from rdpt_core.models.identity import HashMemory
 from rdpt_core.store import Store
 from settings.experiment import Experiment
-from settings.loading import BadSettings, read_experiment
+from settings.loading import BadSettings, find_experiment, read_experiment
 from settings.runtime import Runtime
 from tasks.models import Model
 from tasks.progress import say
@@ -48,7 +49,12 @@ class Opened:
 
     @property
     def study(self) -> Study:
-        return Study(self.experiment, self.base)
+        return Study(self.experiment, self.base, self.memory)
+
+    @property
+    def memory(self) -> HashMemory:
+        """A model of some hundred gigabytes is hashed once, not at every start."""
+        return HashMemory(self.runtime.workspace / "models.json", self.read_only)
 
 
 def open_file(path: Path, runtime: Runtime, read_only: bool = False) -> Opened:
@@ -67,6 +73,14 @@ def open_frozen(name: str | None, runtime: Runtime) -> Opened:
     origin = json.loads((folder / ORIGIN).read_text())
     file = folder / EXPERIMENT
     return Opened(runtime, read_experiment(file), file, Path(origin["base"]))
+
+
+def open_asked(name: str, runtime: Runtime) -> Opened:
+    """What a question is about, to be looked at only: an experiment of the workspace by its name,
+    else a file or a shipped experiment; the last run where nothing is named."""
+    if not name or name in frozen_names(runtime):
+        return replace(open_frozen(name or None, runtime), read_only=True)
+    return open_file(find_experiment(name), runtime, read_only=True)
 
 
 def frozen_names(runtime: Runtime) -> list[str]:
@@ -94,7 +108,7 @@ def _replace(path: Path, text: str) -> None:
 
 def publish_catalogue(opened: Opened) -> None:
     """Writes what this experiment uses, and the catalogue over all experiments of the workspace."""
-    contents = _contents(opened)
+    contents = contents_of(opened)
     if opened.folder.exists():
         _replace(opened.folder / CONTENTS, catalog.as_json(contents))
     others = [
@@ -106,7 +120,8 @@ def publish_catalogue(opened: Opened) -> None:
         catalog.publish(opened.runtime.catalog, opened.store, catalog.merged([contents, *others]))
 
 
-def _contents(opened: Opened) -> catalog.Contents:
+def contents_of(opened: Opened) -> catalog.Contents:
+    """Configurations, scorers and parts of an experiment, as far as they exist."""
     plan = Plan(opened.store)
     configurations = opened.study.configurations()
     uses = [row for c in configurations for use in c.uses for row in _uses(c, use, plan)]

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rdpt_core.models.identity import ModelIdentity, identify, local_folder
+from rdpt_core.models.identity import HashMemory, ModelIdentity, identify, local_folder
 from rdpt_core.models.render import Renderer, read_renderer
 from rdpt_core.models.seam import TextGenerator, TextScorer
 from rdpt_core.models.spec import ModelSpec, Sampling
@@ -29,10 +29,11 @@ class Model:
     spec: ModelSpec
     base: Path
     """Where a relative `spec.path` starts: the folder of the experiment file."""
+    memory: HashMemory | None = field(default=None, compare=False)
 
     @cached_property
     def known(self) -> ModelIdentity:
-        return _identify(self.spec, self.base)
+        return _identify(self.spec, self.base, self.memory)
 
     def identity(self) -> Plain:
         return plain(self.known)
@@ -55,12 +56,15 @@ class Model:
     def generator(self, sampling: Sampling, seed: int, work: Work) -> TextGenerator:
         from rdpt_core.models.hf import HfGenerator  # torch: only where a model is needed
 
-        return HfGenerator(_load(self.spec, self.base, work.threads, work.device), sampling, seed)
+        return HfGenerator(self._loaded(work), sampling, seed)
 
     def text_scorer(self, work: Work) -> TextScorer:
         from rdpt_core.models.hf import HfScorer
 
-        return HfScorer(_load(self.spec, self.base, work.threads, work.device))
+        return HfScorer(self._loaded(work))
+
+    def _loaded(self, work: Work) -> Loaded:
+        return _load(self.spec, self.base, work.threads, work.device, self.memory)
 
 
 def snapshot(spec: ModelSpec, revision: str | None) -> Path:
@@ -70,20 +74,22 @@ def snapshot(spec: ModelSpec, revision: str | None) -> Path:
 
 
 @lru_cache(maxsize=256)
-def _identify(spec: ModelSpec, base: Path) -> ModelIdentity:
+def _identify(spec: ModelSpec, base: Path, memory: HashMemory | None) -> ModelIdentity:
     """Once per process: the files of a model that is in use do not change under it."""
-    return identify(spec, base)
+    return identify(spec, base, memory)
 
 
 @lru_cache(maxsize=1)
-def _load(spec: ModelSpec, base: Path, threads: int, device: str) -> Loaded:
+def _load(
+    spec: ModelSpec, base: Path, threads: int, device: str, memory: HashMemory | None
+) -> Loaded:
     """One model in memory at a time; the parts of a table follow each other."""
     from transformers.utils import logging
 
     from rdpt_core.models.loading import load
 
     logging.disable_progress_bar()  # of the weights; the table has a bar of its own
-    return load(spec, base, threads=threads, device=usable(device))
+    return load(spec, base, threads=threads, device=usable(device), memory=memory)
 
 
 def usable(device: str) -> str:

@@ -13,6 +13,7 @@ import os
 import re
 import tempfile
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -61,10 +62,9 @@ class ModelIdentity(Rule):
         return ids.digest("model", json.dumps(plain(self), sort_keys=True))
 
 
-def identify(spec: ModelSpec, base: Path, cache: Path | None = None) -> ModelIdentity:
+def identify(spec: ModelSpec, base: Path, memory: HashMemory | None = None) -> ModelIdentity:
     """The identity of a model that is a folder (relative to `base`) or on the hub.
 
-    `cache` is a JSON file that remembers hashes by path, size and mtime.
     Raises ValueError for a model that is refused or not there, ConnectionError where the hub is
     needed and cannot be reached.
     """
@@ -75,7 +75,7 @@ def identify(spec: ModelSpec, base: Path, cache: Path | None = None) -> ModelIde
         revision, digests = hub_files(spec)
         return _identity(spec, digests, revision)
     check_folder(folder)
-    return _identity(spec, hash_files(folder, cache), None)
+    return _identity(spec, hash_files(folder, memory), None)
 
 
 def local_folder(spec: ModelSpec, base: Path) -> Path | None:
@@ -146,9 +146,34 @@ def loaded_files(folder: Path) -> list[Path]:
     return sorted(found)
 
 
-def hash_files(folder: Path, cache: Path | None = None) -> dict[str, str]:
+@dataclass(frozen=True)
+class HashMemory:
+    """A JSON file that remembers the hashes of large files by path, size and mtime."""
+
+    file: Path
+    read_only: bool = False
+
+    def entries(self) -> dict[str, list[Any]]:
+        """An unreadable memory is an empty one: it only saves time."""
+        try:
+            found = json.loads(self.file.read_text())
+        except (OSError, ValueError):
+            return {}
+        return found if isinstance(found, dict) else {}
+
+    def add(self, fresh: Mapping[str, list[Any]]) -> None:
+        if self.read_only or not fresh:
+            return
+        self.file.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(dir=self.file.parent, prefix=self.file.name)
+        with os.fdopen(handle, "w") as file:
+            json.dump({**self.entries(), **fresh}, file)
+        os.replace(name, self.file)
+
+
+def hash_files(folder: Path, memory: HashMemory | None = None) -> dict[str, str]:
     """SHA-256 of each file that loading reads, by its name inside the folder."""
-    known = _read_cache(cache)
+    known = memory.entries() if memory else {}
     digests: dict[str, str] = {}
     fresh: dict[str, list[Any]] = {}
     for path in loaded_files(folder):
@@ -159,8 +184,8 @@ def hash_files(folder: Path, cache: Path | None = None) -> dict[str, str]:
             with path.open("rb") as file:
                 entry = fresh[key] = [*mark, hashlib.file_digest(file, "sha256").hexdigest()]
         digests[path.name] = entry[2]
-    if cache is not None and fresh:
-        _write_cache(cache, {**_read_cache(cache), **fresh})
+    if memory:
+        memory.add(fresh)
     return digests
 
 
@@ -184,20 +209,3 @@ def _identity(spec: ModelSpec, digests: Mapping[str, str], revision: str | None)
 
 def matches(name: str, patterns: tuple[str, ...]) -> bool:
     return any(Path(name).match(pattern) for pattern in patterns)
-
-
-def _read_cache(cache: Path | None) -> dict[str, list[Any]]:
-    """An unreadable cache is an empty one: it only saves time."""
-    try:
-        found = json.loads(cache.read_text()) if cache is not None else {}
-    except (OSError, ValueError):
-        return {}
-    return found if isinstance(found, dict) else {}
-
-
-def _write_cache(cache: Path, entries: Mapping[str, list[Any]]) -> None:
-    cache.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=cache.parent, prefix=cache.name)
-    with os.fdopen(handle, "w") as file:
-        json.dump(entries, file)
-    os.replace(name, cache)

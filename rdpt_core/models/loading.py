@@ -15,7 +15,7 @@ from torch import Tensor
 from transformers import AutoModelForCausalLM, GenerationConfig, PreTrainedModel
 from transformers.utils import logging
 
-from rdpt_core.models.identity import ModelIdentity, identify, local_folder
+from rdpt_core.models.identity import HashMemory, ModelIdentity, identify, local_folder
 from rdpt_core.models.render import Renderer, read_renderer
 from rdpt_core.models.spec import ModelSpec
 from rdpt_core.scoring.statistics import Head
@@ -47,7 +47,7 @@ def load(
     base: Path,
     threads: int | None = None,
     device: str = "cpu",
-    cache: Path | None = None,
+    memory: HashMemory | None = None,
 ) -> Loaded:
     """Loads a local folder (relative to `base`) or a hub id.
 
@@ -56,7 +56,7 @@ def load(
     """
     if threads is not None:
         torch.set_num_threads(threads)
-    identity = identify(spec, base, cache)
+    identity = identify(spec, base, memory)
     folder = model_folder(spec, base, identity)
     renderer = read_renderer(spec, folder)
     logging.disable_progress_bar()  # standard error is the caller's to write on

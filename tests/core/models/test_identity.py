@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from rdpt_core.models.hf import load
-from rdpt_core.models.identity import identify
+from rdpt_core.models.identity import HashMemory, identify
 from rdpt_core.models.spec import ModelSpec
 
 
@@ -55,16 +55,20 @@ def test_how_it_is_read_counts(folder: Path) -> None:
 
 def test_hashes_are_remembered_until_the_file_changes(folder: Path, tmp_path: Path) -> None:
     cache, spec = tmp_path / "cache" / "hashes.json", ModelSpec(path=str(folder))
-    first = identify(spec, tmp_path, cache)
+    memory = HashMemory(cache)
+    assert not cache.exists()
+    assert identify(spec, tmp_path, HashMemory(cache, read_only=True))
+    assert not cache.exists(), "a plan writes nothing"
+    first = identify(spec, tmp_path, memory)
     remembered = json.loads(cache.read_text())
     weights = str((folder / "model.safetensors").resolve())
     remembered[weights][2] = "from the cache"
     cache.write_text(json.dumps(remembered))
-    assert identify(spec, tmp_path, cache) != first, "the cache is read"
+    assert identify(spec, tmp_path, memory) != first, "the cache is read"
     os.utime(weights, ns=(1, 1))
-    assert identify(spec, tmp_path, cache) == first, "another mtime means: hash it now"
+    assert identify(spec, tmp_path, memory) == first, "another mtime means: hash it now"
     cache.write_text("no json")
-    assert identify(spec, tmp_path, cache) == first
+    assert identify(spec, tmp_path, memory) == first
 
 
 def test_x1_pickled_weights_are_refused(folder: Path) -> None:
