@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 TOP_LEVEL = {
-    *("flows", "tasks", "rdpt_core", "settings", "tests", "mlflow", "docs"),
+    *("flows", "tasks", "rdpt_core", "settings", "tests", "mlflow", "docs", "perf"),
     *("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "LICENSE"),
     *("Makefile", "rdpt", "pyproject.toml", "constraints.txt", "prefect.yaml"),
     *(".ci", ".gitignore", ".pre-commit-config.yaml"),

@@ -11,16 +11,15 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import torch
 from torch import Tensor
-from transformers import DynamicCache, PreTrainedModel
-from transformers.cache_utils import DynamicLayer
+from transformers import PreTrainedModel
 
 from rdpt_core.models.seam import Progress, silent
 from rdpt_core.models.spec import Sampling
-from rdpt_core.scoring.statistics import Head
+from rdpt_core.scoring.cache import growing_cache
+from rdpt_core.scoring.head import Head
 
 SHRINK = 0.8
 """A batch is cut down when fewer than this share of its rows still run; each cut copies the
@@ -174,49 +173,3 @@ def _left_pad(prompts: Sequence[Sequence[int]], device: torch.device) -> tuple[T
         ids_BL[row, longest - len(prompt) :] = torch.tensor(prompt)
         mask_BL[row, longest - len(prompt) :] = 1
     return ids_BL.to(device), mask_BL.to(device)
-
-
-class GrowingLayer(DynamicLayer):
-    """Keys and values in a buffer that grows by half: appending a token copies no others."""
-
-    buffers: tuple[Tensor, Tensor] | None = None
-
-    def update(
-        self, key_states: Tensor, value_states: Tensor, *args: Any, **kwargs: Any
-    ) -> tuple[Tensor, Tensor]:
-        if not self.is_initialized:
-            self.lazy_initialization(key_states, value_states)
-        start = self.get_seq_length()
-        stop = start + key_states.shape[-2]
-        if self.buffers is None or self.buffers[0].shape[-2] < stop:
-            room = max(64, stop + stop // 2)
-            self.buffers = (self._grown(key_states, room), self._grown(value_states, room))
-            if start and self.keys is not None and self.values is not None:
-                self.buffers[0][..., :start, :] = self.keys
-                self.buffers[1][..., :start, :] = self.values
-        for buffer, states in zip(self.buffers, (key_states, value_states), strict=True):
-            buffer[..., start:stop, :] = states
-        self.keys, self.values = (buffer[..., :stop, :] for buffer in self.buffers)
-        return self.keys, self.values
-
-    def batch_select_indices(self, indices: Tensor) -> None:
-        if self.buffers is not None:
-            stop = self.get_seq_length()
-            self.buffers = (self.buffers[0][indices], self.buffers[1][indices])
-            self.keys, self.values = (buffer[..., :stop, :] for buffer in self.buffers)
-
-    @staticmethod
-    def _grown(states: Tensor, room: int) -> Tensor:
-        *front, _, width = states.shape
-        return states.new_empty(*front, room, width)
-
-
-def _growing() -> GrowingLayer:
-    return GrowingLayer()  # type: ignore[no-untyped-call]
-
-
-def growing_cache(config: Any) -> DynamicCache:
-    """The model's own cache, its plain layers replaced by growing ones."""
-    cache = DynamicCache(config=config)
-    cache.layers = [_growing() if type(layer) is DynamicLayer else layer for layer in cache.layers]
-    return cache

@@ -11,7 +11,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 import numpy as np
-import torch
 
 from rdpt_core import ids
 from rdpt_core.models.decoding import Sample, is_raw, sample_batch
@@ -22,7 +21,7 @@ from rdpt_core.models.spec import Sampling
 from rdpt_core.recipe import plain
 from rdpt_core.rows import FinishReason, Problem, ScoreStatus, TokenScores, Trace
 from rdpt_core.scoring.entries import scored, unscored
-from rdpt_core.scoring.statistics import Statistics, statistics
+from rdpt_core.scoring.forward import Forward, Laid
 
 __all__ = ["HfGenerator", "HfScorer", "Loaded", "load"]
 
@@ -93,19 +92,23 @@ class HfGenerator:
 
 
 class HfScorer:
-    """A TextScorer: one teacher-forced forward per trace, several of similar length at a time.
+    """A TextScorer: one teacher-forced forward over packs of traces.
 
-    `pack_tokens` bounds the tokens of a pack, padding included; sequences are padded at the right,
-    where causal attention never sees it, so it moves no number beyond rounding.
+    `pack_tokens` bounds the tokens of a pack; it moves no number beyond rounding. `alone` lays a
+    text after its prompt as it stands, without delimiters and end of turn, whatever its zones.
     """
 
     def __init__(
-        self, loaded: Loaded, pack_tokens: int = 2048, topk_stats: int | None = None
+        self,
+        loaded: Loaded,
+        pack_tokens: int = 2048,
+        topk_stats: int | None = None,
+        alone: bool = False,
     ) -> None:
         self.scorer = loaded.identity.digest
         self._loaded = loaded
-        self._pack_tokens = pack_tokens
-        self._topk = topk_stats
+        self._forward = Forward(loaded.decoder, loaded.head, pack_tokens, topk_stats)
+        self._alone = alone
 
     def score(
         self, problems: Sequence[Problem], traces: Sequence[Trace], progress: Progress = silent
@@ -123,85 +126,31 @@ class HfScorer:
                 layouts[index] = laid
             else:
                 rows[index] = unscored(trace, self.scorer, laid)
-        for pack in _packs(layouts, self._pack_tokens):
-            found, split = self._forward([layouts[index] for index in pack])
-            for index, one in zip(pack, found, strict=True):
-                trace, layout = traces[index], layouts[index]
-                if one is None:
-                    rows[index] = unscored(trace, self.scorer, ScoreStatus.ERROR)
-                else:
-                    rows[index] = scored(trace, self.scorer, layout, one, split, self._topk)
-                progress(len(layout.completion_ids))
+        for one in self._forward.run(
+            {i: Laid(x.input_ids, len(x.prompt_ids)) for i, x in layouts.items()}
+        ):
+            trace, layout = traces[one.index], layouts[one.index]
+            if one.statistics is None:
+                rows[one.index] = unscored(trace, self.scorer, ScoreStatus.ERROR)
+            else:
+                rows[one.index] = scored(
+                    trace, self.scorer, layout, one.statistics, one.split, self._forward.topk
+                )
+            progress(len(layout.completion_ids))
         yield from (rows[index] for index in range(len(traces)))
 
     def _lay(self, problem: Problem | None, trace: Trace) -> Layout | ScoreStatus:
         if problem is None:
             return ScoreStatus.ERROR
         try:
-            own = trace.author == self.scorer
-            layout = self._loaded.renderer.lay(problem, trace, sampled=own)
+            if self._alone:
+                layout = self._loaded.renderer.lay_alone(problem, trace)
+            else:
+                own = trace.author == self.scorer
+                layout = self._loaded.renderer.lay(problem, trace, sampled=own)
         except ValueError:
             return ScoreStatus.ERROR
         if not layout.prompt_ids:
             return ScoreStatus.ERROR
         too_long = len(layout.input_ids) > self._loaded.limit
         return ScoreStatus.TOO_LONG if too_long else layout
-
-    def _forward(self, layouts: Sequence[Layout]) -> tuple[Sequence[Statistics | None], bool]:
-        """Statistics per layout, and whether the pack had to be halved for want of memory.
-
-        None for a layout that alone is more than this machine can hold.
-        """
-        try:
-            return self._run(layouts), False
-        except (RuntimeError, MemoryError) as error:
-            if not _is_out_of_memory(error):
-                raise
-        if torch.cuda.is_available():
-            torch.cuda.empty_cache()
-        if len(layouts) == 1:
-            return [None], True
-        middle = len(layouts) // 2
-        halves = [self._forward(layouts[:middle])[0], self._forward(layouts[middle:])[0]]
-        return [one for half in halves for one in half], True
-
-    @torch.inference_mode()
-    def _run(self, layouts: Sequence[Layout]) -> list[Statistics]:
-        ids_BL = _right_pad([layout.input_ids for layout in layouts]).to(self._loaded.device)
-        hidden_BLD = self._loaded.decoder(input_ids=ids_BL, use_cache=False)[0]
-        found = []
-        for row, layout in enumerate(layouts):
-            start, stop = len(layout.prompt_ids), len(layout.input_ids)
-            # Position i - 1 predicts id i.
-            hidden_ND, targets_N = hidden_BLD[row, start - 1 : stop - 1], ids_BL[row, start:stop]
-            num_ids = self._loaded.renderer.contract.num_ids
-            found.append(statistics(hidden_ND, targets_N, self._loaded.head, num_ids, self._topk))
-        return found
-
-
-def _right_pad(sequences: Sequence[Sequence[int]]) -> torch.Tensor:
-    """Ids, shape [B, L]; what pads stands behind every id that counts."""
-    longest = max(len(sequence) for sequence in sequences)
-    ids_BL = torch.zeros(len(sequences), longest, dtype=torch.long)
-    for row, sequence in enumerate(sequences):
-        ids_BL[row, : len(sequence)] = torch.tensor(sequence)
-    return ids_BL
-
-
-def _is_out_of_memory(error: Exception) -> bool:
-    """The CPU's allocator raises a plain RuntimeError."""
-    known = isinstance(error, (torch.OutOfMemoryError, MemoryError))
-    return known or "can't allocate memory" in str(error)
-
-
-def _packs(layouts: dict[int, Layout], most: int) -> Iterator[list[int]]:
-    """Indices cut into packs of similar length; depends on the layouts alone."""
-    lengths = {index: len(layout.input_ids) for index, layout in layouts.items()}
-    pack: list[int] = []
-    for index in sorted(lengths, key=lambda index: (lengths[index], index)):
-        if pack and (len(pack) + 1) * lengths[index] > most:
-            yield pack
-            pack = []
-        pack.append(index)
-    if pack:
-        yield pack

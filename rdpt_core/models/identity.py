@@ -17,7 +17,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from safetensors import SafetensorError, safe_open
+
 from rdpt_core import ids
+from rdpt_core.models.adapters import adapter_digest, check_adapter
 from rdpt_core.models.spec import ModelSpec
 from rdpt_core.recipe import Rule, plain
 
@@ -44,7 +47,7 @@ class ModelIdentity(Rule):
     """What a model's numbers follow from. Its digest is the `author` and `scorer` of rows."""
 
     weights: str
-    """Digest of weights, architecture and generation settings."""
+    """Digest of weights, architecture and generation settings, and of an adapter's files."""
     tokenizer: str
     template: str
     dtype: str
@@ -73,15 +76,15 @@ def identify(spec: ModelSpec, base: Path, memory: HashMemory | None = None) -> M
         from rdpt_core.models.hub import hub_files
 
         revision, digests = hub_files(spec)
-        return _identity(spec, digests, revision)
+        return _identity(spec, digests, revision, base)
     check_folder(folder)
-    return _identity(spec, hash_files(folder, memory), None)
+    return _identity(spec, hash_files(folder, memory), None, base)
 
 
 def local_folder(spec: ModelSpec, base: Path) -> Path | None:
     """The folder that a spec names, or None for a hub id; ValueError for neither."""
-    folder = base / Path(spec.path).expanduser()
-    if folder.is_dir():
+    folder = base / os.path.expanduser(spec.path)
+    if os.path.isdir(folder):  # Path raises for a name that is too long, or a user who is not there
         return folder
     if spec.path.startswith((".", "/", "~")) or not HUB_ID.fullmatch(spec.path):
         raise ValueError(
@@ -98,7 +101,30 @@ def check_folder(folder: Path) -> None:
     for name in ("config.json", "tokenizer_config.json"):
         path = folder / name
         if path.exists():
-            check_config(json.loads(path.read_text(encoding="utf-8")), path)
+            check_config(_read_object(path), path)
+
+
+def _read_object(path: Path) -> dict[str, Any]:
+    try:
+        found = json.loads(path.read_bytes())
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"{path} is not JSON ({error}): copy the model again") from error
+    if not isinstance(found, dict):
+        raise ValueError(
+            f"{path} is a JSON {type(found).__name__}, not an object: it is no model's"
+        )
+    return found
+
+
+def check_weights(folder: Path) -> None:
+    """Reads the header of each file of weights, which knows how long the file is: a copy that broke
+    off is found now, not when the model is first needed. Raises ValueError, naming the file."""
+    for path in sorted(folder.glob("*.safetensors")):
+        try:
+            with safe_open(path, framework="np"):
+                pass
+        except SafetensorError as error:
+            raise ValueError(f"{path} is cut or damaged ({error}): copy the model again") from error
 
 
 def check_names(names: Iterable[str], where: str) -> None:
@@ -135,6 +161,9 @@ def check_config(config: Mapping[str, Any], path: Path) -> None:
 
 
 def _leaves(value: Any) -> Iterable[tuple[str, Any]]:
+    if isinstance(value, list):
+        for item in value:
+            yield from _leaves(item)
     items = value.items() if isinstance(value, Mapping) else []
     for key, item in items:
         yield key, item
@@ -189,16 +218,30 @@ def hash_files(folder: Path, memory: HashMemory | None = None) -> dict[str, str]
     return digests
 
 
-def _identity(spec: ModelSpec, digests: Mapping[str, str], revision: str | None) -> ModelIdentity:
-    def group(patterns: tuple[str, ...]) -> str:
-        chosen = [[name, digests[name]] for name in sorted(digests) if matches(name, patterns)]
-        return ids.digest("files", chosen)
+def tensors_digest(digests: Mapping[str, str]) -> str:
+    """Of the weights alone, by which an adapter names its base: their hashes are the same on the
+    hub and on disk, those of small files are not."""
+    return _group(digests, ("*.safetensors",))
 
+
+def _group(digests: Mapping[str, str], patterns: tuple[str, ...]) -> str:
+    chosen = [[name, digests[name]] for name in sorted(digests) if matches(name, patterns)]
+    return ids.digest("files", chosen)
+
+
+def _identity(
+    spec: ModelSpec, digests: Mapping[str, str], revision: str | None, base: Path
+) -> ModelIdentity:
+    weights = _group(digests, WEIGHTS)
+    if spec.adapter is not None:
+        folder = base / Path(spec.adapter).expanduser()
+        check_adapter(folder, tensors_digest(digests))
+        weights = ids.digest("adapted", weights, adapter_digest(folder))
     thinking = spec.thinking if spec.thinking in (None, "none") else plain(spec.thinking)
     return ModelIdentity(
-        weights=group(WEIGHTS),
-        tokenizer=group(TOKENIZER),
-        template=group(TEMPLATE),
+        weights=weights,
+        tokenizer=_group(digests, TOKENIZER),
+        template=_group(digests, TEMPLATE),
         dtype=spec.dtype,
         revision=revision,
         thinking=None if thinking is None else json.dumps(thinking, sort_keys=True),

@@ -11,14 +11,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from torch import Tensor
 from transformers import AutoModelForCausalLM, GenerationConfig, PreTrainedModel
 from transformers.utils import logging
 
+from rdpt_core.models.adapters import merged
 from rdpt_core.models.identity import HashMemory, ModelIdentity, identify, local_folder
 from rdpt_core.models.render import Renderer, read_renderer
 from rdpt_core.models.spec import ModelSpec
-from rdpt_core.scoring.statistics import Head
+from rdpt_core.scoring.head import Head
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
@@ -62,13 +62,15 @@ def load(
     logging.disable_progress_bar()  # standard error is the caller's to write on
     model = AutoModelForCausalLM.from_pretrained(
         folder,
-        dtype=DTYPES[spec.dtype],
+        dtype=torch.float32 if spec.adapter else DTYPES[spec.dtype],
         use_safetensors=True,
         trust_remote_code=False,
         weights_only=True,
         local_files_only=True,
         attn_implementation="sdpa",
     )
+    if spec.adapter is not None:
+        model = merged(model, base / Path(spec.adapter).expanduser(), DTYPES[spec.dtype])
     model = model.eval().to(device)
     decoder = model.get_decoder()
     head = make_head(model, renderer.contract.num_ids)
@@ -88,21 +90,14 @@ def model_folder(spec: ModelSpec, base: Path, identity: ModelIdentity) -> Path:
 
 
 def make_head(model: PreTrainedModel, num_ids: int) -> Head:
-    """Hidden states to float32 logits of the tokenizer's ids.
-
-    Weights of ids that the tokenizer lacks are padding: untrained, they would enter the softmax.
-    """
+    """The output layer, cut to the tokenizer's ids."""
     output = model.get_output_embeddings()
-    weight_VD = output.weight[:num_ids].detach().float()
     bias = getattr(output, "bias", None)
-    bias_V = None if bias is None else bias[:num_ids].detach().float()
-    softcap = getattr(model.config, "final_logit_softcapping", None)
-
-    def head(hidden_ND: Tensor) -> Tensor:
-        logits_NV = torch.nn.functional.linear(hidden_ND.float(), weight_VD, bias_V)
-        return logits_NV if not softcap else torch.tanh(logits_NV / softcap) * softcap
-
-    return head
+    return Head(
+        output.weight[:num_ids].detach(),
+        None if bias is None else bias[:num_ids].detach(),
+        getattr(model.config, "final_logit_softcapping", None),
+    )
 
 
 @torch.inference_mode()

@@ -9,7 +9,8 @@ reads them.
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -83,6 +84,19 @@ class Renderer:
                 return Layout(prompt, pieces, tuple(stop) if end else (), retokenized=False)
         return Layout(prompt, tuple(self._encode(trace)), end, retokenized=True)
 
+    def lay_alone(self, problem: Problem, trace: Trace) -> Layout:
+        """The whole text in one piece after the prompt: no delimiters, no end of turn.
+
+        Raises NotVerbatim where the tokenizer cannot cover the text.
+        """
+        raw = trace.text.encode()
+        laid = self.vocabulary.encode_alone(trace.text)
+        lengths = self.vocabulary.lengths_alone(laid, raw)
+        if lengths is None:
+            raise NotVerbatim(f"the tokenizer of {self.path} cannot cover the text exactly")
+        piece = Piece(ZoneKind.ANSWER, tuple(laid), len(raw), tuple(lengths))
+        return Layout(tuple(self.prompt_ids(problem)), (piece,), (), retokenized=True)
+
     def example(self, problem: Problem, trace: Trace) -> Example:
         """The row that fine-tuning reads: the loss falls on all that follows the prompt.
 
@@ -94,21 +108,47 @@ class Renderer:
         mask = [0] * len(layout.prompt_ids) + [1] * len(completion)
         return Example([*layout.prompt_ids, *completion], mask)
 
+    def turn(self, trace: Trace) -> str:
+        """The model's whole turn as text, as `example` teaches it, without the end of turn.
+
+        An opening delimiter that the template writes into the prompt belongs to it here: other
+        trainers put a turn through a template that adds none.
+        """
+        raw = trace.text.encode()
+        opened = self.contract.open if self.contract.think_open == "prompt" else ""
+        laid = (self._as_text(item, raw) for item in self._in_order(trace))
+        return opened + "".join(laid)
+
+    def _as_text(self, item: Zone | str, raw: bytes) -> str:
+        if isinstance(item, str):
+            return item
+        return "" if item.kind is ZoneKind.TAG else raw[item.start : item.stop].decode()
+
     def _encode(self, trace: Trace) -> list[Piece]:
         """Thought and answer as text between this model's delimiters, the trace's tags as gaps."""
         pieces: list[Piece] = []
-        inside = self.contract.think_open == "prompt"
+        raw = trace.text.encode()
+        for item in self._in_order(trace):
+            start = self._fresh(pieces)
+            if isinstance(item, Zone):
+                pieces.append(self._piece(item, raw, start))
+            else:
+                pieces += self._delimiter(item, start)
+        return pieces
+
+    def _in_order(self, trace: Trace) -> Iterator[Zone | str]:
+        """The trace's zones, with this model's own delimiters where they belong."""
+        inside, before = self.contract.think_open == "prompt", None
         for zone in trace.zones:
-            written = bool(pieces) and pieces[-1].kind is ZoneKind.THOUGHT
             if zone.kind is ZoneKind.THOUGHT and not inside:
                 self.require_thinking()
-                pieces += self._delimiter(self.contract.open, self._fresh(pieces))
+                yield self.contract.open
                 inside = True
-            elif inside and (zone.kind is ZoneKind.ANSWER or written):
-                pieces += self._delimiter(self.contract.close, self._fresh(pieces))
+            elif inside and (zone.kind is ZoneKind.ANSWER or before is ZoneKind.THOUGHT):
+                yield self.contract.close
                 inside = False
-            pieces.append(self._piece(zone, trace.text.encode(), self._fresh(pieces)))
-        return pieces
+            yield zone
+            before = zone.kind
 
     def _fresh(self, pieces: list[Piece]) -> bool:
         return self.contract.fresh and not pieces
@@ -144,6 +184,26 @@ def make_renderer(spec: ModelSpec, vocabulary: Vocabulary, template: Template | 
 
 
 def read_renderer(spec: ModelSpec, folder: Path) -> Renderer:
-    """The renderer of a local model folder; needs its tokenizer files only, no weights."""
-    vocabulary = read_vocabulary(folder)
-    return make_renderer(spec, vocabulary, read_template(folder, vocabulary.special))
+    """The renderer of a local model folder; needs its tokenizer files only, no weights.
+
+    Raises ValueError where one of them cannot be read.
+    """
+    with _named(f"the tokenizer of {folder}"):
+        vocabulary = read_vocabulary(folder)
+    with _named(f"the chat template of {folder}"):
+        return make_renderer(spec, vocabulary, read_template(folder, vocabulary.special))
+
+
+@contextmanager
+def _named(what: str) -> Iterator[None]:
+    """Whatever is raised inside as a ValueError: tokenizers raises bare exceptions, and a template
+    is a program of somebody's, run here on a probe."""
+    try:
+        yield
+    except (ConnectionError, MemoryError):
+        raise
+    except Exception as error:
+        why = " ".join(str(error).split())
+        raise ValueError(
+            f"{what} cannot be used ({type(error).__name__}: {why}): correct or replace it"
+        ) from error

@@ -27,13 +27,15 @@ class ModelSpec(Rule):
     """A local folder, or a hub id such as `Qwen/Qwen3-4B`."""
     revision: str | None = None
     """Commit of a hub id, 40 hex digits; resolved once and recorded where it is left out."""
+    adapter: str | None = None
+    """A local folder with a LoRA adapter of this model, merged into it when it is loaded."""
     dtype: Literal["float32", "bfloat16"] = "float32"
     thinking: Thinking | Literal["none"] | None = None
     """Declared delimiters; "none" lays thought, blank line, answer; None takes the model's own,
     read from its template, and is an error where there are none and some are needed."""
     system: str | None = None
     """System prompt; None passes none (the template's own default then stands)."""
-    context: int | None = None
+    context: int | None = Field(default=None, ge=1)
     """Longest sequence in tokens, prompt included; None takes the model's own limit."""
 
 

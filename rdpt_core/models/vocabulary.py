@@ -53,6 +53,9 @@ class Vocabulary:
         self._encoder = self._starter = _text_reader(backend, spec, dummy_prefix=False)
         if not self._byte_level:
             self._starter = _text_reader(backend, spec, dummy_prefix=True)
+        self._alone = self._starter
+        if '"add_prefix_space": true' in json.dumps(spec["pre_tokenizer"]):
+            self._alone = _text_reader(backend, spec, dummy_prefix=True, prefix_space=True)
         self._control = {key for key, item in self._added.items() if not _is_space(item["content"])}
         self._bytes: dict[int, bytes] = {}
         self.size = max(backend.get_vocab(with_added_tokens=True).values()) + 1
@@ -89,7 +92,9 @@ class Vocabulary:
 
         `start` says that the text stands alone, where SentencePiece puts its dummy blank.
         """
-        encoder = self._starter if start else self._encoder
+        return self._encoded(self._starter if start else self._encoder, text)
+
+    def _encoded(self, encoder: Tokenizer, text: str) -> list[int]:
         found: list[int] = list(encoder.encode(text, add_special_tokens=False).ids)
         wrong = [token_id for token_id in found if token_id in self._control]
         if wrong:
@@ -98,6 +103,10 @@ class Vocabulary:
                 "has no tokens for this text, or reads control tokens where there are none"
             )
         return found
+
+    def encode_alone(self, text: str) -> list[int]:
+        """As `encode`, with whatever blank the tokenizer itself puts before a text."""
+        return self._encoded(self._alone, text)
 
     def bytes_of(self, token_id: int) -> bytes:
         """The bytes that a token adds to the text; empty for ids that the tokenizer lacks."""
@@ -132,6 +141,26 @@ class Vocabulary:
             sizes[first] -= 1
             return sizes
         return None
+
+    def lengths_alone(self, token_ids: Sequence[int], text: bytes) -> list[int] | None:
+        """As `lengths`, for ids of `encode_alone`: a blank that the tokenizer put in front owns no
+        byte, blanks that it swallowed there belong to the first token that has bytes."""
+        tokens = [self.bytes_of(token_id) for token_id in token_ids]
+        sizes = [len(token) for token in tokens]
+        joined = b"".join(tokens)
+        if joined.lstrip(b" ") != text.lstrip(b" "):
+            return None
+        blanks = len(joined) - len(text)
+        owner = next((index for index, size in enumerate(sizes) if size), None)
+        if blanks < 0:  # swallowed
+            if owner is None:
+                return None
+            sizes[owner] -= blanks
+        for index, size in enumerate(sizes):  # put in front
+            taken = min(size, max(0, blanks))
+            sizes[index] -= taken
+            blanks -= taken
+        return sizes
 
     def _read(self, token_id: int) -> bytes:
         added = self._added.get(token_id)
@@ -179,7 +208,9 @@ def _is_space(content: str) -> bool:
     return not content.replace(BLANK, "").strip()
 
 
-def _text_reader(backend: Tokenizer, spec: dict[str, Any], dummy_prefix: bool) -> Tokenizer:
+def _text_reader(
+    backend: Tokenizer, spec: dict[str, Any], dummy_prefix: bool, prefix_space: bool = False
+) -> Tokenizer:
     """The tokenizer without control tokens, Unicode normalisation and post-processing.
 
     Added tokens of white space alone (GPT-NeoX, Gemma) are ordinary vocabulary and stay. The
@@ -187,7 +218,9 @@ def _text_reader(backend: Tokenizer, spec: dict[str, Any], dummy_prefix: bool) -
     """
     steps = {
         "normalizer": _blanks_only(spec["normalizer"], dummy_prefix),
-        "pre_tokenizer": _without_prefix(copy.deepcopy(spec["pre_tokenizer"]), dummy_prefix),
+        "pre_tokenizer": spec["pre_tokenizer"]
+        if prefix_space
+        else _without_prefix(copy.deepcopy(spec["pre_tokenizer"]), dummy_prefix),
     }
     empty = {"type": "BPE", "vocab": {}, "merges": []}
     shell = Tokenizer.from_str(json.dumps({"added_tokens": [], "model": empty, **steps}))

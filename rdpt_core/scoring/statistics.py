@@ -1,29 +1,31 @@
 """What one position's distribution says about the token that came: log-probability, rank, entropy.
 
-Logits are made in chunks of positions, so that a long trace under a large vocabulary never holds
-all of its logits. Softmax is float32 at temperature 1 whatever the weights' dtype: a bfloat16 one
-is off by 0.02 nats a token.
+The logits of a position are never all there. The vocabulary is gone through in stretches, each
+small enough to stay in the cache, and every sum is carried along with the largest logit so far
+(the online softmax of Milakov and Gimelshein, 2018, with the sums for entropy and squares beside
+it). So memory does not grow with the vocabulary, and time is that of the head's product.
 
-Shapes: N positions, C positions of a chunk, D hidden width, V ids of the tokenizer.
+Softmax is float32 at temperature 1 whatever the weights' dtype.
+
+Shapes: N positions, B positions of a block, D hidden width, T ids of a stretch.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from itertools import accumulate
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-CHUNK = 512
-"""Most positions whose logits exist at once."""
-CHUNK_ELEMENTS = 1 << 25
-"""Most elements of a chunk: 128 MiB in float32, 220 positions at 152k ids."""
+from rdpt_core.scoring.head import Head, Stretch
 
-Head = Callable[[Tensor], Tensor]
-"""Hidden states [C, D] to float32 logits [C, V]."""
+LOWEST = -87.0
+"""Smallest exponent, in nats below the largest logit: exp of less is no normal float32."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,19 +40,51 @@ class Statistics:
     """Probability of the k likeliest ids; None unless asked for."""
     top_squares: NDArray[np.float16] | None
 
+    def cut(self, sizes: Sequence[int]) -> list[Statistics]:
+        """Consecutive stretches of these sizes."""
+        stops = accumulate(sizes)
+        return [self._between(stop - size, stop) for size, stop in zip(sizes, stops, strict=True)]
+
+    def _between(self, start: int, stop: int) -> Statistics:
+        columns = {name: getattr(self, name) for name in self.__slots__}
+        some: dict[str, Any] = {n: None if c is None else c[start:stop] for n, c in columns.items()}
+        return Statistics(**some)
+
+    @classmethod
+    def joined(cls, found: Sequence[Statistics]) -> Statistics:
+        columns = {name: [getattr(one, name) for one in found] for name in cls.__slots__}
+        whole: dict[str, Any] = {
+            name: None if parts[0] is None else np.concatenate(parts)
+            for name, parts in columns.items()
+        }
+        return cls(**whole)
+
 
 def statistics(
-    hidden_ND: Tensor, targets_N: Tensor, head: Head, num_ids: int, topk: int | None = None
+    hidden_ND: Tensor,
+    targets_N: Tensor,
+    head: Head,
+    topk: int | None = None,
+    block: int = 256,
+    stretch: int = 1024,
 ) -> Statistics:
-    """Statistics of `targets_N[i]` under the distribution that `hidden_ND[i]` predicts."""
-    step = max(1, min(CHUNK, CHUNK_ELEMENTS // num_ids))
-    chunks = [
-        _chunk(head(hidden_ND[at : at + step]), targets_N[at : at + step], topk)
-        for at in range(0, max(1, len(targets_N)), step)
+    """Statistics of `targets_N[i]` under the distribution that `hidden_ND[i]` predicts.
+
+    `block` positions times `stretch` ids are the logits that exist at once.
+    """
+    sums = [
+        _Sums.begin(head, hidden_ND[at : at + block], targets_N[at : at + block], topk)
+        for at in range(0, len(targets_N), block)
     ]
-    columns = [torch.cat(column).cpu().numpy() for column in zip(*chunks, strict=True)]
-    logprobs, ranks, entropies, squares, *top = columns
-    half = [values.astype(np.float16) for values in (entropies, squares, *top)]
+    for start in range(0, head.num_ids, stretch):
+        ids = head.stretch(start, min(start + stretch, head.num_ids))
+        for one in sums:
+            one.add(ids, start)
+    columns = [torch.cat(column).cpu().numpy() for column in zip(*(s.end() for s in sums))]  # noqa: B905
+    if not columns:
+        columns = [np.zeros(0, np.float32)] * (6 if topk else 4)
+    logprobs, ranks, *rest = columns
+    half = [values.astype(np.float16) for values in rest]
     return Statistics(
         logprobs=logprobs.astype(np.float32),
         ranks=ranks.astype(np.uint32),
@@ -61,17 +95,88 @@ def statistics(
     )
 
 
-def _chunk(logits_CV: Tensor, targets_C: Tensor, topk: int | None) -> list[Tensor]:
-    target_C1 = logits_CV.gather(1, targets_C[:, None])
-    ranks_C = (logits_CV > target_C1).sum(1) + 1
-    normaliser_C1 = logits_CV.logsumexp(1, keepdim=True)
-    logprobs_CV = logits_CV.sub_(normaliser_C1)
-    p_CV = logprobs_CV.exp()
-    # A masked id has p = 0 and logprob = -inf; its product is 0 in the limit, but NaN in floats.
-    entropies_C = -(p_CV * logprobs_CV.clamp_min(-1e4)).sum(1)
-    squares_C = torch.linalg.vecdot(p_CV, p_CV)
-    found = [(target_C1 - normaliser_C1)[:, 0], ranks_C, entropies_C, squares_C]
-    if topk:
-        top_CK = p_CV.topk(min(topk, p_CV.shape[1]), dim=1).values
-        found += [top_CK.sum(1), top_CK.square().sum(1)]
-    return found
+@dataclass(slots=True)
+class _Sums:
+    """A block of positions as far as the vocabulary was gone through. With l the logits, m the
+    largest so far and d = l - m:"""
+
+    hidden_BD: Tensor
+    targets_B1: Tensor
+    logit_B1: Tensor
+    """Of the target."""
+    largest_B1: Tensor
+    """m."""
+    mass_B1: Tensor
+    """Sum of exp(d)."""
+    moment_B1: Tensor
+    """Sum of d exp(d)."""
+    squares_B1: Tensor
+    """Sum of exp(2 d)."""
+    above_B: Tensor
+    """Ids with a larger logit than the target's."""
+    top_BK: Tensor | None = None
+    topk: int | None = None
+    _rows_B1: Tensor = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._rows_B1 = torch.arange(len(self.targets_B1), device=self.targets_B1.device)[:, None]
+
+    @classmethod
+    def begin(cls, head: Head, hidden_BD: Tensor, targets_B: Tensor, topk: int | None) -> _Sums:
+        logit_B1 = head.of(targets_B, hidden_BD)[:, None]
+        zeros_B1 = torch.zeros_like(logit_B1)
+        return cls(
+            hidden_BD,
+            targets_B[:, None],
+            logit_B1,
+            largest_B1=zeros_B1 - torch.inf,
+            mass_B1=zeros_B1,
+            moment_B1=zeros_B1,
+            squares_B1=zeros_B1,
+            above_B=torch.zeros_like(targets_B),
+            topk=topk,
+        )
+
+    def add(self, ids: Stretch, start: int) -> None:
+        logits_BT = ids.logits(self.hidden_BD)
+        self._set_target(logits_BT, start)
+        self.above_B = self.above_B + (logits_BT > self.logit_B1).sum(1)
+        if self.topk:
+            known = logits_BT if self.top_BK is None else torch.cat([self.top_BK, logits_BT], 1)
+            self.top_BK = known.topk(min(self.topk, known.shape[1]), dim=1).values
+        self._rescale(torch.maximum(self.largest_B1, logits_BT.amax(1, keepdim=True)))
+        d_BT = logits_BT.sub_(self.largest_B1).clamp_min_(LOWEST)
+        e_BT = d_BT.exp()
+        self.mass_B1 = self.mass_B1 + e_BT.sum(1, keepdim=True)
+        self.moment_B1 = self.moment_B1 + torch.linalg.vecdot(e_BT, d_BT)[:, None]
+        self.squares_B1 = self.squares_B1 + torch.linalg.vecdot(e_BT, e_BT)[:, None]
+
+    def _set_target(self, logits_BT: Tensor, start: int) -> None:
+        """One product of the target, wherever it is read: the stretch's may differ in the last
+        bit, and then the target would stand above itself."""
+        at_B1 = self.targets_B1 - start
+        inside_B1 = (at_B1 >= 0) & (at_B1 < logits_BT.shape[1])
+        rows_I, at_I = self._rows_B1[inside_B1], at_B1[inside_B1]
+        logits_BT[rows_I, at_I] = self.logit_B1[inside_B1]
+
+    def _rescale(self, largest_B1: Tensor) -> None:
+        shift_B1 = (self.largest_B1 - largest_B1).clamp_min_(LOWEST)
+        factor_B1 = shift_B1.exp()
+        self.moment_B1 = factor_B1 * (self.moment_B1 + shift_B1 * self.mass_B1)
+        self.mass_B1 = factor_B1 * self.mass_B1
+        self.squares_B1 = factor_B1.square() * self.squares_B1
+        self.largest_B1 = largest_B1
+
+    def end(self) -> list[Tensor]:
+        normaliser_B1 = self.mass_B1.log()
+        found_B1 = [
+            self.logit_B1 - self.largest_B1 - normaliser_B1,
+            self.above_B[:, None] + 1,
+            normaliser_B1 - self.moment_B1 / self.mass_B1,
+            self.squares_B1 / self.mass_B1.square(),
+        ]
+        found = [column_B1[:, 0] for column_B1 in found_B1]
+        if self.top_BK is not None:
+            p_BK = (self.top_BK - self.largest_B1).exp() / self.mass_B1
+            found += [p_BK.sum(1), p_BK.square().sum(1)]
+        return found

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
-from rdpt_core.models import hf
 from rdpt_core.models.hf import HfScorer, Loaded, load
 from rdpt_core.models.spec import ModelSpec
 from rdpt_core.rows import FinishReason, ScoreStatus, TokenScores, Trace
-from rdpt_core.scoring import statistics as stats
+from rdpt_core.scoring import forward
+from rdpt_core.scoring.forward import Forward, Laid
+from rdpt_core.scoring.head import Stretch
+from rdpt_core.scoring.statistics import Statistics, statistics
 from tests.core.models import tiny
 
 NAMES = ["qwen", "llama"]
@@ -142,20 +145,27 @@ def test_t18_ids_that_the_tokenizer_lacks_are_no_part_of_the_softmax(models: Pat
     np.testing.assert_array_equal(score(loaded, [trace])[0].logprobs, before.logprobs)
 
 
-def test_t30_never_more_logits_than_a_chunk(models: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_t30_never_more_logits_than_a_block_of_a_stretch(
+    models: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     loaded = model(models, "qwen")
     wanted = score(loaded, traces())
-    most: list[int] = []
+    shapes: list[tuple[int, ...]] = []
+    logits = Stretch.logits
 
-    def head(hidden_ND: torch.Tensor) -> torch.Tensor:
-        most.append(len(hidden_ND))
-        return loaded.head(hidden_ND)
+    def watched(self: Stretch, hidden_ND: torch.Tensor) -> torch.Tensor:
+        found = logits(self, hidden_ND)
+        shapes.append(tuple(found.shape))
+        return found
 
-    monkeypatch.setattr(stats, "CHUNK", 7)
-    found = score(replace(loaded, head=head), traces())
-    assert max(most) == 7
+    monkeypatch.setattr(Stretch, "logits", watched)
+    monkeypatch.setattr(forward, "statistics", partial(statistics, block=7, stretch=50))
+    found = score(loaded, traces())
+    assert max(rows for rows, _ in shapes) == 7
+    assert max(ids for _, ids in shapes) == 50
     for one, other in zip(wanted, found, strict=True):
         np.testing.assert_allclose(one.logprobs, other.logprobs, atol=1e-5)
+        np.testing.assert_array_equal(one.ranks, other.ranks)
 
 
 @pytest.mark.parametrize("spare", [-1, 0, 1])
@@ -213,14 +223,14 @@ def test_out_of_memory_halves_the_pack_and_goes_on(
 ) -> None:
     loaded = model(models, "qwen")
     wanted = score(loaded, traces(), pack_tokens=10_000)
-    run = hf.HfScorer._run
+    read = Forward._read
 
-    def small_machine(self: HfScorer, layouts: Sequence[object]) -> object:
-        if len(layouts) > 1:
+    def small_machine(self: Forward, pack: Sequence[Laid]) -> list[Statistics]:
+        if len(pack) > 1:
             raise torch.OutOfMemoryError("too much")
-        return run(self, layouts)  # type: ignore[arg-type]
+        return read(self, pack)
 
-    monkeypatch.setattr(hf.HfScorer, "_run", small_machine)
+    monkeypatch.setattr(Forward, "_read", small_machine)
     found = score(loaded, traces(), pack_tokens=10_000)
     assert all(row.split for row in found)
     assert not any(row.split for row in wanted)
@@ -231,10 +241,10 @@ def test_out_of_memory_halves_the_pack_and_goes_on(
 def test_a_trace_that_alone_exceeds_memory_is_an_error_row(
     models: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def tiny_machine(self: HfScorer, layouts: Sequence[object]) -> object:
+    def tiny_machine(self: Forward, pack: Sequence[Laid]) -> list[Statistics]:
         raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried ...")
 
-    monkeypatch.setattr(hf.HfScorer, "_run", tiny_machine)
+    monkeypatch.setattr(Forward, "_read", tiny_machine)
     rows = score(model(models, "qwen"), traces())
     assert {row.status for row in rows} == {ScoreStatus.ERROR}
 

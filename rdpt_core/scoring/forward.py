@@ -1,0 +1,189 @@
+"""The forward pass of scoring: token sequences in, statistics of their targets out.
+
+Sequences are laid into packs of a bounded number of tokens; a sequence longer than that is read in
+chunks, over a cache of the keys and values before. Which sequences share a pack follows from their
+lengths alone, so a run that is resumed computes the same numbers.
+
+Shapes: N positions of a pack, D hidden width.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import accumulate
+from typing import Any
+
+import torch
+from torch import Tensor
+from transformers import PreTrainedModel
+
+from rdpt_core.scoring.attention import packed
+from rdpt_core.scoring.cache import growing_cache
+from rdpt_core.scoring.compiling import filled
+from rdpt_core.scoring.head import Head
+from rdpt_core.scoring.statistics import Statistics, statistics
+
+
+@dataclass(frozen=True, slots=True)
+class Laid:
+    """The ids that a model reads, of which those from `start` on are targets; `start` is at least
+    1, for nothing predicts the first."""
+
+    ids: Sequence[int]
+    start: int
+
+
+@dataclass(frozen=True, slots=True)
+class Scored:
+    """What the pass found for one sequence."""
+
+    index: int
+    statistics: Statistics | None
+    """None where it alone is more than this machine can hold."""
+    split: bool
+    """Whether its pack was halved for want of memory."""
+
+
+@dataclass(frozen=True, slots=True)
+class Forward:
+    """A decoder and its head, read without gradients."""
+
+    decoder: PreTrainedModel
+    head: Head
+    pack_tokens: int
+    """Most tokens of a pack, and of a chunk of a longer sequence."""
+    topk: int | None = None
+    compiled: Callable[..., Any] | None = None
+    """The decoder through torch.compile, where that path was asked for."""
+
+    @torch.inference_mode()
+    def run(self, sequences: Mapping[int, Laid]) -> Iterator[Scored]:
+        """One result per sequence, pack by pack, the longest first."""
+        lengths = {index: len(one.ids) for index, one in sequences.items()}
+        most = self.pack_tokens if can_pack(self.decoder) else 1
+        for pack in packs(lengths, most):
+            found, split = self._forward([sequences[index] for index in pack])
+            for index, one in zip(pack, found, strict=True):
+                yield Scored(index, one, split)
+
+    def _forward(self, pack: Sequence[Laid]) -> tuple[list[Statistics | None], bool]:
+        """Statistics per sequence, and whether the pack had to be halved."""
+        try:
+            return list(self._read(pack)), False
+        except (RuntimeError, MemoryError) as error:
+            if not is_out_of_memory(error):
+                raise
+        # Out of the handler the failed pass is no longer referred to, and its memory is free.
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
+        if len(pack) == 1:
+            return [None], True
+        middle = len(pack) // 2
+        return self._forward(pack[:middle])[0] + self._forward(pack[middle:])[0], True
+
+    def _read(self, pack: Sequence[Laid]) -> list[Statistics]:
+        if not can_pack(self.decoder):
+            return [self._read_alone(one) for one in pack]
+        if len(pack) == 1 and len(pack[0].ids) > self.pack_tokens:
+            with packed(self.decoder):
+                return [self._read_in_chunks(pack[0])]
+        return self._read_pack(pack)
+
+    def _read_pack(self, pack: Sequence[Laid]) -> list[Statistics]:
+        lengths = [len(one.ids) for one in pack]
+        targets_N = _is_target(pack, lengths)
+        hidden_ND = self.hidden(pack)
+        ids_N = self._tensor([token_id for one in pack for token_id in one.ids])
+        found = self._statistics(hidden_ND[targets_N.roll(-1)], ids_N[targets_N])
+        return found.cut([len(one.ids) - one.start for one in pack])
+
+    def hidden(self, pack: Sequence[Laid]) -> Tensor:
+        """Hidden states of the pack's sequences, laid end to end, shape [N, D]."""
+        with packed(self.decoder):
+            lengths = [len(one.ids) for one in pack]
+            edges = torch.tensor([0, *accumulate(lengths)])
+            ids_N = self._tensor([token_id for one in pack for token_id in one.ids])
+            positions_N = torch.cat([torch.arange(length) for length in lengths]).to(ids_N.device)
+            read: Callable[..., Any] = self.compiled or self.decoder
+            size = len(ids_N)
+            if self.compiled:
+                ids_N, positions_N, edges = filled(ids_N, positions_N, edges, self.pack_tokens)
+            found = read(
+                input_ids=ids_N[None], position_ids=positions_N[None], use_cache=False, edges=edges
+            )
+            hidden_ND: Tensor = found[0][0, :size]
+            return hidden_ND
+
+    def _read_in_chunks(self, one: Laid) -> Statistics:
+        cache, found = growing_cache(self.decoder.config), []
+        ids_N = self._tensor(one.ids)
+        for at in range(0, len(one.ids) - 1, self.pack_tokens):
+            stop = min(at + self.pack_tokens, len(one.ids) - 1)  # the last id predicts nothing
+            positions = torch.arange(at, stop, device=ids_N.device)[None]
+            hidden_ND = self.decoder(
+                input_ids=ids_N[None, at:stop],
+                position_ids=positions,
+                past_key_values=cache,
+                use_cache=True,
+            )[0][0]
+            first = max(at, one.start - 1)
+            targets_N = ids_N[first + 1 : stop + 1]
+            found.append(self._statistics(hidden_ND[first - at :], targets_N))
+        return Statistics.joined(found)
+
+    def _read_alone(self, one: Laid) -> Statistics:
+        """Under the model's own attention: it is of a kind that cannot be packed."""
+        ids_N = self._tensor(one.ids)
+        hidden_ND = self.decoder(input_ids=ids_N[None], use_cache=False)[0][0]
+        return self._statistics(hidden_ND[one.start - 1 : -1], ids_N[one.start :])
+
+    def _statistics(self, hidden_ND: Tensor, targets_N: Tensor) -> Statistics:
+        return statistics(hidden_ND, targets_N, self.head, self.topk)
+
+    def _tensor(self, ids: Sequence[int]) -> Tensor:
+        return torch.tensor(ids, dtype=torch.long, device=self.head.weight_VD.device)
+
+
+def can_pack(decoder: PreTrainedModel) -> bool:
+    """Whether this architecture takes an attention function from outside, has no layer of another
+    kind, and turns each position by its own number alone, not by the length of the input too."""
+    config = decoder.config
+    kinds = set(getattr(config, "layer_types", None) or ["full_attention"])
+    rope = getattr(config, "rope_parameters", None) or {}
+    scaled = {str(rope.get("rope_type")), *(
+        str(one.get("rope_type")) for one in rope.values() if isinstance(one, dict)
+    )}  # fmt: skip
+    return (
+        bool(getattr(decoder, "_supports_attention_backend", False))
+        and kinds <= {"full_attention", "sliding_attention"}
+        and not scaled & {"dynamic", "longrope"}
+    )
+
+
+def packs(lengths: Mapping[int, int], most: int) -> list[list[int]]:
+    """Names of sequences in packs of at most `most` tokens, a longer one alone.
+
+    First-fit decreasing: each nearly full, and never many more than there must be.
+    """
+    found: list[list[int]] = []
+    room: list[int] = []
+    for name in sorted(lengths, key=lambda name: (-lengths[name], name)):
+        place = next((i for i, left in enumerate(room) if left >= lengths[name]), len(found))
+        if place == len(found):
+            found.append([])
+            room.append(most)
+        found[place].append(name)
+        room[place] -= lengths[name]
+    return found
+
+
+def _is_target(pack: Sequence[Laid], lengths: Sequence[int]) -> Tensor:
+    starts = torch.tensor([one.start for one in pack]).repeat_interleave(torch.tensor(lengths))
+    return torch.cat([torch.arange(length) for length in lengths]) >= starts
+
+
+def is_out_of_memory(error: Exception) -> bool:
+    """The CPU's allocator raises a plain RuntimeError."""
+    known = isinstance(error, (torch.OutOfMemoryError, MemoryError))
+    return known or "can't allocate memory" in str(error)

@@ -1,0 +1,42 @@
+"""The bytes of a text behind the ids of a tokenizer that minds its first blank."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from tokenizers import pre_tokenizers
+
+from rdpt_core.models.vocabulary import Vocabulary, read_vocabulary
+from tests.core.models import tiny
+
+
+@pytest.fixture
+def vocabulary(tmp_path: Path) -> Vocabulary:
+    return read_vocabulary(tiny.make_llama(tmp_path / "llama"))
+
+
+@pytest.mark.parametrize("text", ["so 42", " so 42", "  so 42", "\nso", " ", "", "é 數", "*"])
+def test_lengths_of_a_text_alone_sum_to_its_bytes(vocabulary: Vocabulary, text: str) -> None:
+    ids = vocabulary.encode_alone(text)
+    lengths = vocabulary.lengths_alone(ids, text.encode())
+    assert lengths is not None
+    assert len(lengths) == len(ids)
+    assert sum(lengths) == len(text.encode())
+    assert min(lengths, default=0) >= 0
+
+
+def test_the_first_token_owns_blanks_that_were_swallowed(vocabulary: Vocabulary) -> None:
+    ids = vocabulary.encode("*x")
+    plain = vocabulary.lengths_alone(ids, b"*x")
+    assert plain is not None
+    assert vocabulary.lengths_alone(ids, b"  *x") == [plain[0] + 2, *plain[1:]]
+    assert vocabulary.lengths_alone(ids, b"*y") is None
+
+
+def test_a_byte_level_tokenizer_keeps_its_prefix_space_only_alone() -> None:
+    tokenizer = tiny.byte_level([])
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=True)
+    vocabulary = Vocabulary(tokenizer)
+    assert vocabulary.join(vocabulary.encode("*x", start=True)) == b"*x"
+    assert vocabulary.join(vocabulary.encode_alone("*x")) == b" *x"

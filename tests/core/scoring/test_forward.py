@@ -1,0 +1,189 @@
+"""The forward pass of scoring against each architecture's own, one trace at a time in float64."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from transformers import (
+    Gemma2Config,
+    Gemma2ForCausalLM,
+    GptOssConfig,
+    GptOssForCausalLM,
+    LlamaConfig,
+    LlamaForCausalLM,
+    MistralConfig,
+    MistralForCausalLM,
+    PreTrainedModel,
+    Qwen2Config,
+    Qwen2ForCausalLM,
+    Qwen3Config,
+    Qwen3ForCausalLM,
+    Qwen3MoeConfig,
+    Qwen3MoeForCausalLM,
+)
+
+from rdpt_core.scoring import attention
+from rdpt_core.scoring.forward import Forward, Laid, can_pack, packs
+from rdpt_core.scoring.head import Head
+from rdpt_core.scoring.statistics import Statistics, statistics
+
+SMALL: dict[str, Any] = {
+    "vocab_size": 97,
+    "hidden_size": 32,
+    "intermediate_size": 48,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "max_position_embeddings": 512,
+    "initializer_range": 0.2,
+    "pad_token_id": 0,
+    "bos_token_id": 1,
+    "eos_token_id": 2,
+}
+EXPERTS: dict[str, Any] = {"num_experts_per_tok": 2, "head_dim": 8}
+MODELS: dict[str, Callable[[], Any]] = {
+    "qwen2": lambda: Qwen2ForCausalLM(Qwen2Config(**SMALL)),
+    "qwen3": lambda: Qwen3ForCausalLM(Qwen3Config(**SMALL, head_dim=8)),
+    "qwen3-moe": lambda: Qwen3MoeForCausalLM(
+        Qwen3MoeConfig(**SMALL, **EXPERTS, num_experts=4, moe_intermediate_size=16)
+    ),
+    "llama": lambda: LlamaForCausalLM(LlamaConfig(**SMALL)),
+    "mistral, its window shorter than the traces": lambda: MistralForCausalLM(
+        MistralConfig(**SMALL, sliding_window=5)
+    ),
+    "gpt-oss, with sinks and windows": lambda: GptOssForCausalLM(
+        GptOssConfig(**SMALL, **EXPERTS, num_local_experts=4, sliding_window=6)
+    ),
+    "gemma2, with capped scores and logits": lambda: Gemma2ForCausalLM(
+        Gemma2Config(
+            **SMALL,
+            head_dim=8,
+            sliding_window=7,
+            attn_logit_softcapping=2.0,
+            final_logit_softcapping=3.0,
+            query_pre_attn_scalar=8,
+        )
+    ),
+}
+LENGTHS = (2, 41, 7, 23, 12, 3)
+
+
+@pytest.fixture(params=MODELS, scope="module")
+def model(request: pytest.FixtureRequest) -> PreTrainedModel:
+    torch.manual_seed(5)
+    model: PreTrainedModel = MODELS[request.param]().eval().requires_grad_(False)
+    return model
+
+
+def laid(seed: int = 0) -> dict[int, Laid]:
+    draw = np.random.default_rng(seed)
+    return {
+        index: Laid(draw.integers(3, SMALL["vocab_size"], length).tolist(), start=1 + length // 3)
+        for index, length in enumerate(LENGTHS)
+    }
+
+
+def forward(model: PreTrainedModel, pack_tokens: int) -> Forward:
+    cap = getattr(model.config, "final_logit_softcapping", None)
+    head = Head(model.get_output_embeddings().weight.detach(), None, cap)
+    return Forward(model.get_decoder(), head, pack_tokens)
+
+
+def found(model: PreTrainedModel, pack_tokens: int) -> dict[int, Statistics]:
+    results = {one.index: one.statistics for one in forward(model, pack_tokens).run(laid())}
+    assert all(results.values())
+    return {index: one for index, one in results.items() if one}
+
+
+@torch.inference_mode()
+def reference(model: PreTrainedModel, one: Laid) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Log-probabilities, entropies and sums of squares by the model's own forward in float64."""
+    model.config._experts_implementation, before = "eager", model.config._experts_implementation
+    logits = model.double()(input_ids=torch.tensor([one.ids]), use_cache=False).logits[0]
+    model.float().config._experts_implementation = before  # the faster one knows no float64
+    logprobs = logits[one.start - 1 : -1].double().log_softmax(-1)
+    targets = torch.tensor(one.ids[one.start :])
+    p = logprobs.exp()
+    picked = logprobs.gather(1, targets[:, None])[:, 0]
+    return picked.numpy(), -(p * logprobs).sum(1).numpy(), p.square().sum(1).numpy()
+
+
+@pytest.mark.parametrize("pack_tokens", [1000, 50, 41])
+def test_t11_a_pack_holds_what_each_trace_has_alone(
+    model: PreTrainedModel, pack_tokens: int
+) -> None:
+    assert can_pack(model.get_decoder())
+    results = found(model, pack_tokens)
+    for index, one in laid().items():
+        logprobs, entropies, squares = reference(model, one)
+        np.testing.assert_allclose(results[index].logprobs, logprobs, atol=1e-4)
+        np.testing.assert_allclose(results[index].entropies, entropies, rtol=2e-3, atol=1e-3)
+        np.testing.assert_allclose(results[index].sum_squares, squares, rtol=2e-3, atol=1e-4)
+
+
+@pytest.mark.parametrize("chunk", [5, 16, 40])
+def test_a_trace_longer_than_a_pack_is_read_in_chunks_to_the_same_end(
+    model: PreTrainedModel, chunk: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(attention, "QUERIES", 3)
+    whole, chunked = found(model, 1000), found(model, chunk)
+    for index in laid():
+        np.testing.assert_allclose(whole[index].logprobs, chunked[index].logprobs, atol=1e-5)
+        np.testing.assert_array_equal(whole[index].ranks, chunked[index].ranks)
+
+
+def test_the_models_own_attention_is_back_afterwards(model: PreTrainedModel) -> None:
+    ids = torch.tensor([laid()[1].ids])
+    before = model(ids).logits
+    found(model, 100)
+    assert torch.equal(model(ids).logits, before)
+
+
+def test_an_architecture_that_cannot_be_packed_is_read_alone() -> None:
+    torch.manual_seed(5)
+    scaled = {"rope_type": "dynamic", "rope_theta": 1e4, "factor": 2.0}
+    model = LlamaForCausalLM(LlamaConfig(**SMALL, rope_parameters=scaled)).eval()
+    assert not can_pack(model.get_decoder())
+    for index, one in found(model, 1000).items():
+        np.testing.assert_allclose(one.logprobs, reference(model, laid()[index])[0], atol=1e-4)
+
+
+@pytest.mark.parametrize(("block", "stretch"), [(1, 1), (3, 10), (256, 1024)])
+def test_statistics_do_not_depend_on_how_the_vocabulary_is_cut(block: int, stretch: int) -> None:
+    torch.manual_seed(1)
+    hidden, weight, bias = torch.randn(11, 8), 3 * torch.randn(53, 8), torch.randn(53)
+    bias[7] = -torch.inf  # an id that a model rules out
+    targets = torch.randint(8, 53, (11,))
+    wanted = (hidden.double() @ weight.double().T + bias.double()).log_softmax(-1)
+    one = statistics(hidden, targets, Head(weight, bias), 5, block, stretch)
+    picked = wanted.gather(1, targets[:, None])
+    np.testing.assert_allclose(one.logprobs, picked[:, 0], atol=1e-5)
+    np.testing.assert_array_equal(one.ranks, (wanted > picked).sum(1) + 1)
+    p = wanted.exp()
+    np.testing.assert_allclose(one.entropies, -(p * wanted.clamp_min(-1e9)).sum(1), rtol=2e-3)
+    np.testing.assert_allclose(one.sum_squares, p.square().sum(1), rtol=2e-3)
+    assert one.top_mass is not None
+    assert one.top_squares is not None
+    top = p.topk(5).values
+    np.testing.assert_allclose(one.top_mass, top.sum(1), rtol=2e-3)
+    np.testing.assert_allclose(one.top_squares, top.square().sum(1), rtol=2e-3)
+
+
+def test_a_tie_with_the_target_is_not_above_it() -> None:
+    weight = torch.randn(40, 16).repeat(2, 1)  # every logit twice, in different stretches
+    hidden, targets = torch.randn(9, 16), torch.arange(31, 40)
+    logits = hidden @ weight[:40].T
+    above = 2 * (logits > logits.gather(1, targets[:, None])).sum(1)
+    ranks = statistics(hidden, targets, Head(weight), stretch=40).ranks
+    np.testing.assert_array_less(np.abs(ranks - (above + 1).numpy()), 2)
+
+
+def test_packs_are_full_and_a_long_trace_is_alone() -> None:
+    lengths = {0: 30, 1: 70, 2: 200, 3: 50, 4: 20, 5: 50}
+    found = packs(lengths, 100)
+    assert found == [[2], [1, 0], [3, 5], [4]]
+    assert packs(dict(reversed(lengths.items())), 100) == found
