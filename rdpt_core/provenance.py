@@ -53,12 +53,17 @@ def probabilities(rows: Sequence[SentenceScore], rule: LabelRule) -> Floats:
 
     `n` is the model's own tokens of the sentence (DASD report; method.md section 3), or its bytes.
     """
+    return np.exp(log_probabilities(rows, rule))
+
+
+def log_probabilities(rows: Sequence[SentenceScore], rule: LabelRule) -> Floats:
+    """`log p`, which is finite where p would be 0."""
     if rule.normalisation == "token_mean":
         lengths = [row.num_tokens for row in rows]
     else:
         lengths = [row.num_bytes for row in rows]
     logprobs = [np.nan if row.logprob is None else row.logprob for row in rows]
-    return np.exp(np.array(logprobs, dtype=np.float64) / np.maximum(lengths, 1))
+    return np.array(logprobs, dtype=np.float64) / np.maximum(lengths, 1)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,97 @@
+"""Verbs that do one step of the method on somebody's own files."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import AliasChoices, Field
+from pydantic_settings import CliPositionalArg
+
+from flows.commands.verb import Verb
+
+FORMATS = ".jsonl, .csv or .parquet; - is standard"
+
+
+class Tool(Verb):
+    """A file in, a file out."""
+
+    file: CliPositionalArg[str] = Field(description=f"{FORMATS} input as JSONL")
+    output: str = Field(
+        validation_alias=AliasChoices("o", "output"), description=f"{FORMATS} output as JSONL"
+    )
+
+
+class Segment(Tool):
+    """Cut texts into sentences: rows of `trace_id, text` in, one row a sentence out.
+
+    rdpt segment traces.jsonl -o sentences.parquet
+    rdpt segment traces.csv --segmenter lines --delimiters "<think>" -o -
+    """
+
+    segmenter: Literal["maths", "regex", "lines"] = Field(
+        default="maths", description="maths knows LaTeX, code and decimals"
+    )
+    delimiters: str = Field(
+        default="none", description="what marks a thought: <think> or another opening tag, or none"
+    )
+
+    def act(self) -> int:
+        from flows import tools
+
+        return tools.segment(self.file, self.output, self.segmenter, self.delimiters)
+
+
+class Score(Tool):
+    """Log-probabilities of texts, token by token: rows of `trace_id, prompt, text` in.
+
+    rdpt score traces.jsonl --model models/student -o scores.parquet
+    head -5 traces.jsonl | rdpt score - --model Qwen/Qwen3-0.6B --dtype bfloat16 -o -
+    """
+
+    model: str = Field(description="a local folder, or a hub id")
+    dtype: Literal["float32", "bfloat16"] = Field(default="float32", description="of the weights")
+
+    def act(self) -> int:
+        from flows import scoring
+
+        return scoring.score(self.file, self.output, self.model, self.dtype)
+
+
+class Label(Tool):
+    """Say where sentences come from, by their probabilities `p_teacher, p_student[, p_distilled]`.
+
+    rdpt label probabilities.csv -o labelled.csv
+    rdpt label probabilities.parquet --alpha 0.1 --beta 0.05 -o -
+    """
+
+    alpha: float = Field(
+        default=0.1, gt=0, lt=1, description="shared: the three lie within it of each other"
+    )
+    beta: float = Field(
+        default=0.1, gt=0, lt=1, description="teacher: above the student's by more than it"
+    )
+
+    def act(self) -> int:
+        from flows import tools
+
+        return tools.label(self.file, self.output, self.alpha, self.beta)
+
+
+class GradeAnswers(Tool):
+    """Compare whole model outputs, `pred`, with the right answers, `gold`.
+
+    rdpt grade answers.jsonl -o verdicts.jsonl
+    rdpt grade answers.csv --grader choice -o - | grep wrong
+    """
+
+    grader: Literal["math", "choice", "exact"] = Field(
+        default="math", description="how answers are compared"
+    )
+    delimiters: str = Field(
+        default="<think>", description="what marks a thought, which is not read; or none"
+    )
+
+    def act(self) -> int:
+        from flows import tools
+
+        return tools.grade(self.file, self.output, self.grader, self.delimiters)

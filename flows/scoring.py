@@ -1,0 +1,79 @@
+"""`rdpt score`: texts of somebody's own file under one model, without a workspace."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Sequence
+from itertools import islice
+from pathlib import Path
+from typing import Any, Literal
+
+import pyarrow as pa
+from tqdm import tqdm
+
+from flows.tools import trace_of
+from rdpt_core.columns import to_arrow
+from rdpt_core.models.delimiters import Delimiters
+from rdpt_core.models.hf import HfScorer, load
+from rdpt_core.models.spec import ModelSpec
+from rdpt_core.rows import Problem, TokenScores, Trace
+from rdpt_core.table_files import Table, open_table, refuse
+from rdpt_core.table_output import create_table
+from settings.loading import BadSettings
+from tasks.models import usable
+
+GROUP = 128
+"""Texts that are packed by length together; their scores are in memory at once."""
+
+
+def score(file: str, output: str, model: str, dtype: Literal["float32", "bfloat16"]) -> int:
+    """`trace_id, prompt, text` to rows of `scores`, in their order.
+
+    A text that the model cannot score, or one that is missing, has a status and no numbers.
+    """
+    with create_table(output) as out:
+        table = open_table(file)
+        table.require("trace_id", "prompt", "text")
+        scorer = _scorer(ModelSpec(path=model, dtype=dtype))
+        out.write(_batch([]))  # a table without rows has columns
+        with _bar() as bar:
+            for problems, traces in _groups(table):
+                out.write(_batch(list(scorer.score(problems, traces, bar.update))))
+    return 0
+
+
+def _batch(rows: Sequence[TokenScores]) -> pa.RecordBatch:
+    table = to_arrow(TokenScores, rows)
+    return pa.record_batch([c.combine_chunks() for c in table.columns], schema=table.schema)
+
+
+def _scorer(spec: ModelSpec) -> HfScorer:
+    try:
+        return HfScorer(load(spec, Path(), device=usable("auto")), alone=True)
+    except ValueError as error:
+        raise BadSettings("--model", [str(error)]) from error
+
+
+def _bar() -> Any:
+    """Scored tokens: a bar on a terminal, a line now and then elsewhere."""
+    seconds = 0.1 if sys.stderr.isatty() else 30.0
+    return tqdm(desc="score", unit=" tokens", unit_scale=True, mininterval=seconds)
+
+
+def _groups(table: Table) -> Iterator[tuple[Sequence[Problem], Sequence[Trace]]]:
+    """Some rows at a time. A row without prompt or text has no problem, which scorers call an
+    error."""
+    rows = enumerate(table.rows())
+    while group := list(islice(rows, GROUP)):
+        problems, traces = [], []
+        for row, values in group:
+            key, prompt, text = (values.get(name) for name in ("trace_id", "prompt", "text"))
+            if key is None:
+                refuse(table, row, "trace_id", key, "is missing: every text needs a name")
+            for name, value in (("prompt", prompt), ("text", text)):
+                if not isinstance(value, str | None):
+                    refuse(table, row, name, value, "is no text")
+            if prompt is not None and text is not None:
+                problems.append(Problem(str(row), "", "", "", prompt, None))
+            traces.append(trace_of(str(key), str(row), text or "", Delimiters()))
+        yield problems, traces

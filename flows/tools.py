@@ -1,0 +1,195 @@
+"""One step of the method on somebody's own files: tables in, tables out, no workspace.
+
+Every tool reads and writes a bounded piece at a time, and leaves either a whole file or none.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, Literal
+
+import pyarrow as pa
+
+from rdpt_core import grading, provenance, segmentation
+from rdpt_core.columns import schema
+from rdpt_core.grading import GradeRule
+from rdpt_core.models.delimiters import Delimiters, named_delimiters
+from rdpt_core.provenance import DIRECTIONS, LABELS, MISSING, Codes, Floats, LabelRule
+from rdpt_core.rows import FinishReason, Grade, Problem, Sentence, Trace
+from rdpt_core.segmentation import SegmentRule
+from rdpt_core.table_files import (
+    ROWS,
+    Table,
+    numbers,
+    open_table,
+    refuse,
+    values,
+    with_columns,
+)
+from rdpt_core.table_output import create_table
+from settings.loading import BadSettings
+
+
+def segment(
+    file: str, output: str, segmenter: Literal["maths", "regex", "lines"], delimiters: str
+) -> int:
+    """`trace_id, text` to rows of `sentences` with the sentence's own text."""
+    tags, rule = _tags(delimiters), SegmentRule(name=segmenter)
+    with create_table(output) as out:
+        table = open_table(file)
+        table.require("trace_id", "text")
+        for batch in _cut(_texts(table), tags, rule):
+            out.write(batch)
+    return 0
+
+
+def _texts(table: Table) -> Iterator[tuple[str, str]]:
+    """The traces' ids and texts."""
+    num_before = 0
+    for batch in table.batches(("trace_id", "text")):
+        keys, texts = values(batch.column("trace_id")), values(batch.column("text"))
+        for row, (key, text) in enumerate(zip(keys, texts, strict=True), start=num_before):
+            if key is None:
+                refuse(table, row, "trace_id", key, "is missing: every text needs a name")
+            if not isinstance(text, str):
+                refuse(table, row, "text", text, 'is no text; an empty one is written as ""')
+            yield str(key), text
+        num_before += batch.num_rows
+
+
+def _cut(
+    traces: Iterable[tuple[str, str]], tags: Delimiters, rule: SegmentRule
+) -> Iterator[pa.RecordBatch]:
+    rows: list[Sentence] = []
+    texts: list[str] = []
+    for key, text in traces:
+        data = text.encode()
+        for row in segmentation.segment(trace_of(key, "", text, tags), rule):
+            rows.append(row)
+            texts.append(data[row.start : row.stop].decode())
+        if len(rows) >= ROWS:
+            yield _sentences(rows, texts)
+            rows, texts = [], []
+    yield _sentences(rows, texts)
+
+
+def _sentences(rows: Sequence[Sentence], texts: Sequence[str]) -> pa.RecordBatch:
+    fields = list(schema(Sentence))
+    columns = [pa.array([getattr(row, field.name) for row in rows], field.type) for field in fields]
+    return pa.record_batch(
+        [*columns, pa.array(texts, pa.string())],
+        schema=pa.schema([*fields, pa.field("text", pa.string(), nullable=False)]),
+    )
+
+
+def trace_of(trace_id: str, problem_id: str, text: str, tags: Delimiters) -> Trace:
+    """A text of which nothing else is known; it is not known to have ended."""
+    return Trace(
+        trace_id=trace_id,
+        problem_id=problem_id,
+        author="",
+        sample_index=0,
+        text=text,
+        zones=tags.zones(text),
+        finish_reason=FinishReason.UNKNOWN,
+        num_tokens=None,
+        token_ids=None,
+        logprobs=None,
+        sampled_logprobs=None,
+        seed=None,
+        source_id=None,
+    )
+
+
+def _tags(delimiters: str) -> Delimiters:
+    try:
+        return named_delimiters(delimiters)
+    except ValueError as error:
+        raise BadSettings("--delimiters", [str(error)]) from error
+
+
+def label(file: str, output: str, alpha: float, beta: float) -> int:
+    """`p_teacher, p_student[, p_distilled]` get `label`, `direction` and `margin`."""
+    rule = LabelRule(alpha=alpha, beta=beta)
+    with create_table(output) as out:
+        table = open_table(file)
+        table.require("p_teacher", "p_student")
+        num_before = 0
+        for batch in table.batches():
+            out.write(_labelled(batch, table, num_before, rule))
+            num_before += batch.num_rows
+    return 0
+
+
+def _labelled(
+    batch: pa.RecordBatch, table: Table, num_before: int, rule: LabelRule
+) -> pa.RecordBatch:
+    four_way = "p_distilled" in table.names
+    p_teacher, p_student = (
+        _probabilities(batch, name, table, num_before) for name in ("p_teacher", "p_student")
+    )
+    p_distilled = _probabilities(batch, "p_distilled", table, num_before) if four_way else None
+    found = provenance.label(p_teacher, p_student, p_distilled, rule)
+    read = {"p_teacher": p_teacher, "p_student": p_student, "p_distilled": p_distilled}
+    added = {  # cells of a CSV file leave as the numbers that they were read as
+        name: pa.array(p, from_pandas=True)
+        for name, p in read.items()
+        if p is not None and pa.types.is_string(batch.column(name).type)
+    }
+    added |= {
+        "label": _named(found.label, LABELS),
+        "direction": _named(found.direction, DIRECTIONS),
+        "margin": pa.array(found.margin, from_pandas=True),  # NaN is NULL
+    }
+    return with_columns(batch, added)
+
+
+def _probabilities(batch: pa.RecordBatch, name: str, table: Table, num_before: int) -> Floats:
+    p = numbers(batch, name, table, num_before)
+    outside = (p < 0) | (p > 1)
+    if outside.any():
+        row = int(outside.argmax())
+        refuse(table, num_before + row, name, p[row], "is no probability: it must be 0 to 1")
+    return p
+
+
+def _named(codes: Codes, names: Sequence[str]) -> pa.Array:
+    return pa.array(names, pa.string()).take(pa.array(codes, mask=codes == MISSING))
+
+
+def grade(
+    file: str, output: str, grader: Literal["math", "choice", "exact"], delimiters: str
+) -> int:
+    """`gold, pred` get `outcome` and `extracted`."""
+    tags, rule = _tags(delimiters), GradeRule(grader=grader)
+    with create_table(output) as out:
+        table = open_table(file)
+        table.require("gold", "pred")
+        for batch in table.batches():
+            out.write(_graded(batch, tags, rule))
+    return 0
+
+
+def _graded(batch: pa.RecordBatch, tags: Delimiters, rule: GradeRule) -> pa.RecordBatch:
+    golds, preds = _answers(batch, "gold"), _answers(batch, "pred")
+    rows = [str(row) for row in range(batch.num_rows)]
+    problems = [
+        # An output that is missing has no verdict, whatever the right answer is.
+        Problem(row, "", "", "", "", answer=None if pred is None else gold)
+        for row, gold, pred in zip(rows, golds, preds, strict=True)
+    ]
+    traces = [trace_of(row, row, pred or "", tags) for row, pred in zip(rows, preds, strict=True)]
+    found = list(grading.grade(problems, traces, rule, num_workers=os.cpu_count() or 1))
+    names = ("outcome", "extracted")
+    kinds = {field.name: field.type for field in schema(Grade)}
+    return with_columns(
+        batch,
+        {name: pa.array([getattr(one, name) for one in found], kinds[name]) for name in names},
+    )
+
+
+def _answers(batch: pa.RecordBatch, name: str) -> list[str | None]:
+    """Text; a number is the text that JSON writes for it."""
+    found: list[Any] = values(batch.column(name))
+    return [one if one is None else str(one) for one in found]
