@@ -1,37 +1,35 @@
 """Which traces to learn from: one pool, then one pick per question by each selector's merit.
 
 The distinction: eligibility is decided once, before any selector, so that all arms choose from the
-same traces. A selector sees `CandidateRecord`s alone, a few numbers per trace, made part by part;
+same traces. A selector (`selectors.py`) sees `CandidateRecord`s alone, a few numbers per trace;
 token arrays never meet here.
 """
 
 from __future__ import annotations
 
+import difflib
+import math
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import numpy as np
-from pydantic import Field
+from pydantic import Field, field_validator
 
-from rdpt_core import ids
-from rdpt_core.provenance import LABELS, MISSING, LabelRule, label, probabilities
+from rdpt_core.candidates import ELIGIBLE, CandidateRecord
 from rdpt_core.recipe import Rule
 from rdpt_core.rows import (
     Candidate,
     FinishReason,
     Grade,
-    Label,
     Outcome,
     Pick,
     ScoreStatus,
-    SentenceScore,
     TokenScores,
     Trace,
 )
+from rdpt_core.selectors import SELECTORS, uniform
 
-ELIGIBLE = "eligible"
 TOKEN_TOLERANCE = 0.01
 """Of the total that a token-matched arm must reach."""
 
@@ -44,7 +42,8 @@ class PoolRule(Rule):
 
 
 class Selector(Rule):
-    name: Literal["teacher_count", "random", "longest"]
+    name: str
+    """One of SELECTORS."""
     match_tokens: str | None = None
     """Name of the arm whose total tokens this one matches within 1%, as many examples."""
 
@@ -52,6 +51,15 @@ class Selector(Rule):
     def label(self) -> str:
         """The arm's name in tables: `random`, or `random_matched_teacher_count`."""
         return f"{self.name}_matched_{self.match_tokens}" if self.match_tokens else self.name
+
+    @field_validator("name")
+    @classmethod
+    def _is_known(cls, name: str) -> str:
+        if name not in SELECTORS:
+            near = difflib.get_close_matches(name, SELECTORS, 1)
+            hint = f"did you mean {near[0]}?" if near else f"known are {', '.join(SELECTORS)}"
+            raise ValueError(f"{name!r} is no selector, {hint}")
+        return name
 
 
 # ---------------------------------------------------------------- the pool
@@ -107,92 +115,15 @@ def _length_reason(score: TokenScores, rule: PoolRule) -> str | None:
     return "over_max_tokens" if over else None
 
 
-# ---------------------------------------------------------------- candidates in numbers
-
-
-@dataclass(frozen=True, slots=True)
-class CandidateRecord:
-    """One candidate, all that selectors and the statistics of the pool need of it."""
-
-    problem_id: str
-    trace_id: str
-    reason: str
-    """As in the pool: `eligible` or the first rule broken."""
-    num_tokens: int
-    """In the student's tokens."""
-    num_sentences: int
-    """Outside tags, scored under both models."""
-    num_missing: int
-    """Outside tags, without a score under one model or both."""
-    num_teacher: int
-    """Sentences with pT - pS > beta."""
-    num_student: int
-    """Sentences with pS - pT > beta."""
-
-    @property
-    def eligible(self) -> bool:
-        return self.reason == ELIGIBLE
-
-
-def candidates(
-    traces: Iterable[Trace],
-    pool: Iterable[Candidate],
-    teacher: Sequence[SentenceScore],
-    student: Sequence[SentenceScore],
-    num_tokens: Mapping[str, int],
-    rule: LabelRule,
-) -> Iterator[CandidateRecord]:
-    """The records of one part, in the order of its traces; `num_tokens` maps trace ids to
-    `num_student_tokens`. `teacher` and `student` hold the same sentences."""
-    reason_of = {row.trace_id: row.reason for row in pool}
-    counts = _label_counts(teacher, student, rule)
-    for trace in traces:
-        found = counts[trace.trace_id]
-        yield CandidateRecord(
-            problem_id=trace.problem_id,
-            trace_id=trace.trace_id,
-            reason=reason_of[trace.trace_id],
-            num_tokens=num_tokens[trace.trace_id],
-            num_sentences=sum(found.values()) - found[MISSING],
-            num_missing=found[MISSING],
-            num_teacher=found[LABELS.index(Label.TEACHER)],
-            num_student=found[LABELS.index(Label.STUDENT)],
-        )
-
-
-def _label_counts(
-    teacher: Sequence[SentenceScore], student: Sequence[SentenceScore], rule: LabelRule
-) -> dict[str, dict[int, int]]:
-    """Three-way labels per trace: code to count."""
-    of_student = {(row.trace_id, row.position): row for row in student}
-    try:
-        paired = [of_student[row.trace_id, row.position] for row in teacher]
-    except KeyError as missing:
-        raise ValueError(f"sentence {missing} is scored by the teacher alone") from missing
-    codes = label(probabilities(teacher, rule), probabilities(paired, rule), None, rule).label
-    counts: dict[str, dict[int, int]] = defaultdict(lambda: defaultdict(int))
-    for row, code in zip(teacher, codes.tolist(), strict=True):
-        counts[row.trace_id][code] += 1
-    return counts
-
-
 # ---------------------------------------------------------------- picks
 
 
-def merit(record: CandidateRecord, selector: Selector, seed: int) -> float:
-    """Larger is better. Random merit is a number in [0, 1) from the seed and the trace alone, so
-    it is the same in any order and beside any other candidates."""
-    match selector.name:
-        case "teacher_count":
-            return float(record.num_teacher)
-        case "longest":
-            return float(record.num_tokens)
-        case "random":
-            return _uniform(seed, record.trace_id)
+class Ranked(NamedTuple):
+    """A candidate under a selector."""
 
-
-def _uniform(seed: int, item: str) -> float:
-    return int(ids.digest("order", seed, item)[:13], 16) / 16**13
+    merit: float
+    """Larger is better."""
+    record: CandidateRecord
 
 
 def select(
@@ -203,7 +134,8 @@ def select(
     target_tokens: int | None = None,
 ) -> list[Pick]:
     """One pick per question: the eligible candidate of most merit; ties go to the shorter trace in
-    the student's tokens, then to the smaller id (method.md section 9).
+    the student's tokens, then to the smaller id (method.md section 9). A candidate without merit is
+    no pick, and a question without any merit has none.
 
     `num_examples` takes that many questions in an order given by the seed, the same for every
     selector, so that all arms train on the same questions. `target_tokens` is the total of the arm
@@ -215,31 +147,37 @@ def select(
             "arm that match_tokens names, or neither"
         )
     ranked = ranked_questions(records, selector, seed)
-    chosen = sorted(ranked, key=lambda problem: (_uniform(seed, problem), problem))[:num_examples]
+    chosen = sorted(ranked, key=lambda problem: (uniform(seed, problem), problem))[:num_examples]
     picks = dict.fromkeys(chosen, 0)
     if target_tokens is not None:
         picks = _matched(ranked, chosen, target_tokens)
-    best = [(merit(ranked[q][i], selector, seed), ranked[q][i]) for q, i in picks.items()]
-    best.sort(key=lambda pair: (-pair[0], pair[1].num_tokens, pair[1].trace_id))
-    return [Pick(record.trace_id, rank, value, record.num_tokens)
-            for rank, (value, record) in enumerate(best, start=1)]  # fmt: skip
+    best = sorted((ranked[question][i] for question, i in picks.items()), key=_order)
+    return [Pick(one.record.trace_id, rank, one.merit, one.record.num_tokens)
+            for rank, one in enumerate(best, start=1)]  # fmt: skip
 
 
 def ranked_questions(
     records: Iterable[CandidateRecord], selector: Selector, seed: int
-) -> dict[str, list[CandidateRecord]]:
-    """Per question its eligible candidates, the best first; questions without one are left out."""
-    ranked: dict[str, list[CandidateRecord]] = defaultdict(list)
-    for record in records:
-        if record.eligible:
-            ranked[record.problem_id].append(record)
+) -> dict[str, list[Ranked]]:
+    """Per question its eligible candidates, the best first; those without merit are left out, and
+    so are questions without one."""
+    kept = [record for record in records if record.eligible]
+    merits = (SELECTORS[selector.name](kept, seed) + 0.0).tolist()  # no -0.0
+    ranked: dict[str, list[Ranked]] = defaultdict(list)
+    for value, record in zip(merits, kept, strict=True):
+        if not math.isnan(value):
+            ranked[record.problem_id].append(Ranked(value, record))
     for found in ranked.values():
-        found.sort(key=lambda one: (-merit(one, selector, seed), one.num_tokens, one.trace_id))
+        found.sort(key=_order)
     return dict(ranked)
 
 
+def _order(one: Ranked) -> tuple[float, int, str]:
+    return -one.merit, one.record.num_tokens, one.record.trace_id
+
+
 def _matched(
-    ranked: Mapping[str, list[CandidateRecord]], questions: list[str], target: int
+    ranked: Mapping[str, list[Ranked]], questions: Sequence[str], target: int
 ) -> dict[str, int]:
     """Question to the index of its pick, such that the tokens sum to the target within 1%.
 
@@ -249,7 +187,7 @@ def _matched(
     tolerance, or where no swap helps: then the target is out of reach.
     """
     picks = dict.fromkeys(questions, 0)
-    gap = target - sum(ranked[problem][0].num_tokens for problem in questions)
+    gap = target - sum(ranked[problem][0].record.num_tokens for problem in questions)
     improved = True
     while improved:
         improved = False
@@ -257,8 +195,8 @@ def _matched(
             if abs(gap) <= TOKEN_TOLERANCE * target:
                 return picks
             found = ranked[problem]
-            now = found[picks[problem]].num_tokens
-            steps = [one.num_tokens - now for one in found]
+            now = found[picks[problem]].record.num_tokens
+            steps = [one.record.num_tokens - now for one in found]
             swap = next((i for i, step in enumerate(steps) if abs(gap - step) < abs(gap)), None)
             if swap is not None:
                 gap -= steps[swap]

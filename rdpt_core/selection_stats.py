@@ -8,22 +8,27 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
-from rdpt_core.effects import Estimate, exact, nothing, wilson
+from rdpt_core.candidates import OTHER_BETAS, CandidateRecord
+from rdpt_core.effects import Estimate, exact, nothing, wilson, with_note
 from rdpt_core.rows import Pick
 from rdpt_core.selection import (
     TOKEN_TOLERANCE,
-    CandidateRecord,
+    Ranked,
     Selector,
-    merit,
     ranked_questions,
+    select,
     total_tokens,
 )
+
+TEACHER_COUNT, LONGEST = Selector(name="teacher_count"), Selector(name="longest")
+SAME_ARM = 0.8
+"""Overlap with `longest` above which a pool cannot tell the two arms apart."""
 
 
 def token_gap(picks: Sequence[Pick], target_tokens: int) -> Estimate:
@@ -40,7 +45,7 @@ def token_gap(picks: Sequence[Pick], target_tokens: int) -> Estimate:
 def tie_rate(records: Iterable[CandidateRecord], selector: Selector, seed: int) -> Estimate:
     """Share of questions whose highest merit is held by several eligible candidates."""
     ranked = ranked_questions(records, selector, seed).values()
-    tops = [[merit(one, selector, seed) for one in found[:2]] for found in ranked]
+    tops = [[one.merit for one in found[:2]] for found in ranked]
     return wilson(sum(len(top) == 2 and top[0] == top[1] for top in tops), len(tops))
 
 
@@ -59,15 +64,60 @@ def chance_agreement(records: Iterable[CandidateRecord]) -> Estimate:
     return exact(float(np.mean(shares)), len(shares)) if shares else nothing()
 
 
+def num_without_merit(
+    records: Sequence[CandidateRecord], selector: Selector, seed: int
+) -> Estimate:
+    """Eligible candidates that the selector cannot pick, since a number of its formula is missing
+    or, for `count_length_matched`, their length is another."""
+    ranked = ranked_questions(records, selector, seed).values()
+    num_eligible = sum(record.eligible for record in records)
+    note = "n counts eligible candidates"
+    return exact(float(num_eligible - sum(map(len, ranked))), num_eligible, note)
+
+
 def longest_is_most_teacher(records: Iterable[CandidateRecord]) -> Estimate:
     """Share of questions, of those with at least two eligible candidates, where the pick of
-    `teacher_count` is the pick of `longest`. Above 0.8 a pool cannot tell the two apart."""
+    `teacher_count` is the pick of `longest`."""
     kept = list(records)
-    by_count = ranked_questions(kept, Selector(name="teacher_count"), 0)
-    by_length = ranked_questions(kept, Selector(name="longest"), 0)
+    by_count = ranked_questions(kept, TEACHER_COUNT, 0)
+    by_length = ranked_questions(kept, LONGEST, 0)
     several = [q for q, found in by_count.items() if len(found) > 1]
-    same = sum(by_count[q][0].trace_id == by_length[q][0].trace_id for q in several)
-    return wilson(same, len(several))
+    same = sum(by_count[q][0].record == by_length[q][0].record for q in several)
+    share = wilson(same, len(several))
+    if share.value is None or share.value <= SAME_ARM:
+        return share
+    return with_note(share, f"above {SAME_ARM}: this pool cannot tell the count from the length")
+
+
+# ---------------------------------------------------------------- how firm the picks are
+
+
+def stability(records: Iterable[CandidateRecord]) -> dict[float, Estimate]:
+    """`A(b, b')` of `teacher_count` for each of OTHER_BETAS, as a factor on beta: share of
+    questions whose pick stays when beta moves. Two random arms agree as `chance_agreement` says."""
+    kept = [record for record in records if record.num_teacher_low is not None]
+    picks = select(kept, TEACHER_COUNT, 0)
+    shares = {}
+    for factor, count in zip(OTHER_BETAS, ("num_teacher_low", "num_teacher_high"), strict=True):
+        moved = [replace(record, num_teacher=getattr(record, count)) for record in kept]
+        shares[factor] = agreement(picks, select(moved, TEACHER_COUNT, 0))
+    return shares
+
+
+def robust_picks(records: Iterable[CandidateRecord]) -> Estimate:
+    """Share of questions, of those with at least two eligible candidates, where the pick of
+    `teacher_count` leads by more sentences than the best two have near beta: noise in the scores
+    cannot turn it."""
+    ranked = ranked_questions(records, TEACHER_COUNT, 0).values()
+    leads = [(found[0], found[1]) for found in ranked if len(found) > 1]
+    return wilson(sum(_is_robust(best, second) for best, second in leads), len(leads))
+
+
+def _is_robust(best: Ranked, second: Ranked) -> bool:
+    near = best.record.num_near_beta, second.record.num_near_beta
+    if near[0] is None or near[1] is None:
+        return False
+    return best.merit - second.merit > near[0] + near[1]
 
 
 # ---------------------------------------------------------------- count and length
@@ -96,7 +146,8 @@ class LengthDecomposition:
 
 def length_decomposition(records: Iterable[CandidateRecord]) -> LengthDecomposition:
     """Method.md section 9; logs are taken about their question's mean."""
-    ranked = ranked_questions(records, Selector(name="longest"), 0).values()
+    by_length = ranked_questions(records, LONGEST, 0).values()
+    ranked = [[one.record for one in found] for found in by_length]
     num_zero = sum(one.num_teacher == 0 for found in ranked for one in found)
     logs = [_centred_logs(found) for found in ranked]
     used = np.concatenate([part for part in logs if len(part) > 1] or [np.empty((0, 2))])

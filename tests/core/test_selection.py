@@ -7,6 +7,7 @@ import random
 import numpy as np
 import pytest
 
+from rdpt_core.candidates import CandidateRecord, candidates
 from rdpt_core.provenance import LabelRule
 from rdpt_core.rows import (
     Candidate,
@@ -21,10 +22,8 @@ from rdpt_core.rows import (
     Trace,
 )
 from rdpt_core.selection import (
-    CandidateRecord,
     PoolRule,
     Selector,
-    candidates,
     num_student_tokens,
     pool,
     select,
@@ -139,7 +138,8 @@ def test_records_count_teacher_sentences_among_those_scored_under_both_models() 
         {"a": 42},
         LabelRule(),
     )
-    assert found == CandidateRecord("q-a", "a", "wrong", 42, 3, 2, 1, 1)
+    assert found == CandidateRecord("q-a", "a", "wrong", 42, 3, 2, 1, 1, complete=False,
+                                    num_scored_tokens=3)  # fmt: skip
     assert not found.eligible
 
 
