@@ -11,6 +11,7 @@ import sys
 from typing import Any
 
 from pydantic import Field, ValidationError
+from pydantic_core import ErrorDetails
 from pydantic_settings import (
     BaseSettings,
     CliApp,
@@ -21,10 +22,18 @@ from pydantic_settings import (
     get_subcommand,
 )
 
-from flows.commands import experiments
+from flows.commands import comparing, experiments, questions, selecting, tools
 from flows.commands.verb import Verb
 
 USAGE = 2
+
+
+class Help(argparse.RawDescriptionHelpFormatter):
+    """Says nothing of a default that is nothing."""
+
+    def _expand_help(self, action: argparse.Action) -> str:
+        text = super()._expand_help(action)
+        return text.replace(" (default: )", "").replace(" (default: null)", "")
 
 
 class Rdpt(BaseSettings):
@@ -36,7 +45,11 @@ class Rdpt(BaseSettings):
     """
 
     model_config = SettingsConfigDict(
-        cli_prog_name="rdpt", cli_enforce_required=False, cli_kebab_case=True, env_prefix="\0"
+        cli_prog_name="rdpt",
+        cli_enforce_required=False,
+        cli_kebab_case=True,
+        cli_hide_none_type=True,
+        env_prefix="\0",
     )
 
     run: CliSubCommand[experiments.Run] = Field(description="run an experiment, or go on with it")
@@ -45,6 +58,24 @@ class Rdpt(BaseSettings):
     runs: CliSubCommand[experiments.Runs] = Field(description="the experiments of the workspace")
     sync: CliSubCommand[experiments.Sync] = Field(
         description="bring MLflow up to date from the store"
+    )
+    segment: CliSubCommand[tools.Segment] = Field(description="texts into sentences")
+    score: CliSubCommand[tools.Score] = Field(description="texts under a model, token by token")
+    label: CliSubCommand[tools.Label] = Field(description="probabilities into provenance labels")
+    grade: CliSubCommand[tools.GradeAnswers] = Field(description="model outputs into verdicts")
+    select: CliSubCommand[selecting.Select] = Field(description="candidate traces into picks")
+    compare: CliSubCommand[comparing.Compare] = Field(description="configurations side by side")
+    export: CliSubCommand[comparing.Export] = Field(description="tables for other tools")
+    show: CliSubCommand[comparing.Show] = Field(
+        description="a trace, each sentence with where it comes from"
+    )
+    why: CliSubCommand[questions.Why] = Field(description="what makes a part be built again")
+    status: CliSubCommand[questions.Status] = Field(description="what runs are doing")
+    sql: CliSubCommand[questions.Sql] = Field(description="ask the catalogue, read-only")
+    verify: CliSubCommand[questions.Verify] = Field(description="check every hash of the store")
+    gc: CliSubCommand[questions.Gc] = Field(description="remove what no experiment reaches")
+    doctor: CliSubCommand[questions.Doctor] = Field(
+        description="check this machine and an experiment's models"
     )
     ui: CliSubCommand[experiments.Ui] = Field(description="serve MLflow and Prefect here")
     version: CliSubCommand[experiments.Version] = Field(description="print the version")
@@ -56,7 +87,9 @@ def main(arguments: list[str] | None = None) -> int:
     if isinstance(verb, int):
         return verb
     try:
-        return verb.act()
+        code = verb.act()
+        sys.stdout.flush()
+        return code
     except BaseException as error:  # every exit has a code, and a user's mistake no traceback
         from flows.faults import explain
 
@@ -64,12 +97,10 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _parsed(arguments: list[str]) -> Verb | int:
-    parser = argparse.ArgumentParser(
-        prog="rdpt", description=Rdpt.__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(prog="rdpt", description=Rdpt.__doc__, formatter_class=Help)
     try:
         source: CliSettingsSource[Any] = CliSettingsSource(
-            Rdpt, root_parser=parser, formatter_class=argparse.RawDescriptionHelpFormatter
+            Rdpt, root_parser=parser, formatter_class=Help
         )
         if not arguments:
             parser.print_help(sys.stderr)
@@ -78,11 +109,25 @@ def _parsed(arguments: list[str]) -> Verb | int:
         verb = get_subcommand(settings)
         assert isinstance(verb, Verb)
         return verb
-    except (ValidationError, SettingsError) as error:
+    except ValidationError as error:
+        sys.stderr.write("".join(f"rdpt {_fault(one)}\n" for one in error.errors()))
+        return USAGE
+    except SettingsError as error:
         sys.stderr.write(f"rdpt: {error}\nrdpt --help shows what is known\n")
         return USAGE
     except SystemExit as stop:
         return int(stop.code or 0)
+
+
+def _fault(error: ErrorDetails) -> str:
+    """`label: --alpha 2: should be less than 1 (rdpt label --help)`"""
+    verb, *names = map(str, error["loc"])
+    name = names[-1].replace("_", "-") if names else ""
+    option = f"{'-' if len(name) == 1 else '--'}{name}"
+    if error["type"] == "missing":
+        return f"{verb}: {option} is missing (rdpt {verb} --help)"
+    rule = error["msg"].removeprefix("Input ")
+    return f"{verb}: {option} {error['input']}: {rule} (rdpt {verb} --help)"
 
 
 if __name__ == "__main__":

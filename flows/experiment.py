@@ -17,11 +17,13 @@ from prefect.utilities.annotations import quote
 from flows.configurations import Configuration, Wanted
 from flows.journal import Journal
 from flows.projection import project
+from flows.titles import title, users_of
 from flows.workspace import Opened, freeze, open_file, open_frozen, publish_catalogue
 from rdpt_core.store import Damaged
 from settings.runtime import Runtime
 from tasks import stopping
 from tasks.progress import Progress, say
+from tasks.running import announced
 from tasks.stage import Call, Plan
 from tasks.table import Order, make_table
 from tasks.tracking import Tracker
@@ -53,6 +55,11 @@ def experiment(file: str, resume: bool = False) -> None:
 
 def execute(opened: Opened) -> Outcome:
     """Makes every table that the store lacks. One failing configuration stops no other."""
+    with announced(opened.runtime.workspace, opened.experiment.name):
+        return _execute(opened)
+
+
+def _execute(opened: Opened) -> Outcome:
     freeze(opened)
     stopping.listen()  # after Prefect took the signals for itself
     journal = Journal(opened.runtime.workspace / "logs" / f"{opened.experiment.name}.jsonl")
@@ -83,11 +90,11 @@ def _until_sound(opened: Opened, tracker: Tracker) -> Outcome:
 def _walk(opened: Opened, tracker: Tracker) -> Outcome:
     study = opened.study
     configurations = study.configurations()
-    users = _users(configurations)
+    users = users_of(configurations)
     futures: dict[str, PrefectFuture[Any]] = {}
     names: dict[str, str] = {}
     for call in study.calls():
-        name = _name(call, users.get(call.digest, []))
+        name = title(call, users.get(call.digest, []))
         needs = call.needs() if isinstance(call, Call) else []
         names[call.digest] = name
         futures[call.digest] = _submit(
@@ -108,9 +115,10 @@ def _submit(
     tracker: Tracker,
     users: dict[str, list[Configuration]],
 ) -> PrefectFuture[Any]:
-    watcher = Progress(name, UNITS.get(call.table, "rows"))
+    unit = UNITS.get(call.table, "rows")
+    watcher = Progress(name, unit)
     watcher.on_row = lambda row: tracker.step(users.get(call.digest, []), row)
-    order = Order(call, opened.store, opened.runtime, watcher)
+    order = Order(call, opened.store, opened.runtime, watcher, opened.experiment.name, name, unit)
     task: Any = make_table.with_options(task_run_name=name)
     future: PrefectFuture[Any] = task.submit(quote(order), wait_for=list(needs))
     return future
@@ -122,25 +130,6 @@ def _show(opened: Opened, configuration: Configuration, tracker: Tracker) -> Non
     if all(plan.table(use.call).complete for use in configuration.uses):
         publish_catalogue(opened)
         tracker.configuration(configuration.name, lambda: project(opened, configuration))
-
-
-def _users(configurations: Iterable[Configuration]) -> dict[str, list[Configuration]]:
-    users: dict[str, list[Configuration]] = {}
-    for configuration in configurations:
-        for use in configuration.uses:
-            found = users.setdefault(use.call.digest, [])
-            if configuration not in found:
-                found.append(configuration)
-    return users
-
-
-def _name(call: Wanted, users: list[Configuration]) -> str:
-    """Table, whose, and for whom: `scores teacher [teacher_count]`."""
-    uses = [(c, use) for c in users for use in c.uses if use.call.digest == call.digest]
-    roles = list(dict.fromkeys(use.role for _, use in uses if use.role))
-    sides = list(dict.fromkeys(use.side for _, use in uses))
-    whose = users[0].name if len(users) == 1 else "all" if users else ""
-    return " ".join([call.table, *roles[:1], *sides[:1], f"[{whose}]"])
 
 
 def _outcome(futures: dict[str, PrefectFuture[Any]], names: dict[str, str]) -> Outcome:

@@ -42,6 +42,8 @@ class Runtime(BaseSettings):
     """Processes that check answers."""
     wait: bool = True
     """Whether to wait for parts that another run is building (else exit 4)."""
+    gc_grace_days: float = Field(default=7.0, ge=0.0)
+    """Age below which `rdpt gc` keeps what no experiment reaches."""
     verbose: bool = False
     fault: str | None = None
     """`<table>:<point>:<n>` sends SIGKILL there; of the tests only."""

@@ -15,11 +15,12 @@ from pathlib import Path
 from typing import Any
 
 from rdpt_core import __version__, benchmarks, columns, ids, imports
-from rdpt_core.benchmarks import ProblemSource
+from rdpt_core.benchmarks import FileSource, ProblemSource
 from rdpt_core.imports import TraceSource
 from rdpt_core.recipe import Recipe, Rule, plain
 from rdpt_core.rows import Problem, Reject, Trace
 from rdpt_core.store import Part, Store, file_hash
+from rdpt_core.table_files import BadTable
 from tasks.stage import Given
 
 ROWS = {"problems": Problem, "traces": Trace, "rejects": Reject}
@@ -54,13 +55,17 @@ class Source:
         )
 
     def groups(self) -> Iterator[Group]:
-        num_problems = 0
+        """Raises BadTable where no row can be used, with what is wrong with the first."""
+        num_problems, first = 0, None
         for table, rows in self.blocks():
             num_problems += len(rows) if table == "problems" else 0
+            if table == "rejects" and rows:
+                first = first or rows[0]
             if rows:
                 yield table, rows
         if not num_problems:
-            raise ValueError(f"{self.label} gave no problem that can be used: see its rejects")
+            why = f"row {first.item + 1}: {first.reason}" if first else "it has no rows"
+            raise BadTable(f"{self.label} gave no problem that can be used; {why}")
 
     def _parts(self, store: Store, table: str) -> tuple[Part, ...] | None:
         """The parts as remembered; None where the source, or one of its parts, must be read."""
@@ -74,7 +79,7 @@ class Source:
     def _read(self, store: Store) -> None:
         """Commits every part that is missing, block by block; once, whoever asks for it."""
         with store.lock("sources", self.name, wait=True):
-            if not self._memory(store).exists():
+            if any(self._parts(store, table) is None for table in ROWS):
                 self._commit(store)
 
     def _commit(self, store: Store) -> None:
@@ -146,13 +151,24 @@ def rejects(rule: Rule, part_size: int, base: Path) -> Given:
     return _problem_source(rule, part_size, base).given("rejects")
 
 
+def check(rule: ProblemSource | TraceSource, base: Path) -> None:
+    """Opens a file and finds its columns, so that a mistake costs no work.
+
+    A data set of the hub is left to the task that fetches it. Raises BadTable.
+    """
+    if isinstance(rule, TraceSource) and rule.path is not None:
+        imports.trace_columns(rule.columns, rule.records(base).names())
+    elif isinstance(rule, FileSource):
+        benchmarks.found_columns(rule.columns, rule.records(base).names())
+
+
 def _problem_source(rule: Any, part_size: int, base: Path) -> Source:
     def groups() -> Iterator[Group]:
         for block in benchmarks.blocks(rule, part_size, base):
             yield "problems", block.problems
             yield "rejects", block.rejects
 
-    return Source(_named(rule, part_size, base), rule.name or rule.source, groups)
+    return Source(_named(rule, part_size, base), rule.label, groups)
 
 
 def _trace_source(rule: TraceSource, part_size: int, base: Path) -> Source:

@@ -14,6 +14,7 @@ from prefect.client.schemas.objects import State
 from prefect.states import Completed
 
 from rdpt_core.store import Damaged, Store
+from tasks.running import Activity, beating
 from tasks.stage import Call, Given, Plan, Watcher, Worker
 
 
@@ -25,6 +26,11 @@ class Order:
     store: Store
     runtime: Any
     watcher: Watcher
+    experiment: str
+    title: str
+    """Of the table, as people read it."""
+    unit: str
+    """Of its work: tokens, steps, ..."""
 
 
 @task(
@@ -41,7 +47,9 @@ def make_table(order: Order) -> State[dict[str, Any]] | dict[str, Any]:
     """
     if Plan(order.store).table(order.call).complete:
         return Completed(name="Cached", data=_handle(order))
-    Worker(order.store, order.runtime, order.watcher).build(order.call)
+    activity = Activity(order.experiment, order.title, order.call.digest, order.unit)
+    with beating(order.watcher, order.runtime.workspace, activity) as watcher:
+        Worker(order.store, order.runtime, watcher).build(order.call)
     if not Plan(order.store).table(order.call).complete:
         raise Damaged(f"{order.call.table}: a part that it needs does not hold")
     return _handle(order)

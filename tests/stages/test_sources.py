@@ -53,6 +53,20 @@ def test_readers_at_the_same_time_commit_each_part_once(tmp_path: Path) -> None:
     assert not list(store.root.rglob("*.tmp"))
 
 
+def test_a_lost_part_of_a_source_that_is_remembered_is_read_again_alone(tmp_path: Path) -> None:
+    problems, traces = sources.imported(write_import(tmp_path), 4, tmp_path)
+    store = Store(tmp_path / "store")
+    problems.read(store)
+    before = {path: path.stat().st_mtime_ns for path in store.root.glob("*/*.parquet")}
+    lost = store.file(Plan(store).table(traces).parts[1])
+    lost.unlink()
+    assert not Plan(store).table(traces).complete
+    traces.read(store)
+    assert Plan(store).table(traces).complete
+    after = {path: path.stat().st_mtime_ns for path in store.root.glob("*/*.parquet")}
+    assert {path for path in before if after[path] != before[path]} == {lost}
+
+
 def test_a_plan_sees_the_parts_that_reading_commits_and_writes_none(tmp_path: Path) -> None:
     problems, traces = sources.imported(write_import(tmp_path), 4, tmp_path)
     store = Store(tmp_path / "store")

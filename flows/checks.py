@@ -1,0 +1,80 @@
+"""What is looked at before any work starts, so that a mistake costs seconds and writes nothing."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from flows.configurations import imports_thoughts, models_of, sources_of
+from flows.workspace import Opened
+from rdpt_core.models.identity import check_folder, check_weights
+from settings.loading import BadSettings
+from tasks import sources
+from tasks.models import Model
+
+
+def check_workspace(workspace: Path, writes: bool) -> None:
+    """Raises BadSettings for a workspace that is no folder, or cannot be written where it is."""
+    path = workspace.absolute()
+    found = next(place for place in (path, *path.parents) if os.path.lexists(place))
+    if not os.path.isdir(found):
+        fault = f"{found} is no folder"
+    elif writes and not os.access(found, os.W_OK | os.X_OK):
+        fault = f"{found} cannot be written"
+    else:
+        return
+    raise BadSettings(f"workspace {workspace}", [f"{fault}: give another one as RDPT_WORKSPACE"])
+
+
+def check_inputs(opened: Opened) -> None:
+    """Opens every file of problems or traces and finds every model.
+
+    Raises BadSettings with all that is wrong, ConnectionError where the hub is out of reach.
+    """
+    wanted = sources_of(opened.experiment)
+    lines = _faults("", wanted, lambda source: sources.check(source, opened.base))
+    check_models(opened, lines)
+
+
+def check_models(opened: Opened, others: Sequence[str] = ()) -> None:
+    """Finds every model and reads its tokenizer and template.
+
+    A model without thinking delimiters is refused where a thought may have to be laid for it:
+    where some other model, or an import, separates thought from answer. Raises BadSettings with
+    all that is wrong, and with what `others` found.
+    """
+    models = {
+        name: Model(spec, opened.base, opened.memory)
+        for name, spec in models_of(opened.experiment).items()
+    }
+    lines = [*others, *_faults("model ", models, _check_model)]
+    if not lines and (
+        imports_thoughts(opened.experiment)
+        or any(model.renderer.contract.open for model in models.values())
+    ):
+        lines = _faults("model ", models, lambda model: model.renderer.require_thinking())
+    # Last, since it hashes all weights and remembers that in the workspace.
+    lines = lines or _faults("model ", models, lambda model: model.identity())
+    if lines:
+        raise BadSettings(str(opened.file), lines)
+
+
+def _check_model(model: Model) -> None:
+    check_folder(model.folder)
+    check_weights(model.folder)
+    assert model.renderer
+
+
+def _faults(kind: str, things: Mapping[str, Any], check: Callable[[Any], object]) -> list[str]:
+    """What is wrong with each of them, one line with its name each."""
+    lines = []
+    for name, thing in things.items():
+        try:
+            check(thing)
+        except ConnectionError:
+            raise
+        except (ValueError, OSError) as error:
+            lines.append(f"{kind}{name}: {error}")
+    return lines

@@ -1,0 +1,108 @@
+"""The models of an experiment, as `rdpt doctor` examines them: no weights are loaded."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+from flows.configurations import imports_thoughts, models_of
+from flows.findings import Finding, State
+from flows.workspace import Opened
+from rdpt_core.models.contract import UndeclaredThinking
+from settings.experiment import Generate
+from tasks.models import Model
+
+
+def examined(opened: Opened) -> Iterator[Finding]:
+    """One finding or more for each thing that a run needs of each model."""
+    yield Finding(State.OK, "experiment", f"{opened.experiment.name}: {opened.file}")
+    models = {name: Model(spec, opened.base) for name, spec in models_of(opened.experiment).items()}
+    thoughts = imports_thoughts(opened.experiment)
+    for model in models.values():
+        thoughts = thoughts or _lays_thoughts(model)
+    for name, model in models.items():
+        yield from _model(f"model {name}", model, opened, thoughts)
+
+
+def _lays_thoughts(model: Model) -> bool:
+    try:
+        return bool(model.renderer.contract.open)
+    except (ValueError, OSError):  # told when the model's own turn comes
+        return False
+
+
+def _model(what: str, model: Model, opened: Opened, thoughts: bool) -> Iterator[Finding]:
+    """Identity, template, thinking, context, dtype; the first that fails ends it."""
+    try:
+        yield Finding(State.OK, what, f"{model.folder}, scorer {model.scorer[:12]}")
+        contract = model.renderer.contract
+    except ConnectionError as error:
+        yield Finding(State.FAIL, what, str(error), "go online once, or give a local folder")
+        return
+    except (ValueError, OSError) as error:
+        yield Finding(State.FAIL, what, str(error), "see `path` of its entry in the experiment")
+        return
+    if contract.template is None:
+        yield Finding(State.WARN, "  template", "none: prompts are the problem's plain text",
+                      "right for a base model; others should bring their own")  # fmt: skip
+    else:
+        yield Finding(State.OK, "  template", f"{contract.template[:12]}")
+    yield _thinking(model, thoughts)
+    if contract.end is None:
+        yield Finding(State.WARN, "  end of turn", "none found",
+                      "add eos_token to tokenizer_config.json, or traces never stop")  # fmt: skip
+    yield _context(model, opened)
+    yield _dtype(model, opened)
+
+
+def _thinking(model: Model, thoughts: bool) -> Finding:
+    contract = model.renderer.contract
+    try:
+        model.renderer.require_thinking()
+    except UndeclaredThinking as error:
+        state = State.FAIL if thoughts else State.OK
+        lines = str(error).splitlines()
+        return Finding(state, "  thinking", "no delimiters", " ".join(lines) if thoughts else "")
+    laid = f"{contract.open!r} ... {contract.close!r}, opened by the {contract.think_open}"
+    return Finding(State.OK, "  thinking", laid)
+
+
+def _context(model: Model, opened: Opened) -> Finding:
+    """The limit against the longest text that the experiment asks for, without its prompt."""
+    limit = model.spec.context or own_limit(model.folder)
+    if limit is None:
+        return Finding(State.FAIL, "  context", "config.json states no max_position_embeddings",
+                       "give `context = ...` in its entry")  # fmt: skip
+    longest = max(_lengths(opened), default=0)
+    if longest >= limit:
+        return Finding(State.WARN, "  context", f"{limit:,} tokens; traces may have {longest:,}",
+                       "lower max_new_tokens: what is longer is not scored")  # fmt: skip
+    return Finding(State.OK, "  context", f"{limit:,} tokens")
+
+
+def _lengths(opened: Opened) -> Iterator[int]:
+    e = opened.experiment
+    for traces in (e.traces, *(benchmark.traces for benchmark in e.benchmarks)):
+        if isinstance(traces, Generate):
+            yield traces.sampling.max_new_tokens
+
+
+def own_limit(folder: Path) -> int | None:
+    """What config.json says, also of a model whose text part is one of several."""
+    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    text = config.get("text_config", config)
+    limit = text.get("max_position_embeddings", config.get("max_position_embeddings"))
+    return int(limit) if limit is not None else None
+
+
+def _dtype(model: Model, opened: Opened) -> Finding:
+    config = json.loads((model.folder / "config.json").read_text(encoding="utf-8"))
+    stored = config.get("dtype") or config.get("torch_dtype") or "unknown"
+    read = model.spec.dtype
+    if read == "bfloat16" and opened.runtime.device == "cpu":
+        return Finding(State.WARN, "  dtype", f"{read}, on CPU", "float32 is faster there")
+    said = f"{read}, stored as {stored}"
+    if read == "bfloat16" and stored == "float32":
+        return Finding(State.WARN, "  dtype", said, 'dtype = "float32" keeps what the file holds')
+    return Finding(State.OK, "  dtype", said)

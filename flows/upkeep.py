@@ -1,0 +1,192 @@
+"""`rdpt verify` and `rdpt gc`: whether the store holds, and what of it nobody needs."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Iterator
+
+from tqdm import tqdm
+
+from flows import faults
+from flows.verbs import runtime_of
+from flows.workspace import (
+    CONTENTS,
+    Opened,
+    frozen_names,
+    open_asked,
+    open_frozen,
+    publish_catalogue,
+)
+from rdpt_core import catalog, integrity, sweep
+from rdpt_core.report.terminal import printable
+from rdpt_core.store import Store
+from rdpt_core.sweep import PartName, Stray
+from settings.loading import BadSettings
+from settings.runtime import Runtime
+from tasks.progress import say
+from tasks.running import Activity, activities, nobody_runs
+from tasks.stage import Plan
+
+DAY = 86400.0
+GONE, WOULD_GO = "gone", "would go"
+LEFT_OVER = (".*.tmp", "runs/*/.*.tmp", "store/sources/*.tmp")
+"""What a crash may leave in a workspace beside the parts of the store."""
+
+# ---------------------------------------------------------------------------- verify
+
+
+def verify(repair: bool) -> int:
+    """Damaged parts to stdout; 6 where one is left."""
+    runtime = runtime_of()
+    looking = Store(runtime.store, read_only=True)
+    total = integrity.num_bytes(looking)
+    with tqdm(
+        total=total, unit="B", unit_scale=True, desc="verify", disable=not sys.stderr.isatty()
+    ) as bar:
+        found = list(integrity.damages(looking, bar.update))
+    for damage in found:
+        sys.stdout.write(printable(f"{damage.table}/{damage.key}: {damage.reason}") + "\n")
+    if not found:
+        say(f"{_count(integrity.record_files(looking), 'part')}, {_size(total)}: all hold")
+        return 0
+    if not repair:
+        say(f"{_count(found, 'part')} of the store damaged: rdpt verify --repair sets them aside")
+        return faults.DAMAGED
+    return _repair(runtime, found)
+
+
+def _repair(runtime: Runtime, found: list[integrity.Damage]) -> int:
+    store = Store(runtime.store)
+    busy = [damage for damage in found if not integrity.repair(store, damage)]
+    _publish(runtime)
+    say(f"{_count(found, 'part')} damaged, {len(found) - len(busy)} set aside in "
+        f"{runtime.store / 'quarantine'}; the next run builds them alone")  # fmt: skip
+    if busy:
+        say(f"{_count(busy, 'part')} left alone: a run has them in hand")
+    return faults.DAMAGED if busy else 0
+
+
+# ---------------------------------------------------------------------------- gc
+
+
+def gc(dry_run: bool) -> int:
+    """One line for each thing that goes or is kept though nobody reaches it."""
+    runtime = runtime_of()
+    _require_own_store(runtime)
+    with nobody_runs(runtime.workspace) as alone:
+        fates = _fates(runtime, alone, dry_run)
+        if not dry_run and GONE in fates.values():
+            _publish(runtime)
+    for stray, fate in fates.items():
+        sys.stdout.write(f"{stray.kind}\t{printable(stray.name)}\t{stray.size}\t{fate}\n")
+    went = [stray for stray, fate in fates.items() if fate in (GONE, WOULD_GO)]
+    kept = [stray for stray in fates if stray not in set(went)]
+    say(f"{'would free' if dry_run else 'freed'} {_sum(went)}; kept, unreached: {_sum(kept)}")
+    return 0
+
+
+def _fates(runtime: Runtime, alone: bool, dry_run: bool) -> dict[Stray, str]:
+    """What becomes of each thing that nobody reaches: it goes, or why it is kept."""
+    found = list(_strays(runtime, *_reached(runtime)))
+    running = [] if alone else [a for a, lives, _ in activities(runtime.workspace) if lives]
+    fates = {stray: _kept(stray, runtime.gc_grace_days, alone, running) for stray in found}
+    going = [stray for stray, reason in fates.items() if reason is None]
+    if dry_run:
+        return {stray: reason or WOULD_GO for stray, reason in fates.items()}
+    store = Store(runtime.store)
+    for stray in tqdm(going, desc="gc", leave=False, disable=not sys.stderr.isatty()):
+        gone = sweep.remove(store, stray)
+        fates[stray] = GONE if gone else "kept: another process has it in hand"
+    return {stray: fate or GONE for stray, fate in fates.items()}
+
+
+def _require_own_store(runtime: Runtime) -> None:
+    """Nothing outside the workspace is ever removed, and never everything."""
+    root = runtime.store
+    if not root.is_dir():
+        raise BadSettings(str(runtime.workspace), ["there is no store in this workspace"])
+    if not root.resolve().is_relative_to(runtime.workspace.resolve()):
+        raise BadSettings(str(root), [
+            f"is a link to {root.resolve()}, outside the workspace, where nothing is removed: "
+            "either set RDPT_WORKSPACE to the folder that holds it, or move it back"
+        ])  # fmt: skip
+    if not frozen_names(runtime):
+        raise BadSettings(str(runtime.workspace), [
+            "no experiment was run in this workspace, so all of its store would go: "
+            "delete the folder yourself if that is what you want"
+        ])  # fmt: skip
+
+
+def _reached(runtime: Runtime) -> tuple[set[PartName], set[PartName]]:
+    """The parts of all experiments, and those that they would build."""
+    reached: set[PartName] = set()
+    working: set[PartName] = set()
+    for name in frozen_names(runtime):
+        opened = open_asked(name, runtime)
+        try:
+            plan = Plan(opened.store, peek=True)
+            tables = [plan.table(call) for call in opened.study.calls()]
+        except (ValueError, OSError) as error:
+            raise BadSettings(str(opened.file), [
+                f"what it reaches cannot be told: {error}",
+                f"either put that back, or delete {opened.folder} if it is not wanted any more",
+            ]) from error  # fmt: skip
+        reached |= {(part.table, part.key) for table in tables for part in table.parts}
+        working |= {(t.call.table, job.recipe.key) for t in tables for job in t.jobs}
+        if not all(table.complete for table in tables):
+            reached |= set(_once_used(opened))
+    return reached, working
+
+
+def _once_used(opened: Opened) -> Iterator[PartName]:
+    """What an experiment used when it was last whole: where a part was lost since, those that
+    follow from it cannot be derived until it is built again."""
+    path = opened.folder / CONTENTS
+    if path.exists():
+        for use in catalog.from_json(path.read_text()).uses:
+            yield use.table, use.part
+
+
+def _strays(runtime: Runtime, reached: set[PartName], working: set[PartName]) -> Iterator[Stray]:
+    yield from sweep.strays(Store(runtime.store, read_only=True), reached, working)
+    paths = [path for pattern in LEFT_OVER for path in runtime.workspace.glob(pattern)]
+    yield from sweep.leftovers(sorted(paths))
+    dead = [path for _, lives, path in activities(runtime.workspace) if not lives]
+    yield from sweep.leftovers(dead)
+
+
+def _kept(stray: Stray, days: float, alone: bool, running: Iterable[Activity]) -> str | None:
+    """Why something that nobody reaches stays; None where it goes."""
+    if stray.age < days * DAY:
+        return f"kept: younger than {days:g} days (RDPT_GC_GRACE_DAYS)"
+    if not alone and stray.kind != "quarantined":
+        pids = sorted({str(activity.pid) for activity in running})
+        return f"kept: a run goes on (process {', '.join(pids) or 'unknown'}) and may use it"
+    return None
+
+
+# ---------------------------------------------------------------------------- both
+
+
+def _publish(runtime: Runtime) -> None:
+    """The catalogue without the parts that went: its views name files."""
+    if frozen_names(runtime) and runtime.catalog.exists():
+        publish_catalogue(open_frozen(None, runtime))
+
+
+def _count(things: Iterable[object], noun: str) -> str:
+    number = sum(1 for _ in things)
+    return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
+def _sum(strays: Iterable[Stray]) -> str:
+    found = list(strays)
+    return f"{_size(sum(stray.size for stray in found))} in {_count(found, 'thing')}"
+
+
+def _size(num_bytes: float) -> str:
+    for unit in ("B", "kB", "MB", "GB"):
+        if num_bytes < 1000:
+            return f"{num_bytes:.3g} {unit}"
+        num_bytes /= 1000
+    return f"{num_bytes:,.1f} TB"

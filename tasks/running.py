@@ -1,0 +1,183 @@
+"""Who is running: a file in `workspace/running/` for each run and for each table in the making.
+
+Its writer holds a lock on it as long as it lives, which the kernel frees when it dies: so a file
+whose lock is free was left by a dead process, whatever it says. Readers take no lock that a run
+could ever wait for. All of it is for people; a run goes on where it cannot be written.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+import socket
+import time
+import uuid
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from rdpt_core.store import Holder, Part
+from tasks.stage import Call, Given, Job, Watcher
+
+FOLDER = "running"
+LOCK = "lock"
+"""Shared by runs; `rdpt gc` takes it alone."""
+BEAT_SECONDS = 1.0
+
+
+@dataclass
+class Activity:
+    """What a file says."""
+
+    experiment: str
+    title: str = ""
+    """Of the table; empty for the run itself."""
+    call: str = ""
+    """Digest of the table's call."""
+    unit: str = ""
+    items_done: int = 0
+    """Rows of the driving parts."""
+    items: int = 0
+    units: int = 0
+    seconds: float = 0.0
+    """Since it was begun, by a clock that does not jump."""
+    waits_for: str = ""
+    since: float = field(default_factory=time.time)
+    beat: float = field(default_factory=time.time)
+    """When this was written; display only, as `since` is."""
+    pid: int = field(default_factory=os.getpid)
+    host: str = field(default_factory=socket.gethostname)
+
+
+class Beats:
+    """The file of one activity, and its lock."""
+
+    def __init__(self, folder: Path, activity: Activity) -> None:
+        self.activity, self._begun = activity, time.monotonic()
+        self._path = folder / f"{activity.pid}-{uuid.uuid4().hex[:8]}.json"
+        self._file: Any = None
+        self._written = 0.0
+        with contextlib.suppress(OSError):
+            folder.mkdir(parents=True, exist_ok=True)
+            self._file = self._path.open("xb", buffering=0)
+            fcntl.flock(self._file, fcntl.LOCK_EX)
+        self.write()
+
+    def write(self, at_once: bool = True) -> None:
+        """In place: a rename would leave the lock on a file that nobody finds."""
+        if self._file is None or not (at_once or time.monotonic() - self._written > BEAT_SECONDS):
+            return
+        self._written = time.monotonic()
+        self.activity.seconds, self.activity.beat = self._written - self._begun, time.time()
+        text = json.dumps(asdict(self.activity)).encode()
+        with contextlib.suppress(OSError):
+            os.pwrite(self._file.fileno(), text, 0)
+            os.ftruncate(self._file.fileno(), len(text))
+
+    def close(self) -> None:
+        """By who wrote it: a forked child that ends also unwinds the blocks it inherited."""
+        if self._file is not None and self.activity.pid == os.getpid():
+            with contextlib.suppress(OSError):
+                self._path.unlink(missing_ok=True)
+            self._file.close()
+
+
+class Heartbeat:
+    """A Watcher that tells another, and keeps the file of its table."""
+
+    def __init__(self, inner: Watcher, beats: Beats) -> None:
+        self._inner, self._beats, self._activity = inner, beats, beats.activity
+
+    def started(self, call: Call | Given, num_items: int) -> None:
+        self._activity.items = num_items
+        self._beats.write()
+        self._inner.started(call, num_items)
+
+    def units(self, num_done: int) -> None:
+        self._activity.units += num_done
+        self._beats.write(at_once=False)
+        self._inner.units(num_done)
+
+    def heard(self, row: Any) -> None:
+        self._activity.units += 1
+        self._beats.write(at_once=False)
+        self._inner.heard(row)
+
+    def committed(self, part: Part, num_items: int) -> None:
+        self._activity.items_done += num_items
+        self._activity.waits_for = ""
+        self._beats.write()
+        self._inner.committed(part, num_items)
+
+    def waits(self, call: Call, job: Job, holder: Holder | None) -> None:
+        who = f"process {holder.pid} on {holder.host}" if holder else "another run"
+        self._activity.waits_for = f"{job.recipe.key[:12]}, which {who} is building"
+        self._beats.write(at_once=False)
+        self._inner.waits(call, job, holder)
+
+    def finished(self) -> None:
+        self._inner.finished()
+
+
+@contextlib.contextmanager
+def beating(watcher: Watcher, workspace: Path, activity: Activity) -> Iterator[Watcher]:
+    """A watcher whose table is seen from outside while the block runs."""
+    beats = Beats(workspace / FOLDER, activity)
+    try:
+        yield Heartbeat(watcher, beats)
+    finally:
+        beats.close()
+
+
+@contextlib.contextmanager
+def announced(workspace: Path, experiment: str) -> Iterator[None]:
+    """A run is seen from outside while the block runs, and nothing is collected under it."""
+    folder = workspace / FOLDER
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / LOCK).open("ab") as lock:
+        fcntl.flock(lock, fcntl.LOCK_SH)  # a collection takes seconds
+        beats = Beats(folder, Activity(experiment))
+        try:
+            yield
+        finally:
+            beats.close()
+
+
+@contextlib.contextmanager
+def nobody_runs(workspace: Path) -> Iterator[bool]:
+    """Whether no run goes on; then none begins while the block runs."""
+    folder = workspace / FOLDER
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / LOCK).open("ab") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            yield False
+            return
+        yield True
+
+
+def activities(workspace: Path) -> list[tuple[Activity, bool, Path]]:
+    """Each file's activity, whether its writer lives, and the file; oldest first."""
+    found = []
+    for path in (workspace / FOLDER).glob("*.json"):
+        # One that ended meanwhile, or is half written, is not there yet or no more.
+        with contextlib.suppress(OSError, ValueError, TypeError), path.open("rb") as file:
+            activity = Activity(**json.loads(file.read()))
+            found.append((activity, _lives(file, activity), path))
+    return sorted(found, key=lambda each: each[0].since)
+
+
+def _lives(file: Any, activity: Activity) -> bool:
+    """The lock is held, and, where that can be seen, by the process itself and not by a child that
+    inherited it."""
+    try:
+        fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return activity.host != socket.gethostname() or psutil.pid_exists(activity.pid)
+    return False

@@ -1,0 +1,334 @@
+"""Questions about a workspace, through the command line: why, status, sql, verify, gc."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from flows import cli
+from flows.workspace import freeze, open_file, publish_catalogue
+from rdpt_core import finetune
+from rdpt_core.recipe import Recipe
+from rdpt_core.rows import Grade, Outcome
+from tasks import models
+from tasks.running import Activity, announced, beating
+from tasks.stage import Plan, Worker
+from tests.core.models import tiny
+from tests.flows.studies import PLAIN, STUDY, Studio, copying_train
+from tests.stages.toys import Journal
+
+Capture = pytest.CaptureFixture[str]
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Studio]:
+    """A small study, built, frozen and in the catalogue."""
+    studio = Studio(tmp_path_factory.mktemp("a study"))
+    for seed, name in enumerate(("teacher", "student", "other")):
+        tiny.make_qwen(studio.folder / name, seed=seed)
+    studio.write_problems("problems", range(8))
+    studio.write_problems("bench", range(100, 104))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(finetune, "train", copying_train)
+        studio.build()
+        freeze(studio.open())
+        publish_catalogue(studio.open())
+        yield studio
+
+
+@pytest.fixture
+def here(built: Studio, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Studio:
+    """A copy of it, which is the current workspace."""
+    shutil.copytree(built.folder, tmp_path / "copy")
+    monkeypatch.chdir(tmp_path / "copy")
+    monkeypatch.setattr(models, "_SOUND", {})  # of another workspace with the same parts
+    monkeypatch.setenv("RDPT_THREADS", "1")
+    studio = Studio(tmp_path / "copy")
+    freeze(studio.open())
+    publish_catalogue(studio.open())
+    return studio
+
+
+def write(studio: Studio, **changes: object) -> str:
+    (studio.folder / "changed.toml").write_text(STUDY.format(**(PLAIN | changes)))
+    return "changed.toml"
+
+
+def asked(capsys: Capture, *arguments: str, code: int = 0) -> str:
+    capsys.readouterr()
+    assert cli.main(list(arguments)) == code
+    return capsys.readouterr().out
+
+
+# ---------------------------------------------------------------------------- why
+
+
+def test_why_names_a_table_that_is_complete(here: Studio, capsys: Capture) -> None:
+    said = asked(capsys, "why", "study", "provenance")
+    assert said.count("complete (2 parts), nothing is to be built") == 1
+    assert "to be built\n" not in said.replace("nothing is to be built\n", "")
+
+
+def test_why_names_the_parameter_with_its_old_and_new_value(here: Studio, capsys: Capture) -> None:
+    said = asked(capsys, "why", write(here, beta=0.2), "provenance")
+    assert "provenance train [teacher_count]: 2 of 2 parts to be built" in said
+    assert "rule.beta: 0.1 -> 0.2" in said
+    assert said.count("->") == said.count("rule.beta: ")
+
+
+def test_why_follows_an_input_to_the_table_that_differs(here: Studio, capsys: Capture) -> None:
+    text = (here.folder / "study.toml").read_text()
+    file = here.folder / "shorter.toml"
+    file.write_text(text.replace("max_new_tokens = 6, batch", "max_new_tokens = 3, batch"))
+    opened = open_file(file, here.open().runtime)
+    traces = opened.study.configurations()[-1].find("traces", "train")
+    assert traces is not None
+    Worker(opened.store, opened.runtime, Journal()).build(traces)
+    said = [line.strip() for line in asked(capsys, "why", str(file), "sentences").splitlines()]
+    start = next(n for n, line in enumerate(said) if line.startswith("traces differ: "))
+    assert said[start + 1] == "sampling.max_new_tokens: 6 -> 3"
+
+
+def test_why_follows_a_blocked_table_to_what_is_to_be_built(here: Studio, capsys: Capture) -> None:
+    said = asked(capsys, "why", write(here, segmenter="lines"), "selection")
+    assert "selection train [teacher_count]: 1 part to wait for " in said
+    assert "sentences train [teacher_count]: 2 of 2 parts to be built" in said
+    assert 'rule.name: "maths" -> "lines"' in said
+
+
+def test_why_says_that_a_part_was_lost(here: Studio, capsys: Capture) -> None:
+    next((here.folder / "workspace" / "store" / "grades").glob("*.parquet")).unlink()
+    assert "its file is missing or has changed" in asked(capsys, "why", "study", "grades")
+
+
+def test_why_changes_nothing(here: Studio, capsys: Capture) -> None:
+    next((here.folder / "workspace" / "store" / "grades").glob("*.parquet")).unlink()
+    before = sorted((here.folder / "workspace").rglob("*"))
+    asked(capsys, "why", write(here, beta=0.3), "results")
+    assert sorted((here.folder / "workspace").rglob("*")) == before
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("study", "sentence"), "it knows no table 'sentence': did you mean sentences?"),
+        (("study", "grades", "--configuration", "teacher_cuont"), "did you mean teacher_count?"),
+        (("studdy", "grades"), "there is no file 'studdy'"),
+    ],
+)
+def test_a_misspelt_question_exits_2_with_the_right_spelling(
+    here: Studio, capsys: Capture, arguments: tuple[str, ...], message: str
+) -> None:
+    capsys.readouterr()
+    assert cli.main(["why", *arguments]) == 2
+    assert message in capsys.readouterr().err
+
+
+# ---------------------------------------------------------------------------- status
+
+
+def test_status_says_how_far_an_experiment_is_that_nobody_runs(
+    here: Studio, capsys: Capture
+) -> None:
+    said = asked(capsys, "status")
+    tables = len(here.open().study.calls())
+    assert said.startswith(f"study: not running; {tables} of {tables} tables")
+    assert "at least" in asked(capsys, "status", write(here, segmenter="lines"))
+
+
+def test_status_shows_the_table_in_the_making_with_rate_and_time_left(
+    here: Studio, capsys: Capture
+) -> None:
+    workspace, call = here.folder / "workspace", here.open().study.calls()[1]
+    activity = Activity("study", "traces train [all]", call.digest, "tokens")
+    with announced(workspace, "study"), beating(Journal(), workspace, activity) as watcher:
+        watcher.started(call, 40)
+        activity.items_done = 10
+        activity.seconds = 20.0  # as if it had been begun then
+        activity.units = 300
+        (file,) = [p for p in (workspace / "running").glob("*.json") if "traces" in p.read_text()]
+        told = json.loads(file.read_text()) | {"items_done": 10, "seconds": 20.0, "units": 300}
+        file.write_text(json.dumps(told))
+        said = asked(capsys, "status")
+    assert "study: running, 1 worker (process " in said
+    assert "10 of 40  15 tokens/s  1 min " in said
+
+
+# ---------------------------------------------------------------------------- sql
+
+
+def test_sql_gives_csv_to_a_pipe_and_what_is_asked_for(here: Studio, capsys: Capture) -> None:
+    query = "SELECT name, selector FROM configurations WHERE selector IS NOT NULL"
+    assert asked(capsys, "sql", query) == "name,selector\nteacher_count,teacher_count\n"
+    assert json.loads(asked(capsys, "sql", query, "--format", "json")) == [
+        {"name": "teacher_count", "selector": "teacher_count"}
+    ]
+    shown = asked(capsys, "sql", query, "--format", "table").splitlines()
+    assert [line.split() for line in shown] == [["name", "selector"], ["teacher_count"] * 2]
+
+
+def test_sql_reads_the_parts_and_keeps_what_is_missing(here: Studio, capsys: Capture) -> None:
+    rows = list(csv.DictReader(io.StringIO(asked(capsys, "sql", "SELECT trace_id FROM traces"))))
+    assert len(rows) == 16 + 4 * 3
+    query = "SELECT NULL AS a, 'nan'::DOUBLE AS b, [1, NULL] AS c, ''AS d"
+    assert asked(capsys, "sql", query) == 'a,b,c,d\n,nan,"[1, null]",\n'
+    assert json.loads(asked(capsys, "sql", query, "--format", "json")) == [
+        {"a": None, "b": None, "c": [1, None], "d": ""}
+    ]
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "SELEC 1",
+        "SELECT * FROM nowhere",
+        "SELECT * FROM read_text('study.toml')",
+        "CREATE TABLE x AS SELECT 1",
+        "DELETE FROM configurations",
+        "COPY (SELECT 1) TO 'out.csv'",
+        "COPY (SELECT 1) TO 'workspace/store/out.csv'",
+        "EXPLAIN ANALYZE COPY (SELECT 1) TO 'workspace/store/out.csv'",
+        "SELECT 1; DROP TABLE configurations",
+        "ATTACH 'other.duckdb'",
+        "INSTALL httpfs",
+        "SET enable_external_access = true",
+        "PRAGMA database_list",
+    ],
+)
+def test_sql_reads_and_does_nothing_else(here: Studio, capsys: Capture, query: str) -> None:
+    before = sorted(here.folder.rglob("*"))
+    capsys.readouterr()
+    assert cli.main(["sql", query]) == 2
+    assert capsys.readouterr().err.startswith("rdpt: sql:\n  ")
+    assert sorted(here.folder.rglob("*")) == before
+
+
+def test_what_a_model_wrote_cannot_act_on_a_terminal(here: Studio, capsys: Capture) -> None:
+    query = "SELECT chr(27) || '[2J' || chr(8238) AS text"
+    assert "\\x1b[2J\\u202e" in asked(capsys, "sql", query, "--format", "table")
+
+
+def test_a_lost_catalogue_is_written_again_and_said(here: Studio, capsys: Capture) -> None:
+    (here.folder / "workspace" / "rdpt.duckdb").write_text("garbage")
+    capsys.readouterr()
+    assert cli.main(["sql", "SELECT count(*) AS n FROM configurations"]) == 0
+    shown = capsys.readouterr()
+    assert shown.out == "n\n3\n"
+    assert "written again from the store" in shown.err
+
+
+# ---------------------------------------------------------------------------- verify
+
+
+def test_verify_names_what_is_damaged_and_repair_lets_a_run_build_it_alone(
+    here: Studio, capsys: Capture
+) -> None:
+    assert asked(capsys, "verify") == ""
+    store = here.folder / "workspace" / "store"
+    victim = next((store / "sentences").glob("*.parquet"))
+    victim.write_bytes(victim.read_bytes()[:-3])
+    assert asked(capsys, "verify", code=6).startswith(f"sentences/{victim.stem}: its file has ")
+    assert asked(capsys, "verify", "--repair").startswith(f"sentences/{victim.stem}: ")
+    assert asked(capsys, "verify") == ""
+    assert asked(capsys, "sql", "SELECT count(*) > 0 AS some FROM sentences") == "some\ntrue\n"
+    assert here.build() == {"sentences": 1}
+
+
+# ---------------------------------------------------------------------------- gc
+
+
+def leave_behind(here: Studio) -> int:
+    """Parts that no experiment reaches, one of them with a payload; how many there are."""
+    store = here.open().store
+    for number in range(2):
+        payload = here.folder / "payload" if number else None
+        if payload:
+            payload.mkdir()
+            (payload / "weights").write_bytes(b"x" * 1000)
+        rows = [Grade(f"{number}", Outcome.CORRECT, None)]
+        store.commit(Grade, Recipe("grades", 1, {"n": number}, {}), rows, payload=payload)
+    return 2
+
+
+def num_parts(here: Studio) -> int:
+    return len(list((here.folder / "workspace" / "store").glob("*/*.json")))
+
+
+def test_gc_removes_what_no_experiment_reaches_and_a_run_then_finds_all_of_it(
+    here: Studio, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = num_parts(here)
+    number = leave_behind(here)
+    monkeypatch.setenv("RDPT_GC_GRACE_DAYS", "0")
+    assert asked(capsys, "gc", "--dry-run").count("would go") == number
+    assert num_parts(here) == before + number
+    gone = asked(capsys, "gc")
+    assert gone.count("\tgone\n") == number
+    assert not list((here.folder / "workspace" / "store").rglob("weights"))
+    assert num_parts(here) == before
+    assert here.build() == {}
+    assert asked(capsys, "verify") == ""
+    assert asked(capsys, "gc") == ""
+
+
+def test_gc_keeps_what_is_young(here: Studio, capsys: Capture) -> None:
+    number = leave_behind(here)
+    assert asked(capsys, "gc").count("kept: younger than 7 days") == number
+
+
+def test_gc_keeps_all_parts_while_a_run_goes_on(
+    here: Studio, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    number, before = leave_behind(here), num_parts(here)
+    monkeypatch.setenv("RDPT_GC_GRACE_DAYS", "0")
+    with announced(here.folder / "workspace", "study"):
+        assert asked(capsys, "gc").count("kept: a run goes on (process ") == number
+    assert num_parts(here) == before
+
+
+def test_gc_keeps_what_follows_from_a_part_that_was_lost(
+    here: Studio, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It will be built again with the same rows, and then all that follows is there."""
+    monkeypatch.setenv("RDPT_GC_GRACE_DAYS", "0")
+    store = here.open().store
+    sentences = next(c for c in here.open().study.calls() if c.table == "sentences")
+    store.file(Plan(store).table(sentences).parts[0]).unlink()
+    asked(capsys, "gc")
+    assert here.build() == {"sentences": 1}
+
+
+def test_problems_that_were_collected_are_read_again(
+    here: Studio, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RDPT_GC_GRACE_DAYS", "0")
+    here.write_problems("bench", range(200, 204))
+    here.build()
+    freeze(here.open())
+    assert "problems/" in asked(capsys, "gc")
+    here.write_problems("bench", range(100, 104))
+    assert here.build()["traces"] == 3
+
+
+def test_gc_refuses_where_everything_would_go_or_nothing_can_be_told(
+    here: Studio, capsys: Capture
+) -> None:
+    shutil.move(here.folder / "teacher", here.folder / "elsewhere")
+    asked(capsys, "gc", code=2)
+    shutil.rmtree(here.folder / "workspace" / "runs")
+    asked(capsys, "gc", code=2)
+    assert num_parts(here) > 0
+
+
+def test_gc_removes_nothing_outside_the_workspace(here: Studio, capsys: Capture) -> None:
+    shutil.move(here.folder / "workspace" / "store", here.folder / "store")
+    (here.folder / "workspace" / "store").symlink_to(here.folder / "store")
+    capsys.readouterr()
+    assert cli.main(["gc"]) == 2
+    assert "outside the workspace" in capsys.readouterr().err
