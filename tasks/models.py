@@ -7,6 +7,7 @@ from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from rdpt_core.models.adapters import is_adapter
 from rdpt_core.models.identity import HashMemory, ModelIdentity, identify, local_folder
 from rdpt_core.models.render import Renderer, read_renderer
 from rdpt_core.models.seam import TextGenerator, TextScorer
@@ -111,17 +112,21 @@ class Distilled:
 
     def bind(self, store: Store, part: Part) -> Model:
         folder = _sound_payload(store, part) / CHECKPOINT
+        if is_adapter(folder):
+            spec = self.spec.model_copy(update={"adapter": str(folder)})
+            return Model(spec, self.call.parameters["model"].base)
         return Model(self.spec.model_copy(update={"path": str(folder), "revision": None}), folder)
 
 
 def _sound_payload(store: Store, part: Part) -> Path:
     """The payload folder, hashed once per process; raises Damaged."""
-    if part.key not in _SOUND:
-        _SOUND[part.key] = store.payload(part).resolve()
-    return _SOUND[part.key]
+    name = (store.root, part.key)
+    if name not in _SOUND:
+        _SOUND[name] = store.payload(part).resolve()
+    return _SOUND[name]
 
 
-_SOUND: dict[str, Path] = {}
+_SOUND: dict[tuple[Path, str], Path] = {}
 
 
 def note(model: Model) -> dict[str, Any]:

@@ -16,7 +16,6 @@ from flows.workspace import freeze, open_file, publish_catalogue
 from rdpt_core import finetune
 from rdpt_core.recipe import Recipe
 from rdpt_core.rows import Grade, Outcome
-from tasks import models
 from tasks.running import Activity, announced, beating
 from tasks.stage import Plan, Worker
 from tests.core.models import tiny
@@ -47,7 +46,6 @@ def here(built: Studio, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Stud
     """A copy of it, which is the current workspace."""
     shutil.copytree(built.folder, tmp_path / "copy")
     monkeypatch.chdir(tmp_path / "copy")
-    monkeypatch.setattr(models, "_SOUND", {})  # of another workspace with the same parts
     monkeypatch.setenv("RDPT_THREADS", "1")
     studio = Studio(tmp_path / "copy")
     freeze(studio.open())
