@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import shutil
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,11 +16,13 @@ from settings.loading import BadSettings
 from tasks import sources
 from tasks.models import Model
 
+FLOOR = 64 * 2**20
+"""Bytes: Prefect's and MLflow's databases, the catalogue, and some parts."""
+
 
 def check_workspace(workspace: Path, writes: bool) -> None:
     """Raises BadSettings for a workspace that is no folder, or cannot be written where it is."""
-    path = workspace.absolute()
-    found = next(place for place in (path, *path.parents) if os.path.lexists(place))
+    found = _nearest(workspace)
     if not os.path.isdir(found):
         fault = f"{found} is no folder"
     elif writes and not os.access(found, os.W_OK | os.X_OK):
@@ -26,6 +30,21 @@ def check_workspace(workspace: Path, writes: bool) -> None:
     else:
         return
     raise BadSettings(f"workspace {workspace}", [f"{fault}: give another one as RDPT_WORKSPACE"])
+
+
+def _nearest(path: Path) -> Path:
+    """What of a path exists."""
+    path = path.absolute()
+    return next(place for place in (path, *path.parents) if os.path.lexists(place))
+
+
+def check_room(workspace: Path) -> None:
+    """Raises OSError (ENOSPC) where not even the databases fit: on a full disk Prefect's server
+    does not start, and says so after minutes (measured)."""
+    free = shutil.disk_usage(_nearest(workspace)).free
+    if free < FLOOR:
+        told = f"{free / 2**20:.0f} MB are free in {workspace}, and a run needs {FLOOR / 2**20:.0f}"
+        raise OSError(errno.ENOSPC, told)
 
 
 def check_inputs(opened: Opened) -> None:

@@ -7,26 +7,31 @@
 | 2 | usage or configuration |
 | 4 | a needed part is being built by another run, and `--no-wait` was given |
 | 5 | an external service is unavailable |
-| 6 | the workspace was written by a newer rdpt |
+| 6 | the workspace is damaged, or was written by a newer rdpt |
 | 7 | disk or memory is exhausted |
 | 130, 143 | SIGINT, SIGTERM |
+| 141 | who read standard output wants no more (SIGPIPE) |
 """
 
 from __future__ import annotations
 
 import errno
+import os
 import sys
 import traceback
 
 from rdpt_core.finetune import OutOfMemory
 from rdpt_core.recipe import Unstable
 from rdpt_core.store import TooNew
+from rdpt_core.table_files import BadTable
+from rdpt_core.table_output import OutputClosed
 from settings.loading import BadSettings
 from tasks.stage import Busy
 from tasks.stopping import Stopped
 
 STAGE, USAGE, BUSY, SERVICE, TOO_NEW, RESOURCE = 1, 2, 4, 5, 6, 7
-INTERRUPTED = 130
+DAMAGED = TOO_NEW
+INTERRUPTED, CLOSED = 130, 141
 FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
@@ -36,7 +41,9 @@ def code_of(error: BaseException) -> int:
         return INTERRUPTED
     if isinstance(error, Stopped):
         return error.code
-    if isinstance(error, BadSettings | Unstable):
+    if isinstance(error, OutputClosed | BrokenPipeError):
+        return CLOSED
+    if isinstance(error, BadSettings | BadTable | Unstable):
         return USAGE
     if isinstance(error, Busy):
         return BUSY
@@ -54,18 +61,23 @@ def explain(error: BaseException, verbose: bool = False) -> int:
         return int(error.code) if isinstance(error.code, int) else STAGE
     if verbose:
         traceback.print_exception(error)
-    for line in _lines(error)[:8]:
+    if isinstance(error, BrokenPipeError):
+        # What is still buffered must not fail once more when Python ends.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    code = code_of(error)
+    for line in [] if code == CLOSED else _lines(error)[:8]:
         sys.stderr.write(line + "\n")
-    return code_of(error)
+    return code
 
 
 def _lines(error: BaseException) -> list[str]:
     if isinstance(error, BadSettings):
-        shown = error.lines if len(error.lines) <= 7 else [*error.lines[:6], "..."]
+        shown = [part for line in error.lines for part in line.splitlines()]
+        shown = shown if len(shown) <= 7 else [*shown[:6], "..."]
         return [f"rdpt: {error.place}:", *(f"  {line}" for line in shown)]
     if isinstance(error, KeyboardInterrupt | Stopped):
-        return ["rdpt: stopped; `rdpt resume` goes on where it was"]
+        return ["rdpt: stopped: nothing half-done is left; after a run, `rdpt resume` goes on"]
     if isinstance(error, OSError) and error.errno in FULL:
         return [f"rdpt: the disk is full: {error.filename or error}",
-                "free some space, then `rdpt resume`: nothing half-done is left"]  # fmt: skip
+                "free some space, then the same command again: nothing half-done is left"]  # fmt: skip
     return [f"rdpt: {line}" for line in str(error).splitlines() or [type(error).__name__]]

@@ -1,7 +1,8 @@
 """MLflow and Prefect on this machine's loopback address, as child processes of `rdpt ui`.
 
 MLflow refuses foreign Host and Origin headers by itself. Prefect's server accepts any unless it is
-told otherwise, so it gets CSRF protection, a list of origins and a password of the workspace's own.
+told otherwise, so it gets CSRF protection, a list of origins, a password of the workspace's own,
+and a guard in front (`guard.py`).
 """
 
 from __future__ import annotations
@@ -78,14 +79,15 @@ def mlflow_server(runtime: Runtime, port: int) -> Server:
 
 def prefect_server(runtime: Runtime, port: int, password: Path) -> Server:
     command = [
-        *(sys.executable, "-m", "prefect", "server", "start"),
-        *("--host", HOST, "--port", str(port)),
+        *(sys.executable, "-m", "uvicorn", "--factory", "flows.guard:prefect_app"),
+        *("--host", HOST, "--port", str(port), "--log-level", "warning"),
     ]
     return Server("Prefect", port, command, {
         "PREFECT_HOME": str((runtime.workspace / "prefect").resolve()),
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
         "DO_NOT_TRACK": "1",
-        "PREFECT_CLI_PROMPT": "false",
+        "PREFECT_SERVER_API_HOST": HOST,
+        "PREFECT_SERVER_API_PORT": str(port),
         "PREFECT_SERVER_API_CSRF_PROTECTION_ENABLED": "true",
         "PREFECT_SERVER_API_CORS_ALLOWED_ORIGINS": f"http://{HOST}:{port},http://localhost:{port}",
         # In the environment, since arguments are seen by every user of the machine.
@@ -113,13 +115,13 @@ def require_free(servers: Sequence[Server]) -> None:
     lines = [
         f"port {server.port} is in use: choose another with --{server.name.lower()}-port"
         for server in servers
-        if _listens(server.port)
+        if listens(server.port)
     ]
     if lines:
         raise BadSettings("rdpt ui", lines)
 
 
-def _listens(port: int) -> bool:
+def listens(port: int) -> bool:
     with socket.socket() as probe:
         probe.settimeout(1)
         return probe.connect_ex((HOST, port)) == 0

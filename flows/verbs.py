@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Mapping
 from functools import partial
 
 from pydantic import ValidationError
 
 from flows import faults, report
-from flows.configurations import imports_thoughts, models_of
+from flows.checks import check_inputs, check_room, check_workspace
 from flows.workspace import (
     Opened,
     freeze,
@@ -23,7 +22,6 @@ from rdpt_core import catalog
 from settings.loading import BadSettings, find_experiment
 from settings.loading import faults as faults_of
 from settings.runtime import PREFIX, Runtime, unknown_variables
-from tasks.models import Model
 from tasks.progress import say
 from tasks.stage import Plan
 from tasks.stopping import Stopped
@@ -31,14 +29,18 @@ from tasks.stopping import Stopped
 
 def runtime_of(**changes: object) -> Runtime:
     """The machine's settings. Raises BadSettings with all their faults."""
-    lines = unknown_variables()
+    lines = []
     try:
+        lines += unknown_variables()
         runtime = Runtime()
     except ValidationError as error:
         keys = [line.partition(":") for line in faults_of(error, Runtime)]
         lines += [f"{PREFIX}{key.upper()}:{rest}" for key, _, rest in keys]
+    except (OSError, UnicodeDecodeError) as error:
+        lines.append(f".env cannot be read: {error}")
     if lines:
         raise BadSettings("environment or .env", lines)
+    check_workspace(runtime.workspace, writes=False)
     return runtime.model_copy(update=changes)
 
 
@@ -52,7 +54,8 @@ def resume(name: str | None, wait: bool) -> int:
 
 
 def _run(opened: Opened) -> int:
-    check_models(opened)
+    check_workspace(opened.runtime.workspace, writes=True)
+    check_inputs(opened)
     if not report.is_complete(opened):
         failed = _build(opened)
         if failed:
@@ -63,11 +66,14 @@ def _run(opened: Opened) -> int:
     else:
         say("nothing to be done: every part exists")
     report.print_results(opened)
+    sys.stdout.flush()  # before MLflow is imported, which takes seconds
+    report.say_address(opened)
     return 0
 
 
 def _build(opened: Opened) -> int:
     """The exit code of what stopped the run; 0 where nothing did."""
+    check_room(opened.runtime.workspace)
     prepare_prefect(opened.runtime)
     from flows.experiment import prefect_flow
 
@@ -79,36 +85,6 @@ def _build(opened: Opened) -> int:
             say(f"failed: {table}: {error}")
     say(f"go on with: rdpt resume {opened.experiment.name}")
     return max(faults.code_of(error) for error in outcome.failures.values())
-
-
-def check_models(opened: Opened) -> None:
-    """Finds every model and reads its tokenizer and template before any work starts.
-
-    A model without thinking delimiters is refused where a thought may have to be laid for it:
-    where some other model, or an import, separates thought from answer. Raises BadSettings.
-    """
-    specs = models_of(opened.experiment)
-    models = {name: Model(spec, opened.base, opened.memory) for name, spec in specs.items()}
-    lines = _faults(models, lambda model: model.identity() and model.renderer)
-    if not lines and (
-        imports_thoughts(opened.experiment)
-        or any(model.renderer.contract.open for model in models.values())
-    ):
-        lines = _faults(models, lambda model: model.renderer.require_thinking())
-    if lines:
-        raise BadSettings(str(opened.file), lines)
-
-
-def _faults(models: Mapping[str, Model], check: Callable[[Model], object]) -> list[str]:
-    lines = []
-    for name, model in models.items():
-        try:
-            check(model)
-        except ConnectionError:
-            raise
-        except (ValueError, OSError) as error:
-            lines.append(f"model {name}: {error}")
-    return lines
 
 
 def prepare_prefect(runtime: Runtime) -> None:
@@ -137,7 +113,7 @@ def prepare_prefect(runtime: Runtime) -> None:
 
 def plan(file: str) -> int:
     opened = open_file(find_experiment(file), runtime_of(), read_only=True)
-    check_models(opened)
+    check_inputs(opened)
     report.print_plan(opened)
     return 0
 

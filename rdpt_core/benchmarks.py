@@ -7,6 +7,7 @@ blocks as they were.
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -47,7 +48,8 @@ class PocketSource(Rule):
     name: str = "pocket"
     split: Literal["distill", "bench"] = "distill"
     seed: int = 0
-    depths: tuple[int, ...] = (1, 2, 3, 4, 5, 6)
+    depths: tuple[Annotated[int, Field(ge=1, le=8)], ...] = Field((1, 2, 3, 4, 5, 6), min_length=1)
+    """Steps to the answer; with more than 8 a story runs out of names."""
     limit: int = Field(ge=1)
     """The generator has no end, so how many is said here."""
 
@@ -122,7 +124,7 @@ class Block:
 def blocks(
     source: PocketSource | FileSource | HubSource, part_size: int, base: Path = Path()
 ) -> Iterator[Block]:
-    """Raises ValueError where the file or one of its columns is missing."""
+    """Raises BadTable where the file or one of its columns is missing."""
     if isinstance(source, PocketSource):
         yield from _pocket_blocks(source, part_size)
         return
@@ -293,6 +295,8 @@ def gold_answer(value: Any, column: str = "") -> str | None:
     if isinstance(value, bool) or not isinstance(value, str | int | float):
         return None
     if isinstance(value, float):
+        if not math.isfinite(value):
+            return None
         return str(int(value)) if value.is_integer() else repr(value)
     text = str(value).strip()
     if "####" in text:

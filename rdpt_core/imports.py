@@ -6,7 +6,6 @@ problem's rows are, and a second reads them block by block; no more than one blo
 
 from __future__ import annotations
 
-import math
 from array import array
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -98,7 +97,7 @@ def import_blocks(
     """Problems in order of their first row, `part_size` at a time.
 
     A reject goes with the block that was being filled when its row was read, so the last block may
-    hold rejects alone. Raises ValueError where the file or one of its columns is missing.
+    hold rejects alone. Raises BadTable where the file or one of its columns is missing.
     """
     records = source.records(base)
     reader = _Reader(source, trace_columns(source.columns, records.names()))
@@ -272,6 +271,9 @@ def _ints(value: Any) -> NDArray[np.int32] | None:
     return np.array(value, np.int32)
 
 
+_LOWEST = float(np.finfo(np.float32).min)
+
+
 def _logprobs(value: Any, token_ids: NDArray[np.int32] | None) -> NDArray[np.float32] | None:
     if value is None:
         return None
@@ -281,6 +283,6 @@ def _logprobs(value: Any, token_ids: NDArray[np.int32] | None) -> NDArray[np.flo
         raise ValueError("the log-probabilities are not a list of numbers")
     if len(value) != len(token_ids):
         raise ValueError(f"{len(value)} log-probabilities for {len(token_ids)} token ids")
-    if not all(math.isfinite(item) and item <= 0 for item in value):
+    if not all(_LOWEST <= item <= 0 for item in value):
         raise ValueError("a log-probability is not finite or above 0")
     return np.array(value, np.float32)

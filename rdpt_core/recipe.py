@@ -22,9 +22,9 @@ Plain: TypeAlias = "bool | int | float | str | list[Plain] | dict[str, Plain] | 
 
 
 class Rule(BaseModel):
-    """Base of every rule and setting: frozen, and an unknown key is an error."""
+    """Base of every rule and setting: frozen, finite, and an unknown key is an error."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class Unstable(ValueError):

@@ -9,17 +9,22 @@ from __future__ import annotations
 
 import difflib
 import json
+import math
+import os
 import re
 from bisect import bisect_right
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+
+from rdpt_core.table_files import BadTable
 
 Values = Mapping[str, Any]
 
@@ -61,14 +66,16 @@ class Records(Protocol):
 
 
 def open_records(path: Path) -> JsonLines | ParquetRows:
-    """Raises ValueError for a file that is missing or of another kind."""
-    if not path.is_file():
-        raise ValueError(f"{path} is no file: give a .jsonl or .parquet file")
-    if path.suffix == ".jsonl":
-        return JsonLines(path)
-    if path.suffix == ".parquet":
-        return ParquetRows(path)
-    raise ValueError(f"{path} ends in {path.suffix or 'nothing'}: rdpt reads .jsonl and .parquet")
+    """Raises BadTable for a file that is missing, empty, cut or of another kind."""
+    if not os.path.isfile(path):  # Path.is_file raises for a name that is too long
+        raise BadTable(f"{path} is no file: give a .jsonl or .parquet file")
+    if path.suffix not in (".jsonl", ".parquet"):
+        raise BadTable(
+            f"{path} ends in {path.suffix or 'nothing'}: rdpt reads .jsonl and .parquet here"
+        )
+    if not path.stat().st_size:
+        raise BadTable(f"{path} is empty: give a file with one row for each problem or trace")
+    return JsonLines(path) if path.suffix == ".jsonl" else ParquetRows(path)
 
 
 _SAMPLE = 100
@@ -82,10 +89,13 @@ class JsonLines:
         self.path = path
 
     def names(self) -> list[str]:
-        keys: dict[str, None] = {}
-        for record in islice(self.scan(), _SAMPLE):
-            keys.update(dict.fromkeys(record.values))
-        return list(keys)
+        """Raises BadTable where no line of the sample is an object with a key."""
+        sample = list(islice(self.scan(), _SAMPLE))
+        keys = list(dict.fromkeys(key for record in sample for key in record.values))
+        if not keys:
+            why = sample[0].fault or "an object without keys" if sample else "blank, and all others"
+            raise BadTable(f"{self.path} has no column: its first line is {why}")
+        return keys
 
     def scan(self) -> Iterator[Record]:
         place = 0
@@ -148,12 +158,13 @@ _CACHE_BYTES = 256 * 2**20
 
 class ParquetRows:
     """Rows of a Parquet file; `fetch` keeps some row groups, since candidates of one problem are
-    often a group or more apart."""
+    often a group or more apart. A file that is cut or damaged raises BadTable."""
 
     def __init__(self, path: Path, columns: Sequence[str] | None = None) -> None:
         self.path = path
         self.columns = columns
-        self._file = pq.ParquetFile(path)
+        with _sound(path):
+            self._file = pq.ParquetFile(path)
         self._starts = [0]
         for group in range(self._file.num_row_groups):
             self._starts.append(self._starts[-1] + self._file.metadata.row_group(group).num_rows)
@@ -164,9 +175,10 @@ class ParquetRows:
 
     def scan(self) -> Iterator[Record]:
         row = 0
-        for batch in self._file.iter_batches(batch_size=256, columns=self.columns):
-            yield from _of_batch(batch, row)
-            row += batch.num_rows
+        with _sound(self.path):
+            for batch in self._file.iter_batches(batch_size=256, columns=self.columns):
+                yield from _of_batch(batch, row)
+                row += batch.num_rows
 
     def fetch(self, places: Sequence[int]) -> Iterator[Values]:
         for place in places:
@@ -177,7 +189,8 @@ class ParquetRows:
 
     def _group(self, group: int) -> pa.Table:
         if group not in self._cache:
-            self._cache[group] = self._file.read_row_group(group, columns=self.columns)
+            with _sound(self.path):
+                self._cache[group] = self._file.read_row_group(group, columns=self.columns)
             while len(self._cache) > 1 and self._cached_bytes() > _CACHE_BYTES:
                 self._cache.popitem(last=False)
         self._cache.move_to_end(group)
@@ -187,8 +200,18 @@ class ParquetRows:
         return sum(table.nbytes for table in self._cache.values())
 
 
+@contextmanager
+def _sound(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except (pa.ArrowException, OSError, ValueError) as error:  # also names that are not UTF-8
+        why = " ".join(str(error).split())
+        raise BadTable(f"{path} is no Parquet file, or is cut or damaged: {why}") from error
+
+
 def _of_batch(batch: pa.RecordBatch, row: int) -> Iterator[Record]:
-    columns = {name: _as_python(batch.column(name)) for name in batch.schema.names}
+    # Not by name: a file may have two columns of one name, of which the last counts, as in JSON.
+    columns = dict(zip(batch.schema.names, map(_as_python, batch.columns), strict=True))
     for index in range(batch.num_rows):
         yield _of_values(row + index, {name: column[index] for name, column in columns.items()})
 
@@ -199,7 +222,23 @@ def _as_python(column: pa.Array) -> list[Any]:
         column = column.dictionary_decode()
     if pa.types.is_string(column.type) or pa.types.is_large_string(column.type):
         return list(column.cast(pa.large_binary()).to_pylist())
-    return list(column.to_pylist())
+    try:
+        return list(column.to_pylist())
+    except (ValueError, OverflowError):
+        return [_cell(value) for value in column]
+
+
+class _Unreadable(NamedTuple):
+    """A cell without a value in Python: nested text that is not UTF-8, a date beyond year 9999."""
+
+    why: str
+
+
+def _cell(value: pa.Scalar) -> Any:
+    try:
+        return value.as_py()
+    except (ValueError, OverflowError) as error:
+        return _Unreadable(str(error))
 
 
 def _of_values(item: int, values: Mapping[str, Any]) -> Record:
@@ -209,6 +248,8 @@ def _of_values(item: int, values: Mapping[str, Any]) -> Record:
         try:
             if isinstance(value, bytes):
                 value = value.decode("utf-8", "surrogatepass")
+            if isinstance(value, _Unreadable):
+                fault, value = f"{name} cannot be read: {value.why}", None
             decoded[name] = value
         except UnicodeDecodeError as error:
             fault = f"{name} is not UTF-8 at byte {error.start}"
@@ -242,7 +283,7 @@ def choose_column(
 ) -> str | None:
     """The column that holds `what`: the one given, or the first well-known name that is there.
 
-    A given name may be a path into nested values, such as `messages.1.content`. Raises ValueError,
+    A given name may be a path into nested values, such as `messages.1.content`. Raises BadTable,
     naming the columns found and the nearest spelling, where a given or required one is missing.
     """
     if given is not None:
@@ -250,7 +291,7 @@ def choose_column(
             return given
         close = difflib.get_close_matches(given, names, 1, 0.5)
         hint = f", did you mean {close[0]!r}?" if close else ""
-        raise ValueError(
+        raise BadTable(
             f"no column {given!r} for {what}{hint} The columns found are {_listed(names)}"
         )
     folded = {name.lower(): name for name in reversed(names)}
@@ -258,7 +299,7 @@ def choose_column(
         if name in folded:
             return folded[name]
     if required:
-        raise ValueError(
+        raise BadTable(
             f"no column looks like the {what} (known names: {', '.join(known)}): say which with "
             f"columns = {{ {what} = ... }}. The columns found are {_listed(names)}"
         )
@@ -270,7 +311,13 @@ def _listed(names: Sequence[str]) -> str:
 
 
 def value_at(values: Values, column: str | None) -> Any:
-    """The value of a column, or at a path into it; None where it is missing."""
+    """The value of a column, or at a path into it; None where it is missing, or NaN, which is what
+    data frames write for it."""
+    found = _found_at(values, column)
+    return None if isinstance(found, float) and math.isnan(found) else found
+
+
+def _found_at(values: Values, column: str | None) -> Any:
     if column is None or column in values:
         return values.get(column) if column else None
     at: Any = values

@@ -147,21 +147,23 @@ class Store:
             return Record(part=part, **rest)
         except FileNotFoundError:
             return None
-        except (json.JSONDecodeError, KeyError, TypeError):
+        except (ValueError, KeyError, TypeError):  # no text, no JSON, or not of this shape
             self._set_aside(path)
             return None
 
     def rows(self, row: type[R], part: Part) -> list[R]:
-        """All rows, in primary-key order; the file's hash is checked first.
+        """All rows, in primary-key order. Raises Damaged."""
+        return columns.read_parquet(row, self.sound_file(part))
 
-        Raises Damaged when the bytes are not the committed ones.
-        """
+    def sound_file(self, part: Part) -> Path:
+        """The part's file, its hash checked. Raises Damaged when the bytes are not the committed
+        ones."""
         record = self.record(part.table, part.key)
         path = self.file(part)
         if record is None or not path.exists() or file_hash(path) != record.hash:
             self.quarantine(part, "its bytes have changed since they were committed")
             raise Damaged(f"part {part.table}/{part.key} was damaged and is set aside")
-        return columns.read_parquet(row, path)
+        return path
 
     def payload(self, part: Part) -> Path:
         """The payload directory, each file checked against its hash."""

@@ -14,7 +14,7 @@ from typing import Annotated, Literal, TypeVar
 from pydantic import Field, field_validator, model_validator
 
 from rdpt_core.benchmarks import ProblemSource
-from rdpt_core.finetune import TrainingRecipe
+from rdpt_core.finetune_recipe import TrainingRecipe
 from rdpt_core.grading import GradeRule
 from rdpt_core.imports import TraceSource
 from rdpt_core.models.spec import ModelSpec, Sampling
@@ -47,18 +47,30 @@ class Student(Model):
     """With `import`: the folder or hub id of the model that somebody distilled from this base."""
     distilled_revision: str | None = None
     """Commit of that hub id."""
+    distilled_adapter: str | None = None
+    """With `import`, instead of `distilled`: a folder with a LoRA adapter of this base."""
 
     @property
     def distilled_spec(self) -> ModelSpec:
         """The imported distilled model, read as its base is."""
+        if self.distilled_adapter is not None:
+            return self.spec.model_copy(update={"adapter": self.distilled_adapter})
         assert self.distilled is not None
         changes = {"path": self.distilled, "revision": self.distilled_revision}
         return self.spec.model_copy(update=changes)
 
     @model_validator(mode="after")
     def _imported_has_a_path(self) -> Student:
-        if (self.source == "import") != (self.distilled is not None):
-            raise ValueError('`distilled` goes with source = "import", and with it only')
+        given = (self.distilled is not None) + (self.distilled_adapter is not None)
+        if given != (self.source == "import"):
+            raise ValueError(
+                '`distilled`, or `distilled_adapter`, goes with source = "import", and with it only'
+            )
+        if self.adapter is not None and self.source != "select":
+            raise ValueError(
+                "`adapter` cannot be trained further, nor be the base of an import: merge it into "
+                "the model first"
+            )
         return self
 
 
@@ -103,7 +115,16 @@ class Matrix(Rule):
     teachers: tuple[str, ...] = ()
     students: tuple[str, ...] = ()
     selectors: tuple[str, ...] = ()
-    seeds: tuple[int, ...] = (0,)
+    seeds: tuple[Annotated[int, Field(ge=0, lt=2**32)], ...] = Field(default=(0,), min_length=1)
+    """Of fine-tuning; NumPy takes no larger one."""
+
+    @field_validator("*")
+    @classmethod
+    def _none_twice(cls, entries: tuple[str | int, ...]) -> tuple[str | int, ...]:
+        twice = [entry for number, entry in enumerate(entries) if entry in entries[:number]]
+        if twice:
+            raise ValueError(f"{twice[0]!r} is given twice")
+        return entries
 
 
 class Pairing(Rule):
@@ -119,7 +140,7 @@ class Experiment(Rule):
     """One study. See `settings/experiments/pocket.toml` for a complete example."""
 
     name: Name
-    seed: int = Field(default=0, ge=0)
+    seed: int = Field(default=0, ge=0, lt=2**63)
     """Of sampling and of seeded selectors; fine-tuning seeds are those of the matrix."""
     part_size: int = Field(default=128, ge=1, le=100_000)
     """Problems in a part: the unit of identity, work and loss."""

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import difflib
+import json
+import os
 import tomllib
 from pathlib import Path
 from typing import Any, get_args
@@ -22,9 +24,8 @@ class BadSettings(ValueError):
 
 def find_experiment(name: str) -> Path:
     """The file of an experiment: a path, or the name of one that comes with rdpt."""
-    path = Path(name)
-    if path.is_file():
-        return path
+    if os.path.isfile(name):  # Path.is_file raises for a name that is too long
+        return Path(name)
     known = shipped()
     if name in known:
         return known[name]
@@ -41,10 +42,12 @@ def read_experiment(path: Path) -> Experiment:
         table = tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except (OSError, UnicodeDecodeError) as error:
         raise BadSettings(str(path), [f"cannot be read: {error}"]) from error
-    except tomllib.TOMLDecodeError as error:
+    except (ValueError, RecursionError) as error:  # also numbers and nesting beyond all measure
         raise BadSettings(str(path), [f"is not TOML: {error}"]) from error
     try:
-        return Experiment(**table)
+        # Strict, so that `seed = "1"` and `limit = true` are refused; by way of JSON, since a
+        # strict tuple takes no list of Python's.
+        return Experiment.model_validate_json(json.dumps(table, default=str), strict=True)
     except ValidationError as error:
         raise BadSettings(str(path), faults(error, Experiment)) from error
 
@@ -56,6 +59,8 @@ def faults(error: ValidationError, model: type[BaseModel]) -> list[str]:
         key = _spelled(item["loc"])
         if item["type"] == "extra_forbidden":
             lines.append(f"{key}: unknown key{_nearest(item['loc'], model)}")
+        elif item["type"] == "union_tag_not_found":
+            lines.append(_untagged(key, item["ctx"]["discriminator"].strip("'"), item["input"]))
         elif item["type"] == "missing":
             lines.append(f"{key}: is required")
         elif item["type"] == "value_error":
@@ -63,6 +68,12 @@ def faults(error: ValidationError, model: type[BaseModel]) -> list[str]:
         else:
             lines.append(f"{key}: {_short(item['input'])} - {item['msg'].lower()}")
     return lines
+
+
+def _untagged(key: str, tag: str, found: Any) -> str:
+    """Of a table whose key that says of which kind it is, such as `source`, is missing."""
+    near = difflib.get_close_matches(tag, found, 1) if isinstance(found, dict) else []
+    return f"{key}.{near[0]}: unknown key, did you mean {tag}?" if near else f"{key}: needs {tag}"
 
 
 def _spelled(location: tuple[int | str, ...]) -> str:

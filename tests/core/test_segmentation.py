@@ -147,7 +147,7 @@ def test_lines_cuts_at_line_ends_alone() -> None:
 DEGENERATE = [
     "\n", "\r\n", "\n ", " ", ".", ". ", "$", " $a", "$a$ ", "$\n", "$$", "\\", "\\(", "\\)", "\\[",
     "`", "```\n", "\\begin{a}", '"a. ', "“a. ", "[a. ", "a", "a\n", "a. b\n", "\n1. a", "eq. ",
-    "你好。", "\u2028", "é", "a.b.", "A!B ",
+    "你好。", "\u2028", "é", "a.b.", "A!B ", "<think>", "\\frac{a}{", "A\u00a0. ", "“a\n",
 ]  # fmt: skip
 
 
