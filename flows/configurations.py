@@ -12,6 +12,8 @@ from functools import partial
 from pathlib import Path
 
 from rdpt_core import ids
+from rdpt_core.benchmarks import ProblemSource
+from rdpt_core.imports import TraceSource
 from rdpt_core.models.identity import HashMemory
 from rdpt_core.models.spec import ModelSpec
 from rdpt_core.recipe import Rule
@@ -361,10 +363,25 @@ def imports_thoughts(experiment: Experiment) -> bool:
     return any(isinstance(t, Import) and t.delimiters != "none" for t in made)
 
 
+def sources_of(experiment: Experiment) -> dict[str, ProblemSource | TraceSource]:
+    """Every source of problems or traces, by the table of the file that it stands in."""
+    tables = {"problems": experiment.problems, "traces": experiment.traces}
+    for benchmark in experiment.benchmarks:
+        tables[f"benchmark {benchmark.name}, problems"] = benchmark.problems
+        tables[f"benchmark {benchmark.name}, traces"] = benchmark.traces
+    return {
+        name: source
+        for name, source in tables.items()
+        if source is not None and not isinstance(source, Generate)
+    }
+
+
 def models_of(experiment: Experiment) -> dict[str, ModelSpec]:
     """Every model that an experiment names, for checks before any work."""
     entries: list[ModelEntry | Student] = [*experiment.teachers, *experiment.students]
-    found = {entry.name: entry.spec for entry in entries}
+    found: dict[str, ModelSpec] = {}
+    for entry in entries:  # a teacher and a student may have one name
+        found[entry.name if entry.name not in found else f"{entry.name} (student)"] = entry.spec
     for student in experiment.students:
         if student.distilled is not None:
             found[f"{student.name} (distilled)"] = student.distilled_spec

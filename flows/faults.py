@@ -78,6 +78,8 @@ def _lines(error: BaseException) -> list[str]:
     if isinstance(error, KeyboardInterrupt | Stopped):
         return ["rdpt: stopped: nothing half-done is left; after a run, `rdpt resume` goes on"]
     if isinstance(error, OSError) and error.errno in FULL:
-        return [f"rdpt: the disk is full: {error.filename or error}",
-                "free some space, then the same command again: nothing half-done is left"]  # fmt: skip
+        return [
+            f"rdpt: the disk is full: {error.filename or error}",
+            "free some space, then the same command again: nothing half-done is left",
+        ]
     return [f"rdpt: {line}" for line in str(error).splitlines() or [type(error).__name__]]

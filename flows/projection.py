@@ -13,12 +13,12 @@ import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from functools import cached_property
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 
 from flows.configurations import Configuration
-from flows.report import interval, rows_of
+from flows.report import interval, rows_of, share
 from flows.workspace import Opened
 from rdpt_core import ids
 from rdpt_core.curves import SIDES, CurveRule, PositionCounts, curves, position_counts
@@ -27,9 +27,10 @@ from rdpt_core.recipe import Plain, plain
 from rdpt_core.report import figures
 from rdpt_core.rows import Grade, Pick, Problem, Provenance, Result, Trace, TrainingStep
 from rdpt_core.store import Part, file_hash
+from tasks.models import CHECKPOINT
 from tasks.projection import Dataset, Point, Projection, metric_key, tag_key
 from tasks.stage import Parts, Plan
-from tasks.tracking import LOSS
+from tasks.tracking import loss_points
 
 R = TypeVar("R")
 
@@ -132,7 +133,7 @@ def _params(told: Told) -> dict[str, str]:
     }
     found = {name: str(value) for name, value in short.items() if value is not None}
     for key, value in _leaves(plain(told.opened.experiment.model_dump(mode="json")), ""):
-        found.setdefault(f"experiment.{key}" if key in found else key, _fitting(value))
+        found[f"experiment.{key}" if key in short else key] = _fitting(value)
     return found
 
 
@@ -157,13 +158,15 @@ def _fitting(text: str) -> str:
 
 
 def _note(told: Told) -> str:
-    """Markdown for the run's page: its main numbers with their intervals."""
+    """Markdown for the run's page: its main numbers with their intervals. The page shows the first
+    three lines of it until somebody asks for more."""
     configuration = told.configuration
-    lines = [f"## {configuration.name}", ""]
+    lines = [*_headline(told), ""]
     if configuration.kind == "arm" and configuration.seed is not None:
         lines += [f"One fine-tuning seed ({configuration.seed}): its numbers are conditional on "
                   "this checkpoint; intervals cover questions, not seeds.", ""]  # fmt: skip
-    for side, rows in told.results.items():
+    for side in [*told.benchmarks, "train"]:
+        rows = told.results.get(side)
         if rows:
             lines += [f"### {side}", "", "| | value | 95% | n |", "|---|---|---|---|"]
             lines += [_line(row) for row in rows.values() if _is_main(row.metric)] + [""]
@@ -171,9 +174,24 @@ def _note(told: Told) -> str:
         num = sum(part.num_rows for part in told.parts("selection", "train"))
         lines.append(f"`selection/examples.jsonl` holds {min(num, MAX_EXAMPLES)} of the {num} "
                      "selected traces, best first.")  # fmt: skip
+    model = _model(told)
+    if model is not None:
+        lines.append(f"The model is `{model['path']}` in the store, with digest "
+                     f"`{model['digest']}`; `students/model.json` lists its files.")  # fmt: skip
     num_rows = sum(len(rows) for rows in told.results.values())
     lines.append(f"All {num_rows} numbers are in `results.csv`.")
     return "\n".join(lines) + "\n"
+
+
+def _headline(told: Told) -> Iterator[str]:
+    """A line for each benchmark."""
+    for side in told.benchmarks:
+        rows = told.results[side]
+        if "accuracy" in rows:
+            shares = [(label, rows.get(f"provenance/share/{label}")) for label in FOUR_WAY]
+            more = [f"{label} {share(row)}" for label, row in shares if row is not None]
+            accuracy = f"accuracy **{share(rows['accuracy'])}** {interval(rows['accuracy'])}"
+            yield f"**{side.partition(':')[2]}**: {', '.join([accuracy, *more])}  "
 
 
 def _is_main(metric: str) -> bool:
@@ -192,7 +210,7 @@ def _line(row: Result) -> str:
 
 def _metrics(told: Told, when: int) -> list[Point]:
     """The most important first, at most 60 keys together with curves and loss."""
-    numbers = {"seconds": sum(part.seconds for part in told.all_parts)}
+    numbers = {"seconds": _four_digits(sum(part.seconds for part in told.all_parts))}
     later: dict[str, float | None] = {}
     for side, rows in told.results.items():
         other = side in told.benchmarks[1:]
@@ -202,9 +220,14 @@ def _metrics(told: Told, when: int) -> list[Point]:
             if not row.metric.startswith(LESS):
                 into |= _named(row, slices)
     curved = len(SIDES) * len(FOUR_WAY) if _labelled(told) else 0
-    room = MAX_METRICS - curved - len(told.parts("students", "train"))
+    room = MAX_METRICS - curved - len({point.key for point in _losses(told)})
     known = [(k, v) for k, v in {**numbers, **later}.items() if v is not None]
     return [Point(key, round(value, 4), 0, when) for key, value in known[:room]]
+
+
+def _four_digits(value: float) -> float:
+    """MLflow's table prints all digits of a number."""
+    return float(f"{value:.4g}")
 
 
 def _named(row: Result, slices: list[str]) -> dict[str, float | None]:
@@ -240,8 +263,8 @@ def _curve_points(told: Told, when: int) -> Iterator[Point]:
         enough = np.flatnonzero(found.num_traces[s] >= MIN_TRACES)
         for position in enough[:: -(-len(enough) // MAX_POINTS) or 1].tolist():
             for name in FOUR_WAY:
-                share = float(found.share[s, position, LABELS.index(name)])
-                yield Point(f"provenance/{name}/{which}", round(share, 4), position + 1, when)
+                value = float(found.share[s, position, LABELS.index(name)])
+                yield Point(f"provenance/{name}/{which}", round(value, 4), position + 1, when)
 
 
 def _losses(told: Told) -> Iterator[Point]:
@@ -251,7 +274,7 @@ def _losses(told: Told) -> Iterator[Point]:
     record = told.plan.store.record(parts[0].table, parts[0].key)
     when = record.mtime_ns // 1_000_000 if record else 0
     for rows in told.rows(TrainingStep, "train"):
-        yield from (Point(LOSS, row.loss, row.step, when) for row in rows)
+        yield from loss_points(rows, when)
 
 
 # ---------------------------------------------------------------------------- things to look at
@@ -260,6 +283,9 @@ def _losses(told: Told) -> Iterator[Point]:
 def _artifacts(told: Told) -> Iterator[tuple[str, bytes]]:
     yield "experiment.toml", told.opened.file.read_bytes()
     yield "results.csv", _table(told).encode()
+    model = _model(told)
+    if model is not None:
+        yield "students/model.json", (json.dumps(model, indent=1) + "\n").encode()
     preview = _preview(told)
     if preview is not None:
         yield "students/preview.txt", preview
@@ -280,6 +306,23 @@ def _table(told: Told) -> str:
     for rows in told.results.values():
         writer.writerows(asdict(row) for row in rows.values())
     return file.getvalue()
+
+
+def _model(told: Told) -> dict[str, Any] | None:
+    """Where the trained model is, never a copy of it: the weights may be many gigabytes. The path
+    starts at the folder `store/` of the workspace; hashes are xxh3_128."""
+    for part in told.parts("students", "train"):
+        record = told.plan.store.record(part.table, part.key)
+        inside = f"{CHECKPOINT}/"
+        files = record.payload.items() if record else ()
+        return {
+            "name": f"{told.opened.experiment.name}/{told.configuration.name}",
+            "digest": part.content,
+            "path": f"{part.table}/{part.key}/{CHECKPOINT}",
+            "files": {name.removeprefix(inside): {"size": size, "hash": digest}
+                      for name, (size, digest) in files if name.startswith(inside)},
+        }  # fmt: skip
+    return None
 
 
 def _preview(told: Told) -> bytes | None:

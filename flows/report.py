@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 
 from flows.configurations import Configuration, Use
 from flows.workspace import Opened
 from rdpt_core.rows import Result
+from tasks.progress import say
 from tasks.stage import Call, Given, Parts, Plan, Table
 
 SCORE_BYTES, TRACE_BYTES = 8, 12
@@ -86,6 +88,16 @@ def print_results(opened: Opened) -> None:
         sys.stdout.write("\ntraining side\n" + aligned(trained))
 
 
+def say_address(opened: Opened) -> None:
+    """Where MLflow shows the comparison; nothing where it does not know the experiment."""
+    from tasks.tracking import view_address
+
+    address = view_address(opened.runtime, opened.experiment.name, "comparison")
+    if address is not None:
+        served = "" if opened.runtime.tracking else " (served by `rdpt ui`)"
+        say(f"the comparison in MLflow{served}: {address}")
+
+
 def rows_of(configuration: Configuration, side: str, plan: Plan) -> dict[str, Result]:
     """Metric to row; empty where the results do not exist yet."""
     call = configuration.find("results", side)
@@ -151,20 +163,37 @@ def _training_lines(
 def _comparison_lines(
     configurations: Sequence[Configuration], benchmark: str, plan: Plan
 ) -> Iterator[tuple[str, ...]]:
-    """Every two arms of one teacher and student, on the same questions and sampling seeds."""
     yield ("difference in accuracy", "points", "95%", "smallest detectable", "note")
+    for one in differences(configurations, f"test:{benchmark}", plan):
+        yield (one.name, points(one.difference), points_interval(one.difference),
+               points(one.detectable).lstrip("+"), one.difference.note or "")  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Difference:
+    """Two arms of one teacher and student, on the same questions and sampling seeds."""
+
+    configuration: str
+    """The first configuration of the arm."""
+    name: str
+    difference: Result
+    detectable: Result
+
+
+def differences(
+    configurations: Sequence[Configuration], side: str, plan: Plan
+) -> Iterator[Difference]:
+    """Every two arms that are compared on a benchmark, as far as they are complete."""
     for configuration in configurations:
         for use in configuration.uses:
             if use.role is None or not use.role.startswith("against "):
                 continue
-            if use.side != f"test:{benchmark}" or not plan.table(use.call).complete:
+            if use.side != side or not plan.table(use.call).complete:
                 continue
             found = {row.metric.split("/")[1]: row for row in _rows(use.call, plan)}
-            difference, detectable = found["difference"], found["detectable_difference"]
-            other = use.role.removeprefix("against ")
-            yield (f"{configuration.selector} - {other}", points(difference),
-                   points_interval(difference), points(detectable).lstrip("+"),
-                   difference.note or "")  # fmt: skip
+            name = f"{configuration.selector} - {use.role.removeprefix('against ')}"
+            yield Difference(configuration.name, name, found["difference"],
+                             found["detectable_difference"])  # fmt: skip
 
 
 # ---------------------------------------------------------------------------- cells

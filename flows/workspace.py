@@ -165,6 +165,6 @@ def _models(configuration: Configuration, plan: Plan) -> Iterator[Model]:
 def _scorer_row(model: Model) -> catalog.ScorerRow:
     known = model.known
     return catalog.ScorerRow(
-        model.scorer, model.spec.path, known.revision, known.weights, known.tokenizer,
+        model.scorer, model.spec.place, known.revision, known.weights, known.tokenizer,
         model.renderer.contract.digest, known.dtype, known.numerics, known.quantisation, "hf",
     )  # fmt: skip

@@ -72,11 +72,9 @@ class Contents:
     uses: tuple[Use, ...]
 
 
-_NOISE = """CREATE TABLE noise(scorer VARCHAR, against VARCHAR, p99_logprob DOUBLE, p95_p DOUBLE,
-    p99_p DOUBLE, flips DOUBLE, num_traces BIGINT, PRIMARY KEY (scorer, against))"""
-
-_CATALOGUE = """
-CREATE TABLE catalogue(store VARCHAR);
+TABLES = """
+CREATE TABLE noise(scorer VARCHAR, against VARCHAR, p99_logprob DOUBLE, p95_p DOUBLE,
+    p99_p DOUBLE, flips DOUBLE, num_traces BIGINT, PRIMARY KEY (scorer, against));
 CREATE TABLE configurations(configuration VARCHAR PRIMARY KEY, name VARCHAR, experiment VARCHAR,
     teacher VARCHAR, student VARCHAR, distilled VARCHAR, selector VARCHAR, seed BIGINT);
 CREATE TABLE scorers(scorer VARCHAR PRIMARY KEY, model VARCHAR, revision VARCHAR, weights VARCHAR,
@@ -85,6 +83,9 @@ CREATE TABLE scorers(scorer VARCHAR PRIMARY KEY, model VARCHAR, revision VARCHAR
 CREATE TABLE parts(configuration VARCHAR, side VARCHAR, benchmark VARCHAR, "table" VARCHAR,
     part VARCHAR, role VARCHAR, num_rows BIGINT, seconds DOUBLE);
 """
+"""What a catalogue holds besides the stages' tables."""
+UNDETERMINED = "margin < 2 * (SELECT max(p99_p) FROM main.noise) AS undetermined"
+"""A column of `provenance`: the margin is below the measured noise of both scores."""
 
 
 def publish(path: Path, store: Store, contents: Contents) -> None:
@@ -97,13 +98,12 @@ def publish(path: Path, store: Store, contents: Contents) -> None:
         for row in ROWS
     }
     with duckdb.connect(str(beside)) as connection:
-        connection.execute(_CATALOGUE + _NOISE)
+        connection.execute(TABLES + "CREATE TABLE catalogue(store VARCHAR)")
         connection.execute("INSERT INTO catalogue VALUES (?)", [str(store.root.resolve())])
-        _insert(connection, contents, committed)
+        insert(connection, contents, committed)
         for row in ROWS:
             connection.execute(_view(row, store, committed[row.TABLE].values()))
-        for name, digest in _schemas(contents.configurations).items():
-            _configuration_schema(connection, name, digest)
+        add_schemas(connection, contents.configurations, [row.TABLE for row in ROWS])
     beside.rename(path)
 
 
@@ -119,11 +119,12 @@ def is_current(path: Path, store: Store) -> bool:
     return found is not None and found[0] == str(store.root.resolve())
 
 
-def _insert(
+def insert(
     connection: duckdb.DuckDBPyConnection,
     contents: Contents,
     committed: Mapping[str, Mapping[str, Part]],
 ) -> None:
+    """Fills TABLES. `committed` is table to key to part; uses of other parts are left out."""
     for c in contents.configurations:
         connection.execute(
             "INSERT OR REPLACE INTO configurations VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
@@ -148,24 +149,32 @@ def _view(row: type, store: Store, parts: Iterable[Part]) -> str:
     against the reader's working directory."""
     table: str = row.TABLE  # type: ignore[attr-defined]
     files = [str(store.file(part).resolve()) for part in parts]
-    names = ", ".join(_quoted(column.name) for column in columns.columns(row))
-    undetermined = (
-        ", margin < 2 * (SELECT max(p99_p) FROM main.noise) AS undetermined"
-        if table == "provenance" else ""
-    )  # fmt: skip
-    if not files:
-        typed = ", ".join(
-            f"NULL::{columns.sql_type(c.type)} AS {_quoted(c.name)}" for c in columns.columns(row)
-        )
-        extra = ", NULL::BOOLEAN AS undetermined" if undetermined else ""
-        return (
-            f"CREATE VIEW main.{table} AS SELECT NULL::VARCHAR AS part, {typed}{extra} WHERE false"
-        )
-    listed = ", ".join("'" + file.replace("'", "''") + "'" for file in files)
+    names = ", ".join(quoted(column.name) for column in columns.columns(row))
+    typed = ", ".join(
+        f"NULL::{columns.sql_type(c.type)} AS {quoted(c.name)}" for c in columns.columns(row)
+    )
+    rows = f"SELECT NULL::VARCHAR AS filename, {typed} WHERE false"
+    if files:  # those of an earlier release may lack a column, which is then NULL
+        listed = ", ".join(map(literal, files))
+        options = "filename = true, union_by_name = true"
+        rows += f" UNION ALL BY NAME FROM read_parquet([{listed}], {options})"
+    undetermined = f", {UNDETERMINED}" if table == "provenance" else ""
     return (
         f"CREATE VIEW main.{table} AS SELECT parse_filename(filename, true) AS part, {names}"
-        f"{undetermined} FROM read_parquet([{listed}], filename = true)"
+        f"{undetermined} FROM ({rows})"
     )
+
+
+def add_schemas(
+    connection: duckdb.DuckDBPyConnection,
+    configurations: Sequence[ConfigurationRow],
+    tables: Iterable[str],
+) -> None:
+    """A schema for each configuration, with views of what it uses of these tables of `main`."""
+    for name, digest in _schemas(configurations).items():
+        connection.execute(f"CREATE SCHEMA {quoted(name)}")
+        for table in tables:
+            connection.execute(_configuration_view(name, digest, table))
 
 
 def _schemas(configurations: Sequence[ConfigurationRow]) -> dict[str, str]:
@@ -179,23 +188,24 @@ def _schemas(configurations: Sequence[ConfigurationRow]) -> dict[str, str]:
     return names
 
 
-def _configuration_schema(
-    connection: duckdb.DuckDBPyConnection, schema: str, configuration: str
-) -> None:
-    connection.execute(f"CREATE SCHEMA {_quoted(schema)}")
-    literal = "'" + configuration.replace("'", "''") + "'"
-    for row in ROWS:
-        table: str = row.TABLE
-        connection.execute(
-            f"CREATE VIEW {_quoted(schema)}.{table} AS "
-            f"SELECT uses.side, uses.benchmark, uses.role, rows.* FROM main.{table} AS rows "
-            "JOIN (SELECT DISTINCT part, side, benchmark, role FROM main.parts "
-            f"WHERE configuration = {literal} AND \"table\" = '{table}') AS uses USING (part)"
-        )
+def _configuration_view(schema: str, configuration: str, table: str) -> str:
+    return (
+        f"CREATE VIEW {quoted(schema)}.{table} AS "
+        f"SELECT uses.side, uses.benchmark, uses.role, rows.* FROM main.{table} AS rows "
+        "JOIN (SELECT DISTINCT part, side, benchmark, role FROM main.parts "
+        f"WHERE configuration = {literal(configuration)} AND \"table\" = '{table}') AS uses "
+        "USING (part)"
+    )
 
 
-def _quoted(name: str) -> str:
+def quoted(name: str) -> str:
+    """An identifier of SQL."""
     return '"' + name.replace('"', '""') + '"'
+
+
+def literal(text: str) -> str:
+    """A string of SQL."""
+    return "'" + text.replace("'", "''") + "'"
 
 
 def as_json(contents: Contents) -> str:

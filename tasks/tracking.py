@@ -42,15 +42,22 @@ PROBE_SECONDS = 3.0
 LIVE_SECONDS = 2.0
 """Between two tellings of training steps: a step is some milliseconds of a small model."""
 LOSS = "students/loss"
+HELD_OUT_LOSS = "students/held_out_loss"
 OURS = "rdpt.wrote."
 """Digest of what was last written to a tag that people may edit; theirs is never replaced."""
 DEFAULTS = {
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",  # by default an absent server takes 247 s to fail
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "5",
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",  # stdout is for the table of results
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "MLFLOW_ALLOW_PICKLE_DESERIALIZATION": "false",
     "DO_NOT_TRACK": "1",
 }
+LOCAL = "http://127.0.0.1:5000"
+"""Where `rdpt ui` serves the MLflow of a workspace unless it is given another port."""
+_OPENED: dict[tuple[str, str], str | None] = {}
+"""Address and name to the id of an experiment that this process told about; None where MLflow
+failed, so that a run which waited for it once does not wait again for a link."""
 
 
 class Named(Protocol):
@@ -118,6 +125,7 @@ class Tracker:
         self._patience -= time.monotonic() - begun
         if self._busy:
             self._fault = self._fault or TimeoutError("it did not answer in time")
+            self._mlflow.forget()
         self._raise_or_warn()
 
     @property
@@ -151,6 +159,7 @@ class Tracker:
                 self._tell_steps()
             except Exception as error:
                 self._fault = self._fault or error
+                self._mlflow.forget()
             finally:
                 if work is not None:
                     self._work.task_done()
@@ -162,8 +171,7 @@ class Tracker:
             waiting.setdefault(configuration.digest, (configuration, []))[1].append(row)
         now = int(time.time() * 1000)
         for configuration, rows in waiting.values():
-            points = [Point(LOSS, row.loss, row.step, now) for row in rows]
-            self._mlflow.tell_losses(configuration, points)
+            self._mlflow.tell_losses(configuration, loss_points(rows, now))
 
 
 class Mlflow:
@@ -178,8 +186,7 @@ class Mlflow:
         where importing mlflow and its retries take seconds."""
         uri = self._runtime.tracking_uri
         probe(uri)
-        for name, value in DEFAULTS.items():
-            os.environ.setdefault(name, value)
+        set_defaults()
         self._client = connect(uri)
         with self._alone():
             self._experiment = self._found_experiment() or self._made_experiment()
@@ -189,7 +196,16 @@ class Mlflow:
                 f"`mlflow experiments restore -x {self._experiment.experiment_id}`, "
                 "or give this one another name"
             )
+        _OPENED[self._place] = self._experiment.experiment_id
         self._keep_views()
+
+    @property
+    def _place(self) -> tuple[str, str]:
+        return self._runtime.tracking_uri, self._name
+
+    def forget(self) -> None:
+        """No link is asked for any more."""
+        _OPENED[self._place] = None
 
     def _found_experiment(self) -> Experiment | None:
         return self._client.get_experiment_by_name(self._name)
@@ -252,8 +268,10 @@ class Mlflow:
     def tell_losses(self, configuration: Named, points: Sequence[Point]) -> None:
         """Training steps that the run does not have yet: they were told live, at other times."""
         run_id = self._run_of(configuration)
-        known = {(m.step, m.value) for m in self._client.get_metric_history(run_id, LOSS)}
-        fresh = {(p.step, p.value): p for p in points if (p.step, p.value) not in known}
+        known = {(key, m.step, m.value) for key in {p.key for p in points}
+                 for m in self._client.get_metric_history(run_id, key)}  # fmt: skip
+        told = {(p.key, p.step, p.value): p for p in points}
+        fresh = {one: p for one, p in told.items() if one not in known}
         self._log_points(run_id, list(fresh.values()))
 
     def tell(self, projection: Projection) -> None:
@@ -310,7 +328,51 @@ class Mlflow:
             self._client.log_artifacts(run_id, folder)
 
 
+# ---------------------------------------------------------------------------- addresses
+
+
+def view_address(runtime: Runtime, experiment_name: str, view: str) -> str | None:
+    """Where a named view of an experiment opens; of a local file, where `rdpt ui` serves it.
+
+    None where MLflow is off, does not answer or does not know the experiment: nothing is made.
+    """
+    uri = runtime.tracking_uri
+    if runtime.tracking == "off":
+        return None
+    place = uri, experiment_name
+    identity = _OPENED[place] if place in _OPENED else _experiment_id(uri, experiment_name)
+    server = shown(uri).rstrip("/") if uri.startswith(("http://", "https://")) else LOCAL
+    return identity and f"{server}/#/experiments/{identity}/runs?viewStateShareKey={view}"
+
+
+def _experiment_id(uri: str, name: str) -> str | None:
+    if uri.startswith("sqlite:///") and not Path(uri.removeprefix("sqlite:///")).exists():
+        return None
+    try:
+        probe(uri)
+        set_defaults()
+        found = connect(uri).get_experiment_by_name(name)
+    except Exception:  # the results stand without a link
+        return None
+    return found.experiment_id if found else None
+
+
 # ---------------------------------------------------------------------------- small things
+
+
+def set_defaults() -> None:
+    for name, value in DEFAULTS.items():
+        os.environ.setdefault(name, value)
+
+
+def loss_points(rows: Sequence[TrainingStep], when: int) -> list[Point]:
+    """Of every step, and of what was held out where it was measured. `when` in milliseconds."""
+    points = [Point(LOSS, row.loss, row.step, when) for row in rows]
+    return points + [
+        Point(HELD_OUT_LOSS, row.held_out_loss, row.step, when)
+        for row in rows
+        if row.held_out_loss is not None
+    ]
 
 
 def probe(uri: str) -> None:

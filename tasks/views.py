@@ -47,8 +47,8 @@ def _folders() -> Iterator[Path]:
 
 
 def state_of(view: dict[str, Any]) -> dict[str, Any]:
-    """What the page keeps of itself, with the view's columns and order."""
-    return {
+    """What the page keeps of itself, with the view's columns, order and charts."""
+    state = {
         "searchFilter": view.get("filter", ""),
         "orderByKey": quoted(view["order_by"]),
         "orderByAsc": bool(view.get("ascending", False)),
@@ -58,7 +58,7 @@ def state_of(view: dict[str, Any]) -> dict[str, Any]:
         "modelVersionFilter": "All Runs",
         "selectedColumns": [quoted(column) for column in view["columns"]],
         "columnOrder": [quoted(column) for column in view["columns"]],
-        "columnWidths": {},
+        "columnWidths": {quoted(c): width for c, width in view.get("widths", {}).items()},
         "runsExpanded": {},
         "runsPinned": [],
         "runsHidden": [],
@@ -74,6 +74,41 @@ def state_of(view: dict[str, Any]) -> dict[str, Any]:
             "xAxisKey": "step", "lineSmoothness": 0, "selectedXAxisMetricKey": "",
         },
     }  # fmt: skip
+    return state | charts_of(view)
+
+
+def charts_of(view: dict[str, Any]) -> dict[str, Any]:
+    """Sections of the page's charts. MLflow adds the metrics that are in none of them, in sections
+    that it names by the metric's key up to its last `/`; those in `folded` are closed."""
+    sections = view.get("sections", [])
+    if not sections:
+        return {}
+    folded = [_section(name, name, False) for name in view.get("folded", [])]
+    return {
+        "compareRunSections": [*(_section(s["title"], s["title"], True) for s in sections),
+                               *folded],
+        "compareRunCharts": [_chart(metric, kind.upper(), section["title"])
+                             for section in sections for kind in ("line", "bar")
+                             for metric in section.get(f"{kind}s", [])],
+        "isAccordionReordered": True,  # else sections are sorted by name
+    }  # fmt: skip
+
+
+def _section(uuid: str, name: str, shown: bool) -> dict[str, Any]:
+    return {"uuid": uuid, "name": name, "display": shown, "isReordered": False,
+            "deleted": False, "isGenerated": False}  # fmt: skip
+
+
+def _chart(metric: str, kind: str, section: str) -> dict[str, Any]:
+    """All configurations in one chart, with the metric's key as title; a line's x is the step."""
+    chart = {"uuid": metric, "type": kind, "metricSectionId": section, "metricKey": metric,
+             "displayName": metric, "runsCountToCompare": 10, "deleted": False,
+             "isGenerated": False}  # fmt: skip
+    line = {"lineSmoothness": 0, "xAxisScaleType": "linear", "scaleType": "linear", "range": {},
+            "xAxisKey": "step", "selectedXAxisMetricKey": "", "yAxisKey": "metric",
+            "yAxisExpressions": [], "ignoreOutliers": False, "useGlobalXaxisKey": True,
+            "useGlobalLineSmoothing": True}  # fmt: skip
+    return chart | line if kind == "LINE" else chart
 
 
 def quoted(column: str) -> str:

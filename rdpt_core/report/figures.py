@@ -27,6 +27,8 @@ TEXT = "#1A1A1A"
 WIDTH, HEIGHT = 5.9, 4.6
 """Inches; the shape of the pane, some 590 px wide, in which MLflow shows artifacts."""
 DPI = 150
+TAIL = 1.25
+"""How far the axis of positions reaches, over the last one that is drawn."""
 LETTER_HEIGHT = 0.055
 """Of a letter at the end of a line, as a share."""
 
@@ -51,6 +53,10 @@ def class_shares(
         _draw_shares(axes[0][side], found, side, min_traces, labels)
         _draw_numbers(axes[1][side], found, side, min_traces)
         axes[0][side].set_title(f"{name}, n = {_most(found, side)}", fontsize=9, color=TEXT)
+    last = np.flatnonzero((found.num_traces >= min_traces).any(axis=0)).max(initial=-1)
+    if last >= 0:  # a few long traces would take half of the width
+        axes[0][0].set_xlim(0, (last + 1) * TAIL + 1)
+    axes[0][0].locator_params(axis="x", integer=True)
     axes[0][0].set_ylabel("share of sentences", fontsize=8)
     axes[1][0].set_ylabel("traces", fontsize=8)
     figure.suptitle(title, fontsize=10, color=TEXT)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
 import duckdb
 import pytest
 
 from rdpt_core import catalog
+from rdpt_core.recipe import Recipe
 from rdpt_core.rows import ROWS
 from rdpt_core.store import Store
 from tasks.stage import Plan
@@ -88,3 +91,20 @@ def test_contents_survive_being_written_down() -> None:
     contents = catalog.Contents((row,), (scorer,), (catalog.Use("c", "test", "b", "t", "p", None),))
     assert catalog.from_json(catalog.as_json(contents)) == contents
     assert catalog.merged([contents, contents]) == contents
+
+
+def test_a_part_of_an_earlier_release_lacks_a_column_and_is_still_read(tmp_path: Path) -> None:
+    @dataclass(frozen=True, slots=True)
+    class EarlierStep:
+        TABLE: ClassVar[str] = "students"
+        KEY: ClassVar[tuple[str, ...]] = ("student", "step")
+        student: str
+        step: int
+
+    store = Store(tmp_path / "store")
+    recipe = Recipe("students", 0, {}, {})
+    store.commit(EarlierStep, recipe, [EarlierStep("s", 1)], chain=(), inputs={}, seconds=0.0)
+    path = tmp_path / "rdpt.duckdb"
+    catalog.publish(path, store, catalog.Contents((), (), ()))
+    found = query(path, "SELECT part, student, step, loss FROM students")
+    assert found == [(recipe.key, "s", 1, None)]

@@ -13,6 +13,7 @@ import pytest
 
 from flows.workspace import Opened, open_file
 from rdpt_core import finetune
+from rdpt_core.finetune_recipe import Machine, TrainingRecipe
 from rdpt_core.rows import TrainingStep
 from settings.runtime import Runtime
 from tasks.stage import Plan, Worker
@@ -91,12 +92,12 @@ class Studio:
 def copying_train(
     base: Path,
     examples: Sequence[finetune.Example],
-    recipe: finetune.TrainingRecipe,
+    recipe: TrainingRecipe,
     seed: int,
     student: str,
     workdir: Path,
     out: Path,
-    machine: finetune.Machine,
+    machine: Machine,
     on_step: Callable[[TrainingStep], None],
 ) -> list[TrainingStep]:
     """Stands in for a fine-tuning where only identity matters: the base model, with a mark."""
@@ -105,7 +106,8 @@ def copying_train(
     config = out / "checkpoint" / "generation_config.json"
     picked = sorted(example.trace_id for example in examples)
     config.write_text(config.read_text().rstrip().rstrip("}") + f', "mark": "{picked}{seed}"}}')
-    return [TrainingStep(student, 1, 1.0, 0.1, None, sum(len(e.input_ids) for e in examples))]
+    num_tokens = sum(len(e.input_ids) for e in examples)
+    return [TrainingStep(student, 1, 1.0, 0.1, None, num_tokens, num_tokens, num_tokens, None)]
 
 
 @pytest.fixture

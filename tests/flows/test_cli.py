@@ -14,7 +14,26 @@ from settings.experiment import shipped
 from settings.loading import BadSettings, read_experiment
 
 HEAVY = ("torch", "prefect", "mlflow", "transformers", "datasets", "duckdb", "pyarrow")
-VERBS = ("run", "plan", "resume", "runs", "sync", "ui", "version")
+VERBS = (
+    "run",
+    "plan",
+    "resume",
+    "runs",
+    "sync",
+    "segment",
+    "score",
+    "label",
+    "grade",
+    "select",
+    "why",
+    "status",
+    "sql",
+    "verify",
+    "gc",
+    "doctor",
+    "ui",
+    "version",
+)
 
 
 def rdpt(*arguments: str, cwd: Path, **environment: str) -> subprocess.CompletedProcess[str]:

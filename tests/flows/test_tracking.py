@@ -12,8 +12,10 @@ import socket
 import sqlite3
 import threading
 import time
+import tomllib
 import zlib
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -23,6 +25,8 @@ import pytest
 from flows.configurations import Configuration, Use
 from flows.projection import MAX_METRICS, project
 from flows.workspace import Opened
+from rdpt_core.curves import SIDES
+from rdpt_core.provenance import FOUR_WAY
 from rdpt_core.recipe import Rule
 from rdpt_core.rows import (
     Direction,
@@ -34,6 +38,7 @@ from rdpt_core.rows import (
     Sentence,
     TrainingStep,
 )
+from rdpt_core.store import file_hash
 from settings.runtime import Runtime
 from tasks import tracking, views
 from tasks.projection import Point, Projection, metric_key, run_name, tag_key
@@ -60,9 +65,11 @@ def learn(selection: Parts[Pick], work: Work) -> Iterator[TrainingStep]:
     out = work.folder / "out"
     out.mkdir()
     (out / "preview.txt").write_text("[masked] How much? [learned] it is 1\n")
+    (out / "checkpoint").mkdir()
+    (out / "checkpoint" / "model.safetensors").write_bytes(b"weights")
     work.payload = out
     for step in range(1, 6):
-        yield TrainingStep("student", step, 1 / step, 1e-3, None, 10 * step)
+        yield TrainingStep("student", step, 1 / step, 1e-3, None, 10 * step, 20, 10, None)
 
 
 @stage("results", version=1, row=Result)
@@ -79,6 +86,7 @@ class Question(Rule):
     """What an experiment is asked for its settings."""
 
     name: str = "toy"
+    seed: int = 0
     labels: dict[str, float]
     benchmarks: list[dict[str, Any]]
     long: str = "x" * 40_000
@@ -172,8 +180,8 @@ def test_settings_are_params_and_none_is_cut_silently(whole: Projection) -> None
 
 def test_artifacts_show_examples_the_batch_and_the_shares(whole: Projection) -> None:
     assert set(whole.artifacts) == {
-        "experiment.toml", "results.csv", "students/preview.txt", "selection/examples.jsonl",
-        "provenance/bench.png", "provenance/more.png",
+        "experiment.toml", "results.csv", "students/model.json", "students/preview.txt",
+        "selection/examples.jsonl", "provenance/bench.png", "provenance/more.png",
     }  # fmt: skip
     lines = whole.artifacts["selection/examples.jsonl"].decode().splitlines()
     examples = [json.loads(line) for line in lines]
@@ -181,8 +189,36 @@ def test_artifacts_show_examples_the_batch_and_the_shares(whole: Projection) -> 
     assert all(example["problem"].startswith("How much") for example in examples)
 
 
+def test_a_model_is_a_link_into_the_store_and_no_copy(made: Opened, whole: Projection) -> None:
+    model = json.loads(whole.artifacts["students/model.json"])
+    (record,) = made.store.records("students")
+    assert (model["name"], model["digest"]) == ("toy/random", record.part.content)
+    weights = made.runtime.store / model["path"] / "model.safetensors"
+    told = model["files"]["model.safetensors"]
+    assert (told["size"], told["hash"]) == (weights.stat().st_size, file_hash(weights))
+    assert f"`{model['path']}` in the store, with digest `{model['digest']}`" in whole.note
+    assert not any(weights.read_bytes() in content for content in whole.artifacts.values())
+
+
+def test_a_setting_of_the_experiment_is_not_taken_for_one_of_the_configuration(
+    made: Opened,
+) -> None:
+    """The seed of a baseline stood in the comparison as if it had been trained with it."""
+    seeded = made.experiment.model_copy(update={"seed": 17})
+    baseline = replace(configuration(), seed=None, kind="teacher")
+    params = project(replace(made, experiment=seeded), baseline).params
+    assert "seed" not in params
+
+
+def test_seconds_have_four_digits(whole: Projection) -> None:
+    (seconds,) = [point.value for point in whole.points if point.key == "seconds"]
+    assert seconds == float(f"{seconds:.4g}")
+
+
 def test_the_note_says_that_there_is_one_seed(whole: Projection) -> None:
     assert "One fine-tuning seed (0)" in whole.note
+    first = whole.note.splitlines()[0]
+    assert first.startswith("**bench**: accuracy **0.123** [0.100, 0.200]")
     assert "| accuracy | 0.1235 | [0.100, 0.200] | 8 |" in whole.note
 
 
@@ -213,6 +249,13 @@ def test_telling_again_changes_nothing(server: Mlflow, whole: Projection) -> Non
     assert len(run.inputs.dataset_inputs) == 1
     listed = {f.path for f in client.list_artifacts(run.info.run_id)}
     assert listed == {"experiment.toml", "results.csv", "students", "selection", "provenance"}
+
+
+def test_no_address_of_a_run_gets_into_the_table_of_results(server: Mlflow) -> None:
+    """Told to a server over HTTP, MLflow wrote "View run ..." to stdout for each configuration."""
+    from mlflow.environment_variables import MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT
+
+    assert MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT.get()  # type: ignore[no-untyped-call]
 
 
 def test_artifacts_lie_in_the_workspace(server: Mlflow, made: Opened) -> None:
@@ -247,10 +290,36 @@ def test_the_view_is_there_and_a_changed_one_stays(server: Mlflow, made: Opened)
     assert value["name"] == "Comparison"
     assert state["orderByKey"] == "metrics.`accuracy`"
     assert "params.`selector`" in state["selectedColumns"]
+    assert state["columnWidths"]["metrics.`teacher_share`"] > 85
     server._client.set_experiment_tag(identity, tag, "mine")
     again = Mlflow(made.runtime, "toy")
     again.open()
     assert again._client.get_experiment(identity).tags[tag] == "mine"
+
+
+def test_each_view_charts_the_curves_of_all_configurations(whole: Projection) -> None:
+    state = views.state_of({
+        "order_by": "metrics.accuracy", "columns": ["metrics.accuracy"], "folded": ["grades"],
+        "sections": [{"title": "By position", "lines": ["provenance/teacher/correct"]},
+                     {"title": "Numbers", "bars": ["accuracy", "tokens"]}],
+    })  # fmt: skip
+    shown = {s["name"]: s["display"] for s in state["compareRunSections"]}
+    assert shown == {"By position": True, "Numbers": True, "grades": False}
+    charts = [(c["metricSectionId"], c["type"], c["metricKey"]) for c in state["compareRunCharts"]]
+    assert charts == [("By position", "LINE", "provenance/teacher/correct"),
+                      ("Numbers", "BAR", "accuracy"), ("Numbers", "BAR", "tokens")]  # fmt: skip
+    assert len({chart["uuid"] for chart in state["compareRunCharts"]}) == len(charts)
+
+
+def test_the_shipped_comparison_names_metrics_that_runs_have(whole: Projection) -> None:
+    (path,) = [path for path in views.view_files() if path.stem == "comparison"]
+    view = tomllib.loads(path.read_text())
+    curves = {f"provenance/{label}/{side}" for label in FOUR_WAY for side in SIDES}
+    assert set(view["sections"][0]["lines"]) == curves
+    bare = {key for key in (point.key for point in whole.points) if "/" not in key}
+    columns = {column.removeprefix("metrics.") for column in view["columns"]}
+    assert bare <= columns
+    assert set(view["widths"]) == set(view["columns"])
 
 
 # ---------------------------------------------------------------------------- MLflow in trouble
@@ -261,7 +330,7 @@ def tell(runtime: Runtime, whole: Projection, steps: int = 50) -> float:
     begun = time.monotonic()
     tracker = Tracker(runtime, "toy")
     for step in range(steps):
-        tracker.step([whole], TrainingStep("s", step, 1.0, 1e-3, None, 1))
+        tracker.step([whole], TrainingStep("s", step, 1.0, 1e-3, None, 1, 1, 1, None))
     tracker.configuration(whole.name, lambda: whole)
     tracker.configuration(whole.name, lambda: whole)
     tracker.close()
@@ -389,7 +458,7 @@ def test_a_live_run_has_its_losses_before_it_is_complete(made: Opened, server: M
     early = SimpleNamespace(name="early", digest="f" * 32)
     tracker = Tracker(made.runtime, "toy")
     for step in range(1, 4):
-        tracker.step([early], TrainingStep("s", step, 1.0 / step, 1e-3, None, step))
+        tracker.step([early], TrainingStep("s", step, 1.0 / step, 1e-3, None, step, 1, 1, None))
     tracker.close()
     run = server._found_run(early.digest)
     assert run is not None

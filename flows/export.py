@@ -1,0 +1,236 @@
+"""`rdpt export`: an experiment's tables, or what its selectors chose, as files for other tools."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+import pyarrow as pa
+
+from flows.configurations import Configuration, Wanted
+from flows.verbs import runtime_of
+from flows.workspace import Opened, contents_of, open_asked
+from rdpt_core import catalog, exported
+from rdpt_core.exported import Before
+from rdpt_core.rows import ROWS, Pick, Problem, Trace
+from rdpt_core.store import Part, Store
+from rdpt_core.table_files import BadTable
+from rdpt_core.table_output import create_table
+from settings.loading import BadSettings
+from tasks.models import Model
+from tasks.progress import say
+from tasks.stage import Parts, Plan
+
+R = TypeVar("R")
+
+DATABASE = ".duckdb"
+OF_CATALOGUE = ("configurations", "scorers", "parts")
+
+
+def export(
+    file: str, table: str, out: str, configuration: str, selection: bool, tokens: bool
+) -> int:
+    """Which of the three exports is asked for follows from the arguments. Raises BadSettings."""
+    _check(table, out, configuration, selection, tokens)
+    opened = open_asked(file, runtime_of())
+    if selection:
+        num_rows = _selection(opened, configuration, out)
+    elif table:
+        num_rows = _table(opened, table, configuration, out)
+    else:
+        num_rows = _database(opened, Path(out), tokens)
+    say(f"{out}: {num_rows:,} rows")
+    return 0
+
+
+def _check(table: str, out: str, configuration: str, selection: bool, tokens: bool) -> None:
+    """Before anything is read."""
+    database = Path(out).suffix == DATABASE
+    lines = []
+    if not out:
+        lines.append("where to? give -o with a file: .parquet, .csv or .jsonl, or .duckdb for all")
+    elif not table and not selection and not database:
+        lines.append(f"which table of {out}? name one, or give -o a {DATABASE} file for all")
+    if database and (table or selection or configuration):
+        lines.append(f"a {DATABASE} file holds the whole experiment: leave out the table, "
+                     "--selection and --configuration, or give -o another suffix")  # fmt: skip
+    if selection and table:
+        lines.append(f"--selection is no table: leave out {table!r} or --selection")
+    if selection and out and Path(out).suffix not in (".jsonl", "") and not database:
+        lines.append(f"{out}: --selection writes messages, which are JSON: give a .jsonl file")
+    if tokens and not database:
+        lines.append(f"--tokens says what a {DATABASE} file holds: leave it out")
+    if lines:
+        raise BadSettings("rdpt export", lines)
+
+
+# ---------------------------------------------------------------------------- one table
+
+
+def _table(opened: Opened, table: str, configuration: str, out: str) -> int:
+    """As the catalogue shows it: every part once with `part` first, or one configuration's parts
+    with how it uses them."""
+    rows = {row.TABLE: row for row in ROWS}
+    _require_known(table, [*rows, *OF_CATALOGUE])
+    contents, chosen, before = _contents(opened), opened.study.configurations(), ["part"]
+    if configuration:
+        chosen = [named(opened, configuration)]
+        contents = _of(contents, chosen[0])
+        before = ["side", "benchmark", "role", "part"]
+    uses = [use for each in chosen for use in each.uses]
+    _warn_where_incomplete(opened, [use.call for use in uses if use.call.table == table])
+    with create_table(out) as writer:
+        if table in OF_CATALOGUE:
+            return exported.write_catalogue_rows(writer, table, contents, opened.store)
+        parts = _parts(opened.store, contents.uses, table, before)
+        text = Path(out).suffix != ".parquet"
+        return exported.write_rows(writer, rows[table], opened.store, parts, before, text)
+
+
+def _contents(opened: Opened) -> catalog.Contents:
+    """Raises BadSettings where nothing exists."""
+    contents = contents_of(opened)
+    if not contents.uses:
+        raise BadSettings(str(opened.file), [
+            f"nothing of {opened.experiment.name} exists yet: rdpt run {opened.file}"
+        ])  # fmt: skip
+    return contents
+
+
+def _warn_where_incomplete(opened: Opened, calls: Iterable[Wanted]) -> None:
+    """A run may be going on, or a part be damaged: what exists is exported, and said to be less."""
+    plan = Plan(opened.store)
+    tables = [plan.table(call) for call in {call.digest: call for call in calls}.values()]
+    done = sum(table.complete for table in tables)
+    if done < len(tables):
+        say(f"warning: {done} of {len(tables)} tables are complete; what exists is written")
+
+
+def _require_known(table: str, known: Sequence[str]) -> None:
+    if table not in known:
+        near = difflib.get_close_matches(table, known, 1)
+        hint = f"did you mean {near[0]}? " if near else ""
+        raise BadSettings("rdpt export", [f"no table {table!r}; {hint}tables: {', '.join(known)}"])
+
+
+def _of(contents: catalog.Contents, configuration: Configuration) -> catalog.Contents:
+    digest = configuration.digest
+    return catalog.Contents(
+        tuple(c for c in contents.configurations if c.configuration == digest),
+        contents.scorers,
+        tuple(use for use in contents.uses if use.configuration == digest),
+    )
+
+
+def _parts(
+    store: Store, uses: Iterable[catalog.Use], table: str, before: Sequence[str]
+) -> Iterator[tuple[Part, Before]]:
+    """Each part with the columns that stand before its rows; the same pair once."""
+    wanted = [use for use in uses if use.table == table]
+    for values in dict.fromkeys(tuple(getattr(use, name) for name in before) for use in wanted):
+        columns = dict(zip(before, values, strict=True))
+        part = store.find(table, columns["part"])
+        if part is not None:
+            yield part, columns
+
+
+def named(opened: Opened, name: str) -> Configuration:
+    """The configuration of that name. Raises BadSettings with those that there are."""
+    found = {c.name: c for c in opened.study.configurations()}
+    if name not in found:
+        near = difflib.get_close_matches(name, found, 1)
+        hint = f"did you mean {near[0]}? " if near else ""
+        raise BadSettings("--configuration", [
+            f"{opened.experiment.name} has no configuration {name!r}; {hint}"
+            f"it has: {', '.join(found)}"
+        ])  # fmt: skip
+    return found[name]
+
+
+# ---------------------------------------------------------------------------- the whole
+
+
+def _database(opened: Opened, out: Path, tokens: bool) -> int:
+    contents = _contents(opened)
+    if not out.parent.is_dir():
+        raise BadTable(f"{out}: cannot be written: there is no folder {out.parent}")
+    _warn_where_incomplete(opened, opened.study.calls())
+    counts = exported.write_database(out, opened.store, contents, tokens)
+    return sum(counts.values())
+
+
+# ---------------------------------------------------------------------------- the selection
+
+
+def _selection(opened: Opened, configuration: str, out: str) -> int:
+    """The picks as rows of `messages`, best first, for whoever trains elsewhere."""
+    chosen = named(opened, configuration) if configuration else _only_selection(opened)
+    picks = _complete(opened, chosen, "selection")
+    num_rows = 0
+    with create_table(out) as writer:
+        for row in _messages(opened, chosen, picks):
+            writer.write(pa.RecordBatch.from_pylist([row]))
+            num_rows += 1
+    return num_rows
+
+
+def _only_selection(opened: Opened) -> Configuration:
+    found = [c for c in opened.study.configurations() if c.find("selection", "train")]
+    if not found:
+        raise BadSettings(str(opened.file), ["no configuration of it selects traces"])
+    different = {c.find("selection", "train").digest for c in found}  # type: ignore[union-attr]
+    if len(different) > 1:
+        raise BadSettings("rdpt export", [
+            f"{opened.experiment.name} has {len(different)} selections: choose one with "
+            f"--configuration; there are: {', '.join(c.name for c in found)}"
+        ])  # fmt: skip
+    return found[0]
+
+
+def _complete(opened: Opened, configuration: Configuration, table: str) -> tuple[Part, ...]:
+    """The parts of a table of the training side. Raises BadSettings where they are not there."""
+    call: Wanted | None = configuration.find(table, "train")
+    if call is None:
+        raise BadSettings("--configuration", [f"{configuration.name} has no table {table}"])
+    found = Plan(opened.store).table(call)
+    if not found.complete:
+        raise BadSettings(str(opened.file), [
+            f"table {table} of {configuration.name} does not exist yet: rdpt run {opened.file}"
+        ])  # fmt: skip
+    return found.parts
+
+
+def _messages(
+    opened: Opened, configuration: Configuration, parts: tuple[Part, ...]
+) -> Iterator[dict[str, Any]]:
+    """A row holds the user's prompt and the turn that the student is taught, between the
+    student's own delimiters."""
+    student = _student(opened, configuration)
+    picks = [pick for rows in Parts(opened.store, Pick, parts) for pick in rows]
+    traces = _rows(opened, configuration, Trace, {p.trace_id for p in picks}, "trace_id")
+    problems = _rows(opened, configuration, Problem, {t.problem_id for t in traces.values()},
+                     "problem_id")  # fmt: skip
+    system = student.spec.system
+    for pick in sorted(picks, key=lambda pick: (pick.rank, pick.trace_id)):
+        trace = traces[pick.trace_id]
+        said = [("system", system)] if system is not None else []
+        said += [("user", problems[trace.problem_id].prompt),
+                 ("assistant", student.renderer.turn(trace))]  # fmt: skip
+        yield {"messages": [{"role": role, "content": text} for role, text in said],
+               "trace_id": trace.trace_id, "problem_id": trace.problem_id}  # fmt: skip
+
+
+def _student(opened: Opened, configuration: Configuration) -> Model:
+    (entry,) = [s for s in opened.experiment.students if s.name == configuration.student]
+    return Model(entry.spec, opened.base)
+
+
+def _rows(
+    opened: Opened, configuration: Configuration, row: type[R], wanted: set[str], key: str
+) -> dict[str, R]:
+    """Rows of the training side by id."""
+    table: str = row.TABLE  # type: ignore[attr-defined]
+    parts = Parts(opened.store, row, _complete(opened, configuration, table))
+    return {getattr(one, key): one for rows in parts for one in rows if getattr(one, key) in wanted}

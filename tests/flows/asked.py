@@ -1,0 +1,24 @@
+"""How the tests of this folder ask for what cannot be done."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from flows import cli
+
+
+def refused(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
+    """What a person is told whose command cannot be carried out."""
+    before = files()
+    assert cli.main(list(arguments)) == 2
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert files() == before
+    assert "Traceback" not in captured.err
+    return captured.err
+
+
+def files() -> list[Path]:
+    return sorted(path for path in Path().rglob("*") if path.is_file())

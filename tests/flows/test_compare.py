@@ -1,0 +1,120 @@
+"""`rdpt compare`: for people tables of 100 columns, for programs the rows with all digits."""
+
+from __future__ import annotations
+
+import csv
+import io
+import os
+import pty
+import subprocess
+import sys
+from pathlib import Path
+
+import duckdb
+import pytest
+
+from flows import cli
+from flows.workspace import Opened
+from tasks.tracking import Mlflow, view_address
+from tests.flows.asked import refused
+
+SQL = """
+SELECT name, metric, value, low, high FROM results
+JOIN configurations USING (configuration) WHERE side = 'test' AND metric IN
+    ('accuracy', 'provenance/share/teacher', 'grades/lift', 'grades/difference/teacher_count')
+UNION ALL SELECT name, metric, value, low, high FROM results
+JOIN configurations USING (configuration) WHERE metric = 'tokens'
+"""
+
+
+def test_piped_it_is_the_rows_of_the_results(
+    study: Opened, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.main(["compare", "study"]) == 0
+    rows = list(csv.DictReader(io.StringIO(capsys.readouterr().out), delimiter="\t"))
+    found = {(row["configuration"], row["metric"]): tuple(
+        float(row[name]) if row[name] else None for name in ("value", "low", "high")
+    ) for row in rows}  # fmt: skip
+    with duckdb.connect(str(study.runtime.catalog), read_only=True) as sql:
+        expected = {(name, metric): tuple(rest) for name, metric, *rest
+                    in sql.execute(SQL).fetchall()}  # fmt: skip
+    assert len(expected) == 4 + 2 + 2 + 1 + 2
+    assert {key: found[key] for key in expected} == expected
+    for name in ("teacher", "student", "teacher_count", "random"):
+        assert found[name, "seconds"][0] > 0  # type: ignore[operator]
+
+
+def in_a_terminal(folder: Path, *arguments: str) -> str:
+    """What a person sees."""
+    ours, theirs = pty.openpty()
+    root = Path(__file__).parents[2]
+    environment = {**os.environ, "PYTHONPATH": str(root), "RDPT_TRACKING": "off"}
+    command = [sys.executable, "-m", "flows.cli", *arguments]
+    with subprocess.Popen(command, cwd=folder, env=environment, stdout=theirs) as process:
+        os.close(theirs)
+        shown = b""
+        try:
+            while block := os.read(ours, 1 << 16):
+                shown += block
+        except OSError:  # what Linux says when the other end is closed
+            pass
+        os.close(ours)
+        assert process.wait() == 0
+    return shown.decode().replace("\r\n", "\n")
+
+
+def test_in_a_terminal_it_fits_100_columns(study: Opened) -> None:
+    shown = in_a_terminal(study.base, "compare", "study")
+    assert max(map(len, shown.splitlines())) <= 100
+    assert "configuration  accuracy  95%" in shown
+    assert "random - teacher_count" in shown
+    assert "random - student" in shown
+    assert "one seed: conditional on this checkpoint" in shown
+
+
+def test_who_reads_no_further_is_no_error(study: Opened) -> None:
+    """`rdpt compare study | head -1` ended with "Broken pipe" and the code of a dead server."""
+    root = Path(__file__).parents[2]
+    environment = {**os.environ, "PYTHONPATH": str(root), "RDPT_TRACKING": "off"}
+    reader, writer = os.pipe()
+    os.close(reader)
+    command = [sys.executable, "-m", "flows.cli", "compare", "study"]
+    done = subprocess.run(command, cwd=study.base, env=environment, stdout=writer,
+                          stderr=subprocess.PIPE, text=True)  # fmt: skip
+    os.close(writer)
+    assert (done.returncode, done.stderr) == (141, "")
+
+
+def test_without_results_it_says_how_to_get_them(
+    study: Opened, capsys: pytest.CaptureFixture[str]
+) -> None:
+    other = study.base / "other.toml"
+    other.write_text(study.file.read_text().replace('name = "study"', 'name = "other"')
+                     .replace("beta = 0.1", "beta = 0.2").replace("= 6", "= 7"))  # fmt: skip
+    assert "no results yet: rdpt run other.toml" in refused(capsys, "compare", "other.toml")
+
+
+# ---------------------------------------------------------------------------- the address
+
+
+def test_the_address_opens_the_view_of_the_experiment(
+    study: Opened, capsys: pytest.CaptureFixture[str]
+) -> None:
+    mlflow = Mlflow(study.runtime, "study")
+    mlflow.open()
+    assert cli.main(["compare", "study"]) == 0
+    identity = mlflow._experiment.experiment_id
+    page = f"http://127.0.0.1:5000/#/experiments/{identity}/runs?viewStateShareKey=comparison"
+    assert capsys.readouterr().err.rstrip().endswith(page)
+
+
+def test_an_mlflow_that_knows_nothing_is_not_made(tmp_path: Path, study: Opened) -> None:
+    runtime = study.runtime.model_copy(update={"workspace": tmp_path})
+    assert view_address(runtime, "study", "comparison") is None
+    assert [*tmp_path.iterdir()] == []
+
+
+@pytest.mark.parametrize("address", ["off", "http://127.0.0.1:1"])
+def test_without_an_mlflow_there_is_no_address(study: Opened, address: str) -> None:
+    runtime = study.runtime.model_copy(update={"tracking": address})
+    assert view_address(runtime, "study", "comparison") is None
