@@ -1,9 +1,8 @@
 """Fine-tuning: a base model and selected traces in, a distilled model and its loss curve out.
 
-The one distinction drawn here: `TrainingRecipe` and the seed say what is trained, `Machine` says
-how this machine does it and never reaches a key. The training itself runs in a process of its own
-(`finetune_worker.py`), started from one job file, so that its memory, its signals and its crashes
-stay its own. Running `train` again in the same `workdir` resumes from the newest whole checkpoint.
+The training itself runs in a process of its own (`finetune_worker.py`, several of them where the
+recipe says so), started from one job file, so that its memory, its signals and its crashes stay its
+own. Running `train` again in the same `workdir` resumes from the newest whole checkpoint.
 """
 
 from __future__ import annotations
@@ -17,14 +16,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
-from typing import Literal, Self
 
 import pyarrow as pa
-from pydantic import Field, model_validator
 
 import rdpt_core
 from rdpt_core import ids
 from rdpt_core.checkpoints import write_durably
+from rdpt_core.finetune_batches import held_out
+from rdpt_core.finetune_recipe import Machine, TrainingRecipe
 from rdpt_core.models.identity import check_folder, loaded_files
 from rdpt_core.recipe import Rule, plain
 from rdpt_core.rows import TrainingStep
@@ -41,63 +40,9 @@ _SCHEMA = pa.schema(
         pa.field("trace_id", pa.string()),
         pa.field("input_ids", pa.list_(pa.int32())),
         pa.field("completion_mask", pa.list_(pa.int8())),
+        pa.field("held_out", pa.bool_()),
     ]
 )
-
-
-class TrainingRecipe(Rule):
-    """What is trained, as a paper's methods section has it. Optimiser: AdamW, epsilon 1e-8."""
-
-    epochs: int = Field(default=4, ge=1)
-    learning_rate: float = Field(default=5e-4, gt=0)
-    """At its peak."""
-    final_learning_rate: float = Field(default=0.0, ge=0)
-    """Where a cosine schedule ends (`5e-5 to 1e-5 cosine` in DASD); 0 for the other schedules."""
-    schedule: Literal["cosine", "linear", "constant"] = "cosine"
-    warmup_ratio: float = Field(default=0.1, ge=0, lt=1)
-    """Share of all optimiser steps over which the learning rate rises from 0."""
-    weight_decay: float = Field(default=0.1, ge=0)
-    adam_beta1: float = Field(default=0.9, ge=0, lt=1)
-    adam_beta2: float = Field(default=0.95, ge=0, lt=1)
-    clip: float = Field(default=1.0, gt=0)
-    """Largest norm of the gradient."""
-    global_batch: int = Field(default=16, ge=1)
-    """Examples in one optimiser step, however the machine divides them."""
-    max_length: int = Field(default=1024, ge=2)
-    """Tokens of a whole example. Longer ones are refused before training, never cut."""
-    dtype: Literal["float32", "bfloat16"] = "float32"
-    """Of the forward and backward pass; the weights that the optimiser moves are float32."""
-    save_dtype: Literal["float32", "bfloat16"] = "float32"
-    """Of the distilled model. float32 keeps it exactly as trained; bfloat16 halves the file, and
-    loses every update below 1/256 of its weight."""
-
-    @model_validator(mode="after")
-    def _final_rate_needs_cosine(self) -> Self:
-        if self.final_learning_rate and self.schedule != "cosine":
-            raise ValueError(
-                f'final_learning_rate = {self.final_learning_rate} needs schedule = "cosine": '
-                "a linear one ends at 0, a constant one stays"
-            )
-        if self.final_learning_rate > self.learning_rate:
-            raise ValueError(
-                f"final_learning_rate = {self.final_learning_rate} is above "
-                f"learning_rate = {self.learning_rate}, the peak"
-            )
-        return self
-
-
-class Machine(Rule):
-    """How this machine trains. With the same values a run repeats bit for bit (CPU, float32)."""
-
-    device: Literal["cpu", "cuda"] = "cpu"
-    """`cuda` takes the first visible GPU."""
-    device_batch: int = Field(default=8, ge=1)
-    """Examples in one forward pass; the largest divisor of the global batch up to this is taken."""
-    threads: int = Field(default=1, ge=1)
-    save_steps: int = Field(default=20, ge=1)
-    """Optimiser steps between checkpoints: what a crash costs at most."""
-    recompute: bool = False
-    """Recompute activations in the backward pass: less memory, some 20% slower."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,12 +67,14 @@ class Job(Rule):
     seed: int
     machine: Machine
     run: str
-    """Digest of all that moves the weights; a checkpoint of another run is not resumed from."""
+    """Digest of all that moves the weights, and of how they are sharded; a checkpoint of another
+    run is not resumed from."""
 
     @property
-    def device_batch(self) -> int:
-        wanted, whole = self.machine.device_batch, self.recipe.global_batch
-        return max(size for size in range(1, min(wanted, whole) + 1) if whole % size == 0)
+    def launched(self) -> bool:
+        """Whether accelerate starts the processes that train."""
+        accelerate = self.recipe.accelerate
+        return bool(accelerate and (accelerate.num_processes > 1 or accelerate.plugins))
 
 
 class OutOfMemory(RuntimeError):
@@ -155,14 +102,15 @@ def train(
     ordered = checked(examples, recipe.max_length, vocabulary_size(base))
     workdir.mkdir(parents=True, exist_ok=True)
     out.mkdir(parents=True, exist_ok=True)
-    job = _job(base, ordered, recipe, seed, student, workdir, out, machine)
+    job = prepare(base, ordered, recipe, seed, student, workdir, out, machine)
     while True:
         try:
             return _attempt(job, on_step)
         except OutOfMemory:
-            if job.device_batch == 1:
+            rows = min(job.machine.device_batch, recipe.global_batch)
+            if rows == 1:
                 raise
-            fewer = machine.model_copy(update={"device_batch": job.device_batch // 2})
+            fewer = machine.model_copy(update={"device_batch": rows // 2})
             job = job.model_copy(update={"machine": fewer})
 
 
@@ -206,7 +154,7 @@ def _fault(example: Example, max_length: int, num_ids: int) -> str | None:
     return None
 
 
-def _job(
+def prepare(
     base: Path,
     examples: list[Example],
     recipe: TrainingRecipe,
@@ -216,10 +164,11 @@ def _job(
     out: Path,
     machine: Machine,
 ) -> Job:
+    """Lays down in `workdir` what a worker needs; `examples` as `checked` gives them."""
     rows = workdir / "examples.arrow"
-    _write_examples(rows, examples)
+    _write_examples(rows, examples, held_out([e.trace_id for e in examples], recipe.held_out, seed))
     weights = [[file.name, file_hash(file)] for file in loaded_files(base)]
-    run = ids.digest(plain(recipe), seed, file_hash(rows), weights)
+    run = ids.digest(recipe.identity(), plain(recipe.accelerate), seed, file_hash(rows), weights)
     return Job(
         student=student,
         base=base.resolve(),
@@ -233,32 +182,30 @@ def _job(
     )
 
 
-def _write_examples(path: Path, examples: list[Example], rows_per_batch: int = 1000) -> None:
+def _write_examples(
+    path: Path, examples: list[Example], held: set[str], rows_per_batch: int = 1000
+) -> None:
     """An Arrow stream, which the worker maps into memory instead of loading it."""
     partial = path.with_suffix(".partial")
     with partial.open("wb") as file, pa.ipc.new_stream(file, _SCHEMA) as stream:
         for start in range(0, len(examples), rows_per_batch):
             rows = examples[start : start + rows_per_batch]
-            columns = [[getattr(row, name) for row in rows] for name in _SCHEMA.names]
+            columns = [[getattr(row, name) for row in rows] for name in _SCHEMA.names[:-1]]
+            columns.append([row.trace_id in held for row in rows])
             stream.write_batch(pa.record_batch(columns, schema=_SCHEMA))
     partial.replace(path)
 
 
 def _attempt(job: Job, on_step: Callable[[TrainingStep], None]) -> list[TrainingStep]:
-    """One worker from start to end. Its steps come over a pipe of their own, a JSON line each."""
+    """One worker from start to end. Its steps come over its standard output, a JSON line each."""
     job_file, log = job.workdir / "job.json", job.workdir / "finetune.log"
     write_durably(job_file, job.model_dump_json(indent=1).encode())
     log_start = log.stat().st_size if log.exists() else 0
-    reading, writing = os.pipe()
-    with log.open("ab") as log_file, os.fdopen(reading) as lines:
-        try:
-            worker = _start(job_file, writing, log_file.fileno())
-        finally:
-            os.close(writing)
+    with log.open("ab") as log_file, _start(job_file, log_file.fileno()) as worker:
         try:
             steps = []
-            for line in lines:
-                if line.endswith("\n"):  # a killed worker may leave half a line
+            for line in worker.stdout or ():
+                if line.endswith(b"\n"):  # a killed worker may leave half a line
                     steps.append(TrainingStep(student=job.student, **json.loads(line)))
                     on_step(steps[-1])
             code = worker.wait()
@@ -269,7 +216,7 @@ def _attempt(job: Job, on_step: Callable[[TrainingStep], None]) -> list[Training
     return steps
 
 
-def _start(job_file: Path, pipe: int, log: int) -> subprocess.Popen[bytes]:
+def _start(job_file: Path, log: int) -> subprocess.Popen[bytes]:
     """No shell; a session of its own, so that Ctrl-C reaches the worker through `_stop` alone.
 
     `-P` keeps the working directory out of the worker's imports, so the package's own place is
@@ -277,15 +224,13 @@ def _start(job_file: Path, pipe: int, log: int) -> subprocess.Popen[bytes]:
     """
     package_root = str(Path(rdpt_core.__file__).resolve().parent.parent)
     paths = [package_root, *filter(None, [os.environ.get("PYTHONPATH")])]
-    arguments = [str(job_file), str(pipe), str(os.getpid())]
     return subprocess.Popen(
-        [sys.executable, "-P", "-m", "rdpt_core.finetune_worker", *arguments],
+        [sys.executable, "-P", "-m", "rdpt_core.finetune_worker", str(job_file), str(os.getpid())],
         stdin=subprocess.DEVNULL,
-        stdout=log,
+        stdout=subprocess.PIPE,
         stderr=log,
         cwd=job_file.parent,
         env={**os.environ, "PYTHONPATH": os.pathsep.join(paths)},
-        pass_fds=(pipe,),
         start_new_session=True,
     )
 
@@ -308,8 +253,8 @@ def _failure(code: int, job: Job, log: Path, log_start: int) -> RuntimeError:
     what = f"fine-tuning of {job.student} failed: the worker"
     if code == EXIT_OUT_OF_MEMORY:
         return OutOfMemory(
-            f"{what} ran out of memory with {job.device_batch} examples a pass. Either shorten "
-            f"the examples, or train with recompute = true. Log: {log}"
+            f"{what} ran out of memory with {job.machine.device_batch} rows a pass. Either shorten "
+            f"the examples, or set gradient_checkpointing = true in [training]. Log: {log}"
         )
     if code == -signal.SIGKILL:
         reason = (

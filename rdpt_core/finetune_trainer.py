@@ -1,27 +1,25 @@
-"""The training itself: TRL's SFTTrainer on token ids and masks, kept resumable and observable.
+"""The training itself: TRL's SFTTrainer on passes that are laid down before, kept resumable.
 
-Nothing is templated, appended or cut here: the render contract has laid the rows, and the loss is
-the mean cross-entropy over the tokens that the mask marks. Everything that a resumed run needs is
-in the trainer's checkpoint, the loss curve included, so that a step is neither lost nor told twice.
+Nothing is templated, appended or cut here: the render contract has laid the examples, and the loss
+is the mean cross-entropy over the tokens that the mask marks. Everything that a resumed run needs
+is in the trainer's checkpoint, the loss curve included, so that a step is neither lost nor told
+twice. The same code runs in each of several processes.
 """
 
 from __future__ import annotations
 
-import json
 import math
-import shutil
-from collections.abc import Callable, Iterator
-from itertools import groupby
-from pathlib import Path
+from collections.abc import Callable
 from threading import Event
 from typing import Any, TypeAlias
 
 import torch
 from datasets import Dataset, disable_progress_bars
+from peft import LoraConfig
+from torch import distributed
+from torch.utils.data import Sampler, SequentialSampler
 from transformers import (
-    AutoModelForCausalLM,
     AutoTokenizer,
-    PreTrainedModel,
     PreTrainedTokenizerBase,
     PrinterCallback,
     TrainerCallback,
@@ -30,14 +28,14 @@ from transformers.utils import logging
 from trl.trainer.sft_config import SFTConfig
 from trl.trainer.sft_trainer import SFTTrainer
 
-from rdpt_core.checkpoints import keep_newest, newest_whole, seal, write_durably
-from rdpt_core.finetune import Job, TrainingRecipe
-from rdpt_core.models.identity import TEMPLATE, TOKENIZER
+from rdpt_core.checkpoints import keep_newest, newest_whole, seal
+from rdpt_core.finetune import Job
+from rdpt_core.finetune_batches import Pass, Plan, plan
+from rdpt_core.finetune_export import export, load_base
+from rdpt_core.finetune_recipe import Lora, TrainingRecipe
+from rdpt_core.finetune_rows import Batch, Rows, preview
 
 Step: TypeAlias = dict[str, float | int | None]
-
-IGNORED = -100
-"""The label of a token that is not in the loss."""
 
 _SCHEDULES = {
     "cosine": "cosine_with_min_lr",
@@ -49,26 +47,42 @@ _SCHEDULES = {
 def fit(job: Job, tell: Callable[[Step], None], interrupted: Event) -> None:
     """Trains, or goes on training, and exports unless `interrupted` was set on the way."""
     prepare_process(job)
-    rows = Dataset.from_file(str(job.examples))
-    trainer = tuner(job, rows, [Watch(job, tell, interrupted)])
-    checkpoint = newest_whole(_checkpoints(job), job.run, job.workdir / "quarantine")
+    trainer = tuner(job, [Watch(job, tell, interrupted)])
+    first = trainer.is_world_process_zero()
+    with trainer.args.main_process_first():  # the others find what it has put in order
+        folder = job.workdir / "checkpoints"
+        checkpoint = newest_whole(folder, job.run, job.workdir / "quarantine")
     print(f"starts from {checkpoint or job.base}", flush=True)
     trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
-    if not interrupted.is_set():
-        shutil.copyfile(job.workdir / "preview.txt", job.out / "preview.txt")
-        export(trainer.model, job.base, job.out / "checkpoint", job.recipe.save_dtype)
+    if anywhere(interrupted.is_set()):
+        interrupted.set()
+        return
+    state = trainer.accelerator.get_state_dict(trainer.model_wrapped)  # every process takes part
+    if first:
+        model = trainer.accelerator.unwrap_model(trainer.model_wrapped)
+        export(job, model, state, job.out / "checkpoint")
+        text = preview(trainer.rows, trainer.plan.passes[0], trainer.tokenizer)
+        (job.out / "preview.txt").write_text(text)
 
 
-def tuner(job: Job, rows: Dataset, callbacks: list[TrainerCallback]) -> Tuner:
+def tuner(job: Job, callbacks: list[TrainerCallback]) -> Tuner:
     tokenizer = AutoTokenizer.from_pretrained(
         job.base, local_files_only=True, trust_remote_code=False
     )
+    model = load_base(job.base)
+    if job.recipe.packing:
+        check_rows_apart(model)
+    rows, held_out = (Rows(job.examples, held_out=held) for held in (False, True))
+    laid = plan(rows.trace_ids, rows.num_tokens, held_out.num_tokens, job.recipe, job.seed,
+                job.machine)  # fmt: skip
     trainer = Tuner(
-        preview_file=job.workdir / "preview.txt",
-        tokenizer=tokenizer,
-        model=load_base(job.base),
-        args=trainer_arguments(job),
-        train_dataset=rows,
+        tokenizer,
+        rows,
+        held_out,
+        laid,
+        model=model,
+        args=trainer_arguments(job, laid),
+        peft_config=_lora(job.recipe.lora) if job.recipe.lora else None,
         callbacks=callbacks,
     )
     trainer.remove_callback(PrinterCallback)
@@ -83,35 +97,38 @@ def prepare_process(job: Job) -> None:
     logging.disable_progress_bar()
 
 
-def load_base(base: Path) -> PreTrainedModel:
-    """In float32 whatever is stored: an optimiser's steps vanish in bfloat16 weights."""
-    return AutoModelForCausalLM.from_pretrained(
-        base,
-        dtype=torch.float32,
-        attn_implementation="sdpa",
-        use_safetensors=True,
-        trust_remote_code=False,
-        local_files_only=True,
-    )
+@torch.inference_mode()
+def check_rows_apart(model: Any) -> None:
+    """Raises ValueError for an architecture in which packed examples see each other, such as one
+    with a recurrent state that knows no positions."""
+    ids, num = torch.arange(16) % model.config.get_text_config().vocab_size, 8
+    positions = torch.arange(num).repeat(2)
+    model.eval()
+    behind = model(input_ids=ids[None], position_ids=positions[None], use_cache=False).logits
+    alone = model(input_ids=ids[None, num:], use_cache=False).logits
+    if not torch.allclose(behind[:, num:], alone, rtol=1e-3, atol=1e-3):
+        raise ValueError(
+            f"{type(model).__name__} does not keep packed examples apart: set packing = false in "
+            "[training]"
+        )
 
 
-def trainer_arguments(job: Job) -> SFTConfig:
+def trainer_arguments(job: Job, laid: Plan) -> SFTConfig:
     recipe, machine = job.recipe, job.machine
     arguments = SFTConfig(
-        output_dir=str(_checkpoints(job)),
+        output_dir=str(job.workdir / "checkpoints"),
         seed=job.seed,
-        data_seed=job.seed,
-        num_train_epochs=recipe.epochs,
-        per_device_train_batch_size=job.device_batch,
-        gradient_accumulation_steps=recipe.global_batch // job.device_batch,
+        num_train_epochs=1,  # the plan holds all epochs
+        per_device_train_batch_size=1,  # of passes
+        gradient_accumulation_steps=laid.rounds,
         **_optimiser(recipe),
         bf16=recipe.dtype == "bfloat16",
         fp16=False,
         use_cpu=machine.device == "cpu",
-        activation_checkpointing=machine.recompute,  # TRL's own default is on
+        activation_checkpointing=recipe.gradient_checkpointing,  # TRL's own default is on
         max_length=None,  # the default cuts at 1,024 tokens without a word
-        packing=False,
-        completion_only_loss=True,
+        dataset_kwargs={"skip_prepare_dataset": True},
+        remove_unused_columns=False,
         logging_steps=1,
         logging_nan_inf_filter=False,
         save_strategy="steps",
@@ -121,8 +138,8 @@ def trainer_arguments(job: Job) -> SFTConfig:
         report_to="none",
         disable_tqdm=True,
     )
-    # With several visible GPUs the trainer would split each batch over all of them, and so
-    # multiply the global batch.
+    # With several visible GPUs and one process the trainer would split each batch over all of
+    # them, and so multiply the global batch.
     arguments._n_gpu = min(arguments.n_gpu, 1)
     return arguments
 
@@ -143,33 +160,78 @@ def _optimiser(recipe: TrainingRecipe) -> dict[str, Any]:
     }
 
 
-def _checkpoints(job: Job) -> Path:
-    return job.workdir / "checkpoints"
+def _lora(lora: Lora) -> LoraConfig:
+    targets = lora.targets if isinstance(lora.targets, str) else list(lora.targets)
+    return LoraConfig(
+        task_type="CAUSAL_LM",
+        r=lora.rank,
+        lora_alpha=lora.alpha,
+        lora_dropout=lora.dropout,
+        target_modules=targets,
+    )
 
 
 class Tuner(SFTTrainer):
-    """Counts completion tokens, and shows the first batch as the model sees it."""
+    """Feeds the passes of a plan in their order, and says with each step what it was made of."""
 
     def __init__(
-        self, preview_file: Path, tokenizer: PreTrainedTokenizerBase, **arguments: Any
+        self,
+        tokenizer: PreTrainedTokenizerBase,
+        rows: Rows,
+        held_out: Rows,
+        laid: Plan,
+        **arguments: Any,
     ) -> None:
-        super().__init__(processing_class=tokenizer, **arguments)
-        self._preview_file, self._reader = preview_file, tokenizer
-        self._num_tokens = 0
+        self.tokenizer, self.rows, self.plan, self._held_out = tokenizer, rows, laid, held_out
+        super().__init__(
+            processing_class=tokenizer,
+            train_dataset=Dataset.from_dict({"rows": laid.passes}),
+            data_collator=self._collate,
+            **arguments,
+        )
 
-    def training_step(self, model: Any, inputs: dict[str, Any], *rest: Any, **more: Any) -> Any:
-        if self.state.global_step == 0 and self._num_tokens == 0:
-            write_durably(self._preview_file, preview(inputs, self._reader).encode())
-        self._num_tokens += int((inputs["labels"] != IGNORED).sum())
-        return super().training_step(model, inputs, *rest, **more)  # type: ignore[no-untyped-call]
+    def _collate(self, passes: list[dict[str, Pass]]) -> Batch:
+        (one,) = passes
+        return self.rows.batch(one["rows"])
+
+    def _get_train_sampler(self, train_dataset: Any = None) -> Sampler[int]:
+        return SequentialSampler(range(len(self.plan.passes)))
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
+        """Adds to a step's loss its tokens and, after an epoch, the loss on what is held out."""
         if "loss" in logs:
-            history = self.state.log_history
-            before = history[-1]["tokens_seen"] if history else 0
-            logs["tokens_seen"] = before + self._num_tokens
-            self._num_tokens = 0
+            done = self.state.global_step
+            examples = self.plan.steps[done - 1]
+            before = self.state.log_history[-1]["tokens_seen"] if done > 1 else 0
+            logs["num_fed"] = sum(self.rows.num_tokens[i] for i in examples)
+            logs["num_trained"] = sum(self.rows.num_trained[i] for i in examples)
+            logs["tokens_seen"] = before + logs["num_trained"]
+            if len(self._held_out) and done % self.plan.steps_per_epoch == 0:
+                logs["held_out_loss"] = self._held_out_loss()
         super().log(logs, start_time)
+
+    def _held_out_loss(self) -> float:
+        """Nats per token of the held-out completions, over all of them and all processes."""
+        num_tokens = torch.tensor(sum(self._held_out.num_trained), device=self.args.device)
+        rank, num_processes = self.accelerator.process_index, self.accelerator.num_processes
+        self.model_wrapped.eval()
+        with torch.no_grad(), self.compute_loss_context_manager():
+            losses = [
+                self._loss(self._held_out.batch(one), num_tokens)
+                for one in self.plan.held_out[rank::num_processes]
+            ]
+        self.model_wrapped.train()
+        self._metrics["eval"].clear()
+        # The trainer multiplies each process's loss by their number, for the mean of gradients.
+        loss: torch.Tensor = self.accelerator.reduce(torch.stack(losses).sum(), "mean")
+        return loss.item()
+
+    def _loss(self, batch: Batch, num_tokens: torch.Tensor) -> torch.Tensor:
+        inputs = self._prepare_inputs(batch)
+        loss: torch.Tensor = self.compute_loss(  # type: ignore[no-untyped-call]
+            self.model_wrapped, inputs, num_items_in_batch=num_tokens
+        )
+        return loss
 
     def create_model_card(self, *_: Any, **__: Any) -> None:
         """A checkpoint needs none; the trainer would write one at every save."""
@@ -190,19 +252,24 @@ class Watch(TrainerCallback):
         self._tell_entry(state.log_history[-1])
 
     def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        if self._interrupted.is_set():
+        if anywhere(self._interrupted.is_set()):
             control.should_save = control.should_training_stop = True
 
     def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        folder = _checkpoints(self._job)
-        seal(folder / f"checkpoint-{state.global_step}", self._job.run)
-        keep_newest(folder, 2)
+        if distributed.is_initialized():
+            distributed.barrier()  # each process writes files of its own
+        if state.is_world_process_zero:
+            folder = self._job.workdir / "checkpoints"
+            seal(folder / f"checkpoint-{state.global_step}", self._job.run)
+            keep_newest(folder, 2)
 
     def _tell_entry(self, entry: dict[str, Any]) -> None:
         if "loss" not in entry:  # the summary at the end
             return
-        names = ("step", "loss", "learning_rate", "grad_norm", "tokens_seen")
+        names = ("step", "loss", "learning_rate", "grad_norm", "tokens_seen", "num_fed",
+                 "num_trained")  # fmt: skip
         step = {name: entry[name] for name in names}
+        step["held_out_loss"] = entry.get("held_out_loss")
         if not (math.isfinite(step["loss"]) and math.isfinite(step["grad_norm"])):
             raise FloatingPointError(
                 f"the loss is {step['loss']} and the gradient's norm {step['grad_norm']} at step "
@@ -211,50 +278,14 @@ class Watch(TrainerCallback):
         self._tell(step)
 
 
-def preview(batch: dict[str, Any], tokenizer: PreTrainedTokenizerBase, most_rows: int = 8) -> str:
-    """The batch in words: each row's stretches of prompt, loss and padding, as they are fed."""
-    columns = (batch["input_ids"], batch["labels"], batch["attention_mask"])
-    rows = list(zip(*(column.tolist() for column in columns), strict=True))
-    lines = [
-        f"The first {min(len(rows), most_rows)} rows of the first batch ({len(rows)} rows of "
-        f"{len(rows[0][0])} tokens). Only the tokens of `loss` are trained on."
-    ]
-    for number, (ids, labels, attended) in enumerate(rows[:most_rows], start=1):
-        lines.append(f"\nrow {number}")
-        lines += _stretches(ids, labels, attended, tokenizer)
-    return "\n".join(lines) + "\n"
-
-
-def _stretches(
-    ids: list[int], labels: list[int], attended: list[int], tokenizer: PreTrainedTokenizerBase
-) -> Iterator[str]:
-    kinds = [
-        "padding" if not seen else "prompt" if label == IGNORED else "loss"
-        for label, seen in zip(labels, attended, strict=True)
-    ]
-    for kind, group in groupby(zip(kinds, ids, strict=True), key=lambda pair: pair[0]):
-        stretch = [token for _, token in group]
-        text = tokenizer.decode(stretch if kind != "padding" else stretch[:1])
-        yield f"{kind:>7} {len(stretch):5} tokens  {json.dumps(text, ensure_ascii=False)}"
-
-
-def export(model: Any, base: Path, folder: Path, dtype: str) -> None:
-    """A folder that loads anywhere: the new weights, and the base's own tokenizer, template and
-    generation settings byte for byte, so that these keep their identity."""
-    partial = folder.with_name(folder.name + ".partial")
-    for leftover in (partial, folder):
-        shutil.rmtree(leftover, ignore_errors=True)
-    model.to(getattr(torch, dtype)).save_pretrained(partial)
-    for written in partial.iterdir():
-        if ".safetensors" not in written.name:  # what the trainer set for itself stays behind
-            written.unlink()
-    for name in (*TOKENIZER, *TEMPLATE, "generation_config.json"):
-        if (base / name).exists():
-            shutil.copyfile(base / name, partial / name)
-    config = json.loads((base / "config.json").read_bytes())
-    config["torch_dtype" if "torch_dtype" in config else "dtype"] = dtype
-    (partial / "config.json").write_text(json.dumps(config, indent=2) + "\n")
-    partial.rename(folder)
+def anywhere(flag: bool) -> bool:
+    """Whether it is up in any of the processes: they stop at the same step, or wait for ever."""
+    if not distributed.is_initialized():
+        return flag
+    device = "cuda" if distributed.get_backend() == "nccl" else "cpu"
+    found = torch.tensor(int(flag), device=device)
+    distributed.all_reduce(found, distributed.ReduceOp.MAX)
+    return bool(found.item())
 
 
 def is_out_of_memory(error: BaseException) -> bool:

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from rdpt_core.candidates import ELIGIBLE, CandidateRecord
 from rdpt_core.curves import (
     OUTCOMES,
     SIDES,
@@ -39,11 +40,15 @@ from rdpt_core.effects import (
 )
 from rdpt_core.provenance import FOUR_WAY, LABELS, MISSING, THREE_WAY, LabelRule, label
 from rdpt_core.rows import Grade, Label, Outcome, Pick, Provenance, Result, TrainingStep
-from rdpt_core.selection import ELIGIBLE, CandidateRecord, Selector, select, total_tokens
+from rdpt_core.selection import Selector, select, total_tokens
 from rdpt_core.selection_stats import (
     agreement,
+    chance_agreement,
     length_decomposition,
     longest_is_most_teacher,
+    num_without_merit,
+    robust_picks,
+    stability,
     tie_rate,
     token_gap,
 )
@@ -273,7 +278,7 @@ def pool_results(
     configuration: str, source: str, records: Sequence[CandidateRecord]
 ) -> Iterator[Result]:
     """Rows of the candidates, before any selector; `source` stands in the benchmark's column."""
-    found = [*_pool_shares(records), *_pool_lengths(records)]
+    found = [*_pool_shares(records), *_pool_lengths(records), *_pool_firmness(records)]
     return _rows(configuration, "train", source, found)
 
 
@@ -302,6 +307,14 @@ def _pool_lengths(records: Sequence[CandidateRecord]) -> Named:
     yield "pool/count_variance_of_length", exact(found.share_of_n, found.num_used, note)
 
 
+def _pool_firmness(records: Sequence[CandidateRecord]) -> Named:
+    """Of the picks of `teacher_count`, which every arm is held against."""
+    yield "pool/chance_agreement", chance_agreement(records)
+    for factor, share in stability(records).items():
+        yield f"pool/stability/{factor:g}_beta", share
+    yield "pool/robust_picks", robust_picks(records)
+
+
 def selection_results(
     configuration: str,
     source: str,
@@ -315,6 +328,7 @@ def selection_results(
     """Rows of one arm; the arguments are those of `select`, and what it returned."""
     found = [*_pick_shares(records, picks)]
     found.append(("selection/tie_rate", tie_rate(records, selector, seed)))
+    found.append(("selection/num_without_merit", num_without_merit(records, selector, seed)))
     longest = select(records, Selector(name="longest"), seed, num_examples)
     found.append(("selection/overlap_longest", agreement(picks, longest)))
     if target_tokens is not None:
@@ -332,6 +346,10 @@ def _pick_shares(records: Sequence[CandidateRecord], picks: Sequence[Pick]) -> N
     yield "selection/teacher_share", ratio(teacher, scored) if kept else nothing()
 
 
+def _mean(values: Sequence[int], note: str) -> Estimate:
+    return exact(sum(values) / len(values) if values else None, len(values), note)
+
+
 def training_results(
     configuration: str, source: str, steps: Sequence[TrainingStep]
 ) -> Iterator[Result]:
@@ -342,5 +360,13 @@ def training_results(
     found = [
         ("students/tokens_seen", exact(tokens, len(steps), note)),
         ("students/last_loss", exact(last.loss if last else None, len(steps), note)),
+        ("students/trained_per_step", _mean([step.num_trained for step in steps], note)),
+        ("students/fed_per_step", _mean([step.num_fed for step in steps], note)),
     ]
+    measured = [step for step in steps if step.held_out_loss is not None]
+    if measured:
+        final = max(measured, key=lambda step: step.step).held_out_loss
+        found.append(
+            ("students/last_held_out_loss", exact(final, len(measured), "n counts epochs"))
+        )
     return _rows(configuration, "train", source, found)

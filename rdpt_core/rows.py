@@ -281,6 +281,13 @@ class TrainingStep:
     learning_rate: float
     grad_norm: float | None
     tokens_seen: int
+    """Completion tokens of this step and all before it."""
+    num_fed: int
+    """Tokens of this step's examples, prompts included, padding not."""
+    num_trained: int
+    """Those of them that are in the loss."""
+    held_out_loss: float | None
+    """Mean cross-entropy of the held-out completions, after the last step of an epoch."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -286,7 +286,7 @@ class _ParquetTable(Table):
     def __init__(self, path: Path) -> None:
         try:
             self._file = pq.ParquetFile(path)
-        except pa.ArrowInvalid as error:
+        except (pa.ArrowException, ValueError) as error:  # also names that are not UTF-8
             raise BadTable(f"{path}: is no Parquet file, or is cut: {error}") from error
         super().__init__(str(path), self._file.schema_arrow.names)
 

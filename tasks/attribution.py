@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from rdpt_core import provenance, selection
+from rdpt_core import candidates, provenance, selection
+from rdpt_core.candidates import CandidateRecord
 from rdpt_core.provenance import LabelRule
 from rdpt_core.rows import (
     Candidate,
@@ -21,7 +22,7 @@ from rdpt_core.rows import (
     TokenScores,
     Trace,
 )
-from rdpt_core.selection import CandidateRecord, PoolRule, Selector
+from rdpt_core.selection import PoolRule, Selector
 from tasks.models import Model, note
 from tasks.stage import Parts, Work, stage
 
@@ -130,4 +131,4 @@ def records_of(
         traces, pool, teacher, student, student_scores, strict=True
     ):
         lengths = {row.trace_id: selection.num_student_tokens(row) for row in s}
-        yield from selection.candidates(t, p, of_teacher, of_student, lengths, rule)
+        yield from candidates.candidates(t, p, of_teacher, of_student, lengths, rule)

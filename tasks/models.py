@@ -131,4 +131,4 @@ _SOUND: dict[tuple[Path, str], Path] = {}
 
 def note(model: Model) -> dict[str, Any]:
     """What a part's record says about the model, for people."""
-    return {"model": model.spec.path, "scorer": model.scorer}
+    return {"model": model.spec.place, "scorer": model.scorer}

@@ -94,7 +94,7 @@ def _runs(arm: str, tables: Mapping[str, Parts[Any]]) -> list[QuestionCounts]:
     return [outcomes_of(traces, grades) for traces, grades in pairs]
 
 
-@stage("results", version=1, row=Result)
+@stage("results", version=2, row=Result)
 def selected(
     traces: Parts[Trace],
     pool: Parts[Candidate],
@@ -119,7 +119,7 @@ def selected(
     )
 
 
-@stage("results", version=1, row=Result)
+@stage("results", version=2, row=Result)
 def training(
     steps: Parts[TrainingStep], configuration: str, source: str, **chosen: Any
 ) -> Iterator[Result]:

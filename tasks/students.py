@@ -7,14 +7,16 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from rdpt_core import finetune
-from rdpt_core.finetune import Example, Machine, TrainingRecipe
+from rdpt_core.finetune import Example
+from rdpt_core.finetune_recipe import HOW, Machine, TrainingRecipe
+from rdpt_core.models.adapters import is_adapter
 from rdpt_core.models.render import read_renderer
 from rdpt_core.rows import Pick, Problem, Trace, TrainingStep
 from tasks.models import CHECKPOINT, Model, note, usable
 from tasks.stage import Parts, Work, stage
 
 
-@stage("students", version=1, row=TrainingStep, by_id=("problems", "traces"))
+@stage("students", version=2, row=TrainingStep, by_id=("problems", "traces"))
 def train(
     selection: Parts[Pick],
     problems: Parts[Problem],
@@ -40,9 +42,10 @@ def train(
         on_step=work.heard,
     )
     shutil.rmtree(work.folder / "training")
-    _check_contract(model, out / CHECKPOINT)
+    if not is_adapter(out / CHECKPOINT):  # which is read as its base is, by the same files
+        _check_contract(model, out / CHECKPOINT)
     work.payload = out
-    work.made |= note(model)
+    work.made |= note(model) | {"carried_out": recipe.model_dump(include=set(HOW), mode="json")}
     yield from steps
 
 

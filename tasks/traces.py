@@ -50,7 +50,7 @@ def grade(
     return grading.grade(problems, traces, rule, work.progress, work.options.graders)
 
 
-@stage("sentences", version=1, row=Sentence, over="traces")
+@stage("sentences", version=2, row=Sentence, over="traces")
 def segment(traces: list[Trace], rule: SegmentRule) -> Iterator[Sentence]:
     for trace in traces:
         yield from segmentation.segment(trace, rule)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -61,7 +62,9 @@ def merged(model: PreTrainedModel, folder: Path, dtype: torch.dtype) -> PreTrain
     weights; `model` itself is changed."""
     from peft import PeftModel
 
-    adapted: Any = PeftModel.from_pretrained(model, str(folder))
+    with warnings.catch_warnings():  # peft asks transformers 5 for a name that it retires
+        warnings.simplefilter("ignore", FutureWarning)
+        adapted: Any = PeftModel.from_pretrained(model, str(folder))
     result: PreTrainedModel = adapted.merge_and_unload().to(dtype)
     return result
 
@@ -71,6 +74,8 @@ def write_adapter(model: Any, state: dict[str, Any], base: str, folder: Path) ->
     model.save_pretrained(folder, state_dict=state, save_embedding_layers=False)
     (folder / "README.md").unlink(missing_ok=True)
     config = json.loads((folder / CONFIG).read_bytes())
+    targets = config["target_modules"]  # a set, whose order is another in every process
+    config["target_modules"] = sorted(targets) if isinstance(targets, list) else targets
     config |= {"base_model_name_or_path": None, "revision": None}
     (folder / CONFIG).write_text(json.dumps(config, indent=2, sort_keys=True) + "\n")
     (folder / BASE).write_text(json.dumps({"tensors": base}) + "\n")

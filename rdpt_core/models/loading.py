@@ -60,7 +60,7 @@ def load(
     folder = model_folder(spec, base, identity)
     renderer = read_renderer(spec, folder)
     logging.disable_progress_bar()  # standard error is the caller's to write on
-    model = AutoModelForCausalLM.from_pretrained(
+    model: PreTrainedModel = AutoModelForCausalLM.from_pretrained(
         folder,
         dtype=torch.float32 if spec.adapter else DTYPES[spec.dtype],
         use_safetensors=True,

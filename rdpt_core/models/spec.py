@@ -38,6 +38,11 @@ class ModelSpec(Rule):
     context: int | None = Field(default=None, ge=1)
     """Longest sequence in tokens, prompt included; None takes the model's own limit."""
 
+    @property
+    def place(self) -> str:
+        """Where it lies, for people."""
+        return self.path if self.adapter is None else f"{self.path} + {self.adapter}"
+
 
 class Sampling(Rule):
     """How traces are sampled. All of it reaches keys: another batch size moves texts."""

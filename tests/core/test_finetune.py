@@ -13,74 +13,19 @@ from pathlib import Path
 
 import pytest
 import torch
-from datasets import Dataset
 from pydantic import ValidationError
 from safetensors.torch import load_file
-from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
-from transformers import (
-    AutoModelForCausalLM,
-    AutoTokenizer,
-    GenerationConfig,
-    PreTrainedTokenizerFast,
-    Qwen3Config,
-    Qwen3ForCausalLM,
-)
+from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from rdpt_core import checkpoints, finetune
-from rdpt_core.finetune import Example, Machine, TrainingRecipe, train
+from rdpt_core.finetune import Example, train
+from rdpt_core.finetune_recipe import Machine, TrainingRecipe
 from rdpt_core.rows import TrainingStep
+from tests.core.learners import MACHINE, NUM_STEPS, RECIPE, base, examples
 
-RECIPE = TrainingRecipe(epochs=6, learning_rate=3e-3, global_batch=4, max_length=64)
-MACHINE = Machine(device_batch=2, save_steps=3)
-NUM_STEPS = 18  # 10 examples in batches of 4, 4, 2; six epochs
+__all__ = ["base", "examples"]
+
 OnStep = Callable[[TrainingStep], None]
-
-
-@pytest.fixture(scope="module")
-def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A random Qwen3, stored in bfloat16 as published models are."""
-    folder = tmp_path_factory.mktemp("base")
-    bpe = Tokenizer(models.BPE())
-    bpe.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    bpe.decoder = decoders.ByteLevel()
-    alphabet = pre_tokenizers.ByteLevel.alphabet()
-    bpe.train_from_iterator(
-        ["Anna has three apples."],
-        trainers.BpeTrainer(
-            vocab_size=300, special_tokens=["<pad>", "<end>"], initial_alphabet=alphabet
-        ),
-    )
-    tokenizer = PreTrainedTokenizerFast(tokenizer_object=bpe, eos_token="<end>", pad_token="<pad>")
-    tokenizer.chat_template = "{{ messages[0]['content'] }}"
-    tokenizer.save_pretrained(folder)
-    torch.manual_seed(1)
-    config = Qwen3Config(
-        vocab_size=len(tokenizer),
-        hidden_size=32,
-        intermediate_size=64,
-        num_hidden_layers=2,
-        num_attention_heads=2,
-        num_key_value_heads=1,
-        head_dim=16,
-        max_position_embeddings=128,
-        tie_word_embeddings=True,
-    )
-    model = Qwen3ForCausalLM(config).bfloat16()
-    model.generation_config = GenerationConfig(eos_token_id=1, temperature=0.6, do_sample=True)
-    model.save_pretrained(folder)
-    return folder
-
-
-@pytest.fixture(scope="module")
-def examples(base: Path) -> list[Example]:
-    tokenizer = AutoTokenizer.from_pretrained(base)
-    rows = []
-    for number in range(10):
-        prompt = tokenizer.encode(f"How much is {number} and {number}?\n")
-        completion = [*tokenizer.encode(f"It is {2 * number}" + "!" * (number % 4)), 1]
-        mask = [0] * len(prompt) + [1] * len(completion)
-        rows.append(Example(f"trace-{number}", prompt + completion, mask))
-    return rows
 
 
 @pytest.fixture(scope="module")
@@ -130,8 +75,7 @@ def test_the_loss_is_the_mean_cross_entropy_of_the_completion_tokens(
 
     folder, steps = whole
     job = finetune.Job.model_validate_json((folder / "work/job.json").read_bytes())
-    rows = Dataset.from_file(str(job.examples))
-    order = finetune_trainer.tuner(job, rows, callbacks=[]).get_train_dataloader()
+    order = finetune_trainer.tuner(job, callbacks=[]).get_train_dataloader()
     fed = [row for _, batch in zip(range(2), order, strict=False) for row in batch["input_ids"]]
     seen = [
         e for e in examples if any(row[: len(e.input_ids)].tolist() == e.input_ids for row in fed)
@@ -257,7 +201,7 @@ def test_a_worker_ends_with_its_parent(tmp_path: Path) -> None:
     (tmp_path / "job.json").write_text(job.model_dump_json())
     start = (
         "import pathlib, time, rdpt_core.finetune as f; "
-        f"f._start(pathlib.Path({str(tmp_path / 'job.json')!r}), 1, 2); "
+        f"f._start(pathlib.Path({str(tmp_path / 'job.json')!r}), 2); "
         "print('started', flush=True); time.sleep(60)"
     )
     parent = subprocess.Popen(
@@ -277,15 +221,15 @@ def test_memory_that_runs_out_halves_the_device_batch(
     tried = []
 
     def attempt(job: finetune.Job, on_step: OnStep) -> list[TrainingStep]:
-        tried.append(job.device_batch)
+        tried.append(job.machine.device_batch)
         raise finetune.OutOfMemory("no room")
 
     monkeypatch.setattr(finetune, "_attempt", attempt)
     recipe = RECIPE.model_copy(update={"global_batch": 12})
-    machine = Machine(device_batch=8)
+    machine = Machine(device_batch=64)
     with pytest.raises(finetune.OutOfMemory):
         train(base, examples, recipe, 7, "s", tmp_path / "work", tmp_path / "out", machine)
-    assert tried == [6, 3, 1]
+    assert tried == [64, 6, 3, 1]
 
 
 @pytest.mark.parametrize("damage", ["marker", "truncated", "flipped", "missing", "another run"])

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 import pytest
 
+from rdpt_core.candidates import CandidateRecord
 from rdpt_core.curves import CurveRule, position_counts
 from rdpt_core.provenance import LabelRule
 from rdpt_core.results import (
@@ -20,7 +21,7 @@ from rdpt_core.results import (
     training_results,
 )
 from rdpt_core.rows import Grade, Label, Outcome, Provenance, Result, TrainingStep
-from rdpt_core.selection import CandidateRecord, Selector, select
+from rdpt_core.selection import Selector, select
 
 C, W, T, U = Outcome.CORRECT, Outcome.WRONG, Outcome.TRUNCATED, Outcome.UNGRADED
 Graded = dict[str, tuple[Outcome, ...]]
@@ -226,7 +227,14 @@ def test_an_empty_train_side_has_rows_without_values() -> None:
 
 
 def test_training_reports_its_last_step() -> None:
-    steps = [TrainingStep("s", 2, 1.5, 1e-4, None, 900), TrainingStep("s", 1, 2.5, 1e-4, None, 450)]
+    steps = [TrainingStep("s", 2, 1.5, 1e-4, None, 900, 700, 450, None),
+             TrainingStep("s", 1, 2.5, 1e-4, None, 450, 500, 450, None)]  # fmt: skip
     rows = by_metric(training_results("c", "p", steps))
     assert (rows["students/tokens_seen"].value, rows["students/tokens_seen"].n) == (900, 2)
     assert rows["students/last_loss"].value == 1.5
+    assert rows["students/fed_per_step"].value == 600
+    assert rows["students/trained_per_step"].value == 450
+    assert "students/last_held_out_loss" not in rows
+    steps.append(TrainingStep("s", 3, 1.4, 1e-4, None, 999, 99, 99, 1.25))
+    held_out = by_metric(training_results("c", "p", steps))["students/last_held_out_loss"]
+    assert (held_out.value, held_out.n) == (1.25, 1)
