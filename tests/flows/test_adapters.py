@@ -26,10 +26,8 @@ held_out = 0.25
 lora = { rank = 2, alpha = 4, keep = "adapter" }
 """
 CHANGES: dict[str, Any] = {
-    "limit": 8,
-    "samples": 1,
-    "benchmarks": BENCHMARK.format(name="bench") + TRAINING,
-}
+    "limit": 8, "samples": 1, "benchmarks": BENCHMARK.format(name="bench") + TRAINING,
+}  # fmt: skip
 
 
 @pytest.fixture
