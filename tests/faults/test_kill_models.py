@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from rdpt_core.models.hf import HfScorer
+from rdpt_core.scoring.forward import Forward
 from rdpt_core.store import Store
 from tasks.batches import Batches
 from tasks.stage import Plan
@@ -94,7 +94,7 @@ def test_a_batch_that_was_torn_is_set_aside_and_made_again(
 def test_a_killed_scoring_keeps_the_scores_of_other_models_and_parts(
     studio: Studio, golden: dict[str, list[str]]
 ) -> None:
-    _killed(studio, _dies_after(HfScorer, "_forward", 2))
+    _killed(studio, _dies_after(Forward, "_forward", 2))
     store = Store(studio.folder / "workspace" / "store")
     before = {record.part.key for record in store.records("scores")}
     assert len(before) == 1
