@@ -2,8 +2,8 @@
 
 The one distinction drawn here: what is trained moves the weights and reaches the key of a student;
 how it is carried out (recomputed activations, packing, processes, sharding, the `Machine`) moves
-their last bits at most and reaches none. Both may stand in the experiment file, so that one file
-says all that another machine needs.
+their last bits at most and reaches none, but where dropout draws by it. Both may stand in the
+experiment file, so that one file says all that another machine needs.
 """
 
 from __future__ import annotations
@@ -16,6 +16,8 @@ from rdpt_core.recipe import Plain, Rule, plain
 
 HOW = ("gradient_checkpointing", "packing", "accelerate")
 """Fields of a recipe that say how and not what."""
+DRAWS_ALIKE = ("gradient_checkpointing",)
+"""Those that still do where dropout draws: rows and processes decide which numbers it gets."""
 
 
 class Lora(Rule):
@@ -97,8 +99,9 @@ class TrainingRecipe(Rule):
     """In no key: the same student, made by more processes."""
 
     def identity(self) -> Plain:
+        left_out = DRAWS_ALIKE if self.lora and self.lora.dropout else HOW
         fields = {name: getattr(self, name) for name in type(self).model_fields}
-        return plain({name: value for name, value in fields.items() if name not in HOW})
+        return plain({name: value for name, value in fields.items() if name not in left_out})
 
     @model_validator(mode="after")
     def _final_rate_needs_cosine(self) -> Self:

@@ -45,10 +45,9 @@ def packed_attention(
     `sliding_window`, `softcap` and `s_aux` (a sink per head) are is the architecture's to say.
     Returns [1, N, H, W].
     """
-    assert attention_mask is None, "a pack has no mask: its edges say what sees what"
+    if attention_mask is not None or edges is None:
+        raise ValueError("a pack has edges, which say what sees what, and no mask")
     scale = scaling if scaling is not None else query.shape[-1] ** -0.5
-    if edges is None:
-        edges = torch.tensor([0, query.shape[2]])
     out = attend(query, key, value, edges, scale, sliding_window, softcap, s_aux)
     return out.transpose(1, 2), None
 
@@ -65,7 +64,7 @@ def attend(
     sinks: Tensor | None,
 ) -> Tensor:
     """One operation to the compiler, which would otherwise compile every set of lengths anew."""
-    out = torch.empty_like(query)
+    out = query.new_empty(*query.shape[:-1], value.shape[-1])
     cached = key.shape[2] - query.shape[2]
     for start, stop in pairwise(edges.tolist()):
         one = query[:, :, start:stop]
@@ -92,7 +91,7 @@ def _(
     softcap: float | None,
     sinks: Tensor | None,
 ) -> Tensor:
-    return torch.empty_like(query)
+    return query.new_empty(*query.shape[:-1], value.shape[-1])
 
 
 def _by_queries(

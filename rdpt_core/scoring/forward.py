@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import accumulate
 from typing import Any
 
@@ -45,7 +46,11 @@ class Scored:
     """Whether its pack was halved for want of memory."""
 
 
-@dataclass(frozen=True, slots=True)
+SMALLEST_CHUNK = 128
+"""Tokens read at a time, below which a trace is too much for this machine."""
+
+
+@dataclass(frozen=True)
 class Forward:
     """A decoder and its head, read without gradients."""
 
@@ -61,7 +66,7 @@ class Forward:
     def run(self, sequences: Mapping[int, Laid]) -> Iterator[Scored]:
         """One result per sequence, pack by pack, the longest first."""
         lengths = {index: len(one.ids) for index, one in sequences.items()}
-        most = self.pack_tokens if can_pack(self.decoder) else 1
+        most = self.pack_tokens if self.can_pack else 1
         for pack in packs(lengths, most):
             found, split = self._forward([sequences[index] for index in pack])
             for index, one in zip(pack, found, strict=True):
@@ -78,17 +83,34 @@ class Forward:
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
         if len(pack) == 1:
-            return [None], True
+            return [self._read_in_less(pack[0])], True
         middle = len(pack) // 2
         return self._forward(pack[:middle])[0] + self._forward(pack[middle:])[0], True
 
     def _read(self, pack: Sequence[Laid]) -> list[Statistics]:
-        if not can_pack(self.decoder):
+        if not self.can_pack:
             return [self._read_alone(one) for one in pack]
         if len(pack) == 1 and len(pack[0].ids) > self.pack_tokens:
-            with packed(self.decoder):
-                return [self._read_in_chunks(pack[0])]
+            return [self._read_in_chunks(pack[0], self.pack_tokens)]
         return self._read_pack(pack)
+
+    @cached_property
+    def can_pack(self) -> bool:
+        """What the architecture declares, and then what it does."""
+        return may_pack(self.decoder) and keeps_apart(self.decoder)
+
+    def _read_in_less(self, one: Laid) -> Statistics | None:
+        """A sequence that was too much at once, in ever smaller chunks; None where none is small
+        enough."""
+        chunk = min(self.pack_tokens, len(one.ids)) // 2
+        while self.can_pack and chunk >= SMALLEST_CHUNK:
+            try:
+                return self._read_in_chunks(one, chunk)
+            except (RuntimeError, MemoryError) as error:
+                if not is_out_of_memory(error):
+                    raise
+            chunk //= 2
+        return None
 
     def _read_pack(self, pack: Sequence[Laid]) -> list[Statistics]:
         lengths = [len(one.ids) for one in pack]
@@ -115,18 +137,19 @@ class Forward:
             hidden_ND: Tensor = found[0][0, :size]
             return hidden_ND
 
-    def _read_in_chunks(self, one: Laid) -> Statistics:
+    def _read_in_chunks(self, one: Laid, chunk: int) -> Statistics:
         cache, found = growing_cache(self.decoder.config), []
         ids_N = self._tensor(one.ids)
-        for at in range(0, len(one.ids) - 1, self.pack_tokens):
-            stop = min(at + self.pack_tokens, len(one.ids) - 1)  # the last id predicts nothing
-            positions = torch.arange(at, stop, device=ids_N.device)[None]
-            hidden_ND = self.decoder(
-                input_ids=ids_N[None, at:stop],
-                position_ids=positions,
-                past_key_values=cache,
-                use_cache=True,
-            )[0][0]
+        for at in range(0, len(one.ids) - 1, chunk):
+            stop = min(at + chunk, len(one.ids) - 1)  # the last id predicts nothing
+            with packed(self.decoder):
+                hidden_ND = self.decoder(
+                    input_ids=ids_N[None, at:stop],
+                    position_ids=torch.arange(at, stop, device=ids_N.device)[None],
+                    past_key_values=cache,
+                    use_cache=True,
+                    edges=torch.tensor([0, stop - at]),
+                )[0][0]
             first = max(at, one.start - 1)
             targets_N = ids_N[first + 1 : stop + 1]
             found.append(self._statistics(hidden_ND[first - at :], targets_N))
@@ -145,9 +168,10 @@ class Forward:
         return torch.tensor(ids, dtype=torch.long, device=self.head.weight_VD.device)
 
 
-def can_pack(decoder: PreTrainedModel) -> bool:
-    """Whether this architecture takes an attention function from outside, has no layer of another
-    kind, and turns each position by its own number alone, not by the length of the input too."""
+def may_pack(decoder: PreTrainedModel) -> bool:
+    """Whether, by what it declares, this architecture takes an attention function from outside, has
+    no layer of another kind, and turns each position by its own number alone, not by the length of
+    the input too."""
     config = decoder.config
     kinds = set(getattr(config, "layer_types", None) or ["full_attention"])
     rope = getattr(config, "rope_parameters", None) or {}
@@ -159,6 +183,29 @@ def can_pack(decoder: PreTrainedModel) -> bool:
         and kinds <= {"full_attention", "sliding_attention"}
         and not scaled & {"dynamic", "longrope"}
     )
+
+
+@torch.inference_mode()
+def keeps_apart(decoder: PreTrainedModel, length: int = 8) -> bool:
+    """Whether a sequence reads the same behind another one of its pack as alone.
+
+    Some architectures declare that they take an attention function, and then hand it no edges, or
+    a mask of their own.
+    """
+    device = next(decoder.parameters()).device
+    ids = torch.arange(2 * length, device=device) % decoder.config.get_text_config().vocab_size
+    positions = torch.arange(length, device=device).repeat(2)
+    edges = torch.tensor([0, length, 2 * length])
+    try:
+        with packed(decoder):
+            behind = decoder(
+                input_ids=ids[None], position_ids=positions[None], use_cache=False, edges=edges
+            )[0][0, length:]
+    except Exception:  # whatever it is that does not fit: it is read alone then
+        return False
+    alone = decoder(input_ids=ids[None, length:], use_cache=False)[0][0]
+    loose = 1e-3 if alone.dtype == torch.float32 else 0.05
+    return bool((behind - alone).norm() <= loose * alone.norm())
 
 
 def packs(lengths: Mapping[int, int], most: int) -> list[list[int]]:

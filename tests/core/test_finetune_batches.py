@@ -97,5 +97,7 @@ def test_how_it_is_carried_out_is_no_identity() -> None:
            "accelerate": Accelerate(num_processes=2)}  # fmt: skip
     assert TrainingRecipe(**how).identity() == recipe.identity()
     assert TrainingRecipe(held_out=0.1).identity() != recipe.identity()
+    drops = {"lora": {"dropout": 0.1}}
+    assert TrainingRecipe(**drops, packing=True).identity() != TrainingRecipe(**drops).identity()
     assert isinstance(recipe.identity(), dict)
     assert set(recipe.identity()) == set(TrainingRecipe.model_fields) - set(how)  # type: ignore[arg-type]

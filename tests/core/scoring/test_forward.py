@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 import torch
 from transformers import (
+    DeepseekV3Config,
+    DeepseekV3ForCausalLM,
     Gemma2Config,
     Gemma2ForCausalLM,
     GptOssConfig,
@@ -17,6 +19,8 @@ from transformers import (
     LlamaForCausalLM,
     MistralConfig,
     MistralForCausalLM,
+    NemotronConfig,
+    NemotronForCausalLM,
     PreTrainedModel,
     Qwen2Config,
     Qwen2ForCausalLM,
@@ -27,7 +31,7 @@ from transformers import (
 )
 
 from rdpt_core.scoring import attention
-from rdpt_core.scoring.forward import Forward, Laid, can_pack, packs
+from rdpt_core.scoring.forward import Forward, Laid, keeps_apart, packs
 from rdpt_core.scoring.head import Head
 from rdpt_core.scoring.statistics import Statistics, statistics
 
@@ -116,7 +120,7 @@ def reference(model: PreTrainedModel, one: Laid) -> tuple[np.ndarray, np.ndarray
 def test_t11_a_pack_holds_what_each_trace_has_alone(
     model: PreTrainedModel, pack_tokens: int
 ) -> None:
-    assert can_pack(model.get_decoder())
+    assert forward(model, pack_tokens).can_pack
     results = found(model, pack_tokens)
     for index, one in laid().items():
         logprobs, entropies, squares = reference(model, one)
@@ -147,7 +151,7 @@ def test_an_architecture_that_cannot_be_packed_is_read_alone() -> None:
     torch.manual_seed(5)
     scaled = {"rope_type": "dynamic", "rope_theta": 1e4, "factor": 2.0}
     model = LlamaForCausalLM(LlamaConfig(**SMALL, rope_parameters=scaled)).eval()
-    assert not can_pack(model.get_decoder())
+    assert not forward(model, 1000).can_pack
     for index, one in found(model, 1000).items():
         np.testing.assert_allclose(one.logprobs, reference(model, laid()[index])[0], atol=1e-4)
 
@@ -187,3 +191,55 @@ def test_packs_are_full_and_a_long_trace_is_alone() -> None:
     found = packs(lengths, 100)
     assert found == [[2], [1, 0], [3, 5], [4]]
     assert packs(dict(reversed(lengths.items())), 100) == found
+
+
+def test_t32_an_architecture_that_hands_no_edges_on_is_found_out_and_read_alone() -> None:
+    """Nemotron says that it takes an attention function, and calls its own without arguments."""
+    torch.manual_seed(5)
+    model = NemotronForCausalLM(NemotronConfig(**SMALL)).eval().requires_grad_(False)
+    assert model.get_decoder()._supports_attention_backend
+    assert not keeps_apart(model.get_decoder())
+    for index, one in found(model, 1000).items():
+        np.testing.assert_allclose(one.logprobs, reference(model, laid()[index])[0], atol=1e-4)
+
+
+def test_a_value_may_be_narrower_than_its_key() -> None:
+    torch.manual_seed(5)
+    narrow: dict[str, Any] = {
+        "q_lora_rank": 16,
+        "kv_lora_rank": 16,
+        "qk_rope_head_dim": 4,
+        "qk_nope_head_dim": 8,
+    }
+    sizes = SMALL | {"num_key_value_heads": 4, "first_k_dense_replace": 2, "n_routed_experts": 8}
+    config = DeepseekV3Config(**sizes, **narrow, v_head_dim=6, n_group=2, topk_group=1)
+    model = DeepseekV3ForCausalLM(config).eval().requires_grad_(False)
+    assert forward(model, 1000).can_pack
+    for index, one in found(model, 1000).items():
+        np.testing.assert_allclose(one.logprobs, reference(model, laid()[index])[0], atol=1e-4)
+
+
+def test_a_trace_too_much_at_once_is_read_in_smaller_chunks(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    torch.manual_seed(5)
+    model = MODELS["qwen3"]().eval().requires_grad_(False)
+    one = Laid(np.random.default_rng(0).integers(3, 97, 700).tolist(), 1)
+    (wanted,) = forward(model, 1000).run({0: one})
+    read = Forward._read_in_chunks
+
+    def small_machine(self: Forward, pack: object) -> list[Statistics]:
+        raise MemoryError
+
+    def chunks(self: Forward, one: Laid, chunk: int) -> Statistics:
+        if chunk > 200:
+            raise MemoryError
+        return read(self, one, chunk)
+
+    monkeypatch.setattr(Forward, "_read_pack", small_machine)
+    monkeypatch.setattr(Forward, "_read_in_chunks", chunks)
+    (result,) = forward(model, 1000).run({0: one})
+    assert result.split
+    assert wanted.statistics is not None
+    assert result.statistics is not None
+    np.testing.assert_allclose(result.statistics.logprobs, wanted.statistics.logprobs, atol=1e-5)
