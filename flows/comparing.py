@@ -27,6 +27,7 @@ from flows.verbs import runtime_of
 from flows.workspace import Opened, open_asked
 from rdpt_core.provenance import FOUR_WAY
 from rdpt_core.rows import Result
+from rdpt_core.table_output import UnixLines
 from settings.loading import BadSettings
 from tasks.stage import Plan
 
@@ -134,7 +135,7 @@ def _noted(pairs: Sequence[tuple[str, Result, Result | None]]) -> str:
 
 def _print_rows(opened: Opened, found: dict[str, list[Compared]], plan: Plan) -> None:
     """Rows of `results`, configurations by name; a missing number is empty."""
-    writer = csv.writer(sys.stdout, delimiter="\t", lineterminator="\n")
+    writer = csv.writer(UnixLines(sys.stdout.write), delimiter="\t", lineterminator="\r\n")
     names = [field.name for field in fields(Result)]
     writer.writerow(names)
     configurations = opened.study.configurations()

@@ -23,7 +23,7 @@ from flows.workspace import frozen_names, open_frozen, publish_catalogue
 from rdpt_core import catalog
 from rdpt_core.report.terminal import printable
 from rdpt_core.store import Store
-from rdpt_core.table_output import OutputClosed
+from rdpt_core.table_output import OutputClosed, UnixLines
 from settings.loading import BadSettings
 from settings.runtime import Runtime
 from tasks.progress import say
@@ -176,7 +176,7 @@ def _text(value: Any) -> str:
 
 
 def _show_csv(names: Sequence[str], rows: Iterator[Sequence[Any]]) -> None:
-    writer = csv.writer(sys.stdout, lineterminator="\n")
+    writer = csv.writer(UnixLines(sys.stdout.write), lineterminator="\r\n")
     guard = printable if sys.stdout.isatty() else str  # a pipe gets the text as it is
     writer.writerow(map(guard, names))
     for row in rows:
@@ -185,6 +185,7 @@ def _show_csv(names: Sequence[str], rows: Iterator[Sequence[Any]]) -> None:
 
 def _show_json(names: Sequence[str], rows: Iterator[Sequence[Any]]) -> None:
     """One array of objects. JSON has no NaN and no infinity: they are null."""
+    _require_names_apart(names)
     before = "["
     for row in rows:
         value = dict(zip(names, map(_json, row), strict=True))
@@ -193,6 +194,15 @@ def _show_json(names: Sequence[str], rows: Iterator[Sequence[Any]]) -> None:
         sys.stdout.write(f"{before}{text}")
         before = ",\n"
     sys.stdout.write("[]\n" if before == "[" else "]\n")
+
+
+def _require_names_apart(names: Sequence[str]) -> None:
+    twice = sorted({printable(name) for name in names if names.count(name) > 1})
+    if twice:
+        raise BadSettings("sql", [
+            f"column {', '.join(twice)} appears twice, and a JSON object has a name once: "
+            "name them apart with AS"
+        ])  # fmt: skip
 
 
 def _json(value: Any) -> Any:

@@ -5,6 +5,7 @@ Every tool reads and writes a bounded piece at a time, and leaves either a whole
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Literal
@@ -125,7 +126,7 @@ def label(file: str, output: str, alpha: float, beta: float) -> int:
 def _labelled(
     batch: pa.RecordBatch, table: Table, num_before: int, rule: LabelRule
 ) -> pa.RecordBatch:
-    four_way = "p_distilled" in table.names
+    four_way = _is_four_way(batch, table, num_before)
     p_teacher, p_student = (
         _probabilities(batch, name, table, num_before) for name in ("p_teacher", "p_student")
     )
@@ -143,6 +144,20 @@ def _labelled(
         "margin": pa.array(found.margin, from_pandas=True),  # NaN is NULL
     }
     return with_columns(batch, added)
+
+
+def _is_four_way(batch: pa.RecordBatch, table: Table, num_before: int) -> bool:
+    """All rows of a table are, or none: a JSONL file may have the column from a later piece on."""
+    four_way = "p_distilled" in table.names
+    if not four_way and "p_distilled" in batch.schema.names:
+        found = values(batch.column("p_distilled"))
+        row = next((row for row, p in enumerate(found) if p is not None), 0)
+        refuse(
+            table, num_before + row, "p_distilled", found[row],
+            "begins late: earlier rows have three-way labels, so give all rows p_distilled (null "
+            "where it is not known) or none",
+        )  # fmt: skip
+    return four_way
 
 
 def _probabilities(batch: pa.RecordBatch, name: str, table: Table, num_before: int) -> Floats:
@@ -190,6 +205,12 @@ def _graded(batch: pa.RecordBatch, tags: Delimiters, rule: GradeRule) -> pa.Reco
 
 
 def _answers(batch: pa.RecordBatch, name: str) -> list[str | None]:
-    """Text; a number is the text that JSON writes for it."""
     found: list[Any] = values(batch.column(name))
-    return [one if one is None else str(one) for one in found]
+    return [None if one is None else _as_text(one) for one in found]
+
+
+def _as_text(value: Any) -> str:
+    """A number, a truth value, a list or an object is the text that JSON writes for it."""
+    if isinstance(value, bool | int | float | list | dict):
+        return json.dumps(value, ensure_ascii=False, default=str)
+    return str(value)

@@ -42,7 +42,8 @@ class TooNew(Exception):
 
 
 class Damaged(Exception):
-    """A committed part whose bytes are not what was committed. It is quarantined by now."""
+    """A committed part whose bytes are not what was committed. It is quarantined by now, unless the
+    store is only read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,7 +163,7 @@ class Store:
         path = self.file(part)
         if record is None or not path.exists() or file_hash(path) != record.hash:
             self.quarantine(part, "its bytes have changed since they were committed")
-            raise Damaged(f"part {part.table}/{part.key} was damaged and is set aside")
+            raise self._damaged(part)
         return path
 
     def payload(self, part: Part) -> Path:
@@ -174,7 +175,7 @@ class Store:
             for name, (_, expected) in record.payload.items()
         ):
             self.quarantine(part, "its payload has changed since it was committed")
-            raise Damaged(f"part {part.table}/{part.key} was damaged and is set aside")
+            raise self._damaged(part)
         return folder
 
     def records(self, table: str) -> Iterator[Record]:
@@ -304,8 +305,10 @@ class Store:
     # ------------------------------------------------------------------ damage
 
     def quarantine(self, part: Part, reason: str) -> None:
-        """Sets a part aside, so that the next run builds it again; its record goes first."""
-        self._warn(f"warning: {part.table}/{part.key[:12]}: {reason}; it is set aside")
+        """Sets a part aside, so that the next run builds it again; its record goes first. With
+        `read_only` it only warns."""
+        then = "rdpt verify --repair sets it aside" if self.read_only else "it is set aside"
+        self._warn(f"warning: {part.table}/{part.key[:12]}: {reason}; {then}")
         if self.read_only:
             return
         folder = self.root / part.table
@@ -313,6 +316,12 @@ class Store:
             self._set_aside(folder / name)
         note = self.root / "quarantine" / f"{part.key}.reason"
         note.write_text(f"{part.table}/{part.key}: {reason}\n")
+
+    def _damaged(self, part: Part) -> Damaged:
+        name = f"part {part.table}/{part.key}"
+        if self.read_only:
+            return Damaged(f"{name} is damaged: rdpt verify --repair sets it aside")
+        return Damaged(f"{name} was damaged and is set aside")
 
     def _set_aside(self, path: Path) -> None:
         if self.read_only:

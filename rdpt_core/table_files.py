@@ -98,9 +98,11 @@ def numbers(batch: pa.RecordBatch, name: str, table: Table, num_before: int) -> 
     """A column as float64, NaN where it is NULL or an empty CSV cell.
 
     `num_before` rows came before this batch. Raises BadTable naming the row, counted from 1, and
-    the value where that is NaN or no number.
+    the value where that is NaN or no number, such as a truth value.
     """
     column = batch.column(name)
+    if pa.types.is_boolean(column.type):
+        column = column.cast(pa.string())  # or it would be 0 and 1
     if pa.types.is_string(column.type):
         empty = pc.equal(column, "")
         column = pc.if_else(empty, pa.scalar(None, column.type), column)
@@ -139,6 +141,10 @@ def refuse(
 
 def _first_no_number(column: pa.Array) -> tuple[int, Any]:
     for row, value in enumerate(values(column)):
+        if isinstance(value, bool):
+            return row, json.dumps(value)
+        if isinstance(value, str) and column.type == pa.json_():  # it stands in quotes
+            return row, value
         try:
             float(value or 0)
         except (TypeError, ValueError):

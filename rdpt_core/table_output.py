@@ -12,6 +12,7 @@ import errno
 import json
 import math
 import os
+import re
 import shutil
 import sys
 import tempfile
@@ -54,6 +55,7 @@ def create_table(place: str) -> Iterator[TableWriter]:
     """
     make = _WRITERS[format_of(place)]
     if place == STANDARD:
+        make = _TerminalWriter if sys.stdout.isatty() else _JsonWriter
         with _standard_output() as file:
             yield make(file, "standard output")
         return
@@ -101,7 +103,10 @@ class _JsonWriter(TableWriter):
         columns = [self._texts(name, batch.column(name)) for name in batch.schema.names]
         for values in zip(*columns, strict=True):
             pairs = (f"{name}: {value}" for name, value in zip(names, values, strict=True))
-            self._file.write(f"{{{', '.join(pairs)}}}\n".encode())
+            self._file.write(self._line(f"{{{', '.join(pairs)}}}").encode() + b"\n")
+
+    def _line(self, text: str) -> str:
+        return text
 
     def _texts(self, name: str, column: pa.Array) -> list[str]:
         """Each value as JSON."""
@@ -152,13 +157,31 @@ def _without_nan(value: Any) -> Any:
     return None if isinstance(value, float) and math.isnan(value) else value
 
 
+class _TerminalWriter(_JsonWriter):
+    """No character beyond printable ASCII, so none that could act on the terminal: names too, and
+    JSON that came as it is."""
+
+    def _line(self, text: str) -> str:
+        return _UNPRINTABLE.sub(_escaped, text)
+
+
+_UNPRINTABLE = re.compile("[^ -~]")
+
+
+def _escaped(found: re.Match[str]) -> str:
+    """As JSON escapes a character: by its UTF-16 units."""
+    return re.sub("....", r"\\u\g<0>", found[0].encode("utf-16-be").hex())
+
+
 class _CsvWriter(_JsonWriter):
-    """Truth values, lists and structs as JSON text; NULL is an empty cell."""
+    """Truth values, lists and structs as JSON text; NULL is an empty cell; bytes are refused."""
 
     def __init__(self, file: IO[bytes], place: str) -> None:
         super().__init__(file, place)
         self._names: list[str] = []
-        self._csv = csv.writer(_UnixLines(file), lineterminator="\r\n")
+        self._csv = csv.writer(
+            UnixLines(lambda line: file.write(line.encode())), lineterminator="\r\n"
+        )
 
     def write(self, batch: pa.RecordBatch) -> None:
         if not self._names:
@@ -173,20 +196,24 @@ class _CsvWriter(_JsonWriter):
         self._csv.writerows(zip(*map(self._cells, batch.schema.names, batch.columns), strict=True))
 
     def _cells(self, name: str, column: pa.Array) -> list[Any]:
-        if not pa.types.is_nested(column.type) and not pa.types.is_boolean(column.type):
-            return list(column.to_pylist())
+        values: list[Any] = column.to_pylist()
+        kinds = set(map(type, values))
+        if not pa.types.is_nested(column.type) and kinds.isdisjoint({bool, bytes}):
+            return values
         return ["" if text == "null" else text for text in self._texts(name, column)]
 
 
-class _UnixLines:
-    r"""Turns csv's "\r\n" into "\n": csv quotes a cell that holds its own line end only, and either
-    character ends a line."""
+class UnixLines:
+    r"""What a `csv.writer` with `lineterminator="\r\n"` writes to, so that its lines end in "\n".
 
-    def __init__(self, file: IO[bytes]) -> None:
-        self._file = file
+    csv quotes a cell for the characters of its own line end only, and either of the two ends a
+    line for who reads it."""
+
+    def __init__(self, write: Callable[[str], object]) -> None:
+        self._write = write
 
     def write(self, line: str) -> None:
-        self._file.write(line.removesuffix("\r\n").encode() + b"\n")
+        self._write(line.removesuffix("\r\n") + "\n")
 
 
 class _ParquetWriter(TableWriter):

@@ -37,19 +37,39 @@ def check_adapter(folder: Path, base: str) -> None:
                 f"adapter {str(folder)!r} has no {name}: give the folder that peft's "
                 "save_pretrained wrote, with safetensors"
             )
-    config = json.loads((folder / CONFIG).read_bytes())
+    config = _object(folder / CONFIG)
     if config.get("peft_type") != "LORA" or config.get("auto_mapping"):
         raise ValueError(
             f"{folder / CONFIG}: peft_type = {config.get('peft_type')}, auto_mapping = "
             f"{config.get('auto_mapping')}; only LoRA adapters without code of their own are loaded"
         )
     if (folder / BASE).is_file():
-        wanted = json.loads((folder / BASE).read_bytes())["tensors"]
+        wanted = _tensors(folder / BASE)
         if wanted != base:
             raise ValueError(
                 f"adapter {str(folder)!r} was trained on another base (tensors {wanted[:12]}, here "
                 f"{base[:12]}): give the base that it was trained on"
             )
+
+
+def _tensors(path: Path) -> str:
+    wanted = _object(path).get("tensors")
+    if not isinstance(wanted, str):
+        raise ValueError(
+            f"{path}: no digest `tensors` of the base: give the adapter as rdpt wrote it, or "
+            "without this file"
+        )
+    return wanted
+
+
+def _object(path: Path) -> dict[str, Any]:
+    try:
+        value = json.loads(path.read_bytes())
+    except ValueError as error:
+        raise ValueError(f"{path}: is not JSON: {error}") from error
+    if not isinstance(value, dict):
+        raise ValueError(f"{path}: is a JSON {type(value).__name__}, not an object")
+    return value
 
 
 def adapter_digest(folder: Path) -> str:

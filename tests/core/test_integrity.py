@@ -12,7 +12,7 @@ import pytest
 from rdpt_core import integrity
 from rdpt_core.recipe import Recipe
 from rdpt_core.rows import Grade, Outcome
-from rdpt_core.store import Part, Store
+from rdpt_core.store import Damaged, Part, Store
 
 
 @pytest.fixture
@@ -121,6 +121,22 @@ def test_looking_changes_nothing(store: Store) -> None:
     before = sorted(store.root.rglob("*"))
     assert found(store)
     assert sorted(store.root.rglob("*")) == before
+
+
+@pytest.mark.parametrize("read_only", [True, False])
+def test_who_only_reads_says_what_sets_a_part_aside(store: Store, read_only: bool) -> None:
+    said: list[str] = []
+    reader = Store(store.root, warn=said.append, read_only=read_only)
+    victim, loaded = parts(store)
+    flip(store.file(victim))
+    flip(store.root / "grades" / loaded.key / "checkpoint" / "weights")
+    for part, read in ((victim, reader.sound_file), (loaded, reader.payload)):
+        with pytest.raises(Damaged) as error:
+            read(part)
+        for line in (str(error.value), said.pop()):
+            assert line.endswith("rdpt verify --repair sets it aside") == read_only
+            assert line.endswith("is set aside") != read_only
+        assert store.file(part).exists() == read_only
 
 
 def test_a_part_that_a_run_has_in_hand_is_left_to_it(store: Store) -> None:

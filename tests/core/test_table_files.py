@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 from pathlib import Path
 from typing import Any
 
@@ -184,6 +185,54 @@ def test_infinity_has_no_json(tmp_path: Path) -> None:
     with pytest.raises(BadTable, match=r"column p .* holds what JSON cannot"):
         write(tmp_path / "u.jsonl", batch([{"p": float("inf")}]))
     assert not (tmp_path / "u.jsonl").exists()
+
+
+def test_truth_values_are_no_numbers() -> None:
+    table = Table("t.jsonl", ["p"])
+    for before, value, shown in [
+        (None, True, "true"), (None, False, "false"), (0.5, True, "true"), (0, False, "false"),
+        (0.25, "0.5", "0.5"),
+    ]:  # fmt: skip
+        with pytest.raises(BadTable, match=rf"t\.jsonl: row 12: p {shown} is no number"):
+            numbers(batch([{"p": before}, {"p": value}]), "p", table, 10)
+    empty = pa.record_batch([pa.nulls(2, pa.bool_())], ["p"])
+    assert np.isnan(numbers(empty, "p", table, 0)).all()
+
+
+@pytest.mark.parametrize("suffix", [".jsonl", ".csv"])
+def test_bytes_are_written_to_parquet_alone(tmp_path: Path, suffix: str) -> None:
+    rows = pa.record_batch([pa.array([None, b"x"])], ["b"])
+    with pytest.raises(BadTable, match=r"column b \(binary\) holds what JSON cannot: bytes"):
+        write(tmp_path / f"t{suffix}", rows)
+    assert list(tmp_path.iterdir()) == []
+    assert read(write(tmp_path / "t.parquet", rows))[1] == {"b": b"x"}
+
+
+class Output(io.TextIOWrapper):
+    """Standard output, of a terminal or not."""
+
+    def __init__(self, terminal: bool) -> None:
+        super().__init__(io.BytesIO(), encoding="utf-8")
+        self.terminal = terminal
+
+    def isatty(self) -> bool:
+        return self.terminal
+
+
+@pytest.mark.parametrize("terminal", [True, False])
+def test_nothing_written_to_a_terminal_can_act_on_it(
+    terminal: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = "\x9b2J \u202e \x7f \x1b[2J é 🙂"
+    row = {f"name {text}": text, "mixed": {text: [text]}}
+    output = Output(terminal)
+    monkeypatch.setattr("sys.stdout", output)
+    with create_table("-") as out:
+        out.write(batch([row]))
+    written = output.buffer.getvalue().decode()  # type: ignore[attr-defined]
+    assert json.loads(written) == row
+    assert (written[:-1].isascii() and written[:-1].isprintable()) == terminal
+    assert ("🙂" in written) != terminal
 
 
 def test_a_megabyte_is_one_cell(tmp_path: Path) -> None:

@@ -13,8 +13,9 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from flows import cli
+from flows import cli, comparing
 from flows.workspace import Opened
+from rdpt_core.rows import Result
 from tasks.tracking import Mlflow, view_address
 from tests.flows.asked import refused
 
@@ -42,6 +43,15 @@ def test_piped_it_is_the_rows_of_the_results(
     assert {key: found[key] for key in expected} == expected
     for name in ("teacher", "student", "teacher_count", "random"):
         assert found[name, "seconds"][0] > 0  # type: ignore[operator]
+
+
+def test_a_note_may_hold_either_line_end(
+    study: Opened, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    row = Result("c", "test", "b", "seconds", 1.0, None, None, 1, "a\rb")
+    monkeypatch.setattr(comparing, "_numbers", lambda one: [row])
+    assert cli.main(["compare", "study"]) == 0
+    assert '\t1\t"a\rb"\n' in capsys.readouterr().out
 
 
 def in_a_terminal(folder: Path, *arguments: str) -> str:

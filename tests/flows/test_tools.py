@@ -20,6 +20,7 @@ from tokenizers import Tokenizer, processors
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from flows import cli
+from rdpt_core import table_files
 from rdpt_core.columns import read_parquet
 from rdpt_core.rows import TokenScores
 from tests.conftest import ROOT
@@ -146,6 +147,22 @@ def test_what_is_no_probability_is_refused_by_row_and_value(
     assert [path.name for path in tmp_path.iterdir()] == ["p.jsonl"]
 
 
+def test_a_third_column_that_begins_late_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows: list[dict[str, Any]] = [{"p_teacher": 0.5, "p_student": 0.5} for _ in range(8)]
+    rows[5]["p_distilled"] = 0.25
+    file, out = write(tmp_path / "p.jsonl", *rows), tmp_path / "l.jsonl"
+    monkeypatch.setattr(table_files, "ROWS", 4)
+    assert cli.main(["label", file, "-o", str(out)]) == 2
+    assert "p.jsonl: row 6: p_distilled 0.25 begins late" in capsys.readouterr().err
+    assert not out.exists()
+    rows[0]["p_distilled"] = None
+    write(tmp_path / "p.jsonl", *rows)
+    labels = [row["label"] for row in made("label", file, "-o", str(out))]
+    assert [label is None for label in labels] == [place != 5 for place in range(8)]
+
+
 # ---------------------------------------------------------------------------- grade
 
 
@@ -172,6 +189,16 @@ def test_choices_are_graded_as_letters(tmp_path: Path) -> None:
     file = write(tmp_path / "a.jsonl", {"gold": "B", "pred": "The answer is (B)."})
     (row,) = made("grade", file, "--grader", "choice", "-o", str(tmp_path / "g.jsonl"))
     assert (row["outcome"], row["extracted"]) == ("correct", "B")
+
+
+def test_answers_that_are_no_text_are_what_json_writes_for_them(tmp_path: Path) -> None:
+    golds = [True, None, [1, "x"], {"a": None}, 1.5, "Text"]
+    preds = ["true", "x", '[1, "x"]', '{"a": null}', "1.5", "Text"]
+    rows = ({"gold": gold, "pred": pred} for gold, pred in zip(golds, preds, strict=True))
+    file = write(tmp_path / "a.jsonl", *rows)
+    found = made("grade", file, "--grader", "exact", "-o", str(tmp_path / "g.jsonl"))
+    outcomes = ["correct", "ungraded", *["correct"] * 4]
+    assert [row["outcome"] for row in found] == outcomes
 
 
 # ---------------------------------------------------------------------------- score
