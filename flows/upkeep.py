@@ -25,7 +25,7 @@ from settings.loading import BadSettings
 from settings.runtime import Runtime
 from tasks.progress import say
 from tasks.running import Activity, activities, nobody_runs
-from tasks.stage import Plan
+from tasks.stage import Plan, Table
 
 DAY = 86400.0
 GONE, WOULD_GO = "gone", "would go"
@@ -75,8 +75,6 @@ def gc(dry_run: bool) -> int:
     _require_own_store(runtime)
     with nobody_runs(runtime.workspace) as alone:
         fates = _fates(runtime, alone, dry_run)
-        if not dry_run and GONE in fates.values():
-            _publish(runtime)
     for stray, fate in fates.items():
         sys.stdout.write(f"{stray.kind}\t{printable(stray.name)}\t{stray.size}\t{fate}\n")
     went = [stray for stray, fate in fates.items() if fate in (GONE, WOULD_GO)]
@@ -91,13 +89,22 @@ def _fates(runtime: Runtime, alone: bool, dry_run: bool) -> dict[Stray, str]:
     running = [] if alone else [a for a, lives, _ in activities(runtime.workspace) if lives]
     fates = {stray: _kept(stray, runtime.gc_grace_days, alone, running) for stray in found}
     going = [stray for stray, reason in fates.items() if reason is None]
-    if dry_run:
-        return {stray: reason or WOULD_GO for stray, reason in fates.items()}
-    store = Store(runtime.store)
-    for stray in tqdm(going, desc="gc", leave=False, disable=not sys.stderr.isatty()):
-        gone = sweep.remove(store, stray)
-        fates[stray] = GONE if gone else "kept: another process has it in hand"
-    return {stray: fate or GONE for stray, fate in fates.items()}
+    became = dict.fromkeys(going, WOULD_GO) if dry_run else _removed(runtime, going)
+    return {stray: reason or became[stray] for stray, reason in fates.items()}
+
+
+def _removed(runtime: Runtime, going: list[Stray]) -> dict[Stray, str]:
+    """What became of each; the catalogue follows what went even where removing ends halfway."""
+    if not going:
+        return {}
+    store, became = Store(runtime.store), {}
+    try:
+        for stray in tqdm(going, desc="gc", leave=False, disable=not sys.stderr.isatty()):
+            gone = sweep.remove(store, stray)
+            became[stray] = GONE if gone else "kept: another process has it in hand"
+    finally:
+        _publish(runtime)
+    return became
 
 
 def _require_own_store(runtime: Runtime) -> None:
@@ -133,9 +140,16 @@ def _reached(runtime: Runtime) -> tuple[set[PartName], set[PartName]]:
             ]) from error  # fmt: skip
         reached |= {(part.table, part.key) for table in tables for part in table.parts}
         working |= {(t.call.table, job.recipe.key) for t in tables for job in t.jobs}
+        working |= set(_once_begun(opened.store, tables))
         if not all(table.complete for table in tables):
             reached |= set(_once_used(opened))
     return reached, working
+
+
+def _once_begun(store: Store, tables: Iterable[Table]) -> Iterator[PartName]:
+    """What is begun of tables that lack an input: whose part it is cannot be told until then."""
+    for table in {table.call.table for table in tables if None in table.slots}:
+        yield from sweep.unfinished(store, table)
 
 
 def _once_used(opened: Opened) -> Iterator[PartName]:

@@ -107,8 +107,17 @@ def _replace(path: Path, text: str) -> None:
 
 
 def publish_catalogue(opened: Opened) -> None:
-    """Writes what this experiment uses, and the catalogue over all experiments of the workspace."""
-    contents = contents_of(opened)
+    """Writes what this experiment uses, and the catalogue over all experiments of the workspace;
+    one process at a time."""
+    with opened.store.lock("catalogue", "swap", wait=True):
+        _publish(opened)
+
+
+def _publish(opened: Opened) -> None:
+    plan, configurations = Plan(opened.store), opened.study.configurations()
+    contents = _contents(opened, configurations, plan)
+    if past := _past(opened, configurations, plan):
+        contents = catalog.with_past(contents, past)
     if opened.folder.exists():
         _replace(opened.folder / CONTENTS, catalog.as_json(contents))
     others = [
@@ -116,14 +125,15 @@ def publish_catalogue(opened: Opened) -> None:
         for path in sorted((opened.runtime.workspace / "runs").glob(f"*/{CONTENTS}"))
         if path.parent != opened.folder
     ]
-    with opened.store.lock("catalogue", "swap"):
-        catalog.publish(opened.runtime.catalog, opened.store, catalog.merged([contents, *others]))
+    catalog.publish(opened.runtime.catalog, opened.store, catalog.merged([contents, *others]))
 
 
 def contents_of(opened: Opened) -> catalog.Contents:
     """Configurations, scorers and parts of an experiment, as far as they exist."""
-    plan = Plan(opened.store)
-    configurations = opened.study.configurations()
+    return _contents(opened, opened.study.configurations(), Plan(opened.store))
+
+
+def _contents(opened: Opened, configurations: list[Configuration], plan: Plan) -> catalog.Contents:
     uses = [row for c in configurations for use in c.uses for row in _uses(c, use, plan)]
     models = {m.scorer: m for c in configurations for m in _models(c, plan)}
     return catalog.Contents(
@@ -131,6 +141,28 @@ def contents_of(opened: Opened) -> catalog.Contents:
         tuple(_scorer_row(model) for model in models.values()),
         tuple(dict.fromkeys(uses)),
     )
+
+
+def _past(
+    opened: Opened, configurations: list[Configuration], plan: Plan
+) -> catalog.Contents | None:
+    """What an experiment that is not complete used when it was. Where a part was lost, those that
+    follow from it cannot be derived until it is built again: without this, `gc` would take them.
+    Tables that are complete have only the parts of now."""
+    complete = {_place(c, u): plan.table(u.call).complete for c in configurations for u in c.uses}
+    past = None if all(complete.values()) else _published(opened.folder / CONTENTS)
+    if past is None:
+        return None
+    uses = (use for use in past.uses if not complete.get(replace(use, part=""), False))
+    return replace(past, uses=tuple(uses))
+
+
+def _published(path: Path) -> catalog.Contents | None:
+    """None where there is none, or none that can be read: it is about to be written anew."""
+    try:
+        return catalog.from_json(path.read_text())
+    except (FileNotFoundError, ValueError, KeyError, TypeError):
+        return None
 
 
 def _configuration_row(
@@ -146,11 +178,15 @@ def _configuration_row(
 
 
 def _uses(configuration: Configuration, use: Use, plan: Plan) -> Iterator[catalog.Use]:
-    side, _, benchmark = use.side.partition(":")
+    place = _place(configuration, use)
     for part in plan.table(use.call).parts:
-        yield catalog.Use(
-            configuration.digest, side, benchmark or None, part.table, part.key, use.role
-        )
+        yield replace(place, part=part.key)
+
+
+def _place(configuration: Configuration, use: Use) -> catalog.Use:
+    """A use of any part of that table."""
+    side, _, benchmark = use.side.partition(":")
+    return catalog.Use(configuration.digest, side, benchmark or None, use.call.table, "", use.role)
 
 
 def _models(configuration: Configuration, plan: Plan) -> Iterator[Model]:

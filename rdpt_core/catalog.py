@@ -11,7 +11,7 @@ import json
 import os
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import duckdb
@@ -124,7 +124,9 @@ def insert(
     contents: Contents,
     committed: Mapping[str, Mapping[str, Part]],
 ) -> None:
-    """Fills TABLES. `committed` is table to key to part; uses of other parts are left out."""
+    """Fills TABLES. `committed` is table to key to part; uses of other parts, or by configurations
+    that are not among the contents, are left out."""
+    known = {c.configuration for c in contents.configurations}
     for c in contents.configurations:
         connection.execute(
             "INSERT OR REPLACE INTO configurations VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
@@ -139,7 +141,8 @@ def insert(
         )  # fmt: skip
     rows = [[u.configuration, u.side, u.benchmark, u.table, u.part, u.role, part.num_rows,
              part.seconds]
-            for u in contents.uses if (part := committed.get(u.table, {}).get(u.part))]  # fmt: skip
+            for u in contents.uses if u.configuration in known
+            and (part := committed.get(u.table, {}).get(u.part))]  # fmt: skip
     if rows:
         connection.executemany("INSERT INTO parts VALUES (?, ?, ?, ?, ?, ?, ?, ?)", rows)
 
@@ -235,6 +238,16 @@ def merged(all_contents: Iterable[Contents]) -> Contents:
         tuple(dict.fromkeys(item for c in found for item in c.scorers)),
         tuple(dict.fromkeys(item for c in found for item in c.uses)),
     )
+
+
+def with_past(contents: Contents, past: Contents) -> Contents:
+    """What an experiment uses, and what it used before; its configurations stay those of now."""
+    before = {c.configuration: c.distilled for c in past.configurations}
+    configurations = tuple(
+        replace(c, distilled=c.distilled or before.get(c.configuration))
+        for c in contents.configurations
+    )
+    return replace(merged([past, contents]), configurations=configurations)
 
 
 def _fields(item: ConfigurationRow | ScorerRow | Use) -> dict[str, object]:

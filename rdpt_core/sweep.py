@@ -6,7 +6,9 @@ link is removed as a link, and a table's folder that is one is left alone.
 
 from __future__ import annotations
 
+import os
 import shutil
+import stat
 import time
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
@@ -48,13 +50,18 @@ def strays(
             continue
         yield from _parts(row.TABLE, folder, reached)
         for path in sorted(folder.glob(".*.tmp")):
-            yield _stray("leftover", f"{row.TABLE}/{path.name}", [path], None)
-        for path in _inside(folder / ".work"):
-            part = (row.TABLE, path.name)
+            yield from _stray("leftover", f"{row.TABLE}/{path.name}", [path], None)
+        for part in unfinished(store, row.TABLE):
             if part not in working:
-                yield _stray("unfinished part", _short(part), [path], part)
+                yield from _stray("unfinished part", _short(part), [store.workdir(*part)], part)
     for path in _inside(store.root / "quarantine"):
-        yield _stray("quarantined", f"quarantine/{path.name}", [path], None)
+        yield from _stray("quarantined", f"quarantine/{path.name}", [path], None)
+
+
+def unfinished(store: Store, table: str) -> Iterator[PartName]:
+    """The parts of a table that have a work folder."""
+    for path in _inside(store.root / table / ".work"):
+        yield table, path.name
 
 
 def _parts(table: str, folder: Path, reached: Collection[PartName]) -> Iterator[Stray]:
@@ -67,7 +74,7 @@ def _parts(table: str, folder: Path, reached: Collection[PartName]) -> Iterator[
         paths = [path for path in named if path.exists() or path.is_symlink()]
         kind = "part" if named[0] in paths else "leftover"
         if paths:
-            yield _stray(kind, _short((table, key)), paths, (table, key))
+            yield from _stray(kind, _short((table, key)), paths, (table, key))
 
 
 def _inside(folder: Path) -> list[Path]:
@@ -77,22 +84,37 @@ def _inside(folder: Path) -> list[Path]:
 def leftovers(paths: Iterable[Path]) -> Iterator[Stray]:
     """Files beside the store that are known to be nobody's."""
     for path in paths:
-        yield _stray("leftover", path.name, [path], None)
+        yield from _stray("leftover", path.name, [path], None)
 
 
-def _stray(kind: str, name: str, paths: list[Path], part: PartName | None) -> Stray:
-    every = [inner for path in paths for inner in (path, *_below(path))]
-    states = [path.lstat() for path in every]
-    newest = max(state.st_mtime for state in states)
-    size = sum(
-        s.st_size for p, s in zip(every, states, strict=True) if p.is_symlink() or p.is_file()
-    )
-    return Stray(kind, name, tuple(paths), size, time.time() - newest, part)
+def _stray(kind: str, name: str, paths: list[Path], part: PartName | None) -> Iterator[Stray]:
+    """Nothing where all of it is gone by now: a run beside this renames and deletes files."""
+    states = {
+        inner: state
+        for path in paths
+        for inner in (path, *_below(path))
+        if (state := _state(inner)) is not None
+    }
+    left = tuple(path for path in paths if path in states)
+    if left:
+        newest = max(state.st_mtime for state in states.values())
+        size = sum(s.st_size for s in states.values() if not stat.S_ISDIR(s.st_mode))
+        yield Stray(kind, name, left, size, time.time() - newest, part)
 
 
-def _below(path: Path) -> Iterable[Path]:
-    """Everything inside a folder; `rglob` follows no links to folders."""
-    return path.rglob("*") if path.is_dir() and not path.is_symlink() else ()
+def _state(path: Path) -> os.stat_result | None:
+    try:
+        return path.lstat()
+    except FileNotFoundError:
+        return None
+
+
+def _below(path: Path) -> Iterator[Path]:
+    """Everything inside a folder; `walk` follows no links to folders, and passes over a folder that
+    is gone by now."""
+    if not path.is_symlink():
+        for folder, folders, files in os.walk(path):
+            yield from (Path(folder, name) for name in (*folders, *files))
 
 
 def remove(store: Store, stray: Stray) -> bool:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
+
+import pytest
 
 from rdpt_core import sweep
 from rdpt_core.recipe import Recipe
@@ -52,6 +55,29 @@ def test_a_part_in_the_hands_of_a_run_stays(tmp_path: Path) -> None:
     with store.lock("grades", part.key):
         assert not sweep.remove(store, stray)
     assert store.find("grades", part.key) == part
+
+
+def test_what_vanishes_while_it_is_looked_at_is_passed_over(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A run beside renames its temporary files and deletes its work folders."""
+    store = Store(tmp_path)
+    folder = store.workdir("grades", "key")
+    folder.mkdir(parents=True)
+    (folder / "batch").write_text("rows")
+    (folder / "vanishing").write_text("more rows")
+    (tmp_path / "grades" / ".vanishing.tmp").write_text("half")
+    lstat = Path.lstat
+
+    def too_late(path: Path) -> os.stat_result:
+        if "vanishing" in path.name:
+            path.unlink(missing_ok=True)
+        return lstat(path)
+
+    monkeypatch.setattr(Path, "lstat", too_late)
+    (stray,) = sweep.strays(store, set(), set())
+    assert (stray.kind, stray.paths, stray.size) == ("unfinished part", (folder,), 4)
+    assert list(sweep.leftovers([tmp_path / "gone"])) == []
 
 
 def test_no_link_is_followed(tmp_path: Path) -> None:

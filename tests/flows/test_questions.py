@@ -7,15 +7,18 @@ import io
 import json
 import shutil
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from flows import cli
-from flows.workspace import freeze, open_file, publish_catalogue
-from rdpt_core import finetune
+from flows import cli, upkeep
+from flows.workspace import CONTENTS, freeze, open_file, publish_catalogue
+from rdpt_core import catalog, finetune, sweep
 from rdpt_core.recipe import Recipe
 from rdpt_core.rows import Grade, Outcome
+from rdpt_core.store import Part, Store
+from rdpt_core.sweep import Stray
 from tasks.running import Activity, announced, beating
 from tasks.stage import Plan, Worker
 from tests.core.models import tiny
@@ -181,6 +184,22 @@ def test_sql_reads_the_parts_and_keeps_what_is_missing(here: Studio, capsys: Cap
     ]
 
 
+def test_sql_gives_csv_whose_cells_may_hold_either_line_end(here: Studio, capsys: Capture) -> None:
+    query = "SELECT 'a' || chr(13) || 'b' AS x, 'c' || chr(10) || 'd' AS y"
+    assert asked(capsys, "sql", query) == 'x,y\n"a\rb","c\nd"\n'
+
+
+def test_sql_gives_no_json_that_loses_a_column(here: Studio, capsys: Capture) -> None:
+    query = "SELECT 1 AS a, 2 AS b, 3 AS a"
+    assert asked(capsys, "sql", query) == "a,b,a\n1,2,3\n"
+    capsys.readouterr()
+    assert cli.main(["sql", query, "--format", "json"]) == 2
+    shown = capsys.readouterr()
+    assert shown.out == ""
+    assert "column a appears twice" in shown.err
+    assert "name them apart with AS" in shown.err
+
+
 @pytest.mark.parametrize(
     "query",
     [
@@ -254,6 +273,27 @@ def leave_behind(here: Studio) -> int:
     return 2
 
 
+def lose(here: Studio, table: str) -> Part:
+    """The first part of the first such table loses its file."""
+    store = here.open().store
+    call = next(c for c in here.open().study.calls() if c.table == table)
+    part = Plan(store).table(call).parts[0]
+    store.file(part).unlink()
+    return part
+
+
+def contents(here: Studio) -> catalog.Contents:
+    """What the experiment uses, as it was last published."""
+    return catalog.from_json((here.open().folder / CONTENTS).read_text())
+
+
+def keys(here: Studio, table: str) -> set[str]:
+    return {record.part.key for record in here.open().store.records(table)}
+
+
+EVERY_USE = 'SELECT configuration, "table", part FROM parts'
+
+
 def num_parts(here: Studio) -> int:
     return len(list((here.folder / "workspace" / "store").glob("*/*.json")))
 
@@ -295,11 +335,85 @@ def test_gc_keeps_what_follows_from_a_part_that_was_lost(
 ) -> None:
     """It will be built again with the same rows, and then all that follows is there."""
     monkeypatch.setenv("RDPT_GC_GRACE_DAYS", "0")
-    store = here.open().store
-    sentences = next(c for c in here.open().study.calls() if c.table == "sentences")
-    store.file(Plan(store).table(sentences).parts[0]).unlink()
+    lose(here, "sentences")
     asked(capsys, "gc")
     assert here.build() == {"sentences": 1}
+
+
+@pytest.mark.parametrize("table", ["sentences", "scores", "traces"])
+def test_gc_keeps_it_also_after_the_catalogue_was_written_again(
+    here: Studio, capsys: Capture, monkeypatch: pytest.MonkeyPatch, table: str
+) -> None:
+    monkeypatch.setenv("RDPT_GC_GRACE_DAYS", "0")
+    whole, rows = contents(here), asked(capsys, "sql", EVERY_USE)
+    lose(here, table)
+    asked(capsys, "verify", "--repair")
+    lost = rows.count("\n") - asked(capsys, "sql", EVERY_USE).count("\n")
+    assert lost == sum(
+        use.part not in keys(here, table) for use in whole.uses if use.table == table
+    )
+    for _ in range(2):
+        asked(capsys, "gc")
+    assert here.build() == {table: 1}
+    publish_catalogue(here.open())
+    assert contents(here) == whole
+
+
+def test_what_was_used_before_gives_way_to_what_is_used_now(here: Studio, capsys: Capture) -> None:
+    """In tables that are complete, and in all once the experiment is; what a configuration used
+    that is no more is kept until then, and never shown."""
+    whole, file = contents(here), here.open().folder / CONTENTS
+    replaced = replace(next(u for u in whole.uses if u.table == "traces"), part="replaced")
+    elsewhere = replace(next(u for u in whole.uses if u.table == "students"), configuration="was")
+    file.write_text(catalog.as_json(replace(whole, uses=(*whole.uses, replaced, elsewhere))))
+    lose(here, "sentences")
+    publish_catalogue(here.open())
+    assert contents(here).configurations == whole.configurations
+    assert replaced not in contents(here).uses
+    assert elsewhere in contents(here).uses
+    assert "was" not in asked(capsys, "sql", EVERY_USE)
+    here.build()
+    publish_catalogue(here.open())
+    assert contents(here) == whole
+
+
+def test_gc_keeps_a_half_trained_student_while_its_inputs_are_lacking(
+    here: Studio, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RDPT_GC_GRACE_DAYS", "0")
+    store = here.open().store
+    student = lose(here, "students")
+    lose(here, "sentences")
+    asked(capsys, "verify", "--repair")
+    begun = [store.workdir("students", student.key), store.workdir("problems", "nobody's")]
+    for folder in begun:
+        folder.mkdir(parents=True)
+    asked(capsys, "gc")
+    assert [folder.exists() for folder in begun] == [True, False]
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, PermissionError])
+def test_a_gc_that_ends_halfway_leaves_a_catalogue_of_what_is_there(
+    here: Studio, capsys: Capture, monkeypatch: pytest.MonkeyPatch, error: type[BaseException]
+) -> None:
+    leave_behind(here)
+    publish_catalogue(here.open())
+    monkeypatch.setenv("RDPT_GC_GRACE_DAYS", "0")
+    remove = sweep.remove
+
+    def once(store: Store, stray: Stray) -> bool:
+        monkeypatch.setattr(sweep, "remove", refuse)
+        return remove(store, stray)
+
+    def refuse(store: Store, stray: Stray) -> bool:
+        raise error
+
+    monkeypatch.setattr(sweep, "remove", once)
+    before = num_parts(here)
+    with pytest.raises(error):
+        upkeep.gc(dry_run=False)
+    assert num_parts(here) == before - 1
+    asked(capsys, "sql", "SELECT count(outcome) FROM grades")
 
 
 def test_problems_that_were_collected_are_read_again(
