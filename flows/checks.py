@@ -22,7 +22,7 @@ FLOOR = 64 * 2**20
 
 def check_workspace(workspace: Path, writes: bool) -> None:
     """Raises BadSettings for a workspace that is no folder, or cannot be written where it is."""
-    found = _nearest(workspace)
+    found = nearest(workspace)
     if not os.path.isdir(found):
         fault = f"{found} is no folder"
     elif writes and not os.access(found, os.W_OK | os.X_OK):
@@ -32,8 +32,8 @@ def check_workspace(workspace: Path, writes: bool) -> None:
     raise BadSettings(f"workspace {workspace}", [f"{fault}: give another one as RDPT_WORKSPACE"])
 
 
-def _nearest(path: Path) -> Path:
-    """What of a path exists."""
+def nearest(path: Path) -> Path:
+    """What of a path exists: itself, or the folder in which it would be made."""
     path = path.absolute()
     return next(place for place in (path, *path.parents) if os.path.lexists(place))
 
@@ -41,7 +41,7 @@ def _nearest(path: Path) -> Path:
 def check_room(workspace: Path) -> None:
     """Raises OSError (ENOSPC) where not even the databases fit: on a full disk Prefect's server
     does not start, and says so after minutes (measured)."""
-    free = shutil.disk_usage(_nearest(workspace)).free
+    free = shutil.disk_usage(nearest(workspace)).free
     if free < FLOOR:
         told = f"{free / 2**20:.0f} MB are free in {workspace}, and a run needs {FLOOR / 2**20:.0f}"
         raise OSError(errno.ENOSPC, told)
@@ -64,10 +64,7 @@ def check_models(opened: Opened, others: Sequence[str] = ()) -> None:
     where some other model, or an import, separates thought from answer. Raises BadSettings with
     all that is wrong, and with what `others` found.
     """
-    models = {
-        name: Model(spec, opened.base, opened.memory)
-        for name, spec in models_of(opened.experiment).items()
-    }
+    models = models_in(opened)
     lines = [*others, *_faults("model ", models, _check_model)]
     if not lines and (
         imports_thoughts(opened.experiment)
@@ -78,6 +75,12 @@ def check_models(opened: Opened, others: Sequence[str] = ()) -> None:
     lines = lines or _faults("model ", models, lambda model: model.identity())
     if lines:
         raise BadSettings(str(opened.file), lines)
+
+
+def models_in(opened: Opened) -> dict[str, Model]:
+    """Every model that the experiment names."""
+    specs = models_of(opened.experiment)
+    return {name: Model(spec, opened.base, opened.memory) for name, spec in specs.items()}
 
 
 def _check_model(model: Model) -> None:

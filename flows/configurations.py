@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 
 from rdpt_core import ids
@@ -88,6 +88,11 @@ class Study:
 
     def configurations(self) -> list[Configuration]:
         """Baselines first: they serve all arms."""
+        return list(self._described)
+
+    @cached_property
+    def _described(self) -> list[Configuration]:
+        """Once: files are hashed for it, and what a run is about does not change under it."""
         arms = [self._arm(cell) for cell in self.experiment.pairings()]
         return [*self._baselines(), *self._compared(arms)]
 

@@ -21,6 +21,7 @@ import psutil
 from packaging.requirements import Requirement
 
 from flows import faults
+from flows.checks import nearest
 from flows.doctor_models import examined
 from flows.findings import Finding, State
 from flows.servers import listens
@@ -53,7 +54,7 @@ def doctor(file: str) -> int:
 
 def _machine(runtime: Runtime) -> Iterator[Finding]:
     yield from _packages()
-    folder = _nearest_folder(runtime.workspace)
+    folder = nearest(runtime.workspace)
     yield _disk(folder)
     yield _writes(folder)
     yield _locks(folder)
@@ -120,12 +121,6 @@ def _checkout() -> Path:
 
 
 # ---------------------------------------------------------------------------- the workspace
-
-
-def _nearest_folder(path: Path) -> Path:
-    """The workspace, or the folder in which it would be made."""
-    absolute = path.absolute()
-    return next(folder for folder in (absolute, *absolute.parents) if folder.is_dir())
 
 
 def _disk(folder: Path) -> Finding:

@@ -6,7 +6,8 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 
-from flows.configurations import imports_thoughts, models_of
+from flows.checks import models_in
+from flows.configurations import imports_thoughts
 from flows.findings import Finding, State
 from flows.workspace import Opened
 from rdpt_core.models.contract import UndeclaredThinking
@@ -17,7 +18,7 @@ from tasks.models import Model
 def examined(opened: Opened) -> Iterator[Finding]:
     """One finding or more for each thing that a run needs of each model."""
     yield Finding(State.OK, "experiment", f"{opened.experiment.name}: {opened.file}")
-    models = {name: Model(spec, opened.base) for name, spec in models_of(opened.experiment).items()}
+    models = models_in(opened)
     thoughts = imports_thoughts(opened.experiment)
     for model in models.values():
         thoughts = thoughts or _lays_thoughts(model)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
@@ -11,10 +10,11 @@ import pyarrow as pa
 
 from flows.configurations import Configuration, Wanted
 from flows.verbs import runtime_of
-from flows.workspace import Opened, contents_of, open_asked
+from flows.workspace import Opened, contents_of, named, open_asked
 from rdpt_core import catalog, exported
 from rdpt_core.exported import Before
 from rdpt_core.rows import ROWS, Pick, Problem, Trace
+from rdpt_core.spelling import hint
 from rdpt_core.store import Part, Store
 from rdpt_core.table_files import BadTable
 from rdpt_core.table_output import create_table
@@ -110,9 +110,9 @@ def _warn_where_incomplete(opened: Opened, calls: Iterable[Wanted]) -> None:
 
 def _require_known(table: str, known: Sequence[str]) -> None:
     if table not in known:
-        near = difflib.get_close_matches(table, known, 1)
-        hint = f"did you mean {near[0]}? " if near else ""
-        raise BadSettings("rdpt export", [f"no table {table!r}; {hint}tables: {', '.join(known)}"])
+        raise BadSettings("rdpt export", [
+            f"no table {table!r}; {hint(table, known)}tables: {', '.join(known)}"
+        ])  # fmt: skip
 
 
 def _of(contents: catalog.Contents, configuration: Configuration) -> catalog.Contents:
@@ -134,19 +134,6 @@ def _parts(
         part = store.find(table, columns["part"])
         if part is not None:
             yield part, columns
-
-
-def named(opened: Opened, name: str) -> Configuration:
-    """The configuration of that name. Raises BadSettings with those that there are."""
-    found = {c.name: c for c in opened.study.configurations()}
-    if name not in found:
-        near = difflib.get_close_matches(name, found, 1)
-        hint = f"did you mean {near[0]}? " if near else ""
-        raise BadSettings("--configuration", [
-            f"{opened.experiment.name} has no configuration {name!r}; {hint}"
-            f"it has: {', '.join(found)}"
-        ])  # fmt: skip
-    return found[name]
 
 
 # ---------------------------------------------------------------------------- the whole
@@ -224,7 +211,7 @@ def _messages(
 
 def _student(opened: Opened, configuration: Configuration) -> Model:
     (entry,) = [s for s in opened.experiment.students if s.name == configuration.student]
-    return Model(entry.spec, opened.base)
+    return Model(entry.spec, opened.base, opened.memory)
 
 
 def _rows(

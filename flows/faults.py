@@ -24,7 +24,6 @@ from rdpt_core.finetune import OutOfMemory
 from rdpt_core.recipe import Unstable
 from rdpt_core.store import TooNew
 from rdpt_core.table_files import BadTable
-from rdpt_core.table_output import OutputClosed
 from settings.loading import BadSettings
 from tasks.stage import Busy
 from tasks.stopping import Stopped
@@ -41,7 +40,7 @@ def code_of(error: BaseException) -> int:
         return INTERRUPTED
     if isinstance(error, Stopped):
         return error.code
-    if isinstance(error, OutputClosed | BrokenPipeError):
+    if isinstance(error, BrokenPipeError):
         return CLOSED
     if isinstance(error, BadSettings | BadTable | Unstable):
         return USAGE

@@ -12,9 +12,8 @@ from typing import TypeVar
 import duckdb
 
 from flows.configurations import Configuration
-from flows.export import named
 from flows.verbs import runtime_of
-from flows.workspace import Opened, open_asked
+from flows.workspace import Opened, named, open_asked
 from rdpt_core.catalog import literal
 from rdpt_core.report.terminal import Colour, Shown, legend, trace_lines, wrapped
 from rdpt_core.rows import Grade, Problem, Provenance, Sentence, Trace

@@ -11,7 +11,6 @@ import csv
 import datetime
 import json
 import math
-import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
@@ -23,7 +22,7 @@ from flows.workspace import frozen_names, open_frozen, publish_catalogue
 from rdpt_core import catalog
 from rdpt_core.report.terminal import printable
 from rdpt_core.store import Store
-from rdpt_core.table_output import OutputClosed, UnixLines
+from rdpt_core.table_output import UnixLines
 from settings.loading import BadSettings
 from settings.runtime import Runtime
 from tasks.progress import say
@@ -45,16 +44,10 @@ def sql(query: str, chosen: str | None) -> int:
     terminal = sys.stdout.isatty()
     show = FORMATS[chosen or ("table" if terminal else "csv")]
     with _opened(runtime) as connection:
-        try:
-            if query or not sys.stdin.isatty():
-                _ask(connection, query or sys.stdin.read(), show)
-            else:
-                _prompt(connection, FORMATS[chosen or "table"])
-            sys.stdout.flush()
-        except BrokenPipeError as error:
-            # What is still buffered must not fail once more when Python ends.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            raise OutputClosed from error
+        if query or not sys.stdin.isatty():
+            _ask(connection, query or sys.stdin.read(), show)
+        else:
+            _prompt(connection, FORMATS[chosen or "table"])
     return 0
 
 

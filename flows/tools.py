@@ -16,14 +16,14 @@ from rdpt_core import grading, provenance, segmentation
 from rdpt_core.columns import schema
 from rdpt_core.grading import GradeRule
 from rdpt_core.models.delimiters import Delimiters, named_delimiters
-from rdpt_core.provenance import DIRECTIONS, LABELS, MISSING, Codes, Floats, LabelRule
+from rdpt_core.provenance import DIRECTIONS, LABELS, MISSING, Codes, LabelRule
 from rdpt_core.rows import FinishReason, Grade, Problem, Sentence, Trace
 from rdpt_core.segmentation import SegmentRule
 from rdpt_core.table_files import (
     ROWS,
     Table,
-    numbers,
     open_table,
+    probabilities,
     refuse,
     values,
     with_columns,
@@ -128,9 +128,9 @@ def _labelled(
 ) -> pa.RecordBatch:
     four_way = _is_four_way(batch, table, num_before)
     p_teacher, p_student = (
-        _probabilities(batch, name, table, num_before) for name in ("p_teacher", "p_student")
+        probabilities(batch, name, table, num_before) for name in ("p_teacher", "p_student")
     )
-    p_distilled = _probabilities(batch, "p_distilled", table, num_before) if four_way else None
+    p_distilled = probabilities(batch, "p_distilled", table, num_before) if four_way else None
     found = provenance.label(p_teacher, p_student, p_distilled, rule)
     read = {"p_teacher": p_teacher, "p_student": p_student, "p_distilled": p_distilled}
     added = {  # cells of a CSV file leave as the numbers that they were read as
@@ -158,15 +158,6 @@ def _is_four_way(batch: pa.RecordBatch, table: Table, num_before: int) -> bool:
             "where it is not known) or none",
         )  # fmt: skip
     return four_way
-
-
-def _probabilities(batch: pa.RecordBatch, name: str, table: Table, num_before: int) -> Floats:
-    p = numbers(batch, name, table, num_before)
-    outside = (p < 0) | (p > 1)
-    if outside.any():
-        row = int(outside.argmax())
-        refuse(table, num_before + row, name, p[row], "is no probability: it must be 0 to 1")
-    return p
 
 
 def _named(codes: Codes, names: Sequence[str]) -> pa.Array:

@@ -6,7 +6,6 @@ table above it, found by following inputs whose content differs.
 
 from __future__ import annotations
 
-import difflib
 import json
 import sys
 import time
@@ -18,9 +17,10 @@ from flows.checks import check_models
 from flows.configurations import Configuration, Wanted
 from flows.titles import title, users_of
 from flows.verbs import runtime_of
-from flows.workspace import Opened, open_asked
+from flows.workspace import Opened, named, open_asked
 from rdpt_core.differences import Difference, Made, Records, differences, first_pair
 from rdpt_core.rows import ROWS
+from rdpt_core.spelling import nearest
 from rdpt_core.store import Record
 from settings.loading import BadSettings
 from tasks.stage import Call, Given, Job, Plan, Table
@@ -33,24 +33,14 @@ NAMED = 3
 
 def why(file: str, table: str, configuration: str | None) -> int:
     opened = open_asked(file, runtime_of())
-    chosen = _chosen(opened, configuration)
-    calls = _calls(opened, chosen, table)
+    everyone = opened.study.configurations()
+    calls = _calls(opened, [named(opened, configuration)] if configuration else everyone, table)
     check_models(opened)
     asker = Asker(opened, Plan(opened.store, peek=True))
     for call in calls:
         for line in asker.answer(call):
             sys.stdout.write(line + "\n")
     return 0
-
-
-def _chosen(opened: Opened, name: str | None) -> list[Configuration]:
-    found = opened.study.configurations()
-    chosen = [c for c in found if name in (None, c.name)]
-    if not chosen:
-        raise BadSettings(str(opened.file), [
-            f"there is no configuration {name!r}: {_known(str(name), [c.name for c in found])}"
-        ])  # fmt: skip
-    return chosen
 
 
 def _calls(opened: Opened, chosen: Iterable[Configuration], table: str) -> list[Wanted]:
@@ -65,8 +55,8 @@ def _calls(opened: Opened, chosen: Iterable[Configuration], table: str) -> list[
 
 
 def _known(name: str, names: list[str]) -> str:
-    near = difflib.get_close_matches(name, names, 1)
-    return f"did you mean {near[0]}?" if near else f"there are {', '.join(names)}"
+    near = nearest(name, names)
+    return f"did you mean {near}?" if near else f"there are {', '.join(names)}"
 
 
 @dataclass(frozen=True)

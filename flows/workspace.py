@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 
 from flows.configurations import Configuration, Study, Use
 from rdpt_core import catalog
 from rdpt_core.faults import fault_point
 from rdpt_core.models.identity import HashMemory
-from rdpt_core.store import Store
+from rdpt_core.spelling import hint
+from rdpt_core.store import Store, replace_file
 from settings.experiment import Experiment
 from settings.loading import BadSettings, find_experiment, read_experiment
 from settings.runtime import Runtime
@@ -47,7 +48,7 @@ class Opened:
         fault = fault_point(self.runtime.fault)
         return Store(self.runtime.store, fault, say, self.read_only)
 
-    @property
+    @cached_property
     def study(self) -> Study:
         return Study(self.experiment, self.base, self.memory)
 
@@ -83,6 +84,17 @@ def open_asked(name: str, runtime: Runtime) -> Opened:
     return open_file(find_experiment(name), runtime, read_only=True)
 
 
+def named(opened: Opened, name: str) -> Configuration:
+    """The configuration of that name. Raises BadSettings with those that there are."""
+    found = {c.name: c for c in opened.study.configurations()}
+    if name not in found:
+        raise BadSettings("--configuration", [
+            f"{opened.experiment.name} has no configuration {name!r}; {hint(name, found)}"
+            f"it has: {', '.join(found)}"
+        ])  # fmt: skip
+    return found[name]
+
+
 def frozen_names(runtime: Runtime) -> list[str]:
     """Names of the runs, the last used at the end."""
     files = (runtime.workspace / "runs").glob(f"*/{EXPERIMENT}")
@@ -93,14 +105,8 @@ def freeze(opened: Opened) -> None:
     """Keeps the experiment as it was asked, for `rdpt resume`."""
     opened.folder.mkdir(parents=True, exist_ok=True)
     if opened.file.resolve() != (opened.folder / EXPERIMENT).resolve():
-        _replace(opened.folder / EXPERIMENT, opened.file.read_text(encoding="utf-8-sig"))
-        _replace(opened.folder / ORIGIN, json.dumps({"base": str(opened.base)}))
-
-
-def _replace(path: Path, text: str) -> None:
-    beside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    beside.write_text(text, encoding="utf-8")
-    beside.rename(path)
+        replace_file(opened.folder / EXPERIMENT, opened.file.read_text(encoding="utf-8-sig"))
+        replace_file(opened.folder / ORIGIN, json.dumps({"base": str(opened.base)}))
 
 
 # ---------------------------------------------------------------------------- the catalogue
@@ -119,7 +125,7 @@ def _publish(opened: Opened) -> None:
     if past := _past(opened, configurations, plan):
         contents = catalog.with_past(contents, past)
     if opened.folder.exists():
-        _replace(opened.folder / CONTENTS, catalog.as_json(contents))
+        replace_file(opened.folder / CONTENTS, catalog.as_json(contents))
     others = [
         catalog.from_json(path.read_text())
         for path in sorted((opened.runtime.workspace / "runs").glob(f"*/{CONTENTS}"))

@@ -21,6 +21,9 @@ from typing import Any
 import torch
 from workload import as_text
 
+PACK = 4096
+"""Tokens of a pack, of the engine and of its limit."""
+
 Traces = list[list[int]]
 Method = Callable[[Traces], float]
 """Scores all traces; the sum of their log-probabilities."""
@@ -108,15 +111,20 @@ def minicons(folder: Path) -> Method:
     return run
 
 
-def _engine(folder: Path, compiled: bool) -> Method:
+def _forward(folder: Path, compiled: bool) -> Any:
     from rdpt_core.scoring.compiling import compile_decoder
-    from rdpt_core.scoring.forward import Forward, Laid
+    from rdpt_core.scoring.forward import Forward
     from rdpt_core.scoring.head import Head
 
     model = _model(folder)
-    head = Head(model.get_output_embeddings().weight.detach())
-    decoder = model.get_decoder()
-    forward = Forward(decoder, head, 4096, compiled=compile_decoder(decoder) if compiled else None)
+    head, decoder = Head(model.get_output_embeddings().weight.detach()), model.get_decoder()
+    return Forward(decoder, head, PACK, compiled=compile_decoder(decoder) if compiled else None)
+
+
+def _engine(folder: Path, compiled: bool) -> Method:
+    from rdpt_core.scoring.forward import Laid
+
+    forward = _forward(folder, compiled)
 
     def run(traces: Traces) -> float:
         laid = {index: Laid(ids, 1) for index, ids in enumerate(traces)}
@@ -137,21 +145,18 @@ def compiled(folder: Path) -> Method:
 
 def _limit(folder: Path, compiled: bool) -> Method:
     """The decoder over the same packs and the head's product; nothing is done with the logits."""
-    from rdpt_core.scoring.compiling import compile_decoder
-    from rdpt_core.scoring.forward import Forward, Laid, packs
-    from rdpt_core.scoring.head import Head
+    from rdpt_core.packing import packed
 
-    model = _model(folder)
-    head = Head(model.get_output_embeddings().weight.detach())
-    decoder = model.get_decoder()
-    forward = Forward(decoder, head, 4096, compiled=compile_decoder(decoder) if compiled else None)
+    forward = _forward(folder, compiled)
 
     @torch.inference_mode()
     def run(traces: Traces) -> float:
-        for pack in packs({index: len(ids) for index, ids in enumerate(traces)}, 4096):
-            hidden = forward.hidden([Laid(traces[index], 1) for index in pack])
+        lengths = [len(ids) for ids in traces]
+        for pack in packed(range(len(traces)), lengths, PACK):
+            ids = torch.tensor([token_id for index in pack for token_id in traces[index]])
+            hidden = forward.hidden(ids, [lengths[index] for index in pack])
             for at in range(0, len(hidden), 256):
-                torch.nn.functional.linear(hidden[at : at + 256], head.weight_VD)
+                torch.nn.functional.linear(hidden[at : at + 256], forward.head.weight_VD)
         return float("nan")
 
     return run

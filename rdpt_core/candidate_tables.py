@@ -29,7 +29,7 @@ from rdpt_core.candidates import (
     records,
 )
 from rdpt_core.provenance import LABELS, MISSING, LabelRule, label
-from rdpt_core.table_files import BadTable, Table, numbers, refuse
+from rdpt_core.table_files import BadTable, Table, numbers, probabilities, refuse
 
 KEYS = ("problem_id", "trace_id", "position", "num_tokens")
 GAPS = ("p_teacher", "p_student")
@@ -254,10 +254,10 @@ def _values(batch: pa.RecordBatch, name: str, table: Table, num_before: int) -> 
     """A column of numbers within its bounds; NaN where a score is missing."""
     if name == "label":
         return _codes(batch, table, num_before).astype(np.float64)
-    values = numbers(batch, name, table, num_before)
     if name in GAPS:
-        bad, rule = (values < 0) | (values > 1), "is no probability: it must be 0 to 1"
-    elif name in KEYS:
+        return probabilities(batch, name, table, num_before)
+    values = numbers(batch, name, table, num_before)
+    if name in KEYS:
         bad, rule = ~((values >= 0) & (values % 1 == 0)), "is no whole number from 0 on"
     elif name == "logprob":
         bad, rule = values > 0, "is no logarithm of a probability: it must be at most 0"

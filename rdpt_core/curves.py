@@ -14,7 +14,6 @@ from enum import StrEnum
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
-from scipy.signal import savgol_filter
 
 from rdpt_core.provenance import LABELS
 from rdpt_core.recipe import Rule
@@ -135,6 +134,8 @@ def smoothed(share: Floats) -> Floats | None:
     """One side's curves (positions x labels) under Savitzky-Golay(101, 2) with polynomial edges,
     which may leave [0, 1]. None below 101 points: there is no smoothing. Positions without traces
     stay NaN, and the filter runs over the others as neighbours."""
+    from scipy.signal import savgol_filter  # half a second, and every start imports this module
+
     used = ~np.isnan(share).any(axis=1)
     if used.sum() < WINDOW:
         return None

@@ -16,6 +16,7 @@ from typing import TypeAlias
 
 from rdpt_core import ids
 from rdpt_core.finetune_recipe import Machine, TrainingRecipe
+from rdpt_core.packing import packed
 
 Row: TypeAlias = list[int]
 """The examples that follow each other in one row of a pass; one of them without packing."""
@@ -84,22 +85,6 @@ def _epoch(
     order = sorted(numbers, key=lambda i: ids.digest("order", seed, epoch, trace_ids[i]))
     for start in range(0, len(order), global_batch):
         yield order[start : start + global_batch]
-
-
-def packed(examples: Sequence[int], lengths: Sequence[int], capacity: int) -> list[Row]:
-    """Rows of up to `capacity` tokens, longest first, by first-fit decreasing (at most 11/9 of the
-    fewest rows that would do). An example that is longer has a row of its own."""
-    rows: list[Row] = []
-    room: list[int] = []
-    for example in sorted(examples, key=lambda i: (-lengths[i], i)):
-        length = lengths[example]
-        place = next((i for i, left in enumerate(room) if left >= length), len(rows))
-        if place == len(rows):
-            rows.append([])
-            room.append(capacity)
-        rows[place].append(example)
-        room[place] -= length
-    return rows
 
 
 def _cut(rows: list[Row], num_passes: int) -> Iterator[Pass]:

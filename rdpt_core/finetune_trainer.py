@@ -286,10 +286,3 @@ def anywhere(flag: bool) -> bool:
     found = torch.tensor(int(flag), device=device)
     distributed.all_reduce(found, distributed.ReduceOp.MAX)
     return bool(found.item())
-
-
-def is_out_of_memory(error: BaseException) -> bool:
-    """The CUDA allocator's error, Python's, or the CPU allocator's, which has no type."""
-    if isinstance(error, torch.OutOfMemoryError | MemoryError):
-        return True
-    return isinstance(error, RuntimeError) and "can't allocate memory" in str(error)

@@ -44,13 +44,14 @@ def _fit(job: Job, steps: TextIO | None) -> int:
             steps.write(json.dumps(step, allow_nan=False) + "\n")
 
     from rdpt_core import finetune_trainer
+    from rdpt_core.memory import is_out_of_memory
 
     # Until here there is nothing to save, and the signal simply ends the process.
     signal.signal(signal.SIGTERM, lambda *_: interrupted.set())
     try:
         finetune_trainer.fit(job, tell, interrupted)
     except BaseException as error:
-        if not finetune_trainer.is_out_of_memory(error):
+        if not is_out_of_memory(error):
             raise
         print(f"out of memory: {error}", flush=True)
         return EXIT_OUT_OF_MEMORY

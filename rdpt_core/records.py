@@ -7,7 +7,6 @@ by its place.
 
 from __future__ import annotations
 
-import difflib
 import json
 import math
 import os
@@ -24,6 +23,7 @@ from typing import Any, NamedTuple, Protocol
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from rdpt_core.spelling import nearest
 from rdpt_core.table_files import BadTable
 
 Values = Mapping[str, Any]
@@ -289,8 +289,8 @@ def choose_column(
     if given is not None:
         if given in names or given.split(".")[0] in names:
             return given
-        close = difflib.get_close_matches(given, names, 1, 0.5)
-        hint = f", did you mean {close[0]!r}?" if close else ""
+        near = nearest(given, names, cutoff=0.5)
+        hint = f", did you mean {near!r}?" if near else ""
         raise BadTable(
             f"no column {given!r} for {what}{hint} The columns found are {_listed(names)}"
         )

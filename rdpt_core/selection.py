@@ -7,7 +7,6 @@ token arrays never meet here.
 
 from __future__ import annotations
 
-import difflib
 import math
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -29,6 +28,7 @@ from rdpt_core.rows import (
     Trace,
 )
 from rdpt_core.selectors import SELECTORS, uniform
+from rdpt_core.spelling import nearest
 
 TOKEN_TOLERANCE = 0.01
 """Of the total that a token-matched arm must reach."""
@@ -56,8 +56,8 @@ class Selector(Rule):
     @classmethod
     def _is_known(cls, name: str) -> str:
         if name not in SELECTORS:
-            near = difflib.get_close_matches(name, SELECTORS, 1)
-            hint = f"did you mean {near[0]}?" if near else f"known are {', '.join(SELECTORS)}"
+            near = nearest(name, SELECTORS)
+            hint = f"did you mean {near}?" if near else f"known are {', '.join(SELECTORS)}"
             raise ValueError(f"{name!r} is no selector, {hint}")
         return name
 

@@ -342,6 +342,14 @@ def _temporary(final: Path) -> Iterator[Path]:
         path.unlink(missing_ok=True)
 
 
+def replace_file(path: Path, text: str) -> None:
+    """Another process sees the file as it was, or with all of `text`; a power cut may lose it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    beside = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}.tmp")
+    beside.write_text(text, encoding="utf-8")
+    beside.replace(path)
+
+
 def sync(path: Path) -> None:
     """The file, or the folder's list of names, is on disk when this returns."""
     descriptor = os.open(path, os.O_RDONLY)

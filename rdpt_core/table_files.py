@@ -117,6 +117,18 @@ def numbers(batch: pa.RecordBatch, name: str, table: Table, num_before: int) -> 
     return cast("NDArray[np.float64]", values.to_numpy(zero_copy_only=False))
 
 
+def probabilities(
+    batch: pa.RecordBatch, name: str, table: Table, num_before: int
+) -> NDArray[np.float64]:
+    """As `numbers`, each from 0 to 1."""
+    p = numbers(batch, name, table, num_before)
+    outside = (p < 0) | (p > 1)
+    if outside.any():
+        row = int(outside.argmax())
+        refuse(table, num_before + row, name, p[row], "is no probability: it must be 0 to 1")
+    return p
+
+
 def values(column: pa.Array) -> list[Any]:
     """A column's values in Python; those that are JSON, parsed."""
     found: list[Any] = column.to_pylist()

@@ -27,10 +27,6 @@ import pyarrow.parquet as pq
 from rdpt_core.table_files import STANDARD, BadTable, format_of
 
 
-class OutputClosed(Exception):
-    """Who read standard output wants no more."""
-
-
 class TableWriter:
     """Takes record batches one after the other."""
 
@@ -51,13 +47,12 @@ class TableWriter:
 def create_table(place: str) -> Iterator[TableWriter]:
     """A writer; its table is there when the block ends, and not at all when it raises.
 
-    Raises BadTable where the place cannot be written, OutputClosed where nobody reads it.
+    Raises BadTable where the place cannot be written, BrokenPipeError where nobody reads it.
     """
     make = _WRITERS[format_of(place)]
     if place == STANDARD:
         make = _TerminalWriter if sys.stdout.isatty() else _JsonWriter
-        with _standard_output() as file:
-            yield make(file, "standard output")
+        yield make(sys.stdout.buffer, "standard output")
         return
     path = Path(place)
     beside = path.with_name(f".{path.name}.{os.getpid()}.part")
@@ -82,17 +77,6 @@ def create_table(place: str) -> Iterator[TableWriter]:
         if isinstance(error, OSError) and error.errno == errno.ENOSPC:
             error.filename = place  # writing through a file object forgets it
         raise
-
-
-@contextlib.contextmanager
-def _standard_output() -> Iterator[IO[bytes]]:
-    try:
-        yield sys.stdout.buffer
-        sys.stdout.buffer.flush()
-    except BrokenPipeError as error:
-        # What is still buffered must not fail once more when Python ends.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        raise OutputClosed from error
 
 
 class _JsonWriter(TableWriter):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import json
 import os
 import tomllib
@@ -11,6 +10,7 @@ from typing import Any, get_args
 
 from pydantic import BaseModel, ValidationError
 
+from rdpt_core.spelling import hint, nearest
 from settings.experiment import Experiment, shipped
 
 
@@ -29,10 +29,9 @@ def find_experiment(name: str) -> Path:
     known = shipped()
     if name in known:
         return known[name]
-    near = difflib.get_close_matches(name, known, 1)
-    hint = f"did you mean {near[0]}? " if near else ""
     raise BadSettings(name, [
-        f"there is no file {name!r}; {hint}shipped experiments: {', '.join(known) or 'none'}"
+        f"there is no file {name!r}; {hint(name, known)}shipped experiments: "
+        f"{', '.join(known) or 'none'}"
     ])  # fmt: skip
 
 
@@ -72,8 +71,8 @@ def faults(error: ValidationError, model: type[BaseModel]) -> list[str]:
 
 def _untagged(key: str, tag: str, found: Any) -> str:
     """Of a table whose key that says of which kind it is, such as `source`, is missing."""
-    near = difflib.get_close_matches(tag, found, 1) if isinstance(found, dict) else []
-    return f"{key}.{near[0]}: unknown key, did you mean {tag}?" if near else f"{key}: needs {tag}"
+    near = nearest(tag, found) if isinstance(found, dict) else None
+    return f"{key}.{near}: unknown key, did you mean {tag}?" if near else f"{key}: needs {tag}"
 
 
 def _spelled(location: tuple[int | str, ...]) -> str:
@@ -91,9 +90,9 @@ def _short(value: Any) -> str:
 def _nearest(location: tuple[int | str, ...], model: type[BaseModel]) -> str:
     """The nearest key of the table in which an unknown one stands."""
     known = sorted(_keys_at(location[:-1], model))
-    near = difflib.get_close_matches(str(location[-1]), known, 1, cutoff=0.5)
+    near = nearest(str(location[-1]), known, cutoff=0.5)
     if near:
-        return f", did you mean {near[0]}?"
+        return f", did you mean {near}?"
     return f"; known here: {', '.join(known)}" if known else ""
 
 

@@ -5,7 +5,6 @@ Read from `RDPT_*` variables, a `.env` file and, last, the defaults below.
 
 from __future__ import annotations
 
-import difflib
 import os
 from pathlib import Path
 from typing import Literal
@@ -13,6 +12,8 @@ from typing import Literal
 from dotenv import dotenv_values
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from rdpt_core.spelling import nearest
 
 PREFIX = "RDPT_"
 
@@ -68,6 +69,6 @@ def unknown_variables() -> list[str]:
     lines = []
     for name in sorted({*os.environ, *dotenv_values(".env")}):
         if name.upper().startswith(PREFIX) and name.upper() not in known:
-            near = difflib.get_close_matches(name.upper(), known, 1)
-            lines.append(f"{name} is no setting of rdpt" + (f": {near[0]}?" if near else ""))
+            near = nearest(name.upper(), known)
+            lines.append(f"{name} is no setting of rdpt" + (f": {near}?" if near else ""))
     return lines

@@ -19,7 +19,7 @@ from rdpt_core.benchmarks import FileSource, ProblemSource
 from rdpt_core.imports import TraceSource
 from rdpt_core.recipe import Recipe, Rule, plain
 from rdpt_core.rows import Problem, Reject, Trace
-from rdpt_core.store import Part, Store, file_hash
+from rdpt_core.store import Part, Store, file_hash, replace_file
 from rdpt_core.table_files import BadTable
 from tasks.stage import Given
 
@@ -89,11 +89,7 @@ class Source:
             part = _committed(store, table, rows, () if table == "problems" else chain)
             chain = part.chain if table == "problems" else chain
             keys.append((table, part.key))
-        memory = self._memory(store)
-        memory.parent.mkdir(parents=True, exist_ok=True)
-        beside = memory.with_suffix(".tmp")
-        beside.write_text(json.dumps(keys))
-        beside.rename(memory)
+        replace_file(self._memory(store), json.dumps(keys))
 
     def _peeked(self, table: str) -> tuple[Part, ...]:
         """The parts as they would be committed, in memory only."""

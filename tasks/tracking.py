@@ -18,9 +18,10 @@ import tempfile
 import threading
 import time
 import urllib.error
+import urllib.parse
 import urllib.request
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
@@ -346,8 +347,8 @@ def view_address(runtime: Runtime, experiment_name: str, view: str) -> str | Non
 
 
 def _experiment_id(uri: str, name: str) -> str | None:
-    if uri.startswith("sqlite:///") and not Path(uri.removeprefix("sqlite:///")).exists():
-        return None
+    if uri.startswith("sqlite:///"):
+        return _id_in_file(Path(uri.removeprefix("sqlite:///")), name)
     try:
         probe(uri)
         set_defaults()
@@ -355,6 +356,18 @@ def _experiment_id(uri: str, name: str) -> str | None:
     except Exception:  # the results stand without a link
         return None
     return found.experiment_id if found else None
+
+
+def _id_in_file(path: Path, name: str) -> str | None:
+    """Asked of the database itself: to import MLflow for one number takes seconds."""
+    place = f"file:{urllib.parse.quote(str(path.absolute()))}?mode=ro"
+    try:
+        with closing(sqlite3.connect(place, timeout=1.0, uri=True)) as database:
+            sql = "SELECT experiment_id FROM experiments WHERE name = ?"
+            found = database.execute(sql, [name]).fetchone()
+    except sqlite3.Error:  # the results stand without a link
+        return None
+    return str(found[0]) if found else None
 
 
 # ---------------------------------------------------------------------------- small things

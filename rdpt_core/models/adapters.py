@@ -74,7 +74,7 @@ def _object(path: Path) -> dict[str, Any]:
 
 def adapter_digest(folder: Path) -> str:
     """Of the files that loading reads."""
-    return ids.digest("adapter", [[name, _sha256(folder / name)] for name in (CONFIG, WEIGHTS)])
+    return ids.digest("adapter", [[name, sha256(folder / name)] for name in (CONFIG, WEIGHTS)])
 
 
 def merged(model: PreTrainedModel, folder: Path, dtype: torch.dtype) -> PreTrainedModel:
@@ -101,6 +101,6 @@ def write_adapter(model: Any, state: dict[str, Any], base: str, folder: Path) ->
     (folder / BASE).write_text(json.dumps({"tensors": base}) + "\n")
 
 
-def _sha256(path: Path) -> str:
+def sha256(path: Path) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

@@ -2,8 +2,6 @@
 
 Generation and scoring share the decoder and one float32 head, cut to the tokenizer's ids, so a
 sampled log-probability and a scored one are the same number up to the order of summation.
-
-Shapes: B rows of a pack, L its longest sequence, N positions, D hidden width, V ids.
 """
 
 from __future__ import annotations

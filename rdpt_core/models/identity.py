@@ -7,11 +7,9 @@ loaded, and never a folder that brings Python files or asks for them.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import re
-import tempfile
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,9 +18,10 @@ from typing import Any, Literal
 from safetensors import SafetensorError, safe_open
 
 from rdpt_core import ids
-from rdpt_core.models.adapters import adapter_digest, check_adapter
+from rdpt_core.models.adapters import adapter_digest, check_adapter, sha256
 from rdpt_core.models.spec import ModelSpec
 from rdpt_core.recipe import Rule, plain
+from rdpt_core.store import replace_file
 
 WEIGHTS = ("*.safetensors", "*.safetensors.index.json", "config.json", "generation_config.json")
 TOKENIZER = (
@@ -193,11 +192,7 @@ class HashMemory:
     def add(self, fresh: Mapping[str, list[Any]]) -> None:
         if self.read_only or not fresh:
             return
-        self.file.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=self.file.parent, prefix=self.file.name)
-        with os.fdopen(handle, "w") as file:
-            json.dump({**self.entries(), **fresh}, file)
-        os.replace(name, self.file)
+        replace_file(self.file, json.dumps({**self.entries(), **fresh}))
 
 
 def hash_files(folder: Path, memory: HashMemory | None = None) -> dict[str, str]:
@@ -210,8 +205,7 @@ def hash_files(folder: Path, memory: HashMemory | None = None) -> dict[str, str]
         key, mark = str(path.resolve()), [stat.st_size, stat.st_mtime_ns]
         entry = known.get(key)
         if entry is None or entry[:2] != mark:
-            with path.open("rb") as file:
-                entry = fresh[key] = [*mark, hashlib.file_digest(file, "sha256").hexdigest()]
+            entry = fresh[key] = [*mark, sha256(path)]
         digests[path.name] = entry[2]
     if memory:
         memory.add(fresh)

@@ -81,16 +81,7 @@ def attend(
 
 
 @attend.register_fake
-def _(
-    query: Tensor,
-    key: Tensor,
-    value: Tensor,
-    edges: Tensor,
-    scale: float,
-    window: int | None,
-    softcap: float | None,
-    sinks: Tensor | None,
-) -> Tensor:
+def _(query: Tensor, key: Tensor, value: Tensor, *_: Any) -> Tensor:
     return query.new_empty(*query.shape[:-1], value.shape[-1])
 
 
@@ -159,7 +150,7 @@ AttentionInterface.register(NAME, packed_attention)
 
 
 @contextmanager
-def packed(decoder: PreTrainedModel) -> Iterator[None]:
+def attending_by_pack(decoder: PreTrainedModel) -> Iterator[None]:
     """Within, the decoder attends by pack; its own attention is back afterwards."""
     config = decoder.config
     before = config._attn_implementation

@@ -19,11 +19,16 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
-from rdpt_core.scoring.attention import packed
+from rdpt_core.memory import is_out_of_memory
+from rdpt_core.packing import packed
+from rdpt_core.scoring.attention import attending_by_pack
 from rdpt_core.scoring.cache import growing_cache
 from rdpt_core.scoring.compiling import filled
 from rdpt_core.scoring.head import Head
 from rdpt_core.scoring.statistics import Statistics, statistics
+
+SMALLEST_CHUNK = 128
+"""Tokens read at a time, below which a trace is too much for this machine."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,10 +51,6 @@ class Scored:
     """Whether its pack was halved for want of memory."""
 
 
-SMALLEST_CHUNK = 128
-"""Tokens read at a time, below which a trace is too much for this machine."""
-
-
 @dataclass(frozen=True)
 class Forward:
     """A decoder and its head, read without gradients."""
@@ -67,7 +68,7 @@ class Forward:
         """One result per sequence, pack by pack, the longest first."""
         lengths = {index: len(one.ids) for index, one in sequences.items()}
         most = self.pack_tokens if self.can_pack else 1
-        for pack in packs(lengths, most):
+        for pack in packed(lengths, lengths, most):
             found, split = self._forward([sequences[index] for index in pack])
             for index, one in zip(pack, found, strict=True):
                 yield Scored(index, one, split)
@@ -113,36 +114,33 @@ class Forward:
         return None
 
     def _read_pack(self, pack: Sequence[Laid]) -> list[Statistics]:
+        ids_N = self._tensor([token_id for one in pack for token_id in one.ids])
         lengths = [len(one.ids) for one in pack]
         targets_N = _is_target(pack, lengths)
-        hidden_ND = self.hidden(pack)
-        ids_N = self._tensor([token_id for one in pack for token_id in one.ids])
+        hidden_ND = self.hidden(ids_N, lengths)
         found = self._statistics(hidden_ND[targets_N.roll(-1)], ids_N[targets_N])
         return found.cut([len(one.ids) - one.start for one in pack])
 
-    def hidden(self, pack: Sequence[Laid]) -> Tensor:
-        """Hidden states of the pack's sequences, laid end to end, shape [N, D]."""
-        with packed(self.decoder):
-            lengths = [len(one.ids) for one in pack]
-            edges = torch.tensor([0, *accumulate(lengths)])
-            ids_N = self._tensor([token_id for one in pack for token_id in one.ids])
-            positions_N = torch.cat([torch.arange(length) for length in lengths]).to(ids_N.device)
-            read: Callable[..., Any] = self.compiled or self.decoder
-            size = len(ids_N)
-            if self.compiled:
-                ids_N, positions_N, edges = filled(ids_N, positions_N, edges, self.pack_tokens)
+    def hidden(self, ids_N: Tensor, lengths: Sequence[int]) -> Tensor:
+        """Hidden states of sequences of these lengths, laid end to end, shape [N, D]."""
+        size, edges = len(ids_N), torch.tensor([0, *accumulate(lengths)])
+        positions_N = torch.cat([torch.arange(length) for length in lengths]).to(ids_N.device)
+        read: Callable[..., Any] = self.compiled or self.decoder
+        if self.compiled:
+            ids_N, positions_N, edges = filled(ids_N, positions_N, edges, self.pack_tokens)
+        with attending_by_pack(self.decoder):
             found = read(
                 input_ids=ids_N[None], position_ids=positions_N[None], use_cache=False, edges=edges
             )
-            hidden_ND: Tensor = found[0][0, :size]
-            return hidden_ND
+        hidden_ND: Tensor = found[0][0, :size]
+        return hidden_ND
 
     def _read_in_chunks(self, one: Laid, chunk: int) -> Statistics:
         cache, found = growing_cache(self.decoder.config), []
         ids_N = self._tensor(one.ids)
         for at in range(0, len(one.ids) - 1, chunk):
             stop = min(at + chunk, len(one.ids) - 1)  # the last id predicts nothing
-            with packed(self.decoder):
+            with attending_by_pack(self.decoder):
                 hidden_ND = self.decoder(
                     input_ids=ids_N[None, at:stop],
                     position_ids=torch.arange(at, stop, device=ids_N.device)[None],
@@ -197,7 +195,7 @@ def keeps_apart(decoder: PreTrainedModel, length: int = 8) -> bool:
     positions = torch.arange(length, device=device).repeat(2)
     edges = torch.tensor([0, length, 2 * length])
     try:
-        with packed(decoder):
+        with attending_by_pack(decoder):
             behind = decoder(
                 input_ids=ids[None], position_ids=positions[None], use_cache=False, edges=edges
             )[0][0, length:]
@@ -208,29 +206,6 @@ def keeps_apart(decoder: PreTrainedModel, length: int = 8) -> bool:
     return bool((behind - alone).norm() <= loose * alone.norm())
 
 
-def packs(lengths: Mapping[int, int], most: int) -> list[list[int]]:
-    """Names of sequences in packs of at most `most` tokens, a longer one alone.
-
-    First-fit decreasing: each nearly full, and never many more than there must be.
-    """
-    found: list[list[int]] = []
-    room: list[int] = []
-    for name in sorted(lengths, key=lambda name: (-lengths[name], name)):
-        place = next((i for i, left in enumerate(room) if left >= lengths[name]), len(found))
-        if place == len(found):
-            found.append([])
-            room.append(most)
-        found[place].append(name)
-        room[place] -= lengths[name]
-    return found
-
-
 def _is_target(pack: Sequence[Laid], lengths: Sequence[int]) -> Tensor:
     starts = torch.tensor([one.start for one in pack]).repeat_interleave(torch.tensor(lengths))
     return torch.cat([torch.arange(length) for length in lengths]) >= starts
-
-
-def is_out_of_memory(error: Exception) -> bool:
-    """The CPU's allocator raises a plain RuntimeError."""
-    known = isinstance(error, (torch.OutOfMemoryError, MemoryError))
-    return known or "can't allocate memory" in str(error)

@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rdpt_core.finetune_batches import Plan, held_out, packed, plan
+from rdpt_core.finetune_batches import Plan, held_out, plan
 from rdpt_core.finetune_recipe import Accelerate, Machine, TrainingRecipe
+from rdpt_core.packing import packed
 
 NAMES = [f"trace-{number}" for number in range(50)]
 LENGTHS = [10 + 7 * number % 61 for number in range(50)]

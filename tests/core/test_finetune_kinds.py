@@ -20,7 +20,6 @@ from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM
 
 from rdpt_core.finetune import Example, Job, checked, prepare, train
-from rdpt_core.finetune_batches import packed
 from rdpt_core.finetune_launch import configuration
 from rdpt_core.finetune_recipe import Accelerate, TrainingRecipe
 from rdpt_core.finetune_rows import Rows, preview
@@ -29,6 +28,7 @@ from rdpt_core.models.adapters import WEIGHTS
 from rdpt_core.models.identity import identify
 from rdpt_core.models.loading import load
 from rdpt_core.models.spec import ModelSpec
+from rdpt_core.packing import packed
 from tests.core.learners import MACHINE, NUM_STEPS, RECIPE, base, examples
 
 __all__ = ["base", "examples"]

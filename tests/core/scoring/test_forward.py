@@ -30,8 +30,9 @@ from transformers import (
     Qwen3MoeForCausalLM,
 )
 
+from rdpt_core.packing import packed
 from rdpt_core.scoring import attention
-from rdpt_core.scoring.forward import Forward, Laid, keeps_apart, packs
+from rdpt_core.scoring.forward import Forward, Laid, keeps_apart
 from rdpt_core.scoring.head import Head
 from rdpt_core.scoring.statistics import Statistics, statistics
 
@@ -188,9 +189,10 @@ def test_a_tie_with_the_target_is_not_above_it() -> None:
 
 def test_packs_are_full_and_a_long_trace_is_alone() -> None:
     lengths = {0: 30, 1: 70, 2: 200, 3: 50, 4: 20, 5: 50}
-    found = packs(lengths, 100)
+    found = packed(lengths, lengths, 100)
     assert found == [[2], [1, 0], [3, 5], [4]]
-    assert packs(dict(reversed(lengths.items())), 100) == found
+    again = dict(reversed(lengths.items()))
+    assert packed(again, again, 100) == found
 
 
 def test_t32_an_architecture_that_hands_no_edges_on_is_found_out_and_read_alone() -> None:
