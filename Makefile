@@ -11,7 +11,7 @@ help:
 	@echo "make check    lint, types and layers alone"
 	@echo "make format   lay out the code as make check wants it"
 	@echo "make ui       MLflow and Prefect in the browser, on this machine alone"
-	@echo "make pocket   train the pocket teacher and student again (up to 2 core-hours)"
+	@echo "make pocket   train the pocket teacher and student again (some 90 minutes on one core)"
 	@echo "make lock     renew constraints.txt with the newest versions that install together"
 
 bootstrap:
@@ -37,7 +37,7 @@ ui: bootstrap
 	@./rdpt ui
 
 pocket: bootstrap
-	$(PYTHON) -m rdpt_core.pocket
+	$(PYTHON) -m rdpt_core.pocket --threads 2
 
 # The newest versions within the bounds of pyproject.toml, installed to see that they install; torch
 # keeps its pin, since a range takes the CUDA build (raise it in constraints.txt by hand).
