@@ -15,7 +15,7 @@ from rdpt_core import ids
 from rdpt_core.benchmarks import ProblemSource
 from rdpt_core.imports import TraceSource
 from rdpt_core.models.identity import HashMemory
-from rdpt_core.models.spec import ModelSpec
+from rdpt_core.models.spec import ModelSpec, Scoring
 from rdpt_core.recipe import Rule
 from rdpt_core.selection import Selector
 from settings.experiment import Benchmark, Experiment, Generate, Import, Pairing, Student
@@ -68,10 +68,14 @@ class Scored:
     problems: Wanted
     traces: Wanted
     sentences: Call
+    how: Scoring
 
     def scores(self, model: Model | Distilled) -> tuple[Call, Call]:
         """Token scores and sentence scores under one model."""
-        tokens = attribution.score(problems=self.problems, traces=self.traces, model=model)
+        tokens = attribution.score(
+            problems=self.problems, traces=self.traces, model=model.on(self.how.path),
+            topk_stats=self.how.topk_stats,
+        )  # fmt: skip
         joined = attribution.sentence_scores(
             traces=self.traces, sentences=self.sentences, scores=tokens
         )
@@ -288,9 +292,8 @@ class Study:
         else:
             problems, written = sources.imported(e.traces, e.part_size, self.base)
         grades = traces.grade(problems=problems, traces=written, rule=e.grading)
-        return Scored(
-            problems, written, traces.segment(traces=written, rule=e.segmentation)
-        ), grades
+        sentences = traces.segment(traces=written, rule=e.segmentation)
+        return Scored(problems, written, sentences, e.scoring), grades
 
     def _reference(self, selector: Selector) -> Selector | None:
         """The arm whose tokens a matched one equals."""
@@ -317,7 +320,8 @@ class Study:
     ) -> None:
         e, side = self.experiment, f"test:{benchmark.name}"
         problems, written, grades = self._answers(benchmark, distilled)
-        scored = Scored(problems, written, traces.segment(traces=written, rule=e.segmentation))
+        sentences = traces.segment(traces=written, rule=e.segmentation)
+        scored = Scored(problems, written, sentences, e.scoring)
         of = {"teacher": scored.scores(teacher), "student": scored.scores(student),
               "distilled": scored.scores(distilled)}  # fmt: skip
         labels = attribution.four_way(

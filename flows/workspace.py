@@ -208,5 +208,6 @@ def _scorer_row(model: Model) -> catalog.ScorerRow:
     known = model.known
     return catalog.ScorerRow(
         model.scorer, model.spec.place, known.revision, known.weights, known.tokenizer,
-        model.renderer.contract.digest, known.dtype, known.numerics, known.quantisation, "hf",
+        model.renderer.contract.digest, known.dtype, known.numerics, known.quantisation,
+        known.backend,
     )  # fmt: skip

@@ -17,7 +17,7 @@ from rdpt_core.benchmarks import ProblemSource
 from rdpt_core.finetune_recipe import TrainingRecipe
 from rdpt_core.grading import GradeRule
 from rdpt_core.imports import TraceSource
-from rdpt_core.models.spec import ModelSpec, Sampling
+from rdpt_core.models.spec import ModelSpec, Sampling, Scoring
 from rdpt_core.provenance import LabelRule
 from rdpt_core.recipe import Rule
 from rdpt_core.segmentation import SegmentRule
@@ -152,6 +152,7 @@ class Experiment(Rule):
     selectors: tuple[Selector, ...] = ()
     segmentation: SegmentRule = SegmentRule()
     grading: GradeRule = GradeRule()
+    scoring: Scoring = Scoring()
     labels: LabelRule = LabelRule()
     pool: PoolRule = PoolRule()
     training: TrainingRecipe = TrainingRecipe()

@@ -29,11 +29,15 @@ from tasks.stage import Parts, Work, stage
 
 @stage("scores", version=1, row=TokenScores, over="traces")
 def score(
-    problems: list[Problem], traces: list[Trace], model: Model, work: Work
+    problems: list[Problem],
+    traces: list[Trace],
+    model: Model,
+    topk_stats: int | None,
+    work: Work,
 ) -> Iterator[TokenScores]:
     """One teacher-forced forward per trace, under the model's own render contract."""
     work.made |= note(model)
-    yield from model.text_scorer(work).score(problems, traces, work.progress)
+    yield from model.text_scorer(work, topk_stats).score(problems, traces, work.progress)
 
 
 @stage("sentence_scores", version=1, row=SentenceScore, over="traces")

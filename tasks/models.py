@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,7 +11,7 @@ from rdpt_core.models.adapters import is_adapter
 from rdpt_core.models.identity import HashMemory, ModelIdentity, identify, local_folder
 from rdpt_core.models.render import Renderer, read_renderer
 from rdpt_core.models.seam import TextGenerator, TextScorer
-from rdpt_core.models.spec import ModelSpec, Sampling
+from rdpt_core.models.spec import ModelSpec, Numerics, Sampling
 from rdpt_core.recipe import Plain, plain
 from rdpt_core.store import Part, Store
 
@@ -31,10 +31,16 @@ class Model:
     base: Path
     """Where a relative `spec.path` starts: the folder of the experiment file."""
     memory: HashMemory | None = field(default=None, compare=False)
+    numerics: Numerics = "exact"
+    """The path on which it scores."""
+
+    def on(self, numerics: Numerics) -> Model:
+        """The same model, scoring on another path."""
+        return replace(self, numerics=numerics)
 
     @cached_property
     def known(self) -> ModelIdentity:
-        return _identify(self.spec, self.base, self.memory)
+        return _identify(self.spec, self.base, self.memory, self.numerics)
 
     def identity(self) -> Plain:
         return plain(self.known)
@@ -59,13 +65,13 @@ class Model:
 
         return HfGenerator(self._loaded(work), sampling, seed)
 
-    def text_scorer(self, work: Work) -> TextScorer:
+    def text_scorer(self, work: Work, topk_stats: int | None) -> TextScorer:
         from rdpt_core.models.hf import HfScorer
 
-        return HfScorer(self._loaded(work))
+        return HfScorer(self._loaded(work), topk_stats=topk_stats)
 
     def _loaded(self, work: Work) -> Loaded:
-        return _load(self.spec, self.base, work.threads, work.device, self.memory)
+        return _load(self.spec, self.base, work.threads, work.device, self.memory, self.numerics)
 
 
 def snapshot(spec: ModelSpec, revision: str | None) -> Path:
@@ -75,14 +81,21 @@ def snapshot(spec: ModelSpec, revision: str | None) -> Path:
 
 
 @lru_cache(maxsize=256)
-def _identify(spec: ModelSpec, base: Path, memory: HashMemory | None) -> ModelIdentity:
+def _identify(
+    spec: ModelSpec, base: Path, memory: HashMemory | None, numerics: Numerics
+) -> ModelIdentity:
     """Once per process: the files of a model that is in use do not change under it."""
-    return identify(spec, base, memory)
+    return identify(spec, base, memory, numerics)
 
 
 @lru_cache(maxsize=1)
 def _load(
-    spec: ModelSpec, base: Path, threads: int, device: str, memory: HashMemory | None
+    spec: ModelSpec,
+    base: Path,
+    threads: int,
+    device: str,
+    memory: HashMemory | None,
+    numerics: Numerics,
 ) -> Loaded:
     """One model in memory at a time; the parts of a table follow each other."""
     from transformers.utils import logging
@@ -90,7 +103,7 @@ def _load(
     from rdpt_core.models.loading import load
 
     logging.disable_progress_bar()  # of the weights; the table has a bar of its own
-    return load(spec, base, threads=threads, device=usable(device), memory=memory)
+    return load(spec, base, threads, usable(device), memory, numerics)
 
 
 def usable(device: str) -> str:
@@ -109,13 +122,20 @@ class Distilled:
     call: Call
     spec: ModelSpec
     """Of the base model: how it is read stays the same."""
+    numerics: Numerics = "exact"
+
+    def on(self, numerics: Numerics) -> Distilled:
+        return replace(self, numerics=numerics)
 
     def bind(self, store: Store, part: Part) -> Model:
         folder = _sound_payload(store, part) / CHECKPOINT
         if is_adapter(folder):
             spec = self.spec.model_copy(update={"adapter": str(folder)})
-            return Model(spec, self.call.parameters["model"].base)
-        return Model(self.spec.model_copy(update={"path": str(folder), "revision": None}), folder)
+            base = self.call.parameters["model"].base
+        else:
+            changes = {"path": str(folder), "revision": None, "gguf": None}
+            spec, base = self.spec.model_copy(update=changes), folder
+        return Model(spec, base, numerics=self.numerics)
 
 
 def _sound_payload(store: Store, part: Part) -> Path:

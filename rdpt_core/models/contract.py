@@ -46,6 +46,8 @@ class Contract(Rule):
     num_ids: int
     """Ids of the tokenizer; wider weights are cut to it before the softmax."""
     system: str | None
+    think: bool | None = None
+    """The thinking mode that the template is asked for; None asks for none."""
     date: str = CLOCK.date().isoformat()
     bos: Literal["template", "tokenizer"]
     """Who writes the first token: the template's text, or the tokenizer before plain text."""
@@ -80,6 +82,7 @@ def read_contract(spec: ModelSpec, vocabulary: Vocabulary, template: Template | 
         vocabulary=vocabulary.digest,
         num_ids=vocabulary.size,
         system=spec.system,
+        think=spec.think,
         bos="tokenizer" if template is None else "template",
         think_open=where,
         open=open_,

@@ -31,7 +31,7 @@ class HfGenerator:
     """
 
     def __init__(self, loaded: Loaded, sampling: Sampling, seed: int) -> None:
-        self.author = loaded.identity.digest
+        self.author = loaded.identity.author
         self.sampling_digest = ids.digest(
             "sampling", plain(sampling), loaded.renderer.contract.digest, seed
         )
@@ -144,7 +144,7 @@ class HfScorer:
             if self._alone:
                 layout = self._loaded.renderer.lay_alone(problem, trace)
             else:
-                own = trace.author == self.scorer
+                own = trace.author == self._loaded.identity.author
                 layout = self._loaded.renderer.lay(problem, trace, sampled=own)
         except ValueError:
             return ScoreStatus.ERROR

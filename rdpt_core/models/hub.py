@@ -20,12 +20,13 @@ from huggingface_hub.errors import (
 )
 
 from rdpt_core.models.identity import (
-    LOADED,
     check_config,
     check_folder,
     check_names,
     loaded_files,
     matches,
+    needed,
+    patterns_of,
 )
 from rdpt_core.models.spec import ModelSpec
 
@@ -43,7 +44,7 @@ def hub_files(spec: ModelSpec) -> tuple[str, dict[str, str]]:
     except (OfflineModeIsEnabled, OSError, HfHubHTTPError):
         return _cached_files(spec)
     siblings = info.siblings or []
-    check_names([item.rfilename for item in siblings], spec.path)
+    check_names([item.rfilename for item in siblings], spec.path, needed(spec))
     names = {item.rfilename for item in siblings}
     for name in sorted({"config.json", "tokenizer_config.json"} & names):
         path = Path(hf_hub_download(spec.path, name, revision=info.sha))
@@ -51,7 +52,7 @@ def hub_files(spec: ModelSpec) -> tuple[str, dict[str, str]]:
     digests = {
         item.rfilename: item.lfs.sha256 if item.lfs else str(item.blob_id)
         for item in siblings
-        if "/" not in item.rfilename and matches(item.rfilename, LOADED)
+        if "/" not in item.rfilename and matches(item.rfilename, patterns_of(spec))
     }
     return str(info.sha), digests
 
@@ -60,20 +61,23 @@ def hub_snapshot(spec: ModelSpec, revision: str | None = None) -> Path:
     """A local folder with the files that loading reads, downloaded where they are not cached."""
     chosen = revision or spec.revision
     try:
-        folder = Path(snapshot_download(spec.path, revision=chosen, allow_patterns=list(LOADED)))
+        patterns = list(patterns_of(spec))
+        folder = Path(snapshot_download(spec.path, revision=chosen, allow_patterns=patterns))
     except (RepositoryNotFoundError, RevisionNotFoundError, GatedRepoError, HFValidationError) as e:
         raise _refused(spec, e) from e
     except (OfflineModeIsEnabled, OSError, HfHubHTTPError):
         folder = _cached_snapshot(spec, chosen)
-    check_folder(folder)
+    check_folder(folder, spec)
     return folder
 
 
 def _cached_files(spec: ModelSpec) -> tuple[str, dict[str, str]]:
     folder = _cached_snapshot(spec, spec.revision)
-    check_folder(folder)
+    check_folder(folder, spec)
     # The cache stores a file under the hash by which the hub knows it and links to it.
-    return folder.name, {path.name: path.resolve().name for path in loaded_files(folder)}
+    return folder.name, {
+        path.name: path.resolve().name for path in loaded_files(folder, patterns_of(spec))
+    }
 
 
 def _cached_snapshot(spec: ModelSpec, revision: str | None) -> Path:

@@ -10,16 +10,16 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from safetensors import SafetensorError, safe_open
 
 from rdpt_core import ids
 from rdpt_core.models.adapters import adapter_digest, check_adapter, sha256
-from rdpt_core.models.spec import ModelSpec
+from rdpt_core.models.spec import Backend, ModelSpec, Numerics
 from rdpt_core.recipe import Rule, plain
 from rdpt_core.store import replace_file
 
@@ -34,7 +34,9 @@ TOKENIZER = (
     "tokenizer.model",
 )
 TEMPLATE = ("chat_template.jinja", "chat_template.json", "tokenizer_config.json")
-LOADED = tuple(dict.fromkeys(WEIGHTS + TOKENIZER + TEMPLATE))
+READ = tuple(dict.fromkeys(TOKENIZER + TEMPLATE))
+"""Of a model that is not loaded here: how it reads and writes text."""
+LOADED = tuple(dict.fromkeys(WEIGHTS + READ))
 """Patterns of the files that loading reads; nothing else of a model is downloaded or hashed."""
 
 PICKLES = (".bin", ".pt", ".pth", ".pkl", ".ckpt")
@@ -55,17 +57,38 @@ class ModelIdentity(Rule):
     thinking: str | None
     system: str | None
     context: int | None
-    numerics: Literal["exact"] = "exact"
-    """The numerical path: one forward over the whole sequence, float32 softmax."""
-    quantisation: None = None
+    numerics: Numerics = "exact"
+    """The numerical path of scoring; the softmax is float32 on both."""
+    quantisation: str | None = None
+    """Method and settings by which the weights are packed; None where they are not."""
+    rope: str | None = None
+    """A context override."""
+    think: bool | None = None
+    backend: Backend = "hf"
+    served: str | None = None
+    """What a server declares of the model, with its probe's fingerprint."""
 
     @property
     def digest(self) -> str:
         return ids.digest("model", json.dumps(plain(self), sort_keys=True))
 
+    @property
+    def author(self) -> str:
+        """What the texts of this model are signed with: they are always sampled on the exact path,
+        so how they are scored afterwards does not move it."""
+        return self.model_copy(update={"numerics": "exact"}).digest
 
-def identify(spec: ModelSpec, base: Path, memory: HashMemory | None = None) -> ModelIdentity:
+
+def identify(
+    spec: ModelSpec,
+    base: Path,
+    memory: HashMemory | None = None,
+    numerics: Numerics = "exact",
+    served: str | None = None,
+) -> ModelIdentity:
     """The identity of a model that is a folder (relative to `base`) or on the hub.
+
+    `served` is what its server says of it, where it is behind one.
 
     Raises ValueError for a model that is refused or not there, ConnectionError where the hub is
     needed and cannot be reached.
@@ -75,9 +98,14 @@ def identify(spec: ModelSpec, base: Path, memory: HashMemory | None = None) -> M
         from rdpt_core.models.hub import hub_files
 
         revision, digests = hub_files(spec)
-        return _identity(spec, digests, revision, base)
-    check_folder(folder)
-    return _identity(spec, hash_files(folder, memory), None, base)
+        known = _identity(spec, digests, revision, base)
+    else:
+        check_folder(folder, spec)
+        packing = _quantisation(folder)
+        files = hash_files(folder, memory, patterns_of(spec))
+        known = _identity(spec, files, None, base)
+        known = known.model_copy(update={"quantisation": packing})
+    return known.model_copy(update={"numerics": numerics, "served": served})
 
 
 def local_folder(spec: ModelSpec, base: Path) -> Path | None:
@@ -93,10 +121,10 @@ def local_folder(spec: ModelSpec, base: Path) -> Path | None:
     return None
 
 
-def check_folder(folder: Path) -> None:
+def check_folder(folder: Path, spec: ModelSpec | None = None) -> None:
     """Raises ValueError, naming the file, for a model that would run code or is not complete."""
     names = sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
-    check_names(names, str(folder))
+    check_names(names, str(folder), needed(spec))
     for name in ("config.json", "tokenizer_config.json"):
         path = folder / name
         if path.exists():
@@ -126,7 +154,14 @@ def check_weights(folder: Path) -> None:
             raise ValueError(f"{path} is cut or damaged ({error}): copy the model again") from error
 
 
-def check_names(names: Iterable[str], where: str) -> None:
+def needed(spec: ModelSpec | None) -> str | None:
+    """The file, or kind of file, that holds the weights; None where none are loaded here."""
+    if spec is None or spec.backend == "hf":
+        return spec.gguf if spec and spec.gguf else ".safetensors"
+    return None
+
+
+def check_names(names: Iterable[str], where: str, weights: str | None = ".safetensors") -> None:
     """The part of the check that needs file names only."""
     found = list(names)
     scripts = [name for name in found if name.endswith(".py")]
@@ -135,14 +170,18 @@ def check_names(names: Iterable[str], where: str) -> None:
             f"{where} brings code ({scripts[0]}), which is never run: remove it if the "
             "architecture is one of transformers' own, or use another model"
         )
-    if not any(name.endswith(".safetensors") and "/" not in name for name in found):
+    if weights is None:
+        return
+    if weights != ".safetensors" and weights not in found:
+        raise ValueError(f"{where} has no {weights}: correct `gguf`, or give the right folder")
+    if not any(name.endswith(weights) and "/" not in name for name in found):
         pickled = [name for name in found if name.endswith(PICKLES)]
         reason = f"only pickled weights ({pickled[0]})" if pickled else "no *.safetensors"
         raise ValueError(
             f"{where} has {reason}: convert it with save_pretrained(..., safe_serialization=True) "
             "in a place that you trust, or use a revision that has safetensors"
         )
-    if "config.json" not in found:
+    if weights == ".safetensors" and "config.json" not in found:
         raise ValueError(f"{where} has no config.json: give the folder that holds the whole model")
 
 
@@ -169,9 +208,16 @@ def _leaves(value: Any) -> Iterable[tuple[str, Any]]:
         yield from _leaves(item)
 
 
-def loaded_files(folder: Path) -> list[Path]:
-    found = {path for pattern in LOADED for path in folder.glob(pattern) if path.is_file()}
+def loaded_files(folder: Path, patterns: Sequence[str] = LOADED) -> list[Path]:
+    found = {path for pattern in patterns for path in folder.glob(pattern) if path.is_file()}
     return sorted(found)
+
+
+def patterns_of(spec: ModelSpec) -> tuple[str, ...]:
+    """Of the files of this model that loading reads."""
+    if spec.backend != "hf":
+        return READ
+    return (*READ, spec.gguf) if spec.gguf else LOADED
 
 
 @dataclass(frozen=True)
@@ -195,12 +241,14 @@ class HashMemory:
         replace_file(self.file, json.dumps({**self.entries(), **fresh}))
 
 
-def hash_files(folder: Path, memory: HashMemory | None = None) -> dict[str, str]:
+def hash_files(
+    folder: Path, memory: HashMemory | None = None, patterns: Sequence[str] = LOADED
+) -> dict[str, str]:
     """SHA-256 of each file that loading reads, by its name inside the folder."""
     known = memory.entries() if memory else {}
     digests: dict[str, str] = {}
     fresh: dict[str, list[Any]] = {}
-    for path in loaded_files(folder):
+    for path in loaded_files(folder, patterns):
         stat = path.stat()
         key, mark = str(path.resolve()), [stat.st_size, stat.st_mtime_ns]
         entry = known.get(key)
@@ -226,7 +274,7 @@ def _group(digests: Mapping[str, str], patterns: tuple[str, ...]) -> str:
 def _identity(
     spec: ModelSpec, digests: Mapping[str, str], revision: str | None, base: Path
 ) -> ModelIdentity:
-    weights = _group(digests, WEIGHTS)
+    weights = _group(digests, (*WEIGHTS, spec.gguf) if spec.gguf else WEIGHTS)
     if spec.adapter is not None:
         folder = base / Path(spec.adapter).expanduser()
         check_adapter(folder, tensors_digest(digests))
@@ -241,7 +289,17 @@ def _identity(
         thinking=None if thinking is None else json.dumps(thinking, sort_keys=True),
         system=spec.system,
         context=spec.context,
+        rope=None if spec.rope is None else json.dumps(plain(spec.rope), sort_keys=True),
+        think=spec.think,
+        backend=spec.backend,
     )
+
+
+def _quantisation(folder: Path) -> str | None:
+    """How a folder says that its weights are packed, as one line."""
+    path = folder / "config.json"
+    packed = _read_object(path).get("quantization_config") if path.exists() else None
+    return None if packed is None else json.dumps(packed, sort_keys=True)
 
 
 def matches(name: str, patterns: tuple[str, ...]) -> bool:

@@ -7,17 +7,25 @@ Shapes: B rows of a batch, L its longest sequence, N positions, D hidden width, 
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
-from transformers import AutoModelForCausalLM, GenerationConfig, PreTrainedModel
+from transformers import (
+    AutoConfig,
+    AutoModelForCausalLM,
+    GenerationConfig,
+    GgufConfig,
+    PreTrainedModel,
+)
 from transformers.utils import logging
 
 from rdpt_core.models.adapters import merged
 from rdpt_core.models.identity import HashMemory, ModelIdentity, identify, local_folder
 from rdpt_core.models.render import Renderer, read_renderer
-from rdpt_core.models.spec import ModelSpec
+from rdpt_core.models.spec import ModelSpec, Numerics, Rope
 from rdpt_core.scoring.head import Head
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
@@ -48,6 +56,7 @@ def load(
     threads: int | None = None,
     device: str = "cpu",
     memory: HashMemory | None = None,
+    numerics: Numerics = "exact",
 ) -> Loaded:
     """Loads a local folder (relative to `base`) or a hub id.
 
@@ -56,27 +65,75 @@ def load(
     """
     if threads is not None:
         torch.set_num_threads(threads)
-    identity = identify(spec, base, memory)
+    identity = identify(spec, base, memory, numerics)
+    check_device(identity, device)
     folder = model_folder(spec, base, identity)
     renderer = read_renderer(spec, folder)
     logging.disable_progress_bar()  # standard error is the caller's to write on
-    model: PreTrainedModel = AutoModelForCausalLM.from_pretrained(
-        folder,
-        dtype=torch.float32 if spec.adapter else DTYPES[spec.dtype],
-        use_safetensors=True,
-        trust_remote_code=False,
-        weights_only=True,
-        local_files_only=True,
-        attn_implementation="sdpa",
-    )
+    model = _read_weights(spec, folder)
     if spec.adapter is not None:
         model = merged(model, base / Path(spec.adapter).expanduser(), DTYPES[spec.dtype])
-    model = model.eval().to(device)
+    if identity.quantisation is None:  # packed weights are laid where they belong when they load
+        model.to(device)  # type: ignore[arg-type]
+    model.eval()
     decoder = model.get_decoder()
     head = make_head(model, renderer.contract.num_ids)
     _check_head(model, decoder, head, renderer.contract.num_ids)
     limit = spec.context or _own_limit(model.config)
     return Loaded(identity, renderer, model, decoder, head, limit, _ends(renderer, folder))
+
+
+def check_device(identity: ModelIdentity, device: str) -> None:
+    """Raises ValueError for packed weights on a device that has no kernels for them."""
+    if identity.quantisation is not None and device == "cpu":
+        method = json.loads(identity.quantisation).get("quant_method", "unknown")
+        raise ValueError(
+            f"its weights are quantised ({method}), which needs a GPU, and this is a CPU: use the "
+            "unquantised model, a GGUF file, or a machine with RDPT_DEVICE=cuda"
+        )
+
+
+def _read_weights(spec: ModelSpec, folder: Path) -> PreTrainedModel:
+    packed: dict[str, Any] = {"use_safetensors": True}
+    if spec.gguf is not None:
+        # Without `dequantize` the weights stay packed and every product unpacks them again.
+        packed = {"gguf_file": spec.gguf, "quantization_config": GgufConfig(dequantize=True)}
+    config = AutoConfig.from_pretrained(
+        folder, trust_remote_code=False, local_files_only=True, gguf_file=spec.gguf
+    )
+    if spec.rope is not None:
+        stretch(config, spec.rope)
+    model: PreTrainedModel = AutoModelForCausalLM.from_pretrained(
+        folder,
+        config=config,
+        dtype=torch.float32 if spec.adapter else DTYPES[spec.dtype],
+        trust_remote_code=False,
+        weights_only=True,
+        local_files_only=True,
+        attn_implementation="sdpa",
+        **packed,
+    )
+    return model
+
+
+def stretch(config: Any, rope: Rope) -> None:
+    """Writes a context override into a model's configuration. Raises ValueError for a model whose
+    positions are of another kind, or stretched already."""
+    text = config.get_text_config()
+    known = getattr(text, "rope_parameters", None) or {}
+    if known.get("rope_type", "none") != "default":
+        raise ValueError(
+            f"`rope` stretches plain rotary positions, and this model's are "
+            f"{known.get('rope_type', 'of another kind')!r}: leave it out"
+        )
+    before = _own_limit(config)
+    text.rope_parameters = {
+        **known,
+        "rope_type": rope.kind,
+        "factor": rope.factor,
+        "original_max_position_embeddings": before,
+    }
+    text.max_position_embeddings = int(before * rope.factor)
 
 
 def model_folder(spec: ModelSpec, base: Path, identity: ModelIdentity) -> Path:

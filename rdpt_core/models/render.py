@@ -189,9 +189,10 @@ def read_renderer(spec: ModelSpec, folder: Path) -> Renderer:
     Raises ValueError where one of them cannot be read.
     """
     with _named(f"the tokenizer of {folder}"):
-        vocabulary = read_vocabulary(folder)
+        vocabulary = read_vocabulary(folder, spec.gguf)
     with _named(f"the chat template of {folder}"):
-        return make_renderer(spec, vocabulary, read_template(folder, vocabulary.special))
+        template = read_template(folder, vocabulary.special, spec.think)
+        return make_renderer(spec, vocabulary, template)
 
 
 @contextmanager

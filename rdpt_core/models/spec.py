@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from rdpt_core.recipe import Rule
+
+Backend = Literal["hf", "server", "logged"]
+Numerics = Literal["exact", "compiled"]
+"""How a forward pass is computed: as it stands, or with its element-wise work fused."""
 
 
 class Thinking(Rule):
@@ -19,12 +23,37 @@ class Thinking(Rule):
     close: str
 
 
+class Rope(Rule):
+    """Rotary positions stretched beyond the length that a model was trained on.
+
+    Only the kinds that turn a position by its own number alone: under the others ("dynamic",
+    "longrope") a sentence's score would depend on what follows it.
+    """
+
+    kind: Literal["linear", "yarn"] = "yarn"
+    factor: float = Field(gt=1.0, le=1024.0)
+    """The model's own context times this is the new one."""
+
+
 class ModelSpec(Rule):
     """A language model and how it is read. Everything here moves numbers, so it reaches keys;
-    `path` itself does not: the content found there does."""
+    `path` and `server` themselves do not: what is found there does."""
 
     path: str
-    """A local folder, or a hub id such as `Qwen/Qwen3-4B`."""
+    """A local folder, or a hub id such as `Qwen/Qwen3-4B`. Of a model behind a server, or one
+    whose log-probabilities are logged, its tokenizer and template alone are read from there."""
+    backend: Backend = "hf"
+    """`hf` loads it here, `server` asks a model server, `logged` takes the log-probabilities that
+    imported traces bring."""
+    server: str | None = None
+    """With `server`: which of the machine's servers (`RDPT_SERVERS`) has it."""
+    served: str | None = None
+    """With `server`: its name there; None is `path`."""
+    api: Literal["completions", "chat"] = "completions"
+    """With `server`: `completions` sends the prompt as rdpt renders it and can score; `chat` lets
+    the server render it, and only generates."""
+    gguf: str | None = None
+    """A .gguf file in the folder, instead of safetensors; its weights are unpacked to `dtype`."""
     revision: str | None = None
     """Commit of a hub id, 40 hex digits; resolved once and recorded where it is left out."""
     adapter: str | None = None
@@ -35,13 +64,43 @@ class ModelSpec(Rule):
     read from its template, and is an error where there are none and some are needed."""
     system: str | None = None
     """System prompt; None passes none (the template's own default then stands)."""
+    think: bool | None = None
+    """Passed to the template as `enable_thinking`; None passes nothing."""
     context: int | None = Field(default=None, ge=1)
     """Longest sequence in tokens, prompt included; None takes the model's own limit."""
+    rope: Rope | None = None
+    """A context override."""
+
+    @model_validator(mode="after")
+    def _fits_its_backend(self) -> ModelSpec:
+        here = {"adapter": self.adapter, "gguf": self.gguf, "rope": self.rope}
+        there = {"server": self.server, "served": self.served}
+        if self.backend == "server" and self.server is None:
+            raise ValueError('backend = "server" needs `server`: its name in RDPT_SERVERS')
+        for key, value in (here if self.backend != "hf" else {}).items():
+            if value is not None:
+                raise ValueError(f'`{key}` is for models that are loaded here (backend = "hf")')
+        for key, value in (there if self.backend != "server" else {}).items():
+            if value is not None:
+                raise ValueError(f'`{key}` goes with backend = "server"')
+        if self.gguf is not None and self.adapter is not None:
+            raise ValueError("`adapter` is merged into safetensors, not into a GGUF file")
+        return self
 
     @property
     def place(self) -> str:
         """Where it lies, for people."""
         return self.path if self.adapter is None else f"{self.path} + {self.adapter}"
+
+
+class Scoring(Rule):
+    """How scores are computed. All of it reaches keys."""
+
+    path: Numerics = "exact"
+    """`compiled` fuses the element-wise work of the decoder: faster, and single tokens of bfloat16
+    weights move by up to some tenths of a nat."""
+    topk_stats: Literal[50] | None = None
+    """Also keep the mass and the squares of the 50 likeliest ids of each position (LARK)."""
 
 
 class Sampling(Rule):

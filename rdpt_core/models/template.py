@@ -40,9 +40,11 @@ class Probed(NamedTuple):
 class Template:
     """One compiled chat template with the named control tokens that it may print."""
 
-    def __init__(self, source: str, special: dict[str, str]) -> None:
+    def __init__(self, source: str, special: dict[str, str], think: bool | None = None) -> None:
+        """`think` is what the template sees as `enable_thinking`; None leaves it undefined."""
         self.digest = hashlib.sha256(source.encode()).hexdigest()[:32]
         self._special = special
+        self._mode = {} if think is None else {"enable_thinking": think}
         self._compiled = _environment().from_string(source)
 
     def render(self, messages: Sequence[Message], generation: bool) -> str:
@@ -51,19 +53,22 @@ class Template:
             messages=[dict(message) for message in messages],
             add_generation_prompt=generation,
             **self._special,
+            **self._mode,
         )
 
 
-def read_template(folder: Path, special: dict[str, str]) -> Template | None:
+def read_template(
+    folder: Path, special: dict[str, str], think: bool | None = None
+) -> Template | None:
     """The template of a local model folder; of several, the default one."""
     path = folder / "chat_template.jinja"
     if path.exists():
-        return Template(path.read_text(encoding="utf-8"), special)
+        return Template(path.read_text(encoding="utf-8"), special, think)
     config = folder / "tokenizer_config.json"
     found = json.loads(config.read_text()).get("chat_template") if config.exists() else None
     if isinstance(found, list):
         found = {item["name"]: item["template"] for item in found}.get("default")
-    return Template(found, special) if found else None
+    return Template(found, special, think) if found else None
 
 
 def conversation(problem: str, system: str | None) -> list[Message]:

@@ -177,15 +177,19 @@ class Vocabulary:
         return str(token).replace(BLANK, " ").encode()
 
 
-def read_vocabulary(folder: Path) -> Vocabulary:
-    """The tokenizer of a local model folder; slow formats go through transformers."""
+def read_vocabulary(folder: Path, gguf: str | None = None) -> Vocabulary:
+    """The tokenizer of a local model folder; slow formats, and one inside a GGUF file, go through
+    transformers."""
     path = folder / "tokenizer.json"
     if path.exists():
         return Vocabulary(Tokenizer.from_file(str(path)), read_special(folder))
     from transformers import AutoTokenizer
 
-    loaded = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
-    return Vocabulary(loaded.backend_tokenizer, read_special(folder))
+    loaded = AutoTokenizer.from_pretrained(folder, gguf_file=gguf, trust_remote_code=False)
+    named = read_special(folder) or {
+        name: token for name, token in loaded.special_tokens_map.items() if isinstance(token, str)
+    }
+    return Vocabulary(loaded.backend_tokenizer, named)
 
 
 def read_special(folder: Path) -> dict[str, str]:
