@@ -6,6 +6,7 @@ import errno
 import os
 import shutil
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -72,7 +73,7 @@ def check_models(opened: Opened, others: Sequence[str] = ()) -> None:
     ):
         lines = _faults("model ", models, lambda model: model.renderer.require_thinking())
     # Last, since it hashes all weights and remembers that in the workspace.
-    lines = lines or _faults("model ", models, lambda model: model.identity())
+    lines = lines or _faults("model ", models, _identify)
     if lines:
         raise BadSettings(str(opened.file), lines)
 
@@ -80,13 +81,25 @@ def check_models(opened: Opened, others: Sequence[str] = ()) -> None:
 def models_in(opened: Opened) -> dict[str, Model]:
     """Every model that the experiment names."""
     specs = models_of(opened.experiment)
-    return {name: Model(spec, opened.base, opened.memory) for name, spec in specs.items()}
+    return {name: opened.study.model(spec) for name, spec in specs.items()}
 
 
 def _check_model(model: Model) -> None:
-    check_folder(model.folder)
-    check_weights(model.folder)
+    """Of one behind a server, only tokenizer and template are read here; its server is asked with
+    its identity."""
+    check_folder(model.folder, model.spec)
+    if model.spec.backend == "hf":
+        check_weights(model.folder)
     assert model.renderer
+
+
+def _identify(model: Model) -> None:
+    """Every model of an experiment scores; one whose server is down, and was known before, may
+    not be needed any more."""
+    model.identity()
+    if model.spec.backend == "server":
+        with suppress(ConnectionError):
+            model.remote.require_scoring()
 
 
 def _faults(kind: str, things: Mapping[str, Any], check: Callable[[Any], object]) -> list[str]:

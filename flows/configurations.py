@@ -6,7 +6,7 @@ on the benchmarks). Planning, running, reporting and tracking all read the same 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from pathlib import Path
@@ -14,6 +14,7 @@ from pathlib import Path
 from rdpt_core import ids
 from rdpt_core.benchmarks import ProblemSource
 from rdpt_core.imports import TraceSource
+from rdpt_core.models.endpoint import Server
 from rdpt_core.models.identity import HashMemory
 from rdpt_core.models.spec import ModelSpec, Scoring
 from rdpt_core.recipe import Rule
@@ -86,9 +87,18 @@ class Study:
     """The tables of one experiment. Equal tables are one call, whichever configuration asks."""
 
     def __init__(
-        self, experiment: Experiment, base: Path, memory: HashMemory | None = None
+        self,
+        experiment: Experiment,
+        base: Path,
+        memory: HashMemory | None = None,
+        servers: Mapping[str, Server] | None = None,
     ) -> None:
-        self.experiment, self.base, self._memory = experiment, base, memory
+        self.experiment, self.base = experiment, base
+        self._memory, self._servers = memory, servers or {}
+
+    def model(self, spec: ModelSpec) -> Model:
+        """A model that is there before the experiment is."""
+        return Model(spec, self.base, self._memory, servers=self._servers)
 
     def configurations(self) -> list[Configuration]:
         """Baselines first: they serve all arms."""
@@ -176,11 +186,13 @@ class Study:
         teachers = dict.fromkeys(cell.teacher for cell in cells)
         bases = dict.fromkeys(cell.student for cell in cells)
         for teacher in teachers:
-            draft = self._accuracy(Model(teacher.spec, self.base, self._memory))
+            if teacher.backend == "logged":
+                continue
+            draft = self._accuracy(self.model(teacher.spec))
             if draft.uses:
                 yield draft.finished(teacher.name, "teacher", teacher.name, None, None, None)
         for base in bases:
-            draft = self._accuracy(Model(base.spec, self.base, self._memory))
+            draft = self._accuracy(self.model(base.spec))
             if draft.uses:
                 yield draft.finished(base.name, "student", None, base.name, None, None)
 
@@ -221,13 +233,13 @@ class Study:
 
     def _arm(self, cell: Pairing) -> Configuration:
         draft = Draft()
-        teacher = Model(cell.teacher.spec, self.base, self._memory)
-        student = Model(cell.student.spec, self.base, self._memory)
+        teacher = self.model(cell.teacher.spec)
+        student = self.model(cell.student.spec)
         distilled: Model | Distilled | None
         if cell.selector is not None:
             distilled = self._train_side(cell, teacher, student, draft)
         else:
-            distilled = Model(cell.student.distilled_spec, self.base, self._memory)
+            distilled = self.model(cell.student.distilled_spec)
         if distilled is not None:
             for benchmark in self.experiment.benchmarks:
                 self._test_side(benchmark, teacher, student, distilled, draft)
@@ -320,6 +332,12 @@ class Study:
     ) -> None:
         e, side = self.experiment, f"test:{benchmark.name}"
         problems, written, grades = self._answers(benchmark, distilled)
+        if teacher.spec.backend == "logged":  # it cannot read what another model wrote
+            draft.add(side, None, problems, written, grades)
+            draft.summaries[side] = partial(
+                results.baseline, traces=written, grades=grades, benchmark=benchmark.name
+            )
+            return
         sentences = traces.segment(traces=written, rule=e.segmentation)
         scored = Scored(problems, written, sentences, e.scoring)
         of = {"teacher": scored.scores(teacher), "student": scored.scores(student),

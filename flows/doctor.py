@@ -20,14 +20,13 @@ from pathlib import Path
 import psutil
 from packaging.requirements import Requirement
 
-from flows import faults
 from flows.checks import nearest
 from flows.doctor_models import examined
-from flows.findings import Finding, State
+from flows.findings import Finding, State, tell
 from flows.servers import listens
 from flows.verbs import runtime_of
 from flows.workspace import open_asked
-from rdpt_core.report.terminal import printable
+from settings.loading import BadSettings
 from settings.runtime import Runtime
 
 FREE_FAIL, FREE_WARN = 0.2e9, 5e9
@@ -38,18 +37,17 @@ SHARED = ("nfs", "cifs", "smb", "fuse", "9p", "lustre", "gpfs", "beegfs")
 """Kinds of file system that several machines may see, where locks may hold on one of them only."""
 
 
-def doctor(file: str) -> int:
+def doctor(file: str, more: str = "") -> int:
     """One line for each check to stdout, and what to do about it; 2 where one fails."""
+    if more:
+        raise BadSettings("rdpt doctor", [
+            f"{file!r} and {more!r}: give one experiment, or `scorer` and one experiment"
+        ])  # fmt: skip
     runtime = runtime_of()
     findings = list(_machine(runtime))
     if file:
         findings += examined(open_asked(file, runtime))
-    for finding in findings:
-        sys.stdout.write(f"{finding.state:<5} {finding.what:<22} {printable(finding.found)}\n")
-        if finding.advice:
-            sys.stdout.write(f"{'':5} {'':22} -> {printable(finding.advice)}\n")
-    failed = [finding for finding in findings if finding.state is State.FAIL]
-    return faults.USAGE if failed else 0
+    return tell(findings)
 
 
 def _machine(runtime: Runtime) -> Iterator[Finding]:

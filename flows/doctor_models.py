@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from pathlib import Path
 
 from flows.checks import models_in
 from flows.configurations import imports_thoughts
 from flows.findings import Finding, State
 from flows.workspace import Opened
 from rdpt_core.models.contract import UndeclaredThinking
+from rdpt_core.models.reading import own_limit
 from settings.experiment import Generate
 from tasks.models import Model
+
+HUB_ADVICE = "go online once, or give a local folder"
+SERVER_ADVICE = "start it, or correct RDPT_SERVERS"
 
 
 def examined(opened: Opened) -> Iterator[Finding]:
@@ -39,7 +42,8 @@ def _model(what: str, model: Model, opened: Opened, thoughts: bool) -> Iterator[
         yield Finding(State.OK, what, f"{model.folder}, scorer {model.scorer[:12]}")
         contract = model.renderer.contract
     except ConnectionError as error:
-        yield Finding(State.FAIL, what, str(error), "go online once, or give a local folder")
+        advice = SERVER_ADVICE if model.spec.backend == "server" else HUB_ADVICE
+        yield Finding(State.FAIL, what, str(error), advice)
         return
     except (ValueError, OSError) as error:
         yield Finding(State.FAIL, what, str(error), "see `path` of its entry in the experiment")
@@ -53,8 +57,27 @@ def _model(what: str, model: Model, opened: Opened, thoughts: bool) -> Iterator[
     if contract.end is None:
         yield Finding(State.WARN, "  end of turn", "none found",
                       "add eos_token to tokenizer_config.json, or traces never stop")  # fmt: skip
-    yield _context(model, opened)
+    if model.spec.backend == "server":
+        yield from _behind(model, opened)
+        return
+    yield _context(model.spec.context or own_limit(model.folder), opened)
     yield _dtype(model, opened)
+
+
+def _behind(model: Model, opened: Opened) -> Iterator[Finding]:
+    """Of a server: how long its sequences may be, and whether its scores stand the probe."""
+    try:
+        remote = model.remote
+        fault = remote.scoring_fault
+    except ConnectionError as error:
+        yield Finding(State.FAIL, "  server", str(error), SERVER_ADVICE)
+        return
+    yield _context(remote.limit, opened)
+    if fault is not None:
+        advice = "another server, or a model that is loaded here"
+        yield Finding(State.FAIL, "  scoring", fault, advice)
+    else:
+        yield Finding(State.OK, "  scoring", f"probed; it speaks as {remote.kind}")
 
 
 def _thinking(model: Model, thoughts: bool) -> Finding:
@@ -69,9 +92,8 @@ def _thinking(model: Model, thoughts: bool) -> Finding:
     return Finding(State.OK, "  thinking", laid)
 
 
-def _context(model: Model, opened: Opened) -> Finding:
+def _context(limit: int | None, opened: Opened) -> Finding:
     """The limit against the longest text that the experiment asks for, without its prompt."""
-    limit = model.spec.context or own_limit(model.folder)
     if limit is None:
         return Finding(State.FAIL, "  context", "config.json states no max_position_embeddings",
                        "give `context = ...` in its entry")  # fmt: skip
@@ -87,14 +109,6 @@ def _lengths(opened: Opened) -> Iterator[int]:
     for traces in (e.traces, *(benchmark.traces for benchmark in e.benchmarks)):
         if isinstance(traces, Generate):
             yield traces.sampling.max_new_tokens
-
-
-def own_limit(folder: Path) -> int | None:
-    """What config.json says, also of a model whose text part is one of several."""
-    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-    text = config.get("text_config", config)
-    limit = text.get("max_position_embeddings", config.get("max_position_embeddings"))
-    return int(limit) if limit is not None else None
 
 
 def _dtype(model: Model, opened: Opened) -> Finding:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -26,7 +27,7 @@ from tasks.stage import Parts, Plan
 R = TypeVar("R")
 
 DATABASE = ".duckdb"
-OF_CATALOGUE = ("configurations", "scorers", "parts")
+OF_CATALOGUE = ("configurations", "scorers", "parts", "noise")
 
 
 def export(
@@ -117,10 +118,10 @@ def _require_known(table: str, known: Sequence[str]) -> None:
 
 def _of(contents: catalog.Contents, configuration: Configuration) -> catalog.Contents:
     digest = configuration.digest
-    return catalog.Contents(
-        tuple(c for c in contents.configurations if c.configuration == digest),
-        contents.scorers,
-        tuple(use for use in contents.uses if use.configuration == digest),
+    return replace(
+        contents,
+        configurations=tuple(c for c in contents.configurations if c.configuration == digest),
+        uses=tuple(use for use in contents.uses if use.configuration == digest),
     )
 
 
@@ -211,7 +212,7 @@ def _messages(
 
 def _student(opened: Opened, configuration: Configuration) -> Model:
     (entry,) = [s for s in opened.experiment.students if s.name == configuration.student]
-    return Model(entry.spec, opened.base, opened.memory)
+    return opened.study.model(entry.spec)
 
 
 def _rows(

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
+
+from flows import faults
+from rdpt_core.report.terminal import printable
 
 
 class State(StrEnum):
@@ -18,3 +23,15 @@ class Finding:
     what: str
     found: str
     advice: str = ""
+
+
+def tell(findings: Iterable[Finding], width: int = 22) -> int:
+    """One line for each to stdout as it is found, and what to do about it; 2 where one fails."""
+    code = 0
+    for finding in findings:
+        sys.stdout.write(f"{finding.state:<5} {finding.what:<{width}} {printable(finding.found)}\n")
+        if finding.advice:
+            sys.stdout.write(f"{'':5} {'':{width}} -> {printable(finding.advice)}\n")
+        sys.stdout.flush()
+        code = faults.USAGE if finding.state is State.FAIL else code
+    return code

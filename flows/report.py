@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from flows.configurations import Configuration, Use
 from flows.workspace import Opened
 from rdpt_core.rows import Result
+from rdpt_core.scoring.paths import cpu_flags, faster_path, has_gpu
 from tasks.progress import say
 from tasks.stage import Call, Given, Parts, Plan, Table
 
@@ -37,6 +38,16 @@ def print_plan(opened: Opened) -> None:
             lines.append((configuration.name, use.side, use.call.table, use.role or "",
                           _state(table), _parts(table), _estimate(use, table)))  # fmt: skip
     sys.stdout.write(aligned(lines))
+    _say_path(opened)
+
+
+def _say_path(opened: Opened) -> None:
+    """Which path scoring takes, and which would be faster here; a change makes all scores anew."""
+    experiment = opened.experiment
+    gpu = has_gpu(opened.runtime.device)
+    for dtype in sorted({model.dtype for model in (*experiment.teachers, *experiment.students)}):
+        faster, reason = faster_path(dtype, gpu, cpu_flags())
+        say(f"scoring.path is {experiment.scoring.path}; faster here, {dtype}: {faster} ({reason})")
 
 
 def _state(table: Table) -> str:

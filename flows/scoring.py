@@ -12,21 +12,35 @@ import pyarrow as pa
 from tqdm import tqdm
 
 from flows.tools import trace_of
+from flows.verbs import runtime_of
 from rdpt_core.columns import to_arrow
 from rdpt_core.models.delimiters import Delimiters
 from rdpt_core.models.hf import HfScorer, load
+from rdpt_core.models.seam import TextScorer
+from rdpt_core.models.server import ServerScorer
 from rdpt_core.models.spec import ModelSpec
 from rdpt_core.rows import Problem, TokenScores, Trace
 from rdpt_core.table_files import Table, open_table, refuse
 from rdpt_core.table_output import create_table
 from settings.loading import BadSettings
-from tasks.models import usable
+from tasks.models import Model, usable
 
 GROUP = 128
 """Texts that are packed by length together; their scores are in memory at once."""
 
 
-def score(file: str, output: str, model: str, dtype: Literal["float32", "bfloat16"]) -> int:
+def spec_of(
+    model: str, dtype: Literal["float32", "bfloat16"], server: str, served: str
+) -> ModelSpec:
+    """The model that the command line names. Raises BadSettings for a contradiction."""
+    if not server and not served:
+        return ModelSpec(path=model, dtype=dtype)
+    if not server:
+        raise BadSettings("--served", ["is a name on a server: give --server too, or leave it out"])
+    return ModelSpec(path=model, backend="server", server=server, served=served or None)
+
+
+def score(file: str, output: str, spec: ModelSpec) -> int:
     """`trace_id, prompt, text` to rows of `scores`, in their order.
 
     A text that the model cannot score, or one that is missing, has a status and no numbers.
@@ -34,7 +48,7 @@ def score(file: str, output: str, model: str, dtype: Literal["float32", "bfloat1
     with create_table(output) as out:
         table = open_table(file)
         table.require("trace_id", "prompt", "text")
-        scorer = _scorer(ModelSpec(path=model, dtype=dtype))
+        scorer = _scorer(spec)
         out.write(_batch([]))  # a table without rows has columns
         with _bar() as bar:
             for problems, traces in _groups(table):
@@ -47,11 +61,17 @@ def _batch(rows: Sequence[TokenScores]) -> pa.RecordBatch:
     return pa.record_batch([c.combine_chunks() for c in table.columns], schema=table.schema)
 
 
-def _scorer(spec: ModelSpec) -> HfScorer:
+def _scorer(spec: ModelSpec) -> TextScorer:
     try:
+        if spec.backend == "server":
+            model = Model(spec, Path(), servers=runtime_of().servers)
+            return ServerScorer(model.remote, model.known, alone=True)
         return HfScorer(load(spec, Path(), device=usable("auto")), alone=True)
+    except BadSettings:
+        raise
     except ValueError as error:
-        raise BadSettings("--model", [str(error)]) from error
+        place = "--server" if spec.backend == "server" else "--model"
+        raise BadSettings(place, [str(error)]) from error
 
 
 def _bar() -> Any:

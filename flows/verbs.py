@@ -7,6 +7,7 @@ import sys
 from functools import partial
 
 from pydantic import ValidationError
+from pydantic_settings import SettingsError
 
 from flows import faults, report
 from flows.checks import check_inputs, check_room, check_workspace
@@ -36,6 +37,8 @@ def runtime_of(**changes: object) -> Runtime:
     except ValidationError as error:
         keys = [line.partition(":") for line in faults_of(error, Runtime)]
         lines += [f"{PREFIX}{key.upper()}:{rest}" for key, _, rest in keys]
+    except SettingsError as error:  # what was found is left out: it may hold a key
+        lines.append(f"{error}: is no JSON")
     except (OSError, UnicodeDecodeError) as error:
         lines.append(f".env cannot be read: {error}")
     if lines:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
-from flows.configurations import Configuration, Study, Use
+from flows.configurations import Configuration, Study, Use, Wanted
 from rdpt_core import catalog
 from rdpt_core.faults import fault_point
 from rdpt_core.models.identity import HashMemory
@@ -24,6 +24,7 @@ from tasks.stage import Call, Plan
 EXPERIMENT = "experiment.toml"
 ORIGIN = "origin.json"
 CONTENTS = "catalogue.json"
+NOISE = "noise.json"
 
 
 @dataclass(frozen=True)
@@ -50,7 +51,7 @@ class Opened:
 
     @cached_property
     def study(self) -> Study:
-        return Study(self.experiment, self.base, self.memory)
+        return Study(self.experiment, self.base, self.memory, self.runtime.servers)
 
     @property
     def memory(self) -> HashMemory:
@@ -131,12 +132,16 @@ def _publish(opened: Opened) -> None:
         for path in sorted((opened.runtime.workspace / "runs").glob(f"*/{CONTENTS}"))
         if path.parent != opened.folder
     ]
-    catalog.publish(opened.runtime.catalog, opened.store, catalog.merged([contents, *others]))
+    everything = replace(catalog.merged([contents, *others]), noise=read_noise(opened.runtime))
+    catalog.publish(opened.runtime.catalog, opened.store, everything)
 
 
 def contents_of(opened: Opened) -> catalog.Contents:
-    """Configurations, scorers and parts of an experiment, as far as they exist."""
-    return _contents(opened, opened.study.configurations(), Plan(opened.store))
+    """Configurations, scorers, their noise, and parts of an experiment, as far as they exist."""
+    contents = _contents(opened, opened.study.configurations(), Plan(opened.store))
+    known = {row.scorer for row in contents.scorers}
+    noise = tuple(row for row in read_noise(opened.runtime) if row.scorer in known)
+    return replace(contents, noise=noise)
 
 
 def _contents(opened: Opened, configurations: list[Configuration], plan: Plan) -> catalog.Contents:
@@ -159,7 +164,7 @@ def _past(
     past = None if all(complete.values()) else _published(opened.folder / CONTENTS)
     if past is None:
         return None
-    uses = (use for use in past.uses if not complete.get(replace(use, part=""), False))
+    uses = (use for use in past.uses if not complete.get(replace(use, part="", scorer=None), False))
     return replace(past, uses=tuple(uses))
 
 
@@ -184,7 +189,8 @@ def _configuration_row(
 
 
 def _uses(configuration: Configuration, use: Use, plan: Plan) -> Iterator[catalog.Use]:
-    place = _place(configuration, use)
+    model = model_of(use.call, plan) if use.call.table == "scores" else None
+    place = replace(_place(configuration, use), scorer=model.scorer if model else None)
     for part in plan.table(use.call).parts:
         yield replace(place, part=part.key)
 
@@ -197,11 +203,19 @@ def _place(configuration: Configuration, use: Use) -> catalog.Use:
 
 def _models(configuration: Configuration, plan: Plan) -> Iterator[Model]:
     for use in configuration.uses:
-        model = use.call.parameters.get("model") if isinstance(use.call, Call) else None
-        if isinstance(model, Model):
+        model = model_of(use.call, plan)
+        if model is not None:
             yield model
-        elif model is not None and plan.table(model.call).complete:
-            yield model.bind(plan.store, plan.table(model.call).parts[0])
+
+
+def model_of(call: Wanted, plan: Plan) -> Model | None:
+    """The model that makes a table; None where there is none, or it is not trained yet."""
+    model = call.parameters.get("model") if isinstance(call, Call) else None
+    if model is None or isinstance(model, Model):
+        return model
+    trained = plan.table(model.call)
+    found: Model | None = model.bind(plan.store, trained.parts[0]) if trained.complete else None
+    return found
 
 
 def _scorer_row(model: Model) -> catalog.ScorerRow:
@@ -211,3 +225,28 @@ def _scorer_row(model: Model) -> catalog.ScorerRow:
         model.renderer.contract.digest, known.dtype, known.numerics, known.quantisation,
         known.backend,
     )  # fmt: skip
+
+
+# ---------------------------------------------------------------------------- noise
+
+
+def read_noise(runtime: Runtime) -> tuple[catalog.NoiseRow, ...]:
+    """What was measured in this workspace. A file that cannot be read stops no run."""
+    path = runtime.workspace / NOISE
+    try:
+        return tuple(catalog.NoiseRow(**item) for item in json.loads(path.read_text()))
+    except FileNotFoundError:
+        return ()
+    except (ValueError, TypeError) as error:
+        say(f"warning: {path} cannot be read ({error}): rdpt doctor scorer measures it again")
+        return ()
+
+
+def keep_noise(opened: Opened, measured: Iterable[catalog.NoiseRow]) -> None:
+    """Beside the store, which cannot rebuild it: what was measured takes the place of what was
+    known of the same scorers."""
+    with opened.store.lock("catalogue", "noise", wait=True):
+        rows = {(row.scorer, row.against): row for row in read_noise(opened.runtime)}
+        rows |= {(row.scorer, row.against): row for row in measured}
+        text = json.dumps([asdict(row) for _, row in sorted(rows.items())], indent=1)
+        replace_file(opened.runtime.workspace / NOISE, text)

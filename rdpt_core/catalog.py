@@ -61,6 +61,22 @@ class Use:
     table: str
     part: str
     role: str | None
+    scorer: str | None = None
+    """Of `scores`: the model that made them."""
+
+
+@dataclass(frozen=True, slots=True)
+class NoiseRow:
+    """What `rdpt doctor scorer` measured: a scorer against itself, scored again, or against another
+    scorer of the same model (`rdpt_core/noise.py`)."""
+
+    scorer: str
+    against: str
+    p99_logprob: float | None
+    p95_p: float
+    p99_p: float
+    flips: float | None
+    num_traces: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +86,8 @@ class Contents:
     configurations: tuple[ConfigurationRow, ...]
     scorers: tuple[ScorerRow, ...]
     uses: tuple[Use, ...]
+    noise: tuple[NoiseRow, ...] = ()
+    """Of the workspace; kept there, and so not written down with the rest."""
 
 
 TABLES = """
@@ -81,11 +99,24 @@ CREATE TABLE scorers(scorer VARCHAR PRIMARY KEY, model VARCHAR, revision VARCHAR
     tokenizer VARCHAR, contract VARCHAR, dtype VARCHAR, path VARCHAR, quantisation VARCHAR,
     backend VARCHAR);
 CREATE TABLE parts(configuration VARCHAR, side VARCHAR, benchmark VARCHAR, "table" VARCHAR,
-    part VARCHAR, role VARCHAR, num_rows BIGINT, seconds DOUBLE);
+    part VARCHAR, role VARCHAR, scorer VARCHAR, num_rows BIGINT, seconds DOUBLE);
+CREATE VIEW label_noise AS
+    WITH made AS (
+        SELECT DISTINCT labels.part, scores.scorer FROM main.parts AS labels
+        JOIN main.parts AS scores USING (configuration, side)
+        WHERE labels."table" = 'provenance' AND scores."table" = 'scores'
+          AND labels.benchmark IS NOT DISTINCT FROM scores.benchmark),
+    floors AS (SELECT scorer, max(p99_p) AS p99_p FROM main.noise GROUP BY scorer)
+    SELECT part, CASE WHEN count(*) = count(p99_p) THEN max(p99_p) END AS p99_p
+    FROM made LEFT JOIN floors USING (scorer) GROUP BY part;
 """
-"""What a catalogue holds besides the stages' tables."""
-UNDETERMINED = "margin < 2 * (SELECT max(p99_p) FROM main.noise) AS undetermined"
-"""A column of `provenance`: the margin is below the measured noise of both scores."""
+"""What a catalogue holds besides the stages' tables. `label_noise` is, for each part of
+`provenance`, the largest noise of the scorers that its labels were made from, or NULL where one of
+them was not measured."""
+UNDETERMINED = """margin < 2 * (SELECT p99_p FROM main.label_noise AS noise
+    WHERE noise.part = parse_filename(filename, true)) AS undetermined"""
+"""A column of `provenance`, read from files: the label may change when the models score again. A
+gap changes by at most twice what a probability does."""
 
 
 def publish(path: Path, store: Store, contents: Contents) -> None:
@@ -139,12 +170,17 @@ def insert(
             [s.scorer, s.model, s.revision, s.weights, s.tokenizer, s.contract, s.dtype, s.path,
              s.quantisation, s.backend],
         )  # fmt: skip
-    rows = [[u.configuration, u.side, u.benchmark, u.table, u.part, u.role, part.num_rows,
+    for n in contents.noise:
+        connection.execute(
+            "INSERT OR REPLACE INTO noise VALUES (?, ?, ?, ?, ?, ?, ?)",
+            [n.scorer, n.against, n.p99_logprob, n.p95_p, n.p99_p, n.flips, n.num_traces],
+        )
+    rows = [[u.configuration, u.side, u.benchmark, u.table, u.part, u.role, u.scorer, part.num_rows,
              part.seconds]
             for u in contents.uses if u.configuration in known
             and (part := committed.get(u.table, {}).get(u.part))]  # fmt: skip
     if rows:
-        connection.executemany("INSERT INTO parts VALUES (?, ?, ?, ?, ?, ?, ?, ?)", rows)
+        connection.executemany("INSERT INTO parts VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", rows)
 
 
 def _view(row: type, store: Store, parts: Iterable[Part]) -> str:
@@ -237,6 +273,7 @@ def merged(all_contents: Iterable[Contents]) -> Contents:
         tuple(dict.fromkeys(item for c in found for item in c.configurations)),
         tuple(dict.fromkeys(item for c in found for item in c.scorers)),
         tuple(dict.fromkeys(item for c in found for item in c.uses)),
+        tuple(dict.fromkeys(item for c in found for item in c.noise)),
     )
 
 

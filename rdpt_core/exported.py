@@ -80,7 +80,7 @@ def _as_text(column: pa.Array) -> pa.Array:
 
 
 def write_catalogue_rows(writer: TableWriter, table: str, contents: Contents, store: Store) -> int:
-    """A table that only the catalogue has: configurations, scorers or parts; how many rows."""
+    """A table that only the catalogue has, such as configurations; how many rows."""
     with duckdb.connect() as connection:
         connection.execute(catalog.TABLES)
         catalog.insert(connection, contents, _committed(store, contents))

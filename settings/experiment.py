@@ -71,6 +71,13 @@ class Student(Model):
                 "`adapter` cannot be trained further, nor be the base of an import: merge it into "
                 "the model first"
             )
+        if self.source == "train" and (self.backend != "hf" or self.gguf is not None):
+            raise ValueError(
+                "only a model that is loaded here from safetensors can be trained: give its "
+                'folder, or source = "select", which trains nothing'
+            )
+        if self.backend == "logged":
+            raise ValueError("a student's own log-probabilities are needed for every trace")
         return self
 
 
@@ -179,9 +186,18 @@ class Experiment(Rule):
             raise ValueError("imported [traces] bring their problems: leave [problems] out")
         if learns and not self.selectors:
             raise ValueError('a student needs [[selectors]], unless source = "import"')
+        self._logged_teachers_wrote_the_traces()
         self._matched_arms_exist()
         self.pairings()
         return self
+
+    def _logged_teachers_wrote_the_traces(self) -> None:
+        logged = [teacher.name for teacher in self.teachers if teacher.backend == "logged"]
+        if logged and not isinstance(self.traces, Import):
+            raise ValueError(
+                f"teacher {logged[0]!r} is logged, so it writes and reads nothing new: import its "
+                '[traces] with their `token_ids` and `logprobs`, or give it backend = "hf"'
+            )
 
     def _matched_arms_exist(self) -> None:
         for selector in self.selectors:

@@ -7,23 +7,34 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Any, Literal
 
 from dotenv import dotenv_values
-from pydantic import Field
+from pydantic import (
+    Field,
+    StringConstraints,
+    ValidationError,
+    ValidatorFunctionWrapHandler,
+    field_validator,
+)
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from rdpt_core.models.endpoint import Server
 from rdpt_core.spelling import nearest
 
 PREFIX = "RDPT_"
+NESTED = "__"
+ServerName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]+([_-][a-z0-9]+)*$")]
+"""Lower case and without a double underscore: it is part of a variable's name."""
 
 
 class Runtime(BaseSettings):
     """Where and with what; see `.env` and the variables `RDPT_WORKSPACE`, `RDPT_THREADS`, ..."""
 
     model_config = SettingsConfigDict(
-        env_prefix=PREFIX, env_file=".env", extra="ignore", frozen=True
-    )
+        env_prefix=PREFIX, env_file=".env", env_nested_delimiter=NESTED, extra="ignore",
+        frozen=True,
+    )  # fmt: skip
 
     workspace: Path = Path("workspace")
     """Holds store/, rdpt.duckdb, mlflow.db, prefect/, runs/, logs/."""
@@ -41,6 +52,9 @@ class Runtime(BaseSettings):
     """Tables that are made at the same time, in this process."""
     graders: int = Field(default=2, ge=1, le=256)
     """Processes that check answers."""
+    servers: dict[ServerName, Server] = {}
+    """Model servers by name, such as `RDPT_SERVERS='{"lab": {"url": "http://127.0.0.1:8000/v1"}}'`;
+    a key goes into a variable of its own, `RDPT_SERVERS__LAB__API_KEY`."""
     wait: bool = True
     """Whether to wait for parts that another run is building (else exit 4)."""
     gc_grace_days: float = Field(default=7.0, ge=0.0)
@@ -48,6 +62,17 @@ class Runtime(BaseSettings):
     verbose: bool = False
     fault: str | None = None
     """`<table>:<point>:<n>` sends SIGKILL there; of the tests only."""
+
+    @field_validator("servers", mode="wrap")
+    @classmethod
+    def _without_secrets(cls, value: Any, read: ValidatorFunctionWrapHandler) -> Any:
+        """What is wrong with a server is said without what was found: it may be its key."""
+        try:
+            return read(value)
+        except ValidationError as error:
+            faults = error.errors(include_url=False, include_context=False, include_input=False)
+            lines = [f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}" for fault in faults]
+            raise ValueError("; ".join(lines)) from None
 
     @property
     def store(self) -> Path:
@@ -65,10 +90,19 @@ class Runtime(BaseSettings):
 def unknown_variables() -> list[str]:
     """One line for every `RDPT_*` variable, of the environment or of `.env`, that is no field of
     Runtime, with the nearest name."""
-    known = [PREFIX + name.upper() for name in Runtime.model_fields]
     lines = []
     for name in sorted({*os.environ, *dotenv_values(".env")}):
+        known = _known_beside(name.upper())
         if name.upper().startswith(PREFIX) and name.upper() not in known:
             near = nearest(name.upper(), known)
             lines.append(f"{name} is no setting of rdpt" + (f": {near}?" if near else ""))
     return lines
+
+
+def _known_beside(name: str) -> list[str]:
+    """The names that a variable may have; of a server's settings, those of the same server."""
+    server, _, field = name.removeprefix(f"{PREFIX}SERVERS{NESTED}").partition(NESTED)
+    if name.startswith(f"{PREFIX}SERVERS{NESTED}") and server and field:
+        fields = [one.upper() for one in Server.model_fields]
+        return [f"{PREFIX}SERVERS{NESTED}{server}{NESTED}{one}" for one in fields]
+    return [PREFIX + one.upper() for one in Runtime.model_fields]

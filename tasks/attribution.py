@@ -7,6 +7,7 @@ bound only by what reads scores.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import cache
 
 from rdpt_core import candidates, provenance, selection
 from rdpt_core.candidates import CandidateRecord
@@ -17,14 +18,18 @@ from rdpt_core.rows import (
     Pick,
     Problem,
     Provenance,
+    ScoreStatus,
     Sentence,
     SentenceScore,
     TokenScores,
     Trace,
 )
 from rdpt_core.selection import PoolRule, Selector
+from tasks.batches import Batches
 from tasks.models import Model, note
 from tasks.stage import Parts, Work, stage
+
+MOST_ERRORS = 0.01
 
 
 @stage("scores", version=1, row=TokenScores, over="traces")
@@ -36,8 +41,48 @@ def score(
     work: Work,
 ) -> Iterator[TokenScores]:
     """One teacher-forced forward per trace, under the model's own render contract."""
-    work.made |= note(model)
-    yield from model.text_scorer(work, topk_stats).score(problems, traces, work.progress)
+    work.made |= note(model) | _resampled(model, traces)
+    if model.width == 1:
+        yield from model.text_scorer(work, topk_stats).score(problems, traces, work.progress)
+    else:
+        yield from _asked(problems, traces, model, work)
+
+
+def _resampled(model: Model, traces: list[Trace]) -> dict[str, int]:
+    """How many of the model's own texts it wrote with other ids than its tokenizer would."""
+    own = [model.renderer.resampled(trace) for trace in traces if trace.author == model.author]
+    known = [differs for differs in own if differs is not None]
+    return {"sampled_ids_known": len(known), "sampled_ids_differ": sum(known)} if own else {}
+
+
+def _asked(
+    problems: list[Problem], traces: list[Trace], model: Model, work: Work
+) -> Iterator[TokenScores]:
+    """As a server answers, where each answer is durable by itself.
+
+    One that is an error is asked for again when the part is resumed. Raises ValueError where more
+    than 1% of the part are errors (and more than one trace): then the server is at fault.
+    """
+    batches: Batches[TokenScores] = Batches(TokenScores, work.folder)
+    scorer = cache(model.server_scorer)
+    failed: list[str] = []
+
+    def make(index: int) -> list[TokenScores]:
+        rows = list(scorer().score(problems, traces[index : index + 1], work.progress))
+        if rows[0].status is ScoreStatus.ERROR:
+            failed.append(scorer().reasons.get(rows[0].trace_id, "it cannot be laid"))
+        else:
+            batches.keep(index, rows)
+        return rows
+
+    for rows in batches.resumed(len(traces), make, model.width):
+        yield from rows
+    work.made |= {"errors": len(failed), "batches_kept_from_before": batches.num_found}
+    if len(failed) > max(1, MOST_ERRORS * len(traces)):
+        raise ValueError(
+            f"{len(failed)} of {len(traces)} traces could not be scored by server "
+            f"{model.spec.server!r}, such as: {failed[0]}"
+        )
 
 
 @stage("sentence_scores", version=1, row=SentenceScore, over="traces")

@@ -7,10 +7,12 @@ and its batch is made again.
 from __future__ import annotations
 
 import os
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 from rdpt_core import columns
+from rdpt_core.abreast import abreast
 from rdpt_core.store import file_hash
 
 R = TypeVar("R")
@@ -30,6 +32,18 @@ class Batches(Generic[R]):
                 return columns.read_parquet(self._row, path)
             path.rename(path.with_suffix(".damaged"))
         return None
+
+    def resumed(
+        self, number: int, make: Callable[[int], list[R]], width: int = 1
+    ) -> Iterator[list[R]]:
+        """The rows of all batches in order; those that are not there yet are made, `width` of them
+        at the same time, and kept by who makes them."""
+        kept = {index: self.kept(index) for index in range(number)}
+        missing = [index for index, rows in kept.items() if rows is None]
+        made = abreast(make, missing, width)
+        for index in range(number):
+            rows = kept.pop(index)
+            yield next(made) if rows is None else rows
 
     def keep(self, index: int, rows: list[Any]) -> None:
         beside = self._folder / f".batch-{index:05d}.tmp"

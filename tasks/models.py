@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rdpt_core.models.adapters import is_adapter
+from rdpt_core.models.endpoint import Server
 from rdpt_core.models.identity import HashMemory, ModelIdentity, identify, local_folder
+from rdpt_core.models.reading import own_limit
 from rdpt_core.models.render import Renderer, read_renderer
 from rdpt_core.models.seam import TextGenerator, TextScorer
-from rdpt_core.models.spec import ModelSpec, Numerics, Sampling
+from rdpt_core.models.spec import Logged, ModelSpec, Numerics, Sampling
 from rdpt_core.recipe import Plain, plain
+from rdpt_core.spelling import hint
 from rdpt_core.store import Part, Store
 
 if TYPE_CHECKING:
     from rdpt_core.models.loading import Loaded
+    from rdpt_core.models.server import Remote, ServerScorer
     from tasks.stage import Call, Work
 
 CHECKPOINT = "checkpoint"
@@ -33,6 +39,8 @@ class Model:
     memory: HashMemory | None = field(default=None, compare=False)
     numerics: Numerics = "exact"
     """The path on which it scores."""
+    servers: Mapping[str, Server] = field(default_factory=dict, compare=False, repr=False)
+    """The model servers of this machine, where it is behind one of them."""
 
     def on(self, numerics: Numerics) -> Model:
         """The same model, scoring on another path."""
@@ -40,7 +48,10 @@ class Model:
 
     @cached_property
     def known(self) -> ModelIdentity:
-        return _identify(self.spec, self.base, self.memory, self.numerics)
+        if self.spec.backend != "server":
+            return _identify(self.spec, self.base, self.memory, self.numerics)
+        declared = _served(self.spec, self.folder, self.server, self.memory)
+        return identify(self.spec, self.base, self.memory, self.numerics, declared)
 
     def identity(self) -> Plain:
         return plain(self.known)
@@ -50,25 +61,72 @@ class Model:
         """The id under which rows name this model."""
         return self.known.digest
 
+    @property
+    def author(self) -> str:
+        """The id with which its texts are signed."""
+        return self.known.author
+
     @cached_property
     def folder(self) -> Path:
         """Where its files lie on this machine; fetched from the hub if they must be."""
-        return local_folder(self.spec, self.base) or snapshot(self.spec, self.known.revision)
+        folder = local_folder(self.spec, self.base)
+        if folder is not None:
+            return folder
+        files = _identify(self.spec, self.base, self.memory, self.numerics)
+        return snapshot(self.spec, files.revision)
 
     @cached_property
     def renderer(self) -> Renderer:
         """How it reads problems and traces; needs no weights."""
         return read_renderer(self.spec, self.folder)
 
+    @property
+    def server(self) -> Server:
+        """Raises ValueError where this machine knows none of that name."""
+        name = self.spec.server or ""
+        if name not in self.servers:
+            known = ", ".join(sorted(self.servers)) or "none"
+            example = f'{{"{name}": {{"url": "http://127.0.0.1:8000/v1"}}}}'
+            raise ValueError(
+                f"this machine knows no server {name!r}; {hint(name, self.servers)}it knows: "
+                f"{known}. Either correct `server`, or set RDPT_SERVERS='{example}'"
+            )
+        return self.servers[name]
+
+    @property
+    def width(self) -> int:
+        """Requests that may be under way at once; 1 for a model that is loaded here."""
+        return self.server.concurrency if self.spec.backend == "server" else 1
+
+    @property
+    def remote(self) -> Remote:
+        """Raises ConnectionError where its server cannot be reached."""
+        return _remote(self.spec, self.folder, self.server)
+
     def generator(self, sampling: Sampling, seed: int, work: Work) -> TextGenerator:
+        if self.spec.backend == "server":
+            from rdpt_core.models.server import ServerGenerator
+
+            return ServerGenerator(self.remote, self.known, sampling, seed)
         from rdpt_core.models.hf import HfGenerator  # torch: only where a model is needed
 
         return HfGenerator(self._loaded(work), sampling, seed)
 
     def text_scorer(self, work: Work, topk_stats: int | None) -> TextScorer:
+        if self.spec.backend == "server":
+            return self.server_scorer()
+        if self.spec.backend == "logged":
+            from rdpt_core.models.logged import LoggedScorer
+
+            return LoggedScorer(self.scorer, self.renderer, self.spec.logged or Logged())
         from rdpt_core.models.hf import HfScorer
 
         return HfScorer(self._loaded(work), topk_stats=topk_stats)
+
+    def server_scorer(self) -> ServerScorer:
+        from rdpt_core.models.server import ServerScorer
+
+        return ServerScorer(self.remote, self.known)
 
     def _loaded(self, work: Work) -> Loaded:
         return _load(self.spec, self.base, work.threads, work.device, self.memory, self.numerics)
@@ -86,6 +144,40 @@ def _identify(
 ) -> ModelIdentity:
     """Once per process: the files of a model that is in use do not change under it."""
     return identify(spec, base, memory, numerics)
+
+
+_CONNECTING = threading.Lock()
+"""Parts are made by several threads, and the first of them finds the server for all."""
+
+
+def _remote(spec: ModelSpec, folder: Path, server: Server) -> Remote:
+    with _CONNECTING:
+        return _connected(spec, folder, server)
+
+
+@lru_cache(maxsize=64)
+def _connected(spec: ModelSpec, folder: Path, server: Server) -> Remote:
+    from rdpt_core.models.http import client_of
+    from rdpt_core.models.server import connect
+
+    return connect(client_of(server), spec, read_renderer(spec, folder), own_limit(folder))
+
+
+@lru_cache(maxsize=64)
+def _served(spec: ModelSpec, folder: Path, server: Server, memory: HashMemory | None) -> str:
+    """What the server says of the model; what it said last where it cannot be reached, so that
+    what was finished can be looked at."""
+    place = f"{server.url} {spec.served or spec.path} {spec.api}"
+    try:
+        found = _remote(spec, folder, server).identity_part()
+    except ConnectionError:
+        known = memory.entries().get(place) if memory else None
+        if not known:
+            raise
+        return str(known[0])
+    if memory:
+        memory.add({place: [found]})
+    return found
 
 
 @lru_cache(maxsize=1)

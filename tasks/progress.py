@@ -89,3 +89,8 @@ class Progress:
 def say(line: str) -> None:
     """One line for the person in front of the run."""
     tqdm.write(line, file=sys.stderr)
+
+
+def token_bar(name: str) -> Any:
+    """Scored tokens, on a terminal; `update` takes how many more."""
+    return tqdm(desc=name, unit=" tokens", unit_scale=True, leave=False, disable=None)

@@ -8,6 +8,7 @@ running and resuming are one walk over the same calls; the store alone decides w
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -17,6 +18,7 @@ from pathlib import Path
 from typing import Any, Generic, Protocol, TypeVar
 
 from rdpt_core import __version__, ids
+from rdpt_core.abreast import abreast
 from rdpt_core.recipe import Plain, Recipe, plain
 from rdpt_core.store import Damaged, Holder, Part, Store
 from tasks import stopping
@@ -346,6 +348,8 @@ class Worker:
     store: Store
     runtime: Any
     watcher: Watcher
+    lock: threading.RLock = field(default_factory=threading.RLock)
+    """Around the watcher: the parts of a model on a server are made by several threads."""
 
     def build(self, call: Call | Given) -> None:
         """Makes every part that the store lacks. Raises what a stage function raises, with the
@@ -358,7 +362,8 @@ class Worker:
         jobs = list(Plan(self.store).table(call).jobs)
         self.watcher.started(call, sum(job.size for job in jobs))
         while jobs:
-            left = [job for job in jobs if not self._claim(call, job)]
+            claimed = abreast(lambda job: self._claim(call, job), jobs, _width(call))
+            left = [job for job, done in zip(jobs, claimed, strict=True) if not done]
             if len(left) == len(jobs):
                 self._wait(call, left[0])
             jobs = left
@@ -403,15 +408,18 @@ class Worker:
             made={**work.made, "threads": work.threads, **_packages()},
             payload=work.payload,
         )
-        self.watcher.committed(part, job.size)
+        with self.lock:
+            self.watcher.committed(part, job.size)
 
     def _progress(self, num_done: int) -> None:
         stopping.check()
-        self.watcher.units(num_done)
+        with self.lock:
+            self.watcher.units(num_done)
 
     def _heard(self, row: Any) -> None:
         stopping.check()
-        self.watcher.heard(row)
+        with self.lock:
+            self.watcher.heard(row)
 
     def _arguments(self, call: Call, job: Job, work: Work) -> dict[str, Any]:
         """The arguments of the stage function: Parts where it asks for Parts, else rows."""
@@ -424,6 +432,12 @@ class Worker:
         if "work" in hints:
             arguments["work"] = work
         return arguments
+
+
+def _width(call: Call) -> int:
+    """How many parts are made at once: several where a server does the work, so that its window of
+    requests stays full while one part waits for its longest text."""
+    return max((getattr(value, "width", 1) for value in call.parameters.values()), default=1)
 
 
 @cache

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from functools import cache
 
 from rdpt_core import grading, segmentation
 from rdpt_core.grading import GradeRule
@@ -24,15 +25,18 @@ def sample(
     work: Work,
 ) -> Iterator[Trace]:
     """One trace per problem. Batches are cut by prompt length, then id, so that what composes a
-    batch follows from the part alone; a finished batch is durable at once."""
-    batches = Batches(Trace, work.folder)
-    generator = None
-    for index, batch in enumerate(_cut(problems, sampling.batch_size)):
-        traces = batches.kept(index)
-        if traces is None:
-            generator = generator or model.generator(sampling, seed, work)
-            traces = generator.generate(batch, sample_index, work.progress)
-            batches.keep(index, traces)
+    batch follows from the part alone; a finished batch is durable at once. Of a server, which
+    composes its own, each text is a batch."""
+    batches: Batches[Trace] = Batches(Trace, work.folder)
+    cut = list(_cut(problems, sampling.batch_size if model.width == 1 else 1))
+    generator = cache(lambda: model.generator(sampling, seed, work))
+
+    def make(index: int) -> list[Trace]:
+        traces = generator().generate(cut[index], sample_index, work.progress)
+        batches.keep(index, traces)
+        return traces
+
+    for traces in batches.resumed(len(cut), make, model.width):
         yield from traces
     work.made |= note(model) | {"batches_kept_from_before": batches.num_found}
 

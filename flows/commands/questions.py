@@ -99,11 +99,20 @@ class Doctor(Verb):
 
     rdpt doctor                      packages, disk, locks, ports, devices
     rdpt doctor my-study.toml        and its models: template, thinking, context, dtype
+    rdpt doctor scorer pocket        its models score some traces twice: how far the scores move
+
+    `scorer` writes what it measured into the workspace: the table `noise` of the catalogue, and
+    from it the column `undetermined` of `provenance`.
     """
 
-    file: CliPositionalArg[str] = Field(default="", description=FILE)
+    what: CliPositionalArg[str] = Field(default="", description=f"`scorer`, or FILE: {FILE}")
+    file: CliPositionalArg[str] = Field(default="", description="FILE, after `scorer`")
 
     def act(self) -> int:
+        if self.what == "scorer":
+            from flows import doctor_scorer
+
+            return doctor_scorer.scorer(self.file)
         from flows import doctor
 
-        return doctor.doctor(self.file)
+        return doctor.doctor(self.what, self.file)

@@ -46,15 +46,21 @@ class Score(Tool):
 
     rdpt score traces.jsonl --model models/student -o scores.parquet
     head -5 traces.jsonl | rdpt score - --model Qwen/Qwen3-0.6B --dtype bfloat16 -o -
+    rdpt score traces.jsonl --model Qwen/Qwen3-32B --server lab -o scores.parquet
     """
 
-    model: str = Field(description="a local folder, or a hub id")
+    model: str = Field(description="a local folder, or a hub id; with --server, of its tokenizer")
     dtype: Literal["float32", "bfloat16"] = Field(default="float32", description="of the weights")
+    server: str = Field(
+        default="", description="one of RDPT_SERVERS, which has the model: no weights are loaded"
+    )
+    served: str = Field(default="", description="the model's name there, if not that of --model")
 
     def act(self) -> int:
         from flows import scoring
 
-        return scoring.score(self.file, self.output, self.model, self.dtype)
+        spec = scoring.spec_of(self.model, self.dtype, self.server, self.served)
+        return scoring.score(self.file, self.output, spec)
 
 
 class Label(Tool):

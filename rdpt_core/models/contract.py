@@ -17,6 +17,7 @@ from rdpt_core.models.template import (
     PROBLEM,
     Template,
     conversation,
+    probe_answer,
     probe_end,
     probe_thinking,
 )
@@ -34,6 +35,17 @@ class UndeclaredThinking(ValueError):
             '    thinking = {open = "<think>\\n", close = "\\n</think>\\n\\n"}\n'
             "or, for thought, blank line, answer,\n"
             '    thinking = "none"'
+        )
+
+
+class ClosedThinking(UndeclaredThinking):
+    """A thought is to be laid behind one that the model's prompt has closed."""
+
+    def __init__(self, path: str) -> None:
+        ValueError.__init__(
+            self,
+            f"the prompt of {path} ends with a closed thought, so none can follow: set "
+            "`think = true` in its entry, or leave `think` out if its template thinks by itself",
         )
 
 
@@ -55,6 +67,8 @@ class Contract(Rule):
     """Where the opening delimiter stands; None where thinking is undeclared."""
     open: str = ""
     close: str = ""
+    answer_open: str = ""
+    """What opens an answer that no thought precedes, where channels have headers (gpt-oss)."""
     closed: bool = False
     """The prompt itself ends a thought (thinking switched off): no thought can follow it."""
     fresh: bool
@@ -69,7 +83,9 @@ class Contract(Rule):
     @property
     def delimiters(self) -> Delimiters:
         """Tags by which the texts of this model are parsed."""
-        return Delimiters(open=self.open.strip(), close=self.close.strip())
+        header = self.answer_open.strip()
+        tag = "" if self.open == self.answer_open else self.open.strip()
+        return Delimiters(open=tag, close=self.close.strip(), answer_open=header)
 
 
 def read_contract(spec: ModelSpec, vocabulary: Vocabulary, template: Template | None) -> Contract:
@@ -77,6 +93,9 @@ def read_contract(spec: ModelSpec, vocabulary: Vocabulary, template: Template | 
     prompt = "" if template is None else _probe_prompt(template, spec.system)
     found = _find_thinking(spec, vocabulary, template, prompt)
     open_, close, where = ("", "", None) if found is None else found
+    header = "" if template is None else probe_answer(template, spec.system)
+    if spec.thinking == "none":
+        open_ = header  # thought and answer are one content
     return Contract(
         template=None if template is None else template.digest,
         vocabulary=vocabulary.digest,
@@ -87,6 +106,7 @@ def read_contract(spec: ModelSpec, vocabulary: Vocabulary, template: Template | 
         think_open=where,
         open=open_,
         close=close,
+        answer_open=header,
         fresh=any(map(vocabulary.is_control, vocabulary.parse(prompt)[-1:])),
         closed=bool(close.strip()) and close.strip() in prompt,
         end=_find_end(spec, vocabulary, template),

@@ -7,6 +7,8 @@ sampled log-probability and a scored one are the same number up to the order of 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from copy import copy
+from dataclasses import replace
 
 import numpy as np
 
@@ -14,10 +16,12 @@ from rdpt_core import ids
 from rdpt_core.models.decoding import Sample, is_raw, sample_batch
 from rdpt_core.models.layout import Layout
 from rdpt_core.models.loading import Loaded, load
+from rdpt_core.models.reading import layout_of
 from rdpt_core.models.seam import Progress, silent
 from rdpt_core.models.spec import Sampling
 from rdpt_core.recipe import plain
 from rdpt_core.rows import FinishReason, Problem, ScoreStatus, TokenScores, Trace
+from rdpt_core.scoring.compiling import compile_decoder
 from rdpt_core.scoring.entries import scored, unscored
 from rdpt_core.scoring.forward import Forward, Laid
 
@@ -105,8 +109,21 @@ class HfScorer:
     ) -> None:
         self.scorer = loaded.identity.digest
         self._loaded = loaded
-        self._forward = Forward(loaded.decoder, loaded.head, pack_tokens, topk_stats)
+        fused = loaded.identity.numerics == "compiled"
+        self._forward = Forward(
+            loaded.decoder,
+            loaded.head,
+            pack_tokens,
+            topk_stats,
+            compile_decoder(loaded.decoder) if fused else None,
+        )
         self._alone = alone
+
+    def in_packs_of(self, pack_tokens: int) -> HfScorer:
+        """The same model reading packs of another size: what moves then is its noise."""
+        other = copy(self)
+        other._forward = replace(self._forward, pack_tokens=pack_tokens)
+        return other
 
     def score(
         self, problems: Sequence[Problem], traces: Sequence[Trace], progress: Progress = silent
@@ -138,17 +155,7 @@ class HfScorer:
         yield from (rows[index] for index in range(len(traces)))
 
     def _lay(self, problem: Problem | None, trace: Trace) -> Layout | ScoreStatus:
-        if problem is None:
-            return ScoreStatus.ERROR
-        try:
-            if self._alone:
-                layout = self._loaded.renderer.lay_alone(problem, trace)
-            else:
-                own = trace.author == self._loaded.identity.author
-                layout = self._loaded.renderer.lay(problem, trace, sampled=own)
-        except ValueError:
-            return ScoreStatus.ERROR
-        if not layout.prompt_ids:
-            return ScoreStatus.ERROR
-        too_long = len(layout.input_ids) > self._loaded.limit
-        return ScoreStatus.TOO_LONG if too_long else layout
+        loaded = self._loaded
+        return layout_of(
+            loaded.renderer, loaded.identity.author, loaded.limit, problem, trace, self._alone
+        )

@@ -19,7 +19,7 @@ from safetensors import SafetensorError, safe_open
 
 from rdpt_core import ids
 from rdpt_core.models.adapters import adapter_digest, check_adapter, sha256
-from rdpt_core.models.spec import Backend, ModelSpec, Numerics
+from rdpt_core.models.spec import Backend, Logged, ModelSpec, Numerics
 from rdpt_core.recipe import Rule, plain
 from rdpt_core.store import replace_file
 
@@ -65,6 +65,8 @@ class ModelIdentity(Rule):
     """A context override."""
     think: bool | None = None
     backend: Backend = "hf"
+    logged: str | None = None
+    """How log-probabilities were taken that come with the traces."""
     served: str | None = None
     """What a server declares of the model, with its probe's fingerprint."""
 
@@ -289,10 +291,15 @@ def _identity(
         thinking=None if thinking is None else json.dumps(thinking, sort_keys=True),
         system=spec.system,
         context=spec.context,
-        rope=None if spec.rope is None else json.dumps(plain(spec.rope), sort_keys=True),
+        rope=_line(spec.rope),
         think=spec.think,
         backend=spec.backend,
+        logged=_line(spec.logged or Logged()) if spec.backend == "logged" else None,
     )
+
+
+def _line(rule: Rule | None) -> str | None:
+    return None if rule is None else json.dumps(plain(rule), sort_keys=True)
 
 
 def _quantisation(folder: Path) -> str | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from rdpt_core.models.vocabulary import Vocabulary
@@ -23,6 +23,11 @@ class Piece:
     lengths: tuple[int, ...] = ()
     """Bytes of the trace per id, text pieces only; they sum to `num_bytes`."""
 
+    def first(self, num_ids: int) -> Piece:
+        """The beginning of a text piece."""
+        lengths = self.lengths[:num_ids]
+        return Piece(self.kind, self.token_ids[:num_ids], sum(lengths), lengths)
+
 
 class Example(NamedTuple):
     """A row to fine-tune on; parallel lists, the mask 1 where the loss is taken."""
@@ -39,6 +44,8 @@ class Layout:
     pieces: tuple[Piece, ...]
     end_ids: tuple[int, ...]
     retokenized: bool
+    whole: bool = True
+    """False where the model's limit cut it off."""
 
     @property
     def completion_ids(self) -> list[int]:
@@ -48,6 +55,27 @@ class Layout:
     @property
     def input_ids(self) -> list[int]:
         return [*self.prompt_ids, *self.completion_ids]
+
+    def fit(self, limit: int) -> Layout | None:
+        """What of it a model reads whose longest sequence is `limit`; None where no text fits.
+
+        Delimiters are kept whole or not at all. Nothing that is left out moves what is kept: a
+        position is scored by those before it alone.
+        """
+        room = limit - len(self.prompt_ids)
+        if len(self.completion_ids) <= room:
+            return self
+        kept: list[Piece] = []
+        for piece in self.pieces:
+            if len(piece.token_ids) > room:
+                if piece.kind is not ZoneKind.TAG:
+                    kept.append(piece.first(max(0, room)))
+                break
+            kept.append(piece)
+            room -= len(piece.token_ids)
+        if not any(piece.lengths for piece in kept):
+            return None
+        return replace(self, pieces=tuple(kept), end_ids=(), whole=False)
 
 
 def map_sampled(body: list[int], trace: Trace, vocabulary: Vocabulary) -> tuple[Piece, ...] | None:

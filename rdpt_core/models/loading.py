@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -96,6 +97,10 @@ def check_device(identity: ModelIdentity, device: str) -> None:
 def _read_weights(spec: ModelSpec, folder: Path) -> PreTrainedModel:
     packed: dict[str, Any] = {"use_safetensors": True}
     if spec.gguf is not None:
+        if find_spec("gguf") is None:
+            raise ValueError(
+                f"reading {spec.gguf} needs the package gguf: pip install 'rdpt[gguf]'"
+            )
         # Without `dequantize` the weights stay packed and every product unpacks them again.
         packed = {"gguf_file": spec.gguf, "quantization_config": GgufConfig(dequantize=True)}
     config = AutoConfig.from_pretrained(

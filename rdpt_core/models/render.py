@@ -14,7 +14,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from rdpt_core.models.contract import Contract, UndeclaredThinking, read_contract
+from rdpt_core.models.contract import (
+    ClosedThinking,
+    Contract,
+    UndeclaredThinking,
+    read_contract,
+)
 from rdpt_core.models.layout import Example, Layout, Piece, map_sampled
 from rdpt_core.models.spec import ModelSpec
 from rdpt_core.models.template import PROBLEM, Template, conversation, read_template
@@ -38,19 +43,28 @@ class Renderer:
 
     def require_thinking(self) -> None:
         """Raises UndeclaredThinking unless a thought can be laid for this model."""
-        if self.contract.think_open is None or self.contract.closed:
+        if self.contract.closed:
+            raise ClosedThinking(self.path)
+        if self.contract.think_open is None:
             raise UndeclaredThinking(self.path)
 
     def prompt_ids(self, problem: Problem) -> list[int]:
         """Ids up to where the model's own text begins."""
         if self.template is None:
-            return self.vocabulary.parse(problem.prompt, add_special=True)
+            return self._plain_ids(problem.prompt)
         if not self.vocabulary.holds_control(problem.prompt):
             return self.vocabulary.parse(self._prompt(self.template, problem.prompt))
         # The problem speaks of control tokens: they must stay text, so it is encoded apart.
         before, _, after = self._prompt(self.template, PROBLEM).partition(PROBLEM)
         inside = self.vocabulary.encode(problem.prompt)
         return [*self.vocabulary.parse(before), *inside, *self.vocabulary.parse(after)]
+
+    def _plain_ids(self, prompt: str) -> list[int]:
+        """Of a problem that no template surrounds."""
+        if not self.vocabulary.holds_control(prompt):
+            return self.vocabulary.parse(prompt, add_special=True)
+        first = self.vocabulary.parse("", add_special=True)
+        return [*first, *self.vocabulary.encode(prompt, start=True)]
 
     def _prompt(self, template: Template, text: str) -> str:
         return template.render(conversation(text, self.contract.system), generation=True)
@@ -83,6 +97,21 @@ class Renderer:
             if pieces is not None:
                 return Layout(prompt, pieces, tuple(stop) if end else (), retokenized=False)
         return Layout(prompt, tuple(self._encode(trace)), end, retokenized=True)
+
+    def resampled(self, trace: Trace) -> bool | None:
+        """Whether the tokenizer would write the text with other ids than those that were sampled;
+        None where the ids are not known, or are not the text.
+
+        A model writes some words in pieces that its tokenizer would not choose. Its own
+        log-probabilities are those of the ids that it wrote; any other model is scored on the
+        tokenizer's.
+        """
+        if trace.token_ids is None:
+            return None
+        given = [int(token_id) for token_id in trace.token_ids]
+        body, _ = _split_end(given, trace.finish_reason)
+        known = self.vocabulary.lengths(body, trace.text.encode()) is not None
+        return body != self.vocabulary.parse(trace.text) if known else None
 
     def lay_alone(self, problem: Problem, trace: Trace) -> Layout:
         """The whole text in one piece after the prompt: no delimiters, no end of turn.
@@ -138,7 +167,8 @@ class Renderer:
 
     def _in_order(self, trace: Trace) -> Iterator[Zone | str]:
         """The trace's zones, with this model's own delimiters where they belong."""
-        inside, before = self.contract.think_open == "prompt", None
+        inside = begun = self.contract.think_open == "prompt"
+        before = None
         for zone in trace.zones:
             if zone.kind is ZoneKind.THOUGHT and not inside:
                 self.require_thinking()
@@ -147,8 +177,11 @@ class Renderer:
             elif inside and (zone.kind is ZoneKind.ANSWER or before is ZoneKind.THOUGHT):
                 yield self.contract.close
                 inside = False
+            elif zone.kind is ZoneKind.ANSWER and not begun:
+                yield self.contract.answer_open
             yield zone
             before = zone.kind
+            begun = begun or before is not ZoneKind.TAG
 
     def _fresh(self, pieces: list[Piece]) -> bool:
         return self.contract.fresh and not pieces

@@ -35,6 +35,16 @@ class Rope(Rule):
     """The model's own context times this is the new one."""
 
 
+class Logged(Rule):
+    """How log-probabilities were taken that somebody else wrote down."""
+
+    temperature: float = Field(default=1.0, gt=0.0, le=10.0)
+    """Of the softmax that they are of. Those of another temperature than 1 are of another
+    distribution: they are kept as they are, and `rdpt doctor` says so."""
+    topk: int | None = Field(default=None, ge=1)
+    """Where sampling was cut to the likeliest ids, how many."""
+
+
 class ModelSpec(Rule):
     """A language model and how it is read. Everything here moves numbers, so it reaches keys;
     `path` and `server` themselves do not: what is found there does."""
@@ -52,8 +62,12 @@ class ModelSpec(Rule):
     api: Literal["completions", "chat"] = "completions"
     """With `server`: `completions` sends the prompt as rdpt renders it and can score; `chat` lets
     the server render it, and only generates."""
+    logged: Logged | None = None
+    """With `logged`: how the log-probabilities were taken; None is at temperature 1."""
     gguf: str | None = None
-    """A .gguf file in the folder, instead of safetensors; its weights are unpacked to `dtype`."""
+    """A .gguf file in the folder, instead of safetensors; its weights are unpacked to `dtype`.
+    Put the model's tokenizer.json beside it: the file lacks the rule by which text is cut before
+    merging, and transformers takes the architecture's usual one."""
     revision: str | None = None
     """Commit of a hub id, 40 hex digits; resolved once and recorded where it is left out."""
     adapter: str | None = None
@@ -83,6 +97,8 @@ class ModelSpec(Rule):
         for key, value in (there if self.backend != "server" else {}).items():
             if value is not None:
                 raise ValueError(f'`{key}` goes with backend = "server"')
+        if self.logged is not None and self.backend != "logged":
+            raise ValueError('`logged` goes with backend = "logged"')
         if self.gguf is not None and self.adapter is not None:
             raise ValueError("`adapter` is merged into safetensors, not into a GGUF file")
         return self

@@ -95,6 +95,16 @@ def probe_thinking(template: Template, system: str | None) -> Probed | None:
     return None
 
 
+def probe_answer(template: Template, system: str | None) -> str:
+    """What opens an answer, with a thought before it or without: the header of a channel. Empty
+    where the answer follows the prompt, or where the template puts an empty thought before it."""
+    prompt = template.render(conversation(PROBLEM, system), generation=True)
+    head = _render_turn(template, system, ANSWER).rpartition(ANSWER)[0]
+    probed = probe_thinking(template, system)
+    header = head.removeprefix(prompt) if head.startswith(prompt) else ""
+    return header if probed is not None and probed.close.endswith(header) else ""
+
+
 def probe_end(template: Template, system: str | None) -> str:
     """What the template writes after an answer; empty where it writes nothing."""
     return _render_turn(template, system, ANSWER).rpartition(ANSWER)[2]

@@ -24,7 +24,9 @@ SKIP = -1
 T = TypeVar("T", bound=np.generic)
 
 
-def unscored(trace: Trace, scorer: str, status: ScoreStatus) -> TokenScores:
+def unscored(
+    trace: Trace, scorer: str, status: ScoreStatus, source: ScoreSource = ScoreSource.FORWARD
+) -> TokenScores:
     """The row of a trace that has no scores under this model."""
     nothing = np.zeros(0)
     return TokenScores(
@@ -35,7 +37,7 @@ def unscored(trace: Trace, scorer: str, status: ScoreStatus) -> TokenScores:
         verbatim=False,
         retokenized=True,
         split=False,
-        source=ScoreSource.FORWARD,
+        source=source,
         temperature=1.0,
         topk=None,
         tag_logprob=None,
@@ -52,7 +54,13 @@ def unscored(trace: Trace, scorer: str, status: ScoreStatus) -> TokenScores:
 
 
 def scored(
-    trace: Trace, scorer: str, layout: Layout, found: Statistics, split: bool, topk: int | None
+    trace: Trace,
+    scorer: str,
+    layout: Layout,
+    found: Statistics,
+    split: bool,
+    topk: int | None,
+    source: ScoreSource = ScoreSource.FORWARD,
 ) -> TokenScores:
     """`found` has one entry per completion id of the layout, in order."""
     sizes, indices = cover(layout)
@@ -61,12 +69,12 @@ def scored(
     return TokenScores(
         trace_id=trace.trace_id,
         scorer=scorer,
-        status=ScoreStatus.OK,
+        status=ScoreStatus.OK if layout.whole else ScoreStatus.PARTIAL,
         scored_stop=int(sizes.sum(dtype=np.int64)),
         verbatim=True,
         retokenized=layout.retokenized,
         split=split,
-        source=ScoreSource.FORWARD,
+        source=source,
         temperature=1.0,
         topk=topk,
         tag_logprob=float(found.logprobs[tags].sum(dtype=np.float64)) if len(tags) else None,

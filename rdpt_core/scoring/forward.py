@@ -125,8 +125,9 @@ class Forward:
         """Hidden states of sequences of these lengths, laid end to end, shape [N, D]."""
         size, edges = len(ids_N), torch.tensor([0, *accumulate(lengths)])
         positions_N = torch.cat([torch.arange(length) for length in lengths]).to(ids_N.device)
-        read: Callable[..., Any] = self.compiled or self.decoder
-        if self.compiled:
+        read: Callable[..., Any] = self.decoder
+        if self.compiled is not None:
+            read = self.compiled
             ids_N, positions_N, edges = filled(ids_N, positions_N, edges, self.pack_tokens)
         with attending_by_pack(self.decoder):
             found = read(

@@ -37,7 +37,10 @@ class Head:
 
     def stretch(self, start: int, stop: int) -> Stretch:
         bias_T = None if self.bias_V is None else self.bias_V[start:stop].float()
-        return Stretch(self.weight_VD[start:stop].float(), bias_T, self.softcap)
+        weight_TD = self.weight_VD[start:stop]
+        if not weight_TD.is_cuda:
+            weight_TD = weight_TD.float()
+        return Stretch(weight_TD, bias_T, self.softcap)
 
     def of(self, ids_N: Tensor, hidden_ND: Tensor) -> Tensor:
         """The logit of one id per position, shape [N]."""
@@ -49,13 +52,18 @@ class Head:
 
 @dataclass(frozen=True, slots=True)
 class Stretch:
-    """Consecutive ids of a head, their weights in float32."""
+    """Consecutive ids of a head; their weights in float32, or as they are on a GPU, whose units sum
+    products of half precision in float32."""
 
     weight_TD: Tensor
     bias_T: Tensor | None
     softcap: float | None
 
     def logits(self, hidden_ND: Tensor) -> Tensor:
+        if self.weight_TD.dtype != torch.float32:
+            logits_NT = torch.mm(hidden_ND, self.weight_TD.T, out_dtype=torch.float32)
+            logits_NT = logits_NT if self.bias_T is None else logits_NT + self.bias_T
+            return _bent(logits_NT, self.softcap)
         with _exact_products(hidden_ND):
             logits_NT = linear(hidden_ND.float(), self.weight_TD, self.bias_T)
         return _bent(logits_NT, self.softcap)

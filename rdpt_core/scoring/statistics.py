@@ -65,13 +65,16 @@ def statistics(
     targets_N: Tensor,
     head: Head,
     topk: int | None = None,
-    block: int = 256,
-    stretch: int = 1024,
+    block: int | None = None,
+    stretch: int | None = None,
 ) -> Statistics:
     """Statistics of `targets_N[i]` under the distribution that `hidden_ND[i]` predicts.
 
-    `block` positions times `stretch` ids are the logits that exist at once.
+    `block` positions times `stretch` ids are the logits that exist at once: few enough for a CPU's
+    cache, more on a GPU, where each step costs a launch.
     """
+    usual = (1024, 8192) if hidden_ND.is_cuda else (256, 1024)
+    block, stretch = block or usual[0], stretch or usual[1]
     sums = [
         _Sums.begin(head, hidden_ND[at : at + block], targets_N[at : at + block], topk)
         for at in range(0, len(targets_N), block)

@@ -129,7 +129,7 @@ def test_smoothed_shares_still_sum_to_one_and_gaps_stay_gaps() -> None:
     assert np.allclose(np.delete(found, 60, axis=0).sum(axis=1), 1)
 
 
-def test_reaches_of_the_area() -> None:
+def test_t35_reaches_of_the_area() -> None:
     # Correct traces are all Teacher, wrong ones all Boosted, so D_teacher counts positions.
     counts = np.zeros_like(PositionCounts.none().counts, shape=(6, 1000, 6))
     order = list(Outcome)

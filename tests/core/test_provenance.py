@@ -162,7 +162,7 @@ def scored(scorer: str, *logprobs: float | None) -> list[SentenceScore]:
     ]
 
 
-def test_probability_is_the_geometric_mean_per_token_or_per_byte() -> None:
+def test_t37_probability_is_the_geometric_mean_per_token_or_per_byte() -> None:
     rows = scored("m", 2 * np.log(0.5), None)
     assert probabilities(rows, LabelRule())[0] == pytest.approx(0.5)
     by_byte = probabilities(rows, LabelRule(normalisation="byte_mean"))
@@ -179,7 +179,7 @@ def test_rows_carry_label_direction_margin_and_probabilities() -> None:
     assert row.reason is None
 
 
-def test_a_missing_score_is_a_missing_label_with_the_reason_of_its_model() -> None:
+def test_t33a_a_missing_score_is_a_missing_label_with_the_reason_of_its_model() -> None:
     status = {
         ("t", "a"): ScoreStatus.OK,
         ("t", "b"): ScoreStatus.PARTIAL,

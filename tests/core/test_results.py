@@ -102,7 +102,9 @@ def test_lift_is_paired_and_conditional_on_the_checkpoint(found: dict[str, Resul
     assert found["grades/detectable_lift"].value is not None
 
 
-def test_class_shares_leave_missing_labels_out_and_count_them(found: dict[str, Result]) -> None:
+def test_t33a_class_shares_leave_missing_labels_out_and_count_them(
+    found: dict[str, Result],
+) -> None:
     assert found["teacher_share"].value == pytest.approx(2 / 5)
     assert found["teacher_share"].n == 3  # questions with a sentence
     assert found["provenance/share/student"].value == pytest.approx(1 / 5)

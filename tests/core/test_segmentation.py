@@ -40,7 +40,7 @@ def trace_of(text: str) -> Trace:
 @pytest.mark.parametrize("name", NAMES)
 @given(text=TEXTS)
 @settings(max_examples=100, deadline=None)
-def test_spans_join_to_the_text(name: Name, text: str) -> None:
+def test_t34_spans_join_to_the_text(name: Name, text: str) -> None:
     assert "".join(sentences(text, name)) == text
 
 
@@ -96,7 +96,7 @@ def test_white_space_belongs_to_the_sentence_before_it(name: Name) -> None:
         "Hmm... so it is",
     ],
 )
-def test_what_maths_keeps_in_one_piece(whole: str) -> None:
+def test_t34_what_maths_keeps_in_one_piece(whole: str) -> None:
     assert sentences(whole) == [whole]
 
 

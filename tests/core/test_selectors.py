@@ -18,7 +18,7 @@ from rdpt_core.selection import Selector, select, total_tokens
 from rdpt_core.selectors import SELECTORS, uniform
 from settings.loading import BadSettings, read_experiment
 from tests.core import texts as texts_of
-from tests.core.texts import Text, drawn
+from tests.core.texts import Text, Token, drawn
 
 BETA, SEED = 0.1, 5
 
@@ -71,6 +71,18 @@ def test_merit_is_the_formula_over_tokens_and_sentences(name: str) -> None:
     merits = SELECTORS[name](records_of(texts), SEED)
     assert merits.tolist() == pytest.approx([FORMULAS[name](t) for t in texts], rel=1e-12)
     assert len(set(merits.tolist())) > 5
+
+
+def test_t23_log_ratios_tell_models_apart_whose_probabilities_are_all_near_one() -> None:
+    """No gap of probabilities reaches beta, although one student is ten times less sure."""
+    alike, unsure = (
+        Text(name, name, [[-0.005]] * 6, [[Token(logprob, 1, 0.0)]] * 6)
+        for name, logprob in (("alike", -0.006), ("unsure", -0.06))
+    )
+    merits = {name: SELECTORS[name](records_of([alike, unsure]), SEED).tolist()
+              for name in ("teacher_count", "mean_log_ratio")}  # fmt: skip
+    assert merits["teacher_count"] == [0, 0]
+    assert merits["mean_log_ratio"] == pytest.approx([0.001, 0.055])
 
 
 def test_matched_length_is_that_of_the_random_arm_within_ten_percent() -> None:

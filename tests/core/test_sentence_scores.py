@@ -65,7 +65,7 @@ def logprobs(rows: list[SentenceScore]) -> list[float | None]:
     return [row.logprob for row in rows]
 
 
-def test_a_leading_space_does_not_pull_a_token_into_the_sentence_before() -> None:
+def test_t13_t14_a_leading_space_does_not_pull_a_token_into_the_sentence_before() -> None:
     rows = join("A. B.", cut("A. ", "B."), scores_of((2, -1.0), (2, -2.0), (1, -4.0)))
     assert logprobs(rows) == [-1.0, -6.0]
     assert [row.num_tokens for row in rows] == [1, 2]
@@ -73,7 +73,7 @@ def test_a_leading_space_does_not_pull_a_token_into_the_sentence_before() -> Non
     assert [row.first_logprob for row in rows] == [-1.0, -2.0]
 
 
-def test_white_space_alone_belongs_to_the_sentence_of_its_first_byte() -> None:
+def test_t13_white_space_alone_belongs_to_the_sentence_of_its_first_byte() -> None:
     # One token " \n" straddles the boundary after the space.
     rows = join("A. \nB", cut("A. ", "\nB"), scores_of((2, -1.0), (2, -2.0), (1, -4.0)))
     assert logprobs(rows) == [-3.0, -4.0]
@@ -118,7 +118,7 @@ def test_a_tag_after_a_full_entry_is_not_its_continuation() -> None:
     assert logprobs(rows) == [-2.0, -1.0]
 
 
-def test_sentences_beyond_scored_stop_are_missing_even_when_only_partly_beyond() -> None:
+def test_t33a_sentences_beyond_scored_stop_are_missing_even_when_only_partly_beyond() -> None:
     rows = join("AABBCC", cut("AA", "BB", "CC"),
                 scores_of((2, -1.0), (1, -2.0), status=ScoreStatus.PARTIAL))  # fmt: skip
     assert logprobs(rows) == [-1.0, None, None]
@@ -178,7 +178,7 @@ def cut_texts(draw: st.DrawFn) -> tuple[list[str], list[int]]:
 
 @settings(max_examples=50, deadline=None)
 @given(cut_texts(), st.integers(0, 2**32 - 1))
-def test_sentences_sum_to_their_tokens(drawn: tuple[list[str], list[int]], seed: int) -> None:
+def test_t13_sentences_sum_to_their_tokens(drawn: tuple[list[str], list[int]], seed: int) -> None:
     pieces, widths = drawn
     values = -np.random.default_rng(seed).random(len(widths))
     tokens = scores_of(*zip(widths, values.tolist(), strict=True))

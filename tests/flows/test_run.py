@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections import Counter
@@ -97,7 +98,10 @@ def test_one_command_runs_it_all_and_ends_with_its_results(bench: Bench) -> None
         assert sql.execute(counted).fetchone() == (1,)
 
 
-def test_the_second_run_starts_nothing_and_prints_the_same(bench: Bench) -> None:
+def test_t40_without_prefects_database_the_second_run_starts_nothing_and_prints_the_same(
+    bench: Bench,
+) -> None:
+    shutil.rmtree(bench.folder / "workspace" / "prefect")
     first = bench.rdpt("run", "study.toml")
     assert first.returncode == 0
     assert "nothing to be done" in first.stderr

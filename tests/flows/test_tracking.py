@@ -154,7 +154,7 @@ def test_bare_metrics_are_rounded_and_other_benchmarks_have_a_slice(whole: Proje
     assert "grades/nothing" not in values
 
 
-def test_a_run_has_at_most_sixty_metrics(whole: Projection) -> None:
+def test_t39_a_run_has_at_most_sixty_metrics(whole: Projection) -> None:
     """All traces are correct here, so the four curves of incorrect ones have no point."""
     assert len({p.key for p in (*whole.points, *whole.losses)}) == MAX_METRICS - 4
 
@@ -171,7 +171,7 @@ def test_every_table_has_a_tag(whole: Projection) -> None:
     assert whole.tags["rdpt.parts.train.traces"] == whole.tags["rdpt.parts.test-more.traces"]
 
 
-def test_settings_are_params_and_none_is_cut_silently(whole: Projection) -> None:
+def test_t39_settings_are_params_and_none_is_cut_silently(whole: Projection) -> None:
     assert whole.params["labels.alpha"] == "0.1"
     assert whole.params["benchmarks.bench.limit"] == "8"
     assert whole.params["selector"] == "random"

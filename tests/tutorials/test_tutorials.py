@@ -19,6 +19,7 @@ SAYS = {
     "distilled-model": ["model.safetensors", "label", "typical"],
     "comparing-selectors": ["seed2", "short", "accuracy"],
     "sql": ["accuracy", "gap", "tokens_seen"],
+    "teacher-behind-a-server": ["probed; it speaks as vllm", "pool", '"source": "server"'],
 }
 
 

@@ -53,6 +53,18 @@ def test_how_it_is_read_counts(folder: Path) -> None:
     assert len({digest(folder, **fields) for fields in variants}) == len(variants)
 
 
+def test_t24_packed_weights_are_another_model_and_say_so(folder: Path) -> None:
+    before = identify(ModelSpec(path=folder.name), folder.parent)
+    path, how = folder / "config.json", {"quant_method": "gptq", "bits": 4}
+    path.write_text(json.dumps({**json.loads(path.read_text()), "quantization_config": how}))
+    packed = identify(ModelSpec(path=folder.name), folder.parent)
+    assert before.quantisation is None
+    assert json.loads(packed.quantisation or "") == how
+    assert packed.digest != before.digest
+    # Not by the bytes of config.json alone: the digest holds it by name.
+    assert packed.model_copy(update={"quantisation": None}).digest != packed.digest
+
+
 def test_hashes_are_remembered_until_the_file_changes(folder: Path, tmp_path: Path) -> None:
     cache, spec = tmp_path / "cache" / "hashes.json", ModelSpec(path=str(folder))
     memory = HashMemory(cache)

@@ -1,6 +1,6 @@
 """The render contract: what a model reads, and that a trace reaches it byte for byte.
 
-Traps are named as in the documentation of teacher-forced scoring: T1, T2, ...
+Traps are named as in docs/scoring.md: T1, T2, ...
 """
 
 from __future__ import annotations
@@ -16,31 +16,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rdpt_core.models import template as templates
-from rdpt_core.models.contract import UndeclaredThinking
+from rdpt_core.models.contract import ClosedThinking, UndeclaredThinking
 from rdpt_core.models.delimiters import named_delimiters
 from rdpt_core.models.render import Renderer, make_renderer, read_renderer
 from rdpt_core.models.spec import ModelSpec, Thinking
-from rdpt_core.models.template import Template
-from rdpt_core.models.vocabulary import Vocabulary, read_vocabulary
+from rdpt_core.models.vocabulary import read_vocabulary
 from rdpt_core.rows import FinishReason, Trace, ZoneKind
 from tests.core.models import tiny
+from tests.core.models.laying import laid_text, with_template
 
 NAMES = ["qwen", "llama"]
 
 
 def renderer(models: Path, name: str, **fields: object) -> Renderer:
     return read_renderer(ModelSpec.model_validate({"path": name, **fields}), models / name)
-
-
-def with_template(source: str, control: list[str] | None = None) -> Renderer:
-    vocabulary = Vocabulary(tiny.byte_level(control or ["<|im_start|>", "<|im_end|>"]))
-    special = {"eos_token": "<|im_end|>"}
-    return make_renderer(ModelSpec(path="x"), vocabulary, Template(source, special))
-
-
-def laid_text(of: Renderer, trace_text: str, delimiters: str = "<think>") -> str:
-    layout = of.lay(tiny.problem(), tiny.trace(trace_text, tiny.problem(), delimiters=delimiters))
-    return of.vocabulary.join(layout.completion_ids).decode()
 
 
 def test_t2_where_the_opening_tag_stands_is_read_by_rendering(models: Path) -> None:
@@ -106,8 +95,9 @@ def test_t4_no_thought_is_laid_behind_a_closed_one() -> None:
     source = tiny.CHATML.removesuffix("{% endif %}") + "<think>\n\n</think>\n\n{% endif %}"
     closed = with_template(source)
     assert closed.contract.closed
-    with pytest.raises(UndeclaredThinking):
+    with pytest.raises(ClosedThinking, match="`think = true`"):
         laid_text(closed, tiny.THINKING)
+    assert laid_text(closed, "It is 42.") == "It is 42."
 
 
 def test_an_answer_without_a_thought_closes_the_one_that_the_prompt_opened(models: Path) -> None:
@@ -168,9 +158,11 @@ def test_t16_control_tokens_in_a_trace_are_text(models: Path, name: str) -> None
     assert not any(of.vocabulary.is_control(token_id) for token_id in answer.token_ids)
 
 
+@pytest.mark.parametrize("template", [True, False])
 @pytest.mark.parametrize("name", NAMES)
-def test_t16_control_tokens_in_a_problem_are_text(models: Path, name: str) -> None:
+def test_t16_control_tokens_in_a_problem_are_text(models: Path, name: str, template: bool) -> None:
     of = renderer(models, name)
+    of = of if template else make_renderer(ModelSpec(path=name), of.vocabulary, None)
     quiet, loud = tiny.problem("What ends a turn?"), tiny.problem("What does <|im_end|><|end|> do?")
 
     def controls(ids: list[int]) -> list[int]:
@@ -182,7 +174,7 @@ def test_t16_control_tokens_in_a_problem_are_text(models: Path, name: str) -> No
 
 @pytest.mark.parametrize("name", NAMES)
 @given(text=st.text(max_size=60))
-def test_every_byte_is_covered_once(models: Path, name: str, text: str) -> None:
+def test_t15_every_byte_is_covered_once(models: Path, name: str, text: str) -> None:
     of = _cached(models, name)
     for whole in (text, f"<think>{text}</think>{text}"):
         laid = of.lay(tiny.problem(), tiny.trace(whole, tiny.problem()))
@@ -233,6 +225,20 @@ def test_t17_sampled_ids_are_laid_as_sampled(models: Path) -> None:
     assert layout.completion_ids == ids
     assert layout.end_ids == (end,)
     assert [piece.kind.value for piece in layout.pieces] == ["tag", "thought", "tag", "answer"]
+
+
+def test_t17_it_is_known_whether_sampled_ids_are_the_tokenizers(models: Path) -> None:
+    of = renderer(models, "qwen")
+    plain = tiny.trace(tiny.THINKING, tiny.problem())
+    ids = of.vocabulary.parse(tiny.THINKING)
+    assert of.resampled(plain) is None
+    assert of.resampled(replace(plain, token_ids=np.array(ids, np.int32))) is False
+    words = [of.vocabulary.bytes_of(one).decode() for one in ids]
+    at = next(i for i, word in enumerate(words) if len(word) > 1 and not word.startswith("<"))
+    spelled = [one for letter in words[at] for one in of.vocabulary.encode(letter)]
+    other = [*ids[:at], *spelled, *ids[at + 1 :]]
+    assert of.resampled(replace(plain, token_ids=np.array(other, np.int32))) is True
+    assert of.resampled(replace(plain, token_ids=np.array(ids[1:], np.int32))) is None
 
 
 def test_t17_a_token_between_thought_and_tag_belongs_to_the_thought(models: Path) -> None:

@@ -34,6 +34,17 @@ def test_the_first_token_owns_blanks_that_were_swallowed(vocabulary: Vocabulary)
     assert vocabulary.lengths_alone(ids, b"*y") is None
 
 
+@pytest.mark.parametrize("text", ["so 43", "é 數學", "🙂 so", "e\u0301", "so 42 "])
+def test_t15_ids_that_are_not_the_bytes_of_the_text_have_no_lengths(
+    vocabulary: Vocabulary, text: str
+) -> None:
+    for known in (vocabulary, Vocabulary(tiny.byte_level([]))):
+        ids = known.encode(text)
+        assert sum(known.lengths(ids, text.encode()) or [0]) == len(text.encode())
+        assert known.lengths(ids[:-1], text.encode()) is None
+        assert known.lengths(ids, text.encode()[::-1]) is None
+
+
 def test_a_byte_level_tokenizer_keeps_its_prefix_space_only_alone() -> None:
     tokenizer = tiny.byte_level([])
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=True)

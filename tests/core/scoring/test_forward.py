@@ -31,6 +31,7 @@ from transformers import (
 )
 
 from rdpt_core.packing import packed
+from rdpt_core.provenance import LabelRule, label
 from rdpt_core.scoring import attention
 from rdpt_core.scoring.forward import Forward, Laid, keeps_apart
 from rdpt_core.scoring.head import Head
@@ -131,7 +132,7 @@ def test_t11_a_pack_holds_what_each_trace_has_alone(
 
 
 @pytest.mark.parametrize("chunk", [5, 16, 40])
-def test_a_trace_longer_than_a_pack_is_read_in_chunks_to_the_same_end(
+def test_t33_a_trace_longer_than_a_pack_is_read_in_chunks_to_the_same_end(
     model: PreTrainedModel, chunk: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(attention, "QUERIES", 3)
@@ -245,3 +246,33 @@ def test_a_trace_too_much_at_once_is_read_in_smaller_chunks(
     assert wanted.statistics is not None
     assert result.statistics is not None
     np.testing.assert_allclose(result.statistics.logprobs, wanted.statistics.logprobs, atol=1e-5)
+
+
+def test_t33_chunks_of_a_32k_trace_are_one_shot() -> None:
+    """Each chunk sees all that was before, so no label moves: here those of single tokens, beside
+    a student that gives every id the same probability."""
+    torch.manual_seed(0)
+    one_head = {"num_attention_heads": 1, "num_key_value_heads": 1, "head_dim": 32}
+    long = {"num_hidden_layers": 1, "initializer_range": 0.9, "max_position_embeddings": 40_960}
+    model = Qwen3ForCausalLM(Qwen3Config(**SMALL | one_head | long)).eval()
+    head, ids = Head(model.lm_head.weight.detach()), torch.randint(97, (32_768,)).tolist()
+    found = []
+    for most in (2048, len(ids)):
+        (one,) = Forward(model.get_decoder(), head, most).run({0: Laid(ids, 1)})
+        assert one.statistics is not None
+        found.append(one.statistics.logprobs.astype(np.float64))
+    np.testing.assert_allclose(found[0], found[1], atol=1e-3)
+    labels = [label(np.exp(p), np.full(len(p), 1 / 97), None, LabelRule()).label for p in found]
+    assert len(set(labels[1].tolist())) == 2
+    np.testing.assert_array_equal(labels[0], labels[1])
+
+
+@pytest.mark.gpu
+def test_a_gpu_sums_half_precision_products_in_float32() -> None:
+    torch.manual_seed(0)
+    head = Head(torch.randn(5000, 64).bfloat16())
+    hidden, targets = torch.randn(300, 64).bfloat16(), torch.randint(5000, (300,))
+    wanted = statistics(hidden, targets, head)
+    found = statistics(hidden.cuda(), targets.cuda(), Head(head.weight_VD.cuda()))
+    np.testing.assert_allclose(found.logprobs, wanted.logprobs, atol=1e-4)
+    np.testing.assert_allclose(found.entropies, wanted.entropies, atol=1e-2)

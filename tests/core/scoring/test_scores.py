@@ -169,18 +169,32 @@ def test_t30_never_more_logits_than_a_block_of_a_stretch(
 
 
 @pytest.mark.parametrize("spare", [-1, 0, 1])
-def test_t28_t29_beyond_the_limit_nothing_is_scored_or_cut(models: Path, spare: int) -> None:
+def test_t28_t29_a_cut_at_the_limit_is_said(models: Path, spare: int) -> None:
     trace = tiny.trace(TEXTS[0], tiny.problem(), FinishReason.STOP)
     full = model(models, "qwen")
-    needed = len(full.renderer.lay(tiny.problem(), trace).input_ids)
-    row = score(replace(full, limit=needed + spare), [trace])[0]
-    if spare >= 0:
-        assert row.status is ScoreStatus.OK
-    else:
-        assert (row.status, row.scored_stop) == (ScoreStatus.TOO_LONG, 0)
-        assert len(row.token_bytes) == len(row.logprobs) == len(row.ranks) == 0
-        assert row.end_logprob is None
-        assert not row.verbatim
+    layout = full.renderer.lay(tiny.problem(), trace)
+    limit = len(layout.input_ids) - len(layout.end_ids) + spare
+    row = score(replace(full, limit=limit), [trace])[0]
+    whole = score(full, [trace])[0]
+    num = len(whole.logprobs) + min(spare, 0)
+    assert row.status is (ScoreStatus.OK if spare == len(layout.end_ids) else ScoreStatus.PARTIAL)
+    assert row.scored_stop == whole.token_bytes[:num].sum()
+    assert len(row.token_bytes) == len(row.ranks) == num
+    np.testing.assert_allclose(row.logprobs, whole.logprobs[:num], atol=1e-5)
+    assert (row.end_logprob is None) == (row.status is ScoreStatus.PARTIAL)
+    assert row.verbatim
+
+
+@pytest.mark.parametrize("room", [-3, 0])
+def test_t29_where_no_text_fits_nothing_is_scored(models: Path, room: int) -> None:
+    trace = tiny.trace(TEXTS[0], tiny.problem(), FinishReason.STOP)
+    full = model(models, "qwen")
+    prompt = len(full.renderer.prompt_ids(tiny.problem()))
+    row = score(replace(full, limit=prompt + room), [trace])[0]
+    assert (row.status, row.scored_stop) == (ScoreStatus.TOO_LONG, 0)
+    assert len(row.token_bytes) == len(row.logprobs) == len(row.ranks) == 0
+    assert row.end_logprob is None
+    assert not row.verbatim
 
 
 def test_a_trace_that_cannot_be_laid_is_an_error_row_and_the_others_are_scored(

@@ -1,0 +1,74 @@
+"""Log-probabilities that a teacher's server wrote down when the traces were made.
+
+No weights are needed: an imported trace brings its token ids and one log-probability for each. They
+are taken only where the ids are the text, byte for byte, and then laid on its bytes as a forward
+pass would lay them. What the log lacks (ranks, entropies, squares) is missing, never 0.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from rdpt_core.models.layout import Layout, map_sampled
+from rdpt_core.models.render import Renderer
+from rdpt_core.models.seam import Progress, silent
+from rdpt_core.models.spec import Logged
+from rdpt_core.rows import Problem, ScoreSource, ScoreStatus, TokenScores, Trace
+from rdpt_core.scoring.entries import scored, unscored
+from rdpt_core.scoring.statistics import Statistics
+
+
+class LoggedScorer:
+    """A TextScorer: its scores are those that the traces bring.
+
+    A trace without them, or whose ids are not its text, is an error row.
+    """
+
+    def __init__(self, scorer: str, renderer: Renderer, logged: Logged) -> None:
+        self.scorer = scorer
+        self._renderer = renderer
+        self._logged = logged
+
+    def score(
+        self, problems: Sequence[Problem], traces: Sequence[Trace], progress: Progress = silent
+    ) -> Iterator[TokenScores]:
+        """One row per trace, in order; `progress` counts tokens."""
+        for trace in traces:
+            row = self._row(trace)
+            progress(len(row.token_bytes))
+            yield replace(
+                row,
+                source=ScoreSource.LOGGED,
+                temperature=self._logged.temperature,
+                topk=self._logged.topk,
+            )
+
+    def _row(self, trace: Trace) -> TokenScores:
+        layout = self._lay(trace)
+        if layout is None or trace.logprobs is None:
+            return unscored(trace, self.scorer, ScoreStatus.ERROR)
+        # What follows the text and is no end of turn was logged and belongs to nothing.
+        found = _statistics(trace.logprobs[: len(layout.completion_ids)].astype(np.float32))
+        return scored(trace, self.scorer, layout, found, split=False, topk=None)
+
+    def _lay(self, trace: Trace) -> Layout | None:
+        """The logged ids on the text's bytes; a control token behind them is the end of turn."""
+        if trace.token_ids is None:
+            return None
+        given = [int(token_id) for token_id in trace.token_ids]
+        vocabulary = self._renderer.vocabulary
+        ended = bool(given) and vocabulary.is_control(given[-1])
+        for body, end in ((given, ()), (given[:-1], tuple(given[-1:]))):
+            pieces = map_sampled(body, trace, vocabulary) if not end or ended else None
+            if pieces is not None:
+                return Layout((), pieces, end, retokenized=False)
+        return None
+
+
+def _statistics(logprobs: np.ndarray[tuple[int], np.dtype[np.float32]]) -> Statistics:
+    missing = np.full(len(logprobs), np.nan, np.float16)
+    ranks = np.zeros(len(logprobs), np.uint32)
+    return Statistics(logprobs, ranks, missing, missing, None, None)

@@ -1,0 +1,301 @@
+"""A model behind a server: it reads the ids that rdpt lays, and is asked for texts and scores.
+
+Nothing of it is loaded here but tokenizer and template. Its scores are taken after a probe alone
+(`probe.py`), and only as they come: what is not a log-probability of exactly the ids that were
+sent makes the row an error, never a number.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from rdpt_core import ids
+from rdpt_core.abreast import abreast
+from rdpt_core.models.dialects import Chat, Completion, Dialect, Echo, Echoed, Prompt, Sglang, Vllm
+from rdpt_core.models.http import Client, Garbage, ItemFailed, Tick, Unreachable
+from rdpt_core.models.identity import ModelIdentity
+from rdpt_core.models.layout import Layout
+from rdpt_core.models.probe import TEXTS, described, fingerprint, scoring_fault
+from rdpt_core.models.reading import layout_of
+from rdpt_core.models.render import Renderer
+from rdpt_core.models.seam import Progress, silent
+from rdpt_core.models.spec import ModelSpec, Sampling
+from rdpt_core.models.template import conversation
+from rdpt_core.recipe import plain
+from rdpt_core.rows import FinishReason, Problem, ScoreSource, ScoreStatus, TokenScores, Trace
+from rdpt_core.scoring.entries import scored, unscored
+from rdpt_core.scoring.statistics import Statistics
+from rdpt_core.spelling import hint
+
+FIRST_TRIES = 2
+"""Of the first request: a server that is down is told within seconds."""
+SEED_BITS = 31
+"""What every server takes."""
+
+
+@dataclass
+class Remote:
+    """A model on a server, as it was found there."""
+
+    client: Client
+    spec: ModelSpec
+    renderer: Renderer
+    dialect: Dialect
+    declared: dict[str, str]
+    limit: int
+    """Longest sequence in tokens."""
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+    _fault: list[str | None] = field(default_factory=list)
+
+    def write(
+        self, prompt: Prompt, rule: Sampling, top: int = 1, seed: int = 0, tick: Tick = bool
+    ) -> Completion:
+        address, body = self.dialect.ask_text(prompt, rule, seed, top)
+        return self.client.ask(address, body, self.dialect.read_text, tick)
+
+    def echo(self, token_ids: Sequence[int], tick: Tick = bool) -> Echoed:
+        address, body = self.dialect.ask_scores(token_ids)
+        return self.client.ask(
+            address, body, lambda answer: self.dialect.read_scores(answer, token_ids), tick
+        )
+
+    @property
+    def scoring_fault(self) -> str | None:
+        """Why it may not score; asked once."""
+        with self._lock:
+            if not self._fault:
+                vocabulary = self.renderer.vocabulary
+                self._fault.append(scoring_fault(self.write, self.echo, self.dialect, vocabulary))
+            return self._fault[0]
+
+    def require_scoring(self) -> None:
+        """Raises ValueError where its log-probabilities are not to be believed."""
+        if self.scoring_fault is not None:
+            raise ValueError(
+                f"server {self.spec.server!r} may write with {served_name(self.spec)!r}, and not "
+                f"score: {self.scoring_fault}. Either have it served by vLLM or SGLang with "
+                'api = "completions", or score with the model itself (backend = "hf")'
+            )
+
+    @property
+    def kind(self) -> str:
+        """How it is spoken to, for people."""
+        return type(self.dialect).__name__.lower()
+
+    def identity_part(self) -> str:
+        """What it declares, and how it writes: for `identify`."""
+        return described(self.declared, fingerprint(self.write, self.renderer.vocabulary))
+
+
+def served_name(spec: ModelSpec) -> str:
+    return spec.served or spec.path
+
+
+def connect(
+    client: Client, spec: ModelSpec, renderer: Renderer, own_limit: int | None, tick: Tick = bool
+) -> Remote:
+    """Finds a model on its server, and how the server is spoken to.
+
+    `own_limit` is the longest sequence by the model's own files. Raises Unreachable, Refused, or
+    ValueError where the server has no such model.
+    """
+    models = client.ask("models", None, _models, tick, FIRST_TRIES)
+    name = served_name(spec)
+    if name not in models:
+        raise ValueError(
+            f"server {spec.server!r} has no model {name!r}; {hint(name, models)}it has: "
+            f"{', '.join(sorted(models)) or 'none'}; set `served` to one of them"
+        )
+    entry = models[name]
+    stated = [entry.get("max_model_len"), own_limit, spec.context]
+    limits = [one for one in stated if isinstance(one, int) and one > 0]
+    if not limits:
+        raise ValueError(
+            f"neither server {spec.server!r} nor config.json says how long a sequence of {name!r} "
+            "may be: give `context = ...` in its entry"
+        )
+    declared = {key: str(entry[key]) for key in ("id", "root") if entry.get(key) is not None}
+    dialect = _dialect(client, spec, renderer, entry, tick)
+    return Remote(client, spec, renderer, dialect, declared, min(limits))
+
+
+def _models(answer: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    data = answer.get("data")
+    if not isinstance(data, list) or not all(isinstance(one, dict) for one in data):
+        raise Garbage("it lists no models")
+    return {str(one.get("id")): one for one in data}
+
+
+def _dialect(
+    client: Client, spec: ModelSpec, renderer: Renderer, entry: dict[str, Any], tick: Tick
+) -> Dialect:
+    """By what the server says that it is, else by what it does: one that does not know ids as a
+    prompt may break on them (llama-cpp-python answers 500), so they are sent once."""
+    root, vocabulary, owner = client.server.root, renderer.vocabulary, entry.get("owned_by")
+    if spec.api == "chat":
+        return Chat(served_name(spec), root, vocabulary)
+    if owner == "sglang":
+        return Sglang(root)
+    vllm = Vllm(served_name(spec), root, vocabulary)
+    if owner == "vllm":
+        return vllm
+    token_ids = vocabulary.encode(TEXTS[0])
+    address, body = vllm.ask_scores(token_ids)
+    try:
+        client.ask(address, body, lambda answer: vllm.read_scores(answer, token_ids), tick, 1)
+    except (ItemFailed, Unreachable):
+        return Echo(served_name(spec), root, vocabulary)
+    return vllm
+
+
+class ServerGenerator:
+    """A TextGenerator whose requests are under way together, as many as the server may have."""
+
+    def __init__(
+        self, remote: Remote, identity: ModelIdentity, sampling: Sampling, seed: int
+    ) -> None:
+        self.author = identity.author
+        self.sampling_digest = ids.digest(
+            "sampling", plain(sampling), remote.renderer.contract.digest, seed
+        )
+        self._remote, self._sampling, self._seed = remote, sampling, seed
+
+    def generate(
+        self, problems: Sequence[Problem], sample_index: int, progress: Progress = silent
+    ) -> list[Trace]:
+        """One trace per problem, in order; `progress` counts new tokens.
+
+        A prompt that leaves no room gives an empty text that ends by length. Raises ValueError,
+        with the problem named, for one that the server does not answer.
+        """
+
+        def one(problem: Problem) -> Trace:
+            try:
+                return self._trace(problem, sample_index, progress)
+            except ItemFailed as error:
+                raise ValueError(f"problem {problem.problem_id}: {error}") from error
+
+        return list(abreast(one, problems, self._remote.client.server.concurrency))
+
+    def _trace(self, problem: Problem, index: int, progress: Progress) -> Trace:
+        seed = ids.sample_seed(self._seed, problem.problem_id, index) % 2**SEED_BITS
+        done = self._written(problem, seed, progress)
+        text = self._text(done)
+        kept = self._kept_ids(done, text)
+        logprobs = self._logprobs(done) if kept else None
+        raw = self._sampling.temperature == 1.0 and self._sampling.top_p == 1.0
+        progress(done.num_tokens or 0)
+        return Trace(
+            trace_id=ids.sampled_trace_id(
+                problem.problem_id, self.author, self.sampling_digest, index, text
+            ),
+            problem_id=problem.problem_id,
+            author=self.author,
+            sample_index=index,
+            text=text,
+            zones=self._remote.renderer.zones(text),
+            finish_reason=FinishReason.STOP if done.stopped else FinishReason.LENGTH,
+            num_tokens=done.num_tokens,
+            token_ids=np.array(kept, np.int32) if kept else None,
+            logprobs=logprobs if raw else None,
+            # Whether a server's values are those after temperature and top-p depends on its kind
+            # and version, so they are never taken for raw ones (T26).
+            sampled_logprobs=None if raw else logprobs,
+            seed=seed,
+            source_id=None,
+        )
+
+    def _written(self, problem: Problem, seed: int, progress: Progress) -> Completion:
+        renderer = self._remote.renderer
+        prompt_ids = renderer.prompt_ids(problem)
+        room = min(self._sampling.max_new_tokens, self._remote.limit - len(prompt_ids))
+        if room <= 0:
+            return Completion("", stopped=False, num_tokens=0)
+        prompt = Prompt(
+            prompt_ids,
+            renderer.vocabulary.decode(prompt_ids),
+            conversation(problem.prompt, renderer.contract.system),
+            renderer.contract.think,
+        )
+        rule = self._sampling.model_copy(update={"max_new_tokens": room})
+        return self._remote.write(prompt, rule, seed=seed, tick=lambda: progress(0))
+
+    def _text(self, done: Completion) -> str:
+        """As returned, without an end of turn; a thought that was set apart is laid before."""
+        renderer, contract = self._remote.renderer, self._remote.renderer.contract
+        if done.reasoning is not None:
+            renderer.require_thinking()
+            opened = "" if contract.think_open == "prompt" else contract.open
+            return opened + done.reasoning + contract.close + done.text
+        end = b"" if contract.end is None else renderer.vocabulary.bytes_of(contract.end)
+        return done.text.removesuffix(end.decode(errors="replace")) if done.stopped else done.text
+
+    def _kept_ids(self, done: Completion, text: str) -> list[int] | None:
+        """Ids that are the text, with the end of turn where it ended by itself."""
+        if not done.token_ids:
+            return None
+        body = done.token_ids[:-1] if done.stopped else done.token_ids
+        lengths = self._remote.renderer.vocabulary.lengths(body, text.encode())
+        return None if lengths is None else done.token_ids
+
+    def _logprobs(self, done: Completion) -> Any:
+        """None where the server's values did not stand the probe."""
+        if done.logprobs is None or self._remote.scoring_fault is not None:
+            return None
+        return np.array(done.logprobs, np.float32)
+
+
+class ServerScorer:
+    """A TextScorer: one request per trace, as many under way as the server may have.
+
+    A server tells no entropy and no sum of squares: they are missing (NaN), and so is a rank
+    (0) that it does not tell. Raises ValueError where the server does not stand the probe.
+    """
+
+    def __init__(self, remote: Remote, identity: ModelIdentity, alone: bool = False) -> None:
+        remote.require_scoring()
+        self.scorer = identity.digest
+        self.reasons: dict[str, str] = {}
+        """Why a trace has no score, by its id."""
+        self._remote, self._author, self._alone = remote, identity.author, alone
+
+    def score(
+        self, problems: Sequence[Problem], traces: Sequence[Trace], progress: Progress = silent
+    ) -> Iterator[TokenScores]:
+        """One row per trace, in order; `progress` counts scored tokens, prompts left out."""
+        by_id = {problem.problem_id: problem for problem in problems}
+
+        def one(trace: Trace) -> TokenScores:
+            return self._row(by_id.get(trace.problem_id), trace, progress)
+
+        yield from abreast(one, traces, self._remote.client.server.concurrency)
+
+    def _row(self, problem: Problem | None, trace: Trace, progress: Progress) -> TokenScores:
+        longest = self._remote.limit - 1  # one token must be generated (T28)
+        layout = layout_of(
+            self._remote.renderer, self._author, longest, problem, trace, self._alone
+        )
+        if not isinstance(layout, Layout):
+            return unscored(trace, self.scorer, layout, ScoreSource.SERVER)
+        try:
+            told = self._remote.echo(layout.input_ids, lambda: progress(0))
+        except ItemFailed as error:
+            self.reasons[trace.trace_id] = str(error)
+            return unscored(trace, self.scorer, ScoreStatus.ERROR, ScoreSource.SERVER)
+        found = _statistics(told, len(layout.prompt_ids))
+        progress(len(layout.completion_ids))
+        return scored(
+            trace, self.scorer, layout, found, split=False, topk=None, source=ScoreSource.SERVER
+        )
+
+
+def _statistics(told: Echoed, start: int) -> Statistics:
+    logprobs = np.array(told.logprobs[start:], np.float32)
+    missing = np.full(len(logprobs), np.nan, np.float16)
+    ranks = np.zeros(len(logprobs)) if told.ranks is None else np.array(told.ranks[start:])
+    return Statistics(logprobs, ranks.astype(np.uint32), missing, missing, None, None)

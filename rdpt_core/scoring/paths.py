@@ -1,0 +1,38 @@
+"""Which numerical path is faster on a machine, from what was measured (see perf/README.md)."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection
+from pathlib import Path
+
+from rdpt_core.models.spec import Numerics
+
+MATRIX_UNITS = frozenset({"amx_bf16", "avx512_bf16"})
+
+
+def faster_path(dtype: str, gpu: bool, flags: Collection[str]) -> tuple[Numerics, str]:
+    """The path and the reason, for people. `flags` are the CPU's."""
+    if gpu:
+        return "exact", "compiling was not measured on a GPU; perf/scoring.py compares the two"
+    if dtype == "bfloat16" and MATRIX_UNITS & set(flags):
+        reason = (
+            "with bfloat16 units compiled scores some 1.2 times as many tokens, after minutes of "
+            "compiling that are kept on disk: it pays where scoring takes a quarter of an hour"
+        )
+        return "compiled", reason
+    return "exact", f"products of {dtype} take nearly all the time, and they stay as they are"
+
+
+def cpu_flags(file: Path = Path("/proc/cpuinfo")) -> frozenset[str]:
+    """What the CPU says that it can; empty where it does not say."""
+    try:
+        found = re.search(r"^flags\s*:(.*)$", file.read_text(), re.MULTILINE)
+    except OSError:
+        return frozenset()
+    return frozenset(found.group(1).split()) if found else frozenset()
+
+
+def has_gpu(device: str) -> bool:
+    """Without torch, whose import takes seconds."""
+    return device == "cuda" or (device == "auto" and Path("/dev/nvidiactl").exists())

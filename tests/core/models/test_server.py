@@ -1,0 +1,507 @@
+"""A model behind a server: the same numbers as a model that is loaded here, or none."""
+
+from __future__ import annotations
+
+import json
+import math
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from pydantic import SecretStr
+
+from rdpt_core.models.endpoint import Server
+from rdpt_core.models.hf import HfGenerator, HfScorer, load
+from rdpt_core.models.http import Client, ItemFailed, Refused, Unreachable, parse
+from rdpt_core.models.identity import identify
+from rdpt_core.models.server import Remote, ServerGenerator, ServerScorer, connect
+from rdpt_core.models.spec import ModelSpec, Sampling
+from rdpt_core.rows import FinishReason, ScoreSource, ScoreStatus, TokenScores, Trace
+from tests.core.models import model_server as m
+from tests.core.models import tiny
+from tests.core.models.model_server import Brain, ModelServer
+
+POCKET = Path(__file__).resolve().parents[3] / "rdpt_core" / "pocket" / "models" / "student"
+PROBLEM = tiny.problem("Ann has 12 apples and buys 30 more. How many?")
+TRACE = tiny.trace(tiny.THINKING, PROBLEM, FinishReason.STOP)
+KINDS = ("vllm", "sglang", "echo")
+KEY = "canary-0123456789"
+
+
+@pytest.fixture(scope="module")
+def brain(models: Path) -> Brain:
+    return Brain(load(ModelSpec(path=str(models / "qwen")), models, threads=1))
+
+
+@pytest.fixture(scope="module")
+def pocket() -> Brain:
+    return Brain(load(ModelSpec(path=str(POCKET)), Path(), threads=1))
+
+
+@pytest.fixture
+def server(brain: Brain) -> Iterator[ModelServer]:
+    with ModelServer(brain, limit=256).running() as running:
+        yield running
+
+
+def client(server: ModelServer, **changes: Any) -> Client:
+    """One that never waits; `slept` says how long it would have."""
+    slept: list[float] = []
+    now = [0.0]
+
+    def sleep(seconds: float) -> None:
+        slept.append(seconds)
+        now[0] += seconds
+
+    fields = {"deadline": 30.0, "concurrency": 4} | changes
+    made = Client(Server(url=server.url, **fields), sleep, lambda: 1.0, lambda: now[0])
+    made.slept = slept  # type: ignore[attr-defined]
+    return made
+
+
+def remote(server: ModelServer, of: Client | None = None, **spec: Any) -> Remote:
+    renderer = server.brain.loaded.renderer
+    named = {"backend": "server", "server": "lab", "served": server.served} | spec
+    asked = ModelSpec.model_validate({"path": renderer.path, **named})
+    return connect(of or client(server), asked, renderer, 1024)
+
+
+def scorer(server: ModelServer) -> ServerScorer:
+    """One that has stood the probe."""
+    found = remote(server)
+    return ServerScorer(found, identify(found.spec, Path(), served="s"))
+
+
+def scores(server: ModelServer, traces: list[Trace]) -> list[TokenScores]:
+    return list(scorer(server).score([PROBLEM], traces))
+
+
+def ask(of: Client, tries: int = 8) -> Any:
+    return of.ask(
+        "completions", {"prompt": [1, 2], "max_tokens": 1}, lambda answer: answer, tries=tries
+    )
+
+
+# ---------------------------------------------------------------------------- numbers
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_its_scores_are_those_of_the_model_itself(
+    server: ModelServer, pocket: Brain, kind: str
+) -> None:
+    server.brain, server.kind = pocket, kind
+    own = HfGenerator(server.brain.loaded, Sampling(max_new_tokens=40), 1).generate([PROBLEM], 0)[0]
+    traces = [TRACE, replace(own, author="somebody"), tiny.trace("", PROBLEM)]
+    (*rows, _), (*exact, _) = (
+        scores(server, traces),
+        list(HfScorer(server.brain.loaded).score([PROBLEM], traces)),
+    )
+    for row, other in zip(rows, exact, strict=True):
+        assert row.status is ScoreStatus.OK
+        assert row.source is ScoreSource.SERVER
+        np.testing.assert_allclose(row.logprobs, other.logprobs, atol=1e-4)
+        assert row.token_bytes.tolist() == other.token_bytes.tolist()
+        assert row.end_logprob == pytest.approx(other.end_logprob, abs=1e-4)
+        assert row.tag_logprob == pytest.approx(other.tag_logprob, abs=1e-4)
+        assert np.isnan(row.entropies).all()
+        assert np.isnan(row.sum_squares).all()
+        known = other.ranks if kind == "vllm" else np.zeros_like(other.ranks)
+        assert row.ranks.tolist() == known.tolist()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("shift", [1, -1])
+def test_t41_values_of_another_row_are_refused_with_the_shift(
+    server: ModelServer, pocket: Brain, kind: str, shift: int
+) -> None:
+    server.brain, server.kind, server.shift = pocket, kind, shift
+    side = "late" if shift == 1 else "early"
+    with pytest.raises(ValueError, match=rf"shifted by one token \(one token {side}\)"):
+        scores(server, [TRACE])
+
+
+def test_values_that_moved_among_the_entries_are_refused_with_the_shift(
+    server: ModelServer,
+) -> None:
+    """The likeliest tokens are where they belong, the numbers are not."""
+
+    def move(body: m.Body, answer: m.Body) -> m.Body:
+        if "prompt_logprobs" in body:
+            entries = answer["choices"][0]["prompt_logprobs"]
+            for at, token_id in enumerate(body["prompt"][:-1]):
+                if at:
+                    other = entries[at + 1][str(body["prompt"][at + 1])]["logprob"]
+                    entries[at][str(token_id)]["logprob"] = other
+        return answer
+
+    server.edit = move
+    with pytest.raises(ValueError, match="shifted by one token"):
+        scores(server, [TRACE])
+
+
+def test_t25_values_that_depend_on_the_order_of_requests_are_refused(server: ModelServer) -> None:
+    def drift(body: m.Body, answer: m.Body) -> m.Body:
+        for entry in (answer["choices"][0].get("prompt_logprobs") or [])[1:]:
+            for told in entry.values():
+                told["logprob"] -= 0.1 * len(server.asked)
+        return answer
+
+    server.edit = drift
+    with pytest.raises(ValueError, match="depend on what was asked in between"):
+        scores(server, [TRACE])
+
+
+def test_a_server_that_is_refused_as_a_scorer_may_still_write(
+    server: ModelServer, pocket: Brain
+) -> None:
+    server.brain, server.shift = pocket, 1
+    (trace,) = generated(server)
+    assert trace.text
+    assert trace.token_ids is not None
+    assert trace.logprobs is None, "values that did not stand the probe are not kept"
+
+
+def test_t28_what_is_longer_than_the_server_takes_less_one_is_cut(server: ModelServer) -> None:
+    whole = len(remote(server).renderer.lay(PROBLEM, TRACE).input_ids)
+    for limit, status in (
+        (whole - 1, "partial"),
+        (whole, "partial"),
+        (whole + 1, "ok"),
+        (9, "too_long"),
+    ):
+        server.limit = limit
+        (row,) = scores(server, [TRACE])
+        assert row.status == status, limit
+
+
+# ---------------------------------------------------------------------------- texts
+
+
+def generated(server: ModelServer, sampling: Sampling | None = None, **spec: Any) -> list[Trace]:
+    found = remote(server, **spec)
+    known = identify(found.spec, Path(), served="s")
+    rule = sampling or Sampling(max_new_tokens=60)
+    return ServerGenerator(found, known, rule, 3).generate([PROBLEM], 0)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_text_comes_with_what_the_server_tells_of_it(
+    server: ModelServer, pocket: Brain, kind: str
+) -> None:
+    server.brain, server.kind = pocket, kind
+    (trace,) = generated(server)
+    vocabulary = server.brain.vocabulary
+    assert trace.text.startswith("<think>")
+    assert "<|" not in trace.text, "the end of turn is no text"
+    assert [zone.kind for zone in trace.zones][:2] == ["tag", "thought"]
+    if kind == "echo":
+        assert trace.token_ids is None
+        assert trace.logprobs is None
+        return
+    assert trace.token_ids is not None
+    assert trace.logprobs is not None
+    ids = trace.token_ids.tolist()
+    body = ids[:-1] if trace.finish_reason is FinishReason.STOP else ids
+    assert vocabulary.decode(body) == trace.text
+    prompt = server.brain.loaded.renderer.prompt_ids(PROBLEM)
+    rows = server.brain.rows([*prompt, *ids])[len(prompt) - 1 : -1]
+    np.testing.assert_allclose(trace.logprobs, rows[range(len(ids)), ids], atol=1e-4)
+
+
+def test_t26_values_of_a_changed_distribution_are_never_taken_for_raw_ones(
+    server: ModelServer, pocket: Brain
+) -> None:
+    server.brain = pocket
+    for changed in ({"temperature": 0.7}, {"top_p": 0.9}):
+        (trace,) = generated(server, Sampling(max_new_tokens=20, **changed))
+        assert trace.logprobs is None
+        assert trace.sampled_logprobs is not None
+
+
+def test_a_prompt_without_room_gives_an_empty_text_that_ends_by_length(
+    server: ModelServer,
+) -> None:
+    server.limit = 5
+    (trace,) = generated(server)
+    assert (trace.text, trace.finish_reason, trace.num_tokens) == ("", FinishReason.LENGTH, 0)
+
+
+def test_a_server_that_renders_itself_writes_and_never_scores(server: ModelServer) -> None:
+    (trace,) = generated(server, api="chat")
+    assert trace.text.startswith("<think>\nI think\n</think>\n\n")
+    assert (trace.token_ids, trace.num_tokens) == (None, 7)
+    assert server.asked[-1][1]["messages"][-1]["content"] == PROBLEM.prompt
+    with pytest.raises(ValueError, match='api = "chat" the server renders'):
+        remote(server, api="chat").require_scoring()
+
+
+# ---------------------------------------------------------------------------- identity
+
+
+def test_identity_is_what_it_declares_and_how_it_writes(server: ModelServer, pocket: Brain) -> None:
+    part = remote(server, of=client(server, api_key=SecretStr(KEY))).identity_part()
+    assert remote(server).identity_part() == part
+    assert json.loads(part)["id"] == "small"
+    assert server.url not in part
+    assert KEY not in part
+    server.brain = pocket
+    other = remote(server).identity_part()
+    assert json.loads(other)["greedy"] != json.loads(part)["greedy"]
+
+
+def test_a_wrong_name_is_told_with_the_names_that_there_are(server: ModelServer) -> None:
+    with pytest.raises(ValueError, match=r"no model 'smal'; did you mean small\? it has: small"):
+        remote(server, served="smal")
+
+
+# ---------------------------------------------------------------------------- faults
+
+
+@pytest.mark.parametrize(("told", "waited"), [("7", 7.0), ("5000", 120.0), (None, 1.0)])
+def test_f19_a_busy_server_is_asked_again_after_as_long_as_it_says(
+    server: ModelServer, told: str | None, waited: float
+) -> None:
+    of = client(server)
+    server.script = [m.status(429, **({"Retry_After": told} if told else {}))]
+    assert ask(of)["choices"]
+    assert sum(of.slept) == pytest.approx(waited)  # type: ignore[attr-defined]
+    assert of.window.size == 2, "half of what it was"
+
+
+def test_f19_the_window_grows_again_after_successes(server: ModelServer) -> None:
+    of = client(server)
+    of.window.failed(broken=False)
+    for _ in range(100):
+        of.window.succeeded()
+    assert of.window.size == 4
+
+
+@pytest.mark.parametrize("code", [500, 502, 503, 504])
+def test_f20_a_broken_server_is_asked_again_with_ever_longer_waits(
+    server: ModelServer, code: int
+) -> None:
+    of = client(server)
+    server.script = [m.status(code)] * 3
+    assert ask(of)["choices"]
+    assert sum(of.slept) == pytest.approx(1 + 2 + 4)  # type: ignore[attr-defined]
+
+
+def test_f20_a_lost_connection_is_made_again(server: ModelServer) -> None:
+    server.script = [m.hangs_up]
+    assert ask(client(server))["choices"]
+
+
+def test_f20_a_server_that_stays_broken_ends_the_run_within_ten_minutes(
+    server: ModelServer,
+) -> None:
+    of = client(server)
+    server.always = m.status(503)
+    with pytest.raises(Unreachable, match="503"):
+        ask(of)
+    assert sum(of.slept) < 600  # type: ignore[attr-defined]
+    assert len(server.asked) == 8
+    for _ in range(2):
+        with pytest.raises(Unreachable):
+            ask(of)
+    with pytest.raises(Unreachable, match="20 times in a row"):
+        ask(of)
+    assert len(server.asked) == 20, "the circuit is open"
+
+
+def test_f20_nobody_there() -> None:
+    of = client(ModelServer(None, url="http://127.0.0.1:9/v1"))  # type: ignore[arg-type]
+    with pytest.raises(ConnectionError, match="cannot be reached"):
+        ask(of, tries=2)
+
+
+def test_f20_one_request_that_breaks_the_server_is_an_item(server: ModelServer) -> None:
+    """Others are answered meanwhile."""
+    of = client(server)
+
+    def breaks(handler: m.Handler, body: m.Body) -> bool:
+        of.window.succeeded()
+        return m.status(500)(handler, body)
+
+    server.always = breaks
+    with pytest.raises(ItemFailed, match="while others were answered"):
+        ask(of)
+
+
+def test_f21_one_deadline_for_a_request_however_it_dribbles(server: ModelServer) -> None:
+    of = client(server, deadline=0.4)
+    server.always = m.dribbles
+    begun = time.monotonic()
+    with pytest.raises(Unreachable, match=r"within 0.4 s"):
+        ask(of)
+    assert time.monotonic() - begun < 2 * (0.4 + 1)
+    assert len(server.asked) == 2
+
+
+def test_f22_a_request_that_is_refused_is_not_sent_again(server: ModelServer) -> None:
+    server.script = [m.status(400, "too long")]
+    with pytest.raises(ItemFailed, match="too long"):
+        ask(client(server))
+    assert len(server.asked) == 1
+
+
+@pytest.mark.parametrize("code", [401, 403, 404])
+def test_f22_a_wrong_key_or_address_stops_and_the_key_is_not_told(
+    server: ModelServer, code: int
+) -> None:
+    server.script = [m.status(code, f"key {KEY} is unknown")]
+    with pytest.raises(Refused, match=r"key \[key\] is unknown") as told:
+        ask(client(server, api_key=SecretStr(KEY)))
+    assert KEY not in str(told.value)
+    assert len(server.asked) == 1
+
+
+def test_x9_no_redirect_is_followed(server: ModelServer) -> None:
+    server.script = [m.status(307, Location="http://127.0.0.1:9/v1/completions")]
+    with pytest.raises(Refused, match="redirects are not followed"):
+        ask(client(server))
+
+
+def test_x9_an_answer_that_never_ends_is_cut(
+    server: ModelServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("rdpt_core.models.http.MOST_BYTES", 1000)
+    server.script = [m.says(b"[" * 5000)]
+    with pytest.raises(ItemFailed, match="more than"):
+        ask(client(server))
+
+
+@pytest.mark.parametrize(
+    "url", ["ftp://a/v1", "127.0.0.1:8000", "http://me:secret@a/v1", "http://a/v1?key=secret"]
+)
+def test_x9_only_a_plain_address_is_taken(url: str) -> None:
+    with pytest.raises(ValueError, match="address"):
+        Server(url=url)
+
+
+def changed(**fields: Any) -> Callable[[m.Body, m.Body], m.Body]:
+    return lambda body, answer: answer | fields
+
+
+GARBAGE = {
+    "nothing": m.says(b""),
+    "html": m.says(b"<html>Bad gateway</html>"),
+    "cut": m.says(b'{"choices": [{"text": "so'),
+    "a list": m.says(b"[]"),
+    "another schema": m.says(b'{"result": 1}'),
+    "no choices": m.says(b'{"choices": []}'),
+    "another model": m.says(b'{"model": "other", "choices": [{}]}'),
+    "a key twice": m.says(b'{"choices": [], "choices": [{}]}'),
+    "not a number": m.says(b'{"choices": [{"prompt_logprobs": [NaN]}]}'),
+    "infinite": m.says(b'{"choices": [{"prompt_logprobs": [1e999]}]}'),
+    "no utf-8": m.says(b'{"choices": "\xff"}'),
+}
+
+
+@pytest.mark.parametrize("fault", GARBAGE.values(), ids=GARBAGE.keys())
+def test_f23_an_answer_that_is_none_is_asked_for_three_times_and_then_an_error(
+    server: ModelServer, fault: m.Fault
+) -> None:
+    found = remote(server)
+    assert found.scoring_fault is None
+    before = len(server.asked)
+    server.always = fault
+    with pytest.raises(ItemFailed, match="3 times"):
+        found.echo([1, 2, 3])
+    assert len(server.asked) - before == 3
+
+
+def test_f23_garbage_once_loses_nothing(server: ModelServer) -> None:
+    server.script = [m.says(b"<html>")] * 2
+    assert ask(client(server))["choices"]
+
+
+def value(told: Any) -> Callable[[m.Body, m.Body], m.Body]:
+    """Puts a value in the place of one log-probability of a prompt."""
+
+    def edit(body: m.Body, answer: m.Body) -> m.Body:
+        entries = answer["choices"][0]["prompt_logprobs"]
+        entries[-3][str(body["prompt"][-3])]["logprob"] = told
+        return answer
+
+    return edit
+
+
+def other_entries(change: Callable[[list[Any]], list[Any]]) -> Callable[[m.Body, m.Body], m.Body]:
+    def edit(body: m.Body, answer: m.Body) -> m.Body:
+        choice = answer["choices"][0]
+        choice["prompt_logprobs"] = change(choice["prompt_logprobs"])
+        return answer
+
+    return edit
+
+
+UNSOUND = {
+    "nan": value(math.nan), "plus infinity": value(math.inf), "minus infinity": value(-math.inf),
+    "vllm's minus infinity": value(-9999.0), "null": value(None), "positive": value(0.1),
+    "a string": value("-1.5"), "true": value(True),
+    "too few": other_entries(lambda entries: entries[:-1]),
+    "too many": other_entries(lambda entries: [*entries, entries[-1]]),
+    "other ids": other_entries(lambda entries: [{"1": {"logprob": -1, "rank": 1}}] * len(entries)),
+    "none": other_entries(lambda entries: [None] * len(entries)),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("edit", UNSOUND.values(), ids=UNSOUND.keys())
+def test_f24_what_is_no_log_probability_of_the_ids_is_never_a_number(
+    server: ModelServer, edit: Callable[[m.Body, m.Body], m.Body]
+) -> None:
+    asks = scorer(server)
+    server.edit = edit
+    (row,) = asks.score([PROBLEM], [TRACE])
+    assert row.status is ScoreStatus.ERROR
+    assert asks.reasons.keys() == {TRACE.trace_id}
+    assert row.source is ScoreSource.SERVER
+    assert len(row.logprobs) == len(row.token_bytes) == row.scored_stop == 0
+
+
+def test_a_certain_token_may_round_up(server: ModelServer) -> None:
+    asks = scorer(server)
+    server.edit = value(5e-7)
+    (row,) = asks.score([PROBLEM], [TRACE])
+    assert row.status is ScoreStatus.OK
+    assert np.nanmax(row.logprobs) == 0.0
+
+
+def test_t27_a_target_of_any_rank_keeps_its_value(server: ModelServer) -> None:
+    (row,) = scores(server, [tiny.trace("Zebras ≠ quarks, obviously.", PROBLEM)])
+    assert row.status is ScoreStatus.OK
+    assert row.ranks.max() > 50
+
+
+def test_parsing_is_strict() -> None:
+    assert parse(b'{"a": [1, {"b": 0.5}]}') == {"a": [1, {"b": 0.5}]}
+    for text in (
+        '{"a": 1, "a": 2}',
+        '{"a": NaN}',
+        '{"a": -Infinity}',
+        '{"a": [[1e999]]}',
+        "1",
+        "[" * 99999,
+    ):
+        with pytest.raises(ValueError, match=r"JSON|twice|number"):
+            parse(text.encode())
+
+
+# ---------------------------------------------------------------------------- the window
+
+
+def test_no_more_requests_are_under_way_than_the_server_may_have(server: ModelServer) -> None:
+    server.always = lambda handler, body: time.sleep(0.02) or False  # type: ignore[func-returns-value]
+    of = client(server, concurrency=3)
+    threads = [threading.Thread(target=ask, args=(of,)) for _ in range(12)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(server.asked) == 12
+    assert server.most_under_way == 3

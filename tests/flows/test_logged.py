@@ -1,0 +1,107 @@
+"""A teacher whose log-probabilities come with the traces: no weights of it are ever loaded."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import rdpt_core.pocket
+from flows.workspace import open_file
+from rdpt_core.models.hf import HfGenerator, load
+from rdpt_core.models.spec import ModelSpec, Sampling
+from rdpt_core.rows import Provenance, ScoreSource, ScoreStatus, TokenScores
+from settings.loading import BadSettings, read_experiment
+from settings.runtime import Runtime
+from tasks.stage import Plan, Worker
+from tests.core.models import tiny
+from tests.stages.toys import Journal
+
+POCKET = Path(rdpt_core.pocket.__file__).parent / "models"
+STUDY = f"""
+name = "logged"
+[traces]
+source = "import"
+path = "traces.jsonl"
+[[teachers]]
+name = "teacher"
+path = "tokenizer"
+backend = "logged"
+[[students]]
+name = "student"
+path = "{POCKET / "student"}"
+source = "select"
+[[selectors]]
+name = "teacher_count"
+[grading]
+grader = "none"
+[pool]
+eligible = "all"
+"""
+
+
+@pytest.fixture
+def study(tmp_path: Path) -> Path:
+    """Traces with ids and log-probabilities; of their author there is a tokenizer and no more."""
+    problems = [tiny.problem(f"Ann has {n} apples and buys 3 more. How many?") for n in range(5, 8)]
+    teacher = load(ModelSpec(path="teacher"), POCKET, threads=1)
+    traces = HfGenerator(teacher, Sampling(max_new_tokens=80), seed=3).generate(problems, 0)
+    rows: list[dict[str, Any]] = []
+    for problem, trace in zip(problems, traces, strict=True):
+        assert trace.token_ids is not None
+        assert trace.logprobs is not None
+        tag = teacher.renderer.vocabulary.parse("<think>\n")
+        rows.append(
+            {
+                "problem": problem.prompt,
+                "trace": "<think>\n" + trace.text,
+                "token_ids": [*tag, *trace.token_ids.tolist()],
+                "logprobs": [-0.5] * len(tag) + trace.logprobs.tolist(),
+            }
+        )
+    rows.append({"problem": problems[0].prompt, "trace": "12 and nothing logged."})
+    (tmp_path / "traces.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    (tmp_path / "tokenizer").mkdir()
+    for name in ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja"):
+        if (POCKET / "teacher" / name).exists():
+            shutil.copy(POCKET / "teacher" / name, tmp_path / "tokenizer")
+    (tmp_path / "study.toml").write_text(STUDY)
+    return tmp_path / "study.toml"
+
+
+def test_a_logged_teacher_labels_without_a_forward_pass(study: Path, tmp_path: Path) -> None:
+    opened = open_file(study, Runtime(workspace=tmp_path / "workspace", threads=1))
+    for call in opened.study.calls():
+        Worker(opened.store, opened.runtime, Journal()).build(call)
+    (arm,) = opened.study.configurations()
+    table = Plan(opened.store).table
+
+    def rows(kind: type, name: str, role: str | None = None) -> list[Any]:
+        call = arm.find(name, "train", role)
+        assert call is not None
+        found: list[Any] = []
+        for part in table(call).parts:
+            found += opened.store.rows(kind, part)
+        return found
+
+    scores = rows(TokenScores, "scores", "teacher")
+    assert {row.source for row in scores} == {ScoreSource.LOGGED}
+    statuses = sorted(row.status for row in scores)
+    assert statuses == [ScoreStatus.ERROR, *[ScoreStatus.OK] * 3]
+    labels = rows(Provenance, "provenance")
+    assert any(row.label is not None for row in labels)
+    unlabelled = {row.reason for row in labels if row.label is None}
+    assert "error" in unlabelled
+
+
+def test_a_logged_teacher_writes_nothing_new(study: Path) -> None:
+    text = study.read_text().replace(
+        'source = "import"\npath = "traces.jsonl"', 'source = "generate"'
+    )
+    study.write_text(text + '[problems]\nsource = "pocket"\nsplit = "distill"\nlimit = 4\n')
+    with pytest.raises(BadSettings) as refused:
+        read_experiment(study)
+    assert "teacher 'teacher' is logged" in str(refused.value)

@@ -1,0 +1,219 @@
+"""Experiments whose teacher is behind a server: resumed without asking twice, shown without it."""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import os
+import signal
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from flows import cli
+from flows.workspace import Opened, open_file
+from rdpt_core.models.endpoint import Server
+from rdpt_core.models.hf import load
+from rdpt_core.models.spec import ModelSpec
+from settings.runtime import Runtime
+from tasks import models
+from tasks.batches import Batches
+from tasks.stage import Plan, Worker
+from tests.core.models import model_server as m
+from tests.core.models import tiny
+from tests.core.models.model_server import Brain, ModelServer
+from tests.flows.asked import refused
+from tests.stages.toys import Journal
+
+KEY = "canary-0123456789"
+STUDY = """
+name = "study"
+part_size = {part_size}
+[problems]
+source = "file"
+path = "problems.jsonl"
+[traces]
+source = "generate"
+samples = {samples}
+sampling = {{ max_new_tokens = 6 }}
+[[teachers]]
+name = "teacher"
+path = "teacher"
+thinking = "none"
+backend = "server"
+server = "lab"
+served = "small"
+[[students]]
+name = "student"
+source = "select"
+path = "student"
+thinking = "none"
+[[selectors]]
+name = "teacher_count"
+[pool]
+eligible = "all"
+"""
+NUM_PROBLEMS = 12
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    made = tmp_path_factory.mktemp("behind a server")
+    for seed, name in enumerate(("teacher", "student")):
+        tiny.make_qwen(made / name, seed=seed)
+    lines = [json.dumps({"problem": f"How much is {n} and 1?", "answer": str(n + 1)})
+             for n in range(NUM_PROBLEMS)]  # fmt: skip
+    (made / "problems.jsonl").write_text("\n".join(lines) + "\n")
+    return made
+
+
+@pytest.fixture
+def server(folder: Path) -> Iterator[ModelServer]:
+    models._connected.cache_clear()
+    models._served.cache_clear()
+    brain = Brain(load(ModelSpec(path="teacher"), folder, threads=1))
+    with ModelServer(brain, limit=256, key=KEY).running() as running:
+        yield running
+
+
+def opened(folder: Path, server: ModelServer, place: Path, **changes: Any) -> Opened:
+    file = folder / "study.toml"
+    file.write_text(STUDY.format(**({"part_size": 6, "samples": 1} | changes)))
+    lab = Server.model_validate({"url": server.url, "api_key": KEY, "concurrency": 4})
+    return open_file(file, Runtime(workspace=place / "workspace", threads=1, servers={"lab": lab}))
+
+
+def build(study: Opened) -> None:
+    for call in study.study.calls():
+        if not Plan(study.store).table(call).complete:
+            Worker(study.store, study.runtime, Journal()).build(call)
+
+
+def complete(study: Opened) -> bool:
+    return all(Plan(study.store).table(call).complete for call in study.study.calls())
+
+
+def as_sent(bodies: list[m.Body]) -> list[str]:
+    """What was asked for, without what differs each time."""
+    return [json.dumps({k: v for k, v in b.items() if k != "cache_salt"}) for b in bodies]
+
+
+def test_a_killed_run_asks_for_nothing_twice_that_was_finished(
+    folder: Path, server: ModelServer, tmp_path: Path
+) -> None:
+    def work() -> None:
+        """Dies as the 5th text, or the 5th score, is kept."""
+        keep = Batches.keep
+        left = [5]
+
+        def kept(self: Any, index: int, rows: list[Any]) -> None:
+            keep(self, index, rows)
+            left[0] -= 1
+            if not left[0]:
+                os.kill(os.getpid(), signal.SIGKILL)
+
+        Batches.keep = kept  # type: ignore[method-assign]
+        build(opened(folder, server, tmp_path))
+
+    durable = 0
+    for _ in range(3):
+        server.asked.clear()
+        child = multiprocessing.get_context("fork").Process(target=work)
+        child.start()
+        child.join(120)
+        assert child.exitcode == -signal.SIGKILL
+        durable += 5
+        found = len([*tmp_path.rglob("batch-*.parquet")])
+        assert found or durable
+    server.asked.clear()
+    study = opened(folder, server, tmp_path)
+    build(study)
+    assert complete(study)
+    texts = server.asked_to_write()
+    scores = [b for _, b in server.asked if b["max_tokens"] == 1 and b.get("prompt_logprobs")]
+    assert len(texts) == 0, "12 texts were finished after 15 that were kept"
+    assert len(scores) - 4 == NUM_PROBLEMS - 3, "4 are the probe's"
+
+
+def test_a_long_text_of_one_part_does_not_empty_the_window(
+    folder: Path, server: ModelServer, tmp_path: Path
+) -> None:
+    """While the first text waits, those of all other parts are written."""
+    others = threading.Event()
+
+    def waits(handler: m.Handler, body: m.Body) -> bool:
+        if body["max_tokens"] == 6:
+            if not others.is_set() and server.asked_to_write()[0] is body:
+                assert others.wait(60)
+            elif len([b for b in server.answered if b["max_tokens"] == 6]) >= NUM_PROBLEMS - 2:
+                others.set()
+        return False
+
+    server.always = waits
+    study = opened(folder, server, tmp_path, part_size=3)
+    build(study)
+    assert complete(study)
+    assert others.is_set()
+    assert server.most_under_way == 4
+
+
+def test_no_key_is_written_anywhere_and_a_finished_study_needs_no_server(
+    folder: Path,
+    server: ModelServer,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    study = opened(folder, server, tmp_path)
+    build(study)
+    monkeypatch.setenv("RDPT_WORKSPACE", str(tmp_path / "workspace"))
+    monkeypatch.setenv("RDPT_SERVERS", json.dumps({"lab": {"url": server.url}}))
+    monkeypatch.setenv("RDPT_SERVERS__LAB__API_KEY", KEY)
+    server.key = "another"
+    assert cli.main(["doctor", str(folder / "study.toml")]) in (0, 2)
+    server.key = KEY
+    assert cli.main(["plan", str(folder / "study.toml")]) == 0
+    said = "".join(capsys.readouterr())
+    assert KEY not in said + repr(study) + repr(
+        study.study.model(study.experiment.teachers[0].spec)
+    )
+    for path in tmp_path.rglob("*"):
+        assert not path.is_file() or KEY.encode() not in path.read_bytes(), path
+    models._served.cache_clear()
+    models._connected.cache_clear()
+    away = opened(folder, ModelServer(server.brain, url="http://127.0.0.1:9/v1"), tmp_path)
+    with pytest.raises(ConnectionError):
+        assert complete(away)
+    known = study.memory.entries()
+    place = next(name for name in known if name.startswith(server.url))
+    study.memory.add({place.replace(server.url, "http://127.0.0.1:9/v1"): known[place]})
+    assert complete(
+        opened(folder, ModelServer(server.brain, url="http://127.0.0.1:9/v1"), tmp_path)
+    )
+
+
+def test_texts_of_a_file_are_scored_by_a_server(
+    folder: Path, server: ModelServer, monkeypatch: pytest.MonkeyPatch, tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    monkeypatch.chdir(tmp_path)
+    rows = [{"trace_id": "a", "prompt": "How much is 1 and 1?", "text": "It is 2."}]
+    Path("traces.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    here = ["score", "traces.jsonl", "--model", str(folder / "teacher"), "-o"]
+    assert cli.main([*here, "own.jsonl"]) == 0
+    behind = ["--server", "lab", "--served", "small"]
+    assert "RDPT_SERVERS" in refused(capsys, *here, "no.jsonl", *behind)
+    monkeypatch.setenv("RDPT_SERVERS", json.dumps({"lab": {"url": server.url, "api_key": KEY}}))
+    assert cli.main([*here, "asked.jsonl", *behind]) == 0
+    own, asked = (json.loads(Path(f"{n}.jsonl").read_text()) for n in ("own", "asked"))
+    assert asked["source"] == "server"
+    assert asked["logprobs"] == pytest.approx(own["logprobs"], abs=1e-4)
+    assert asked["ranks"] == own["ranks"]
+    server.shift = 1
+    models._connected.cache_clear()
+    assert "shifted by one token" in refused(capsys, *here, "no.jsonl", *behind)
+    monkeypatch.setenv("RDPT_SERVERS", '{"lab": {"url": "http://127.0.0.1:9/v1"}}')
+    assert cli.main([*here, "no.jsonl", *behind]) == 5
