@@ -21,7 +21,7 @@ run: bootstrap
 	@./rdpt run settings/experiments/pocket.toml
 
 test: check
-	$(PYTHON) -m pytest
+	$(PYTHON) -m pytest -n 2 --dist loadgroup
 
 check: bootstrap
 	$(PYTHON) -m ruff check .

@@ -11,6 +11,7 @@ from flows.findings import Finding, State
 from flows.workspace import Opened
 from rdpt_core.models.contract import UndeclaredThinking
 from rdpt_core.models.reading import own_limit
+from rdpt_core.models.spec import Logged
 from settings.experiment import Generate
 from tasks.models import Model
 
@@ -59,9 +60,26 @@ def _model(what: str, model: Model, opened: Opened, thoughts: bool) -> Iterator[
                       "add eos_token to tokenizer_config.json, or traces never stop")  # fmt: skip
     if model.spec.backend == "server":
         yield from _behind(model, opened)
-        return
-    yield _context(model.spec.context or own_limit(model.folder), opened)
-    yield _dtype(model, opened)
+    elif model.spec.backend == "logged":
+        yield _logged(model)
+    elif model.spec.gguf is None:
+        yield _context(model.spec.context or _own_context(model), opened)
+        yield _dtype(model, opened)
+
+
+def _own_context(model: Model) -> int | None:
+    limit, rope = own_limit(model.folder), model.spec.rope
+    return int(limit * rope.factor) if limit and rope else limit
+
+
+def _logged(model: Model) -> Finding:
+    """Of log-probabilities that come with the traces: whether they are those that rdpt compares."""
+    temperature = (model.spec.logged or Logged()).temperature
+    if temperature == 1.0:
+        return Finding(State.OK, "  scores", "logged with the traces, at temperature 1")
+    return Finding(State.WARN, "  scores", f"logged at temperature {temperature:g}",
+                   "another distribution: its gaps to a student that is scored at 1 are no sign of "
+                   "where a sentence comes from")  # fmt: skip
 
 
 def _behind(model: Model, opened: Opened) -> Iterator[Finding]:
@@ -100,7 +118,7 @@ def _context(limit: int | None, opened: Opened) -> Finding:
     longest = max(_lengths(opened), default=0)
     if longest >= limit:
         return Finding(State.WARN, "  context", f"{limit:,} tokens; traces may have {longest:,}",
-                       "lower max_new_tokens: what is longer is not scored")  # fmt: skip
+                       "lower max_new_tokens: what is longer is scored up to there")  # fmt: skip
     return Finding(State.OK, "  context", f"{limit:,} tokens")
 
 

@@ -78,7 +78,13 @@ def test_the_version_has_one_place(pyproject: dict[str, Any]) -> None:
 def test_the_core_needs_no_accelerator_package(pyproject: dict[str, Any]) -> None:
     names = {re.split(r"[^\w-]", line)[0] for line in pyproject["project"]["dependencies"]}
     assert not names & {"triton", "ray", "prefect-ray", "vllm", "liger-kernel", "flash-attn"}
-    assert set(pyproject["project"]["optional-dependencies"]) == {"serve", "ray", "gpu", "dev"}
+    assert set(pyproject["project"]["optional-dependencies"]) == {
+        "serve",
+        "ray",
+        "gpu",
+        "gguf",
+        "dev",
+    }
 
 
 def test_every_dependency_is_pinned_once_and_within_its_bounds(pyproject: dict[str, Any]) -> None:

@@ -34,6 +34,8 @@ CLOSE = 0.02
 """Nats of difference, in the mean; and 5% of the values themselves, for bfloat16."""
 SHARE = 0.9
 """Of greedy tokens must be the likeliest of their position: rounding parts a tie now and then."""
+NAMED = 0.6
+"""Of them must be the next or the last token, for a refusal to name the shift."""
 CLEAR = 0.5
 """Nats between the two likeliest tokens of a position that no rounding turns around."""
 FEWEST = 3
@@ -115,7 +117,7 @@ def _fault(seen: Sequence[Seen]) -> str | None:
     if not told and (compared < FEWEST or certain):
         return "nothing that it tells can be compared with its log-probabilities"
     if told and _share(seen, 0) < SHARE:
-        shift = next((s for s in SHIFTS if _share(seen, s) >= SHARE), None)
+        shift = next((s for s in SHIFTS if _share(seen, s) >= NAMED), None)
         return _shifted(shift) if shift else (
             "at most positions of a greedy text, another token than its own is the likeliest: it "
             "reads other ids than were sent, or its log-probabilities are processed"

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 import rdpt_core.pocket
+from flows.doctor_models import examined
 from flows.workspace import open_file
 from rdpt_core.models.hf import HfGenerator, load
 from rdpt_core.models.spec import ModelSpec, Sampling
@@ -105,3 +106,14 @@ def test_a_logged_teacher_writes_nothing_new(study: Path) -> None:
     with pytest.raises(BadSettings) as refused:
         read_experiment(study)
     assert "teacher 'teacher' is logged" in str(refused.value)
+
+
+@pytest.mark.parametrize(("temperature", "state"), [(1.0, "ok"), (0.6, "warn")])
+def test_doctor_says_at_which_temperature_a_log_was_taken(
+    study: Path, temperature: float, state: str
+) -> None:
+    entry = f'backend = "logged"\nlogged = {{ temperature = {temperature} }}'
+    study.write_text(study.read_text().replace('backend = "logged"', entry))
+    opened = open_file(study, Runtime(workspace=study.parent / "workspace"), read_only=True)
+    found = [one for one in examined(opened) if one.what.strip() == "scores"]
+    assert [one.state for one in found] == [state]

@@ -293,7 +293,7 @@ def test_a_thought_of_the_text_is_text_where_the_prompt_opens_one(tmp_path: Path
     assert sum(row["token_bytes"]) == len(text)
 
 
-def test_what_cannot_be_scored_has_a_status_and_no_numbers(tmp_path: Path) -> None:
+def test_what_cannot_be_scored_has_a_status_and_no_numbers_for_it(tmp_path: Path) -> None:
     folder = tiny.make_llama(tmp_path / "model")
     rows: list[dict[str, Any]] = [
         {"trace_id": "a", "prompt": PROMPT, "text": "so 42 " * 300},
@@ -304,9 +304,10 @@ def test_what_cannot_be_scored_has_a_status_and_no_numbers(tmp_path: Path) -> No
     ]
     file = write(tmp_path / "t.jsonl", *rows)
     found = made("score", file, "--model", str(folder), "-o", str(tmp_path / "s.jsonl"))
-    assert [row["status"] for row in found] == ["too_long", "error", "error", "error", "ok"]
+    assert [row["status"] for row in found] == ["partial", "error", "error", "error", "ok"]
     assert [row["trace_id"] for row in found] == ["a", "b", "c", "d", "e"]
-    for row in found[:4]:
+    assert 0 < sum(found[0]["token_bytes"]) == found[0]["scored_stop"] < len("so 42 " * 300)
+    for row in found[1:4]:
         assert (row["token_bytes"], row["logprobs"], row["scored_stop"]) == ([], [], 0)
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
+pytestmark = [pytest.mark.xdist_group("tutorials"), pytest.mark.timeout(900)]
 PAGES = sorted((ROOT / "docs" / "tutorials").glob("*.md"))
 COMMANDS = re.compile(r"^```bash\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 SAYS = {
@@ -27,9 +28,10 @@ SAYS = {
 def environment(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     """One workspace for all pages, so that `smoke` is built once."""
     folder = tmp_path_factory.mktemp("tutorials")
-    script = folder / "rdpt"
-    script.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m flows.cli "$@"\n')
-    script.chmod(0o755)
+    for name, runs in (("rdpt", "-m flows.cli"), ("python", "")):
+        script = folder / name
+        script.write_text(f'#!/bin/sh\nexec "{sys.executable}" {runs} "$@"\n')
+        script.chmod(0o755)
     return {
         **os.environ,
         "ROOT": str(ROOT),
