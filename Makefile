@@ -21,7 +21,7 @@ run: bootstrap
 	@./rdpt run settings/experiments/pocket.toml
 
 test: check
-	$(PYTHON) -m pytest -n 2 --dist loadgroup
+	$(PYTHON) -m pytest -n 2 --dist loadfile
 
 check: bootstrap
 	$(PYTHON) -m ruff check .

@@ -7,12 +7,19 @@ import os
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from flows.configurations import imports_thoughts, models_of, sources_of
 from flows.workspace import Opened
-from rdpt_core.models.identity import check_folder, check_weights
+from rdpt_core.models.identity import (
+    check_device,
+    check_folder,
+    check_weights,
+    quantisation,
+)
+from rdpt_core.scoring.paths import has_gpu
 from settings.loading import BadSettings
 from tasks import sources
 from tasks.models import Model
@@ -65,8 +72,10 @@ def check_models(opened: Opened, others: Sequence[str] = ()) -> None:
     where some other model, or an import, separates thought from answer. Raises BadSettings with
     all that is wrong, and with what `others` found.
     """
-    models = models_in(opened)
-    lines = [*others, *_faults("model ", models, _check_model)]
+    models, device = models_in(opened), opened.runtime.device
+    lines = [*others, *_faults("model ", models, partial(_check_model, device))]
+    if opened.experiment.scoring.path == "compiled":
+        lines += _compiler_fault(device)
     if not lines and (
         imports_thoughts(opened.experiment)
         or any(model.renderer.contract.open for model in models.values())
@@ -84,13 +93,24 @@ def models_in(opened: Opened) -> dict[str, Model]:
     return {name: opened.study.model(spec) for name, spec in specs.items()}
 
 
-def _check_model(model: Model) -> None:
+def _check_model(device: str, model: Model) -> None:
     """Of one behind a server, only tokenizer and template are read here; its server is asked with
     its identity."""
     check_folder(model.folder, model.spec)
     if model.spec.backend == "hf":
         check_weights(model.folder)
+        packed = quantisation(model.folder)
+        if packed is not None:
+            check_device(packed, has_gpu(device))
     assert model.renderer
+
+
+def _compiler_fault(device: str) -> list[str]:
+    """On a CPU torch.compile writes C++."""
+    if has_gpu(device) or shutil.which("g++") or shutil.which("clang++") or "CXX" in os.environ:
+        return []
+    return ['scoring.path: "compiled" needs a C++ compiler, and there is none: install g++, or '
+            'take path = "exact"']  # fmt: skip
 
 
 def _identify(model: Model) -> None:

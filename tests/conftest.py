@@ -28,8 +28,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    # The tutorials share a workspace and take longest: one process begins with them.
-    items.sort(key=lambda item: item.get_closest_marker("xdist_group") is None)
+    # The tutorials take longest: one process begins with them.
+    items.sort(key=lambda item: item.path.parent.name != "tutorials")
     for item in items:
         if item.get_closest_marker("network") and not config.getoption("--network"):
             item.add_marker(pytest.mark.skip(reason="needs the internet: give --network"))

@@ -103,7 +103,7 @@ def identify(
         known = _identity(spec, digests, revision, base)
     else:
         check_folder(folder, spec)
-        packing = _quantisation(folder)
+        packing = quantisation(folder)
         files = hash_files(folder, memory, patterns_of(spec))
         known = _identity(spec, files, None, base)
         known = known.model_copy(update={"quantisation": packing})
@@ -143,6 +143,16 @@ def _read_object(path: Path) -> dict[str, Any]:
             f"{path} is a JSON {type(found).__name__}, not an object: it is no model's"
         )
     return found
+
+
+def check_device(quantisation: str, gpu: bool) -> None:
+    """Raises ValueError for packed weights on a device that has no kernels for them."""
+    if not gpu:
+        method = json.loads(quantisation).get("quant_method", "unknown")
+        raise ValueError(
+            f"its weights are quantised ({method}), which needs a GPU, and this is a CPU: use the "
+            "unquantised model, a GGUF file, or a machine with RDPT_DEVICE=cuda"
+        )
 
 
 def check_weights(folder: Path) -> None:
@@ -302,7 +312,7 @@ def _line(rule: Rule | None) -> str | None:
     return None if rule is None else json.dumps(plain(rule), sort_keys=True)
 
 
-def _quantisation(folder: Path) -> str | None:
+def quantisation(folder: Path) -> str | None:
     """How a folder says that its weights are packed, as one line."""
     path = folder / "config.json"
     packed = _read_object(path).get("quantization_config") if path.exists() else None

@@ -7,7 +7,6 @@ Shapes: B rows of a batch, L its longest sequence, N positions, D hidden width, 
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -24,7 +23,13 @@ from transformers import (
 from transformers.utils import logging
 
 from rdpt_core.models.adapters import merged
-from rdpt_core.models.identity import HashMemory, ModelIdentity, identify, local_folder
+from rdpt_core.models.identity import (
+    HashMemory,
+    ModelIdentity,
+    check_device,
+    identify,
+    local_folder,
+)
 from rdpt_core.models.render import Renderer, read_renderer
 from rdpt_core.models.spec import ModelSpec, Numerics, Rope
 from rdpt_core.scoring.head import Head
@@ -67,7 +72,8 @@ def load(
     if threads is not None:
         torch.set_num_threads(threads)
     identity = identify(spec, base, memory, numerics)
-    check_device(identity, device)
+    if identity.quantisation is not None:
+        check_device(identity.quantisation, device != "cpu")
     folder = model_folder(spec, base, identity)
     renderer = read_renderer(spec, folder)
     logging.disable_progress_bar()  # standard error is the caller's to write on
@@ -82,16 +88,6 @@ def load(
     _check_head(model, decoder, head, renderer.contract.num_ids)
     limit = spec.context or _own_limit(model.config)
     return Loaded(identity, renderer, model, decoder, head, limit, _ends(renderer, folder))
-
-
-def check_device(identity: ModelIdentity, device: str) -> None:
-    """Raises ValueError for packed weights on a device that has no kernels for them."""
-    if identity.quantisation is not None and device == "cpu":
-        method = json.loads(identity.quantisation).get("quant_method", "unknown")
-        raise ValueError(
-            f"its weights are quantised ({method}), which needs a GPU, and this is a CPU: use the "
-            "unquantised model, a GGUF file, or a machine with RDPT_DEVICE=cuda"
-        )
 
 
 def _read_weights(spec: ModelSpec, folder: Path) -> PreTrainedModel:

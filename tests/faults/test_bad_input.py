@@ -152,6 +152,8 @@ REFUSED: dict[str, tuple[Spoil, str]] = {
         setting("tokenizer_config.json", "x", [{"trust_remote_code": True}]), "asks for code"),
     "a cut configuration": (cut("teacher/config.json", 9), "config.json is not JSON"),
     "a configuration that is a list": (write("teacher/config.json", b"[]"), "a JSON list"),
+    "packed weights on a CPU": (
+        setting("config.json", "quantization_config", {"quant_method": "awq"}), "needs a GPU"),
     "a cut tokenizer": (cut("teacher/tokenizer.json", 9), "the tokenizer of"),
     "a tokenizer of nothing": (write("teacher/tokenizer.json", b"{}"), "the tokenizer of"),
     "a template that is none": (
@@ -218,3 +220,13 @@ def test_a_workspace_that_is_a_file_is_refused(
     assert "traces.jsonl is no folder: give another one as RDPT_WORKSPACE" in refused(
         capsys, verb, "study.toml"
     )
+
+
+def test_compiling_without_a_compiler_is_refused_before_any_work(
+    here: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = here / "study.toml"
+    file.write_text(file.read_text() + '\n[scoring]\npath = "compiled"\n')
+    monkeypatch.delenv("CXX", raising=False)
+    monkeypatch.setattr(shutil, "which", lambda name: None)
+    assert "needs a C++ compiler" in refused(capsys, "run", "study.toml")

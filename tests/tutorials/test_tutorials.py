@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-pytestmark = [pytest.mark.xdist_group("tutorials"), pytest.mark.timeout(900)]
+pytestmark = pytest.mark.timeout(900)
 PAGES = sorted((ROOT / "docs" / "tutorials").glob("*.md"))
 COMMANDS = re.compile(r"^```bash\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 SAYS = {
