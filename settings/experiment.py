@@ -71,13 +71,13 @@ class Student(Model):
                 "`adapter` cannot be trained further, nor be the base of an import: merge it into "
                 "the model first"
             )
-        if self.source == "train" and (self.backend != "hf" or self.gguf is not None):
-            raise ValueError(
-                "only a model that is loaded here from safetensors can be trained: give its "
-                'folder, or source = "select", which trains nothing'
-            )
         if self.backend == "logged":
             raise ValueError("a student's own log-probabilities are needed for every trace")
+        if self.source != "select" and (self.backend != "hf" or self.gguf is not None):
+            raise ValueError(
+                "only a model that is loaded here from safetensors can be trained, or read beside "
+                'its distilled self: give its folder, or source = "select", which trains nothing'
+            )
         return self
 
 

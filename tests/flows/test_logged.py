@@ -15,6 +15,7 @@ from flows.workspace import open_file
 from rdpt_core.models.hf import HfGenerator, load
 from rdpt_core.models.spec import ModelSpec, Sampling
 from rdpt_core.rows import Provenance, ScoreSource, ScoreStatus, TokenScores
+from settings.experiment import Student
 from settings.loading import BadSettings, read_experiment
 from settings.runtime import Runtime
 from tasks.stage import Plan, Worker
@@ -117,3 +118,15 @@ def test_doctor_says_at_which_temperature_a_log_was_taken(
     opened = open_file(study, Runtime(workspace=study.parent / "workspace"), read_only=True)
     found = [one for one in examined(opened) if one.what.strip() == "scores"]
     assert [one.state for one in found] == [state]
+
+
+@pytest.mark.parametrize("source", ["train", "import"])
+@pytest.mark.parametrize("entry", [{"backend": "server", "server": "lab"}, {"gguf": "m.gguf"}])
+def test_only_a_model_that_is_loaded_here_learns_or_has_learnt(
+    source: str, entry: dict[str, str]
+) -> None:
+    distilled = {"distilled": "d"} if source == "import" else {}
+    given = {"name": "s", "path": "p", "source": source, **entry}
+    with pytest.raises(ValueError, match="loaded here from safetensors"):
+        Student.model_validate(given | distilled)
+    assert Student.model_validate(given | {"source": "select"}).source == "select"
