@@ -13,14 +13,14 @@ from dataclasses import replace
 import numpy as np
 
 from rdpt_core import ids
+from rdpt_core.models.author import Author
 from rdpt_core.models.decoding import Sample, is_raw, sample_batch
 from rdpt_core.models.layout import Layout
 from rdpt_core.models.loading import Loaded, load
 from rdpt_core.models.reading import layout_of
 from rdpt_core.models.seam import Progress, silent
 from rdpt_core.models.spec import Sampling
-from rdpt_core.recipe import plain
-from rdpt_core.rows import FinishReason, Problem, ScoreStatus, TokenScores, Trace
+from rdpt_core.rows import Problem, ScoreStatus, TokenScores, Trace
 from rdpt_core.scoring.compiling import compile_decoder
 from rdpt_core.scoring.entries import scored, unscored
 from rdpt_core.scoring.forward import Forward, Laid
@@ -35,10 +35,7 @@ class HfGenerator:
     """
 
     def __init__(self, loaded: Loaded, sampling: Sampling, seed: int) -> None:
-        self.author = loaded.identity.author
-        self.sampling_digest = ids.digest(
-            "sampling", plain(sampling), loaded.renderer.contract.digest, seed
-        )
+        self._author = Author(loaded.identity, loaded.renderer, sampling, seed)
         self._loaded = loaded
         self._sampling = sampling
         self._seed = seed
@@ -74,22 +71,16 @@ class HfGenerator:
         body = sample.token_ids[:-1] if sample.stopped else sample.token_ids
         text = self._loaded.renderer.vocabulary.decode(body, self._loaded.renderer.contract.fresh)
         changed = not is_raw(self._sampling)
-        return Trace(
-            trace_id=ids.sampled_trace_id(
-                problem.problem_id, self.author, self.sampling_digest, index, text
-            ),
-            problem_id=problem.problem_id,
-            author=self.author,
-            sample_index=index,
-            text=text,
-            zones=self._loaded.renderer.zones(text),
-            finish_reason=FinishReason.STOP if sample.stopped else FinishReason.LENGTH,
+        return self._author.trace(
+            problem,
+            index,
+            text,
+            stopped=sample.stopped,
+            seed=seed,
             num_tokens=len(sample.token_ids),
             token_ids=np.array(sample.token_ids, np.int32),
             logprobs=np.array(sample.logprobs, np.float32),
             sampled_logprobs=np.array(sample.sampled_logprobs, np.float32) if changed else None,
-            seed=seed,
-            source_id=None,
         )
 
 

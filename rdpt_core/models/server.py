@@ -16,6 +16,7 @@ import numpy as np
 
 from rdpt_core import ids
 from rdpt_core.abreast import abreast
+from rdpt_core.models.author import Author
 from rdpt_core.models.dialects import Chat, Completion, Dialect, Echo, Echoed, Prompt, Sglang, Vllm
 from rdpt_core.models.http import Client, Garbage, ItemFailed, Tick, Unreachable
 from rdpt_core.models.identity import ModelIdentity
@@ -26,8 +27,7 @@ from rdpt_core.models.render import Renderer
 from rdpt_core.models.seam import Progress, silent
 from rdpt_core.models.spec import ModelSpec, Sampling
 from rdpt_core.models.template import conversation
-from rdpt_core.recipe import plain
-from rdpt_core.rows import FinishReason, Problem, ScoreSource, ScoreStatus, TokenScores, Trace
+from rdpt_core.rows import Problem, ScoreSource, ScoreStatus, TokenScores, Trace
 from rdpt_core.scoring.entries import scored, unscored
 from rdpt_core.scoring.statistics import Statistics
 from rdpt_core.spelling import hint
@@ -159,10 +159,7 @@ class ServerGenerator:
     def __init__(
         self, remote: Remote, identity: ModelIdentity, sampling: Sampling, seed: int
     ) -> None:
-        self.author = identity.author
-        self.sampling_digest = ids.digest(
-            "sampling", plain(sampling), remote.renderer.contract.digest, seed
-        )
+        self._author = Author(identity, remote.renderer, sampling, seed)
         self._remote, self._sampling, self._seed = remote, sampling, seed
 
     def generate(
@@ -190,24 +187,18 @@ class ServerGenerator:
         logprobs = self._logprobs(done) if kept else None
         raw = self._sampling.temperature == 1.0 and self._sampling.top_p == 1.0
         progress(done.num_tokens or 0)
-        return Trace(
-            trace_id=ids.sampled_trace_id(
-                problem.problem_id, self.author, self.sampling_digest, index, text
-            ),
-            problem_id=problem.problem_id,
-            author=self.author,
-            sample_index=index,
-            text=text,
-            zones=self._remote.renderer.zones(text),
-            finish_reason=FinishReason.STOP if done.stopped else FinishReason.LENGTH,
+        return self._author.trace(
+            problem,
+            index,
+            text,
+            stopped=done.stopped,
+            seed=seed,
             num_tokens=done.num_tokens,
             token_ids=np.array(kept, np.int32) if kept else None,
             logprobs=logprobs if raw else None,
             # Whether a server's values are those after temperature and top-p depends on its kind
             # and version, so they are never taken for raw ones (T26).
             sampled_logprobs=None if raw else logprobs,
-            seed=seed,
-            source_id=None,
         )
 
     def _written(self, problem: Problem, seed: int, progress: Progress) -> Completion:

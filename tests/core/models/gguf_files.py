@@ -10,17 +10,7 @@ import torch
 from tokenizers import Tokenizer
 from transformers import PreTrainedModel
 
-NAMES = {
-    "input_layernorm": "attn_norm",
-    "post_attention_layernorm": "ffn_norm",
-    "self_attn.q_proj": "attn_q",
-    "self_attn.k_proj": "attn_k",
-    "self_attn.v_proj": "attn_v",
-    "self_attn.o_proj": "attn_output",
-    "mlp.gate_proj": "ffn_gate",
-    "mlp.up_proj": "ffn_up",
-    "mlp.down_proj": "ffn_down",
-}
+from tests.core.models.qwen_gguf import finish, tensor_name
 
 
 def write_gguf(model: PreTrainedModel, tokenizer: Tokenizer, end: str, path: Path) -> None:
@@ -29,11 +19,8 @@ def write_gguf(model: PreTrainedModel, tokenizer: Tokenizer, end: str, path: Pat
     _write_shape(writer, model)
     _write_tokenizer(writer, tokenizer, end)
     for name, tensor in model.state_dict().items():
-        writer.add_tensor(_name(name), _laid(name, tensor, model).numpy())
-    writer.write_header_to_file()
-    writer.write_kv_data_to_file()
-    writer.write_tensors_to_file()
-    writer.close()
+        writer.add_tensor(tensor_name(name), _laid(name, tensor, model).numpy())
+    finish(writer)
 
 
 def _write_shape(writer: gguf.GGUFWriter, model: PreTrainedModel) -> None:
@@ -62,18 +49,6 @@ def _write_tokenizer(writer: gguf.GGUFWriter, tokenizer: Tokenizer, end: str) ->
     number = int(tokenizer.token_to_id(end) or 0)
     writer.add_eos_token_id(number)
     writer.add_bos_token_id(number)
-
-
-def _name(name: str) -> str:
-    fixed = {
-        "model.embed_tokens.weight": "token_embd.weight",
-        "model.norm.weight": "output_norm.weight",
-        "lm_head.weight": "output.weight",
-    }
-    if name in fixed:
-        return fixed[name]
-    _, _, layer, *rest = name.removesuffix(".weight").split(".")
-    return f"blk.{layer}.{NAMES['.'.join(rest)]}.weight"
 
 
 def _laid(name: str, tensor: torch.Tensor, model: PreTrainedModel) -> torch.Tensor:

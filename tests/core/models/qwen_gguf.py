@@ -34,7 +34,11 @@ def write(folder: Path, file: Path) -> None:
     writer.add_rope_freq_base(config["rope_parameters"]["rope_theta"])
     _add_tokenizer(writer, json.loads((folder / "tokenizer.json").read_text()), config)
     for name, values in read_safetensors(folder / "model.safetensors").items():
-        writer.add_tensor(_name(name), values)
+        writer.add_tensor(tensor_name(name), values)
+    finish(writer)
+
+
+def finish(writer: Any) -> None:
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()
@@ -58,7 +62,8 @@ def _add_tokenizer(writer: Any, spec: dict[str, Any], config: dict[str, Any]) ->
     writer.add_add_bos_token(False)
 
 
-def _name(name: str) -> str:
+def tensor_name(name: str) -> str:
+    """transformers' name as llama.cpp has it."""
     fixed = {
         "model.embed_tokens.weight": "token_embd.weight",
         "model.norm.weight": "output_norm.weight",
