@@ -13,8 +13,10 @@ from dataclasses import dataclass, fields, replace
 
 from flows.configurations import Configuration
 from flows.report import (
+    ACCURACIES,
     aligned,
     count,
+    count_interval,
     differences,
     interval,
     points,
@@ -32,6 +34,11 @@ from settings.loading import BadSettings
 from tasks.stage import Plan
 
 SHARES = tuple(f"provenance/share/{name}" for name in FOUR_WAY)
+DIFFERENCES = {
+    **{str(name): f"provenance/difference/{name}" for name in FOUR_WAY},
+    "tokens": "selection/difference/tokens",
+}
+"""What is compared beside the accuracy, to its metric."""
 
 
 @dataclass(frozen=True)
@@ -93,7 +100,8 @@ def _print_tables(opened: Opened, found: dict[str, list[Compared]], plan: Plan) 
         sys.stdout.write(aligned(list(_lines(rows))))
         pairs = list(_pairs(rows, configurations, f"test:{benchmark}", plan))
         if pairs:
-            sys.stdout.write("\ndifferences in accuracy, on the same questions\n")
+            sys.stdout.write("\ndifferences on the same questions: of accuracy and of shares in "
+                             "points, of tokens trained on\n")  # fmt: skip
             sys.stdout.write(_noted(pairs))
 
 
@@ -106,26 +114,50 @@ def _lines(rows: Sequence[Compared]) -> Iterator[tuple[str, ...]]:
                count(one.train.get("tokens")), count(one.seconds))  # fmt: skip
 
 
+@dataclass(frozen=True)
+class Pair:
+    """A line of differences: of what, between whom."""
+
+    name: str
+    what: str
+    difference: Result
+    detectable: Result | None = None
+    """The smallest that would be found."""
+
+    def cells(self) -> tuple[str, str, str]:
+        if self.what == "tokens":
+            return count(self.difference, "+"), count_interval(self.difference), ""
+        return (points(self.difference), points_interval(self.difference),
+                points(self.detectable).lstrip("+") if self.detectable else "")  # fmt: skip
+
+
 def _pairs(
     rows: Sequence[Compared], configurations: Sequence[Configuration], side: str, plan: Plan
-) -> Iterator[tuple[str, Result, Result | None]]:
-    """What is compared, its difference, the smallest that would be found: over the undistilled
-    student, then the arms against each other."""
+) -> Iterator[Pair]:
+    """Over the undistilled student, then the arms against each other."""
     for one in rows:
         if "grades/lift" in one.test:
             name = f"{one.configuration.name} - {one.configuration.student}"
-            yield name, one.test["grades/lift"], one.test.get("grades/detectable_lift")
+            yield Pair(name, "accuracy", one.test["grades/lift"],
+                       one.test.get("grades/detectable_lift"))  # fmt: skip
+    trained = {pair.name: pair.rows for pair in differences(configurations, "train", plan)}
     for pair in differences(configurations, side, plan):
-        yield pair.name, pair.difference, pair.detectable
+        found = {**pair.rows, **trained.get(pair.name, {})}
+        accuracy, detectable = ACCURACIES
+        yield Pair(pair.name, "accuracy", found[accuracy], found[detectable])
+        for what, metric in DIFFERENCES.items():
+            if metric in found:
+                yield Pair("", what, found[metric])
 
 
-def _noted(pairs: Sequence[tuple[str, Result, Result | None]]) -> str:
+def _noted(pairs: Sequence[Pair]) -> str:
     """What an interval does not cover stands below the table, once."""
-    notes = list(dict.fromkeys(row.note for _, row, _ in pairs if row.note))
-    lines = [("", "points", "95%", "smallest detectable", "note")]
-    for name, row, detectable in pairs:
-        lines.append((name, points(row), points_interval(row), points(detectable).lstrip("+"),
-                      f"({notes.index(row.note) + 1})" if row.note else ""))  # fmt: skip
+    notes = list(dict.fromkeys(one.difference.note for one in pairs if one.difference.note))
+    lines = [("", "", "difference", "95%", "smallest detectable", "note")]
+    for one in pairs:
+        note = one.difference.note
+        lines.append((one.name, one.what, *one.cells(),
+                      f"({notes.index(note) + 1})" if note else ""))  # fmt: skip
     below = [f"({number}) {note}\n" for number, note in enumerate(notes, start=1)]
     return aligned(lines) + "".join(below)
 
@@ -139,13 +171,13 @@ def _print_rows(opened: Opened, found: dict[str, list[Compared]], plan: Plan) ->
     names = [field.name for field in fields(Result)]
     writer.writerow(names)
     configurations = opened.study.configurations()
-    for benchmark, rows in found.items():
-        chosen = [replace(row, configuration=one.configuration.name)
-                  for one in rows for row in _numbers(one)]  # fmt: skip
-        chosen += [replace(row, configuration=pair.configuration)
-                   for pair in differences(configurations, f"test:{benchmark}", plan)
-                   for row in (pair.difference, pair.detectable)]  # fmt: skip
-        writer.writerows([getattr(row, name) for name in names] for row in chosen)
+    chosen = [replace(row, configuration=one.configuration.name)
+              for rows in found.values() for one in rows for row in _numbers(one)]  # fmt: skip
+    chosen += [replace(row, configuration=pair.configuration)
+               for side in (*(f"test:{benchmark}" for benchmark in found), "train")
+               for pair in differences(configurations, side, plan)
+               for row in pair.rows.values()]  # fmt: skip
+    writer.writerows([getattr(row, name) for name in names] for row in chosen)
 
 
 def _numbers(one: Compared) -> Iterator[Result]:

@@ -26,6 +26,8 @@ from tasks.models import Distilled, Model
 from tasks.stage import Call, Given
 
 Wanted = Call | Given
+COMPARED = {"traces": "traces", "grades": "grades", "labels": "provenance"}
+"""Argument of `results.compared` to the table that it takes of every fine-tuning seed."""
 
 
 @dataclass(frozen=True)
@@ -163,20 +165,28 @@ class Study:
             yield arm
 
     def _differences(self, arm: list[Configuration], other: list[Configuration]) -> Iterator[Use]:
+        """Of answers and their sentences on each benchmark, and of the tokens trained on."""
         against = other[0].selector
         assert against is not None
+        names = {"configuration": arm[0].digest, "against": against}
         for benchmark in self.experiment.benchmarks:
             side = f"test:{benchmark.name}"
             tables = {
-                f"{role}_{table}_{number}": run.find(table, side)
+                f"{role}_{kind}_{number}": call
                 for role, runs in (("arm", arm), ("other", other))
                 for number, run in enumerate(runs)
-                for table in ("traces", "grades")
+                for kind, table in COMPARED.items()
+                if (call := run.find(table, side)) is not None
             }
-            call = results.compared(
-                **tables, configuration=arm[0].digest, benchmark=benchmark.name, against=against
-            )
-            yield Use(side, f"against {against}", call)
+            if tables:
+                call = results.compared(**tables, **names, benchmark=benchmark.name)
+                yield Use(side, f"against {against}", call)
+        picks = [one[0].find("selection", "train") for one in (arm, other)]
+        call = results.compared_tokens(
+            traces=arm[0].find("traces", "train"), arm=picks[0], other=picks[1], source="problems",
+            **names,
+        )  # fmt: skip
+        yield Use("train", f"against {against}", call)
 
     # ------------------------------------------------------------------ baselines
 

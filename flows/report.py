@@ -16,6 +16,8 @@ from rdpt_core.scoring.paths import cpu_flags, faster_path, has_gpu
 from tasks.progress import say
 from tasks.stage import Call, Given, Parts, Plan, Table
 
+ACCURACIES = ("grades/difference", "grades/detectable_difference")
+"""Metrics of `Difference.rows`: of the accuracy, and the smallest that would be found."""
 SCORE_BYTES, TRACE_BYTES = 8, 12
 """A token in `scores` and in `traces` on disk, roughly; for the plan's estimate."""
 
@@ -176,8 +178,9 @@ def _comparison_lines(
 ) -> Iterator[tuple[str, ...]]:
     yield ("difference in accuracy", "points", "95%", "smallest detectable", "note")
     for one in differences(configurations, f"test:{benchmark}", plan):
-        yield (one.name, points(one.difference), points_interval(one.difference),
-               points(one.detectable).lstrip("+"), one.difference.note or "")  # fmt: skip
+        accuracy, detectable = (one.rows[metric] for metric in ACCURACIES)
+        yield (one.name, points(accuracy), points_interval(accuracy),
+               points(detectable).lstrip("+"), accuracy.note or "")  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -187,24 +190,23 @@ class Difference:
     configuration: str
     """The first configuration of the arm."""
     name: str
-    difference: Result
-    detectable: Result
+    rows: dict[str, Result]
+    """By metric, without the name of the other arm at its end."""
 
 
 def differences(
     configurations: Sequence[Configuration], side: str, plan: Plan
 ) -> Iterator[Difference]:
-    """Every two arms that are compared on a benchmark, as far as they are complete."""
+    """Every two arms that are compared on a side, as far as they are complete."""
     for configuration in configurations:
         for use in configuration.uses:
             if use.role is None or not use.role.startswith("against "):
                 continue
             if use.side != side or not plan.table(use.call).complete:
                 continue
-            found = {row.metric.split("/")[1]: row for row in _rows(use.call, plan)}
-            name = f"{configuration.selector} - {use.role.removeprefix('against ')}"
-            yield Difference(configuration.name, name, found["difference"],
-                             found["detectable_difference"])  # fmt: skip
+            against = use.role.removeprefix("against ")
+            rows = {row.metric.removesuffix(f"/{against}"): row for row in _rows(use.call, plan)}
+            yield Difference(configuration.name, f"{configuration.selector} - {against}", rows)
 
 
 # ---------------------------------------------------------------------------- cells
@@ -231,8 +233,14 @@ def points_interval(row: Result | None) -> str:
     return f"[{100 * row.low:+.1f}, {100 * row.high:+.1f}]"
 
 
-def count(row: Result | None) -> str:
-    return "-" if row is None or row.value is None else f"{row.value:,.0f}"
+def count(row: Result | None, sign: str = "") -> str:
+    return "-" if row is None or row.value is None else f"{round(row.value):{sign},d}"
+
+
+def count_interval(row: Result) -> str:
+    if row.low is None or row.high is None:
+        return "-"
+    return f"[{round(row.low):+,d}, {round(row.high):+,d}]"
 
 
 def aligned(lines: Sequence[tuple[str, ...]]) -> str:

@@ -15,6 +15,15 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from rdpt_core.arms import (
+    Counted,
+    arm_difference,
+    detectable_difference,
+    paired_difference,
+    seeds_note,
+    share_difference,
+    total_difference,
+)
 from rdpt_core.candidates import ELIGIBLE, CandidateRecord
 from rdpt_core.curves import (
     OUTCOMES,
@@ -27,15 +36,11 @@ from rdpt_core.curves import (
 )
 from rdpt_core.effects import (
     Estimate,
-    arm_difference,
-    detectable_difference,
     exact,
     mean,
     nothing,
-    paired_difference,
     ratio,
     ratios,
-    seeds_note,
     with_note,
 )
 from rdpt_core.provenance import FOUR_WAY, LABELS, MISSING, THREE_WAY, LabelRule, label
@@ -250,25 +255,60 @@ def _areas(attribution: Attribution, rule: CurveRule) -> Named:
                 yield f"curves/{name}/{reach}/{each}", exact(value, one.num_positions, note)
 
 
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """A benchmark answered by one distilled student: one fine-tuning seed of an arm."""
+
+    outcomes: QuestionCounts
+    classes: QuestionCounts | None = None
+    """Of `class_counts`; None where no sentence was attributed."""
+
+
 def comparison_results(
     configuration: str,
     benchmark: str,
     against: str,
-    arm: Sequence[QuestionCounts],
-    other: Sequence[QuestionCounts],
+    arm: Sequence[Answered],
+    other: Sequence[Answered],
+    labels: Sequence[Label] = FOUR_WAY,
 ) -> Iterator[Result]:
-    """Rows of an arm against the one named `against`; outcomes of one run per fine-tuning seed."""
-    runs = [mean_correct(outcomes) for outcomes in arm]
-    others = [mean_correct(outcomes) for outcomes in other]
+    """Rows of an arm against the one named `against`, on the questions that all have."""
+    runs = [mean_correct(run.outcomes) for run in arm]
+    others = [mean_correct(run.outcomes) for run in other]
     found = [(f"grades/difference/{against}", arm_difference(runs, others))]
     detectable = detectable_difference(_over_runs(runs), _over_runs(others))
     found.append((f"grades/detectable_difference/{against}", detectable))
+    if all(run.classes is not None for run in (*arm, *other)):
+        for name in labels:
+            counted = [[_counted(run, name) for run in runs] for runs in (arm, other)]
+            one = share_difference(counted[0], counted[1])
+            found.append((f"provenance/difference/{name}/{against}", one))
     return _rows(configuration, "test", benchmark, found)
 
 
 def _over_runs(runs: Sequence[Mapping[str, float]]) -> dict[str, float]:
     common = set.intersection(*(set(run) for run in runs)) if runs else set()
     return {problem: float(np.mean([run[problem] for run in runs])) for problem in common}
+
+
+def _counted(run: Answered, name: Label) -> Counted:
+    """Sentences of a class and labelled ones, for every question that was answered."""
+    assert run.classes is not None
+    none = np.zeros((len(OUTCOMES), len(LABELS) + 1), dtype=np.int64)
+    sums = {q: run.classes.get(q, none)[:, :UNLABELLED].sum(axis=0) for q in run.outcomes}
+    return {q: (float(x[LABELS.index(name)]), float(x.sum())) for q, x in sums.items()}
+
+
+def tokens_difference(
+    configuration: str,
+    source: str,
+    against: str,
+    arm: Mapping[str, float],
+    other: Mapping[str, float],
+) -> Iterator[Result]:
+    """The row of what two arms train on; question to tokens of its picks."""
+    found = [(f"selection/difference/tokens/{against}", total_difference(arm, other))]
+    return _rows(configuration, "train", source, found)
 
 
 # ---------------------------------------------------------------- the train side

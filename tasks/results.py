@@ -6,13 +6,14 @@ stays in memory.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 from rdpt_core import results
 from rdpt_core.curves import CurveRule, PositionCounts, position_counts
 from rdpt_core.provenance import LabelRule
-from rdpt_core.results import Attribution, QuestionCounts
+from rdpt_core.results import Answered, Attribution, QuestionCounts
 from rdpt_core.rows import (
     Candidate,
     Grade,
@@ -74,24 +75,64 @@ def distilled(
     )  # fmt: skip
 
 
-@stage("results", version=1, row=Result)
+@stage("results", version=2, row=Result)
 def compared(
     configuration: str, benchmark: str, against: str, **tables: Parts[Any]
 ) -> Iterator[Result]:
     """One arm against another, on the same questions and sampling seeds (method.md section 13).
 
-    Tables are `arm_traces_0`, `arm_grades_0`, `other_traces_0`, ...: a pair for each fine-tuning
-    seed.
+    Tables are `arm_traces_0`, `arm_grades_0`, `arm_labels_0`, `other_traces_0`, ...: three for each
+    fine-tuning seed, or two where nothing is attributed.
     """
     yield from results.comparison_results(
         configuration, benchmark, against, _runs("arm", tables), _runs("other", tables)
     )
 
 
-def _runs(arm: str, tables: Mapping[str, Parts[Any]]) -> list[QuestionCounts]:
-    names = sorted(name for name in tables if name.startswith(f"{arm}_traces_"))
-    pairs = [(tables[name], tables[name.replace("traces", "grades")]) for name in names]
-    return [outcomes_of(traces, grades) for traces, grades in pairs]
+def _runs(arm: str, tables: Mapping[str, Parts[Any]]) -> list[Answered]:
+    numbers = range(sum(name.startswith(f"{arm}_traces_") for name in tables))
+    return [
+        answered_of(tables[f"{arm}_traces_{n}"], tables[f"{arm}_grades_{n}"],
+                    tables.get(f"{arm}_labels_{n}"))
+        for n in numbers
+    ]  # fmt: skip
+
+
+def answered_of(
+    traces: Parts[Trace], grades: Parts[Grade], labels: Parts[Provenance] | None
+) -> Answered:
+    outcomes = outcomes_of(traces, grades)
+    if labels is None:
+        return Answered(outcomes)
+    classes = results.merged(
+        results.class_counts({trace.trace_id: trace.problem_id for trace in rows}, {}, labelled)
+        for rows, labelled in zip(traces, labels, strict=True)
+    )
+    return Answered(outcomes, classes)
+
+
+@stage("results", version=1, row=Result)
+def compared_tokens(
+    traces: Parts[Trace],
+    arm: Parts[Pick],
+    other: Parts[Pick],
+    configuration: str,
+    source: str,
+    against: str,
+) -> Iterator[Result]:
+    """What one arm trains on against what another does, paired by question."""
+    problem_of = {trace.trace_id: trace.problem_id for rows in traces for trace in rows}
+    yield from results.tokens_difference(
+        configuration, source, against, *(_tokens(picks, problem_of) for picks in (arm, other))
+    )
+
+
+def _tokens(picks: Parts[Pick], problem_of: Mapping[str, str]) -> dict[str, float]:
+    tokens: dict[str, float] = defaultdict(float)
+    for rows in picks:
+        for pick in rows:
+            tokens[problem_of[pick.trace_id]] += pick.num_tokens
+    return tokens
 
 
 @stage("results", version=2, row=Result)

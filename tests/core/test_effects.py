@@ -9,10 +9,7 @@ from rdpt_core.effects import (
     FEW_QUESTIONS,
     Estimate,
     Floats,
-    arm_difference,
-    detectable_difference,
     mean,
-    paired_difference,
     ratio,
     ratios,
     resampled_sums,
@@ -87,54 +84,6 @@ def test_wilson_against_published_values() -> None:
     assert wilson(0, 0).value is None
 
 
-def test_a_paired_difference_uses_common_questions_and_says_so() -> None:
-    found = paired_difference({"a": 1.0, "b": 0.5, "c": 0.0}, {"a": 0.0, "b": 0.5, "d": 1.0})
-    assert (found.value, found.n) == (0.5, 2)
-    assert found.note == "approximate; 2 questions of one arm left out"
-    assert paired_difference({"a": 1.0}, {"b": 1.0}).value is None
-
-
-def test_pairing_removes_the_questions_own_difficulty() -> None:
-    generator = np.random.default_rng(3)
-    hard = generator.random(200)
-    before = {str(i): float(p) for i, p in enumerate(hard)}
-    after = {q: p + 0.1 + 0.01 * generator.standard_normal() for q, p in before.items()}
-    found = paired_difference(after, before)
-    assert found.low is not None
-    assert found.low > 0.095
-
-
-def test_the_detectable_difference_is_detected_four_times_in_five() -> None:
-    generator = np.random.default_rng(4)
-    zero = {str(i): 0.0 for i in range(50)}
-    sample = generator.standard_normal(50)
-    sample = (sample - sample.mean()) / sample.std(ddof=1)  # spread of exactly 1
-    size = detectable_difference({str(i): float(x) for i, x in enumerate(sample)}, zero).value
-    assert size is not None
-    draws = generator.standard_normal((4000, 50)) + size
-    t = draws.mean(axis=1) / draws.std(axis=1, ddof=1) * 50**0.5
-    assert (t > 2.0096).mean() == pytest.approx(0.8, abs=0.025)
-
-
-def runs(
-    generator: np.random.Generator, num_seeds: int, easiness: Floats
-) -> list[dict[str, float]]:
-    """One arm: correctness of four samples per question, each seed with a shift of its own."""
-    shifts = 0.05 * generator.standard_normal(num_seeds)
-    p = np.clip(easiness + shifts[:, None], 0, 1)
-    table = generator.binomial(4, p) / 4
-    return [{str(q): float(x) for q, x in enumerate(row)} for row in table]
-
-
-def test_one_seed_is_conditional_on_its_checkpoint() -> None:
-    generator = np.random.default_rng(5)
-    easiness = generator.uniform(0.2, 0.8, 60)
-    one = arm_difference(runs(generator, 1, easiness), runs(generator, 1, easiness))
-    assert one.note == "approximate; one seed: conditional on this checkpoint"
-    two = arm_difference(runs(generator, 2, easiness), runs(generator, 3, easiness))
-    assert two.note == "approximate; 2 seeds: conditional on these checkpoints"
-
-
 def test_coverage_of_question_intervals() -> None:
     """A mean with questions of very different difficulty, and a class share with clusters of
     random size; 95% nominal. 200 repetitions have a standard error of 1.5 points."""
@@ -153,17 +102,3 @@ def clusters(generator: np.random.Generator, num_questions: int) -> tuple[Floats
     sizes = generator.integers(5, 40, num_questions)
     teacher = generator.binomial(sizes, generator.beta(3, 7, num_questions))
     return teacher.astype(np.float64), sizes.astype(np.float64)
-
-
-def test_coverage_of_arms_with_three_seeds_each() -> None:
-    """No true difference, but seeds that move an arm by 5 points: an interval over questions alone
-    would miss it; the one that resamples seeds too must not."""
-    generator = np.random.default_rng(7)
-    crossed = conditional = 0
-    for _ in range(100):
-        easiness = generator.uniform(0.2, 0.8, 80)
-        arms = runs(generator, 3, easiness), runs(generator, 3, easiness)
-        crossed += covers(arm_difference(*arms, num_resamples=100), 0.0)
-        conditional += covers(arm_difference(arms[0][:1], arms[1][:1]), 0.0)
-    assert 0.90 <= crossed / 100 <= 1.0
-    assert conditional / 100 < 0.85

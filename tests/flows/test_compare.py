@@ -22,9 +22,11 @@ from tests.flows.asked import refused
 SQL = """
 SELECT name, metric, value, low, high FROM results
 JOIN configurations USING (configuration) WHERE side = 'test' AND metric IN
-    ('accuracy', 'provenance/share/teacher', 'grades/lift', 'grades/difference/teacher_count')
+    ('accuracy', 'provenance/share/teacher', 'grades/lift', 'grades/difference/teacher_count',
+     'provenance/difference/teacher/teacher_count')
 UNION ALL SELECT name, metric, value, low, high FROM results
-JOIN configurations USING (configuration) WHERE metric = 'tokens'
+JOIN configurations USING (configuration) WHERE metric IN
+    ('tokens', 'selection/difference/tokens/teacher_count')
 """
 
 
@@ -39,7 +41,8 @@ def test_piped_it_is_the_rows_of_the_results(
     with duckdb.connect(str(study.runtime.catalog), read_only=True) as sql:
         expected = {(name, metric): tuple(rest) for name, metric, *rest
                     in sql.execute(SQL).fetchall()}  # fmt: skip
-    assert len(expected) == 4 + 2 + 2 + 1 + 2
+    assert len(expected) == 4 + 2 + 2 + 1 + 1 + 2 + 1
+    assert len(found) == len(rows)
     assert {key: found[key] for key in expected} == expected
     for name in ("teacher", "student", "teacher_count", "random"):
         assert found[name, "seconds"][0] > 0  # type: ignore[operator]
@@ -79,6 +82,10 @@ def test_in_a_terminal_it_fits_100_columns(study: Opened) -> None:
     assert "configuration  accuracy  95%" in shown
     assert "random - teacher_count" in shown
     assert "random - student" in shown
+    lines = shown[shown.index("random - teacher_count") :].splitlines()
+    assert "random - teacher_count   accuracy  +0.0" in lines[0]
+    whats = [line.split()[0] for line in lines[1:6]]
+    assert sorted(whats) == ["boosted", "shared", "student", "teacher", "tokens"]
     assert "one seed: conditional on this checkpoint" in shown
 
 
