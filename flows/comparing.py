@@ -24,6 +24,7 @@ from flows.report import (
     rows_of,
     say_address,
     share,
+    titled,
 )
 from flows.verbs import runtime_of
 from flows.workspace import Opened, open_asked
@@ -94,11 +95,12 @@ def _seconds(configuration: Configuration, side: str, plan: Plan) -> Result:
 
 def _print_tables(opened: Opened, found: dict[str, list[Compared]], plan: Plan) -> None:
     configurations = opened.study.configurations()
-    for benchmark, rows in found.items():
-        sys.stdout.write(f"\n{benchmark}: accuracy is avg@k with its 95% interval, "
+    for benchmark in opened.experiment.benchmarks:
+        rows = found[benchmark.name]
+        sys.stdout.write(f"\n{titled(benchmark)}: accuracy is avg@k with its 95% interval, "
                          "classes are shares of the labelled sentences\n")  # fmt: skip
         sys.stdout.write(aligned(list(_lines(rows))))
-        pairs = list(_pairs(rows, configurations, f"test:{benchmark}", plan))
+        pairs = list(_pairs(rows, configurations, f"test:{benchmark.name}", plan))
         if pairs:
             sys.stdout.write("\ndifferences on the same questions: of accuracy and of shares in "
                              "points, of tokens trained on\n")  # fmt: skip

@@ -19,7 +19,15 @@ from rdpt_core.models.identity import HashMemory
 from rdpt_core.models.spec import ModelSpec, Scoring
 from rdpt_core.recipe import Rule
 from rdpt_core.selection import Selector
-from settings.experiment import Benchmark, Experiment, Generate, Import, Pairing, Student
+from settings.experiment import (
+    Answers,
+    Benchmark,
+    Experiment,
+    Generate,
+    Import,
+    Pairing,
+    Student,
+)
 from settings.experiment import Model as ModelEntry
 from tasks import attribution, results, sources, students, traces
 from tasks.models import Distilled, Model
@@ -209,7 +217,7 @@ class Study:
     def _accuracy(self, model: Model) -> Draft:
         draft = Draft()
         for benchmark in self.experiment.benchmarks:
-            if not isinstance(benchmark.traces, Generate):
+            if not isinstance(benchmark.traces, Answers) or benchmark.traces.is_control:
                 continue
             side = f"test:{benchmark.name}"
             problems, written, grades = self._answers(benchmark, model)
@@ -224,7 +232,7 @@ class Study:
     ) -> tuple[Wanted, Wanted, Call]:
         """Problems, traces and grades of a benchmark, by one model or as imported."""
         e = self.experiment
-        if isinstance(benchmark.traces, Generate):
+        if isinstance(benchmark.traces, Answers):
             assert benchmark.problems is not None
             problems: Wanted = sources.problems(benchmark.problems, e.part_size, self.base)
             written: Wanted = self._sampled(problems, model, benchmark.traces)
@@ -251,8 +259,9 @@ class Study:
         else:
             distilled = self.model(cell.student.distilled_spec)
         if distilled is not None:
+            models = {"teacher": teacher, "student": student, "distilled": distilled}
             for benchmark in self.experiment.benchmarks:
-                self._test_side(benchmark, teacher, student, distilled, draft)
+                self._test_side(benchmark, models, draft)
         selector = cell.selector.label if cell.selector else None
         return draft.finished(
             self._name(cell), "arm", cell.teacher.name, cell.student.name, selector, cell.seed
@@ -333,16 +342,13 @@ class Study:
     # ------------------------------------------------------------------ test side
 
     def _test_side(
-        self,
-        benchmark: Benchmark,
-        teacher: Model,
-        student: Model,
-        distilled: Model | Distilled,
-        draft: Draft,
+        self, benchmark: Benchmark, models: Mapping[str, Model | Distilled], draft: Draft
     ) -> None:
-        e, side = self.experiment, f"test:{benchmark.name}"
-        problems, written, grades = self._answers(benchmark, distilled)
-        if teacher.spec.backend == "logged":  # it cannot read what another model wrote
+        """What `models`, by role, make of the answers that one of them wrote, or somebody else."""
+        e, side, how = self.experiment, f"test:{benchmark.name}", benchmark.traces
+        author = how.author if isinstance(how, Answers) else "distilled"
+        problems, written, grades = self._answers(benchmark, models[author])
+        if models["teacher"].spec.backend == "logged":  # it cannot read what another model wrote
             draft.add(side, None, problems, written, grades)
             draft.summaries[side] = partial(
                 results.baseline, traces=written, grades=grades, benchmark=benchmark.name
@@ -350,21 +356,20 @@ class Study:
             return
         sentences = traces.segment(traces=written, rule=e.segmentation)
         scored = Scored(problems, written, sentences, e.scoring)
-        of = {"teacher": scored.scores(teacher), "student": scored.scores(student),
-              "distilled": scored.scores(distilled)}  # fmt: skip
+        of = {role: scored.scores(model) for role, model in models.items()}
         labels = attribution.four_way(
             **{role: joined for role, (_, joined) in of.items()},
             **{f"{role}_scores": tokens for role, (tokens, _) in of.items()},
             rule=e.labels,
         )
         draft.add(side, None, problems, written, grades, scored.sentences, labels)
-        self._add_rejects(side, benchmark.traces, benchmark.problems, draft)
+        self._add_rejects(side, how, benchmark.problems, draft)
         for role, calls in of.items():
             draft.add(side, role, *calls)
         summary = partial(results.attributed, traces=written, grades=grades, labels=labels,
                           rule=e.labels, benchmark=benchmark.name)  # fmt: skip
-        if isinstance(benchmark.traces, Generate):
-            _, base_traces, base_grades = self._answers(benchmark, student)
+        if isinstance(how, Answers) and not how.is_control:
+            _, base_traces, base_grades = self._answers(benchmark, models["student"])
             summary = partial(
                 results.distilled, **summary.keywords, base_traces=base_traces,
                 base_grades=base_grades,

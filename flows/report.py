@@ -13,6 +13,7 @@ from flows.configurations import Configuration, Use
 from flows.workspace import Opened
 from rdpt_core.rows import Result
 from rdpt_core.scoring.paths import cpu_flags, faster_path, has_gpu
+from settings.experiment import Answers, Benchmark
 from tasks.progress import say
 from tasks.stage import Call, Given, Parts, Plan, Table
 
@@ -90,7 +91,7 @@ def print_results(opened: Opened) -> None:
     configurations = opened.study.configurations()
     for benchmark in opened.experiment.benchmarks:
         side = f"test:{benchmark.name}"
-        sys.stdout.write(f"\n{benchmark.name}: accuracy is avg@k, intervals are 95%\n")
+        sys.stdout.write(f"\n{titled(benchmark)}: accuracy is avg@k, intervals are 95%\n")
         sys.stdout.write(aligned(list(_accuracy_lines(configurations, side, plan))))
         compared = list(_comparison_lines(configurations, benchmark.name, plan))
         if len(compared) > 1:
@@ -99,6 +100,14 @@ def print_results(opened: Opened) -> None:
     trained = list(_training_lines(configurations, plan))
     if len(trained) > 1:
         sys.stdout.write("\ntraining side\n" + aligned(trained))
+
+
+def titled(benchmark: Benchmark) -> str:
+    """Its name, and who wrote the answers of a control."""
+    how = benchmark.traces
+    if isinstance(how, Answers) and how.is_control:
+        return f"{benchmark.name} (written by the {how.author})"
+    return benchmark.name
 
 
 def say_address(opened: Opened) -> None:

@@ -99,12 +99,25 @@ class Import(TraceSource):
 Traces = Annotated[Generate | Import, Field(discriminator="source")]
 
 
+class Answers(Generate):
+    """Traces that a model samples on a benchmark."""
+
+    author: Literal["distilled", "teacher", "student"] = "distilled"
+    """Who writes them. The other two are controls: a text is likely under the model that wrote
+    it, so some of what a distilled student's answers seem to owe to training is owed to that
+    (docs/scoring.md, T36)."""
+
+    @property
+    def is_control(self) -> bool:
+        return self.author != "distilled"
+
+
 class Benchmark(Rule):
     """Held-out problems, and how they are sampled and graded."""
 
     name: Name
     problems: ProblemSource | None = None
-    traces: Traces = Generate(samples=1)
+    traces: Annotated[Answers | Import, Field(discriminator="source")] = Answers(samples=1)
     grading: GradeRule = GradeRule()
 
     @model_validator(mode="after")
@@ -198,6 +211,12 @@ class Experiment(Rule):
                 f"teacher {logged[0]!r} is logged, so it writes and reads nothing new: import its "
                 '[traces] with their `token_ids` and `logprobs`, or give it backend = "hf"'
             )
+        for benchmark in self.benchmarks:
+            if logged and isinstance(benchmark.traces, Answers) and benchmark.traces.is_control:
+                raise ValueError(
+                    f"benchmark {benchmark.name!r} is a control, which teacher {logged[0]!r} would "
+                    "have to read, and it is logged: leave `author` out"
+                )
 
     def _matched_arms_exist(self) -> None:
         for selector in self.selectors:

@@ -6,9 +6,12 @@ A part holds 32 problems; the plain study has 64 problems, 2 samples, one arm an
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 
 import pytest
 
+from flows.report import rows_of, titled
+from tasks.stage import Plan
 from tests.flows.studies import BENCHMARK, PLAIN, STUDENT, Studio, studio
 
 __all__ = ["studio"]
@@ -60,6 +63,31 @@ def test_a_second_benchmark_adds_a_test_side(studio: Studio) -> None:
     both = PLAIN["benchmarks"] + BENCHMARK.format(name="second")
     # Results carry the digest of their configuration, which covers all benchmarks.
     assert studio.build(benchmarks=both) == total(TEST, {"results": 7})
+
+
+def test_t36_a_control_is_read_by_the_same_models_and_samples_nothing(studio: Studio) -> None:
+    """The teacher's and the student's answers, which the baselines sampled, under all three."""
+    studio.build()
+    controls = [
+        BENCHMARK.format(name="bench").replace("samples", f'author = "{author}", samples')
+        .replace('name = "bench"', f'name = "by-{author}"') for author in ("teacher", "student")
+    ]  # fmt: skip
+    benchmarks = "".join([PLAIN["benchmarks"], *controls])
+    read = {"sentences": 2, "scores": 6, "sentence_scores": 6, "provenance": 2}
+    assert studio.build(benchmarks=benchmarks) == total(read, {"results": 4})
+    opened = studio.open(benchmarks=benchmarks)
+    baseline, arm = (c for c in opened.study.configurations() if c.name != "student")
+    plan = Plan(opened.store)
+    written = rows_of(arm, "test:by-teacher", plan)
+    accuracy = rows_of(baseline, "test:bench", plan)["accuracy"]
+    assert replace(written["accuracy"], configuration="", benchmark="") == replace(
+        accuracy, configuration="", benchmark=""
+    )
+    assert "teacher_share" in written
+    assert "grades/lift" not in written
+    assert [titled(b) for b in opened.experiment.benchmarks] == [
+        "bench", "by-teacher (written by the teacher)", "by-student (written by the student)"
+    ]  # fmt: skip
 
 
 def test_a_second_student_shares_all_that_is_not_its_own(studio: Studio) -> None:
