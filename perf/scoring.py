@@ -21,9 +21,10 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import torch
 from workload import Shape, traces, write_model
@@ -94,8 +95,10 @@ def prepare_peers() -> None:
     shutil.copyfile(wanted, done)
 
 
-def measure(folder: Path, rounds: int, methods: list[str], threads: int) -> dict[str, list[Any]]:
-    """Rounds per method. Only one process computes at a time."""
+def measure(
+    folder: Path, rounds: int, methods: list[str], threads: int
+) -> Iterator[dict[str, list[Any]]]:
+    """Rounds per method, after each round. Only one process computes at a time."""
     found: dict[str, list[Any]] = {name: [] for name in methods}
     processes = {name: Process(name, folder, threads) for name in methods}
     for name, process in processes.items():
@@ -106,9 +109,9 @@ def measure(folder: Path, rounds: int, methods: list[str], threads: int) -> dict
             found[name].append(process.round())
             rate = found[name][-1]["tokens"] / found[name][-1]["cpu_s"]
             print(f"round {number + 1}  {name:<15} {rate:8,.0f} tokens/CPU-s", file=sys.stderr)
+        yield found
     for process in processes.values():
         process.stop()
-    return found
 
 
 def ratios(found: dict[str, list[Any]], path: str) -> dict[str, float]:
@@ -128,7 +131,7 @@ def ratios(found: dict[str, list[Any]], path: str) -> dict[str, float]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--json", type=argparse.FileType("w"))
+    parser.add_argument("--json", type=Path, help="written anew after each round")
     parser.add_argument("--traces", type=int, default=64)
     parser.add_argument("--vocabulary", type=int, default=Shape.vocabulary)
     parser.add_argument("--width", type=int, default=Shape.width)
@@ -145,13 +148,20 @@ def main() -> None:
         write_model(shape, folder, dtype)
         list_ = traces(asked.traces, shape.vocabulary)
         (folder / "traces.json").write_text(json.dumps(list_))
-        found = measure(folder, asked.rounds, asked.methods, asked.threads)
-    report(shape, dtype, found, asked.json)
+        for found in measure(folder, asked.rounds, asked.methods, asked.threads):
+            if asked.json:
+                text = json.dumps(report(shape, dtype, found), indent=1)
+                asked.json.write_text(f"{text}\n", encoding="utf-8")
+    for path in RDPT:
+        if path in found:
+            print(f"{path}: tokens per CPU-second as a multiple of")
+            for name, ratio in ratios(found, path).items():
+                print(f"  {name:<14} {ratio:6.2f}")
 
 
-def report(shape: Shape, dtype: torch.dtype, found: dict[str, Any], file: IO[str] | None) -> None:
+def report(shape: Shape, dtype: torch.dtype, found: dict[str, Any]) -> dict[str, Any]:
     paths = [path for path in RDPT if path in found]
-    result = {
+    return {
         "path": DEFAULT_PATH,
         "ratios": ratios(found, DEFAULT_PATH) if DEFAULT_PATH in found else {},
         "ratios_by_path": {path: ratios(found, path) for path in paths},
@@ -161,13 +171,6 @@ def report(shape: Shape, dtype: torch.dtype, found: dict[str, Any], file: IO[str
                     "amx": torch.cpu._is_amx_tile_supported()},
         "rounds": found,
     }  # fmt: skip
-    for path in paths:
-        print(f"{path}: tokens per CPU-second as a multiple of")
-        for name, ratio in ratios(found, path).items():
-            print(f"  {name:<14} {ratio:6.2f}")
-    if file:
-        json.dump(result, file, indent=1)
-        file.write("\n")
 
 
 if __name__ == "__main__":
