@@ -25,11 +25,9 @@ from rdpt_core.rows import (
     Trace,
 )
 from rdpt_core.selection import PoolRule, Selector
-from tasks.batches import Batches
+from tasks.batches import Batches, Failed
 from tasks.models import Model, note
 from tasks.stage import Parts, Work, stage
-
-MOST_ERRORS = 0.01
 
 
 @stage("scores", version=1, row=TokenScores, over="traces")
@@ -60,29 +58,25 @@ def _asked(
 ) -> Iterator[TokenScores]:
     """As a server answers, where each answer is durable by itself.
 
-    One that is an error is asked for again when the part is resumed. Raises ValueError where more
-    than 1% of the part are errors (and more than one trace): then the server is at fault.
+    One that is an error is asked for again when the part is resumed. Raises ValueError where they
+    are too many.
     """
     batches: Batches[TokenScores] = Batches(TokenScores, work.folder)
     scorer = cache(model.server_scorer)
-    failed: list[str] = []
+    failed = Failed()
 
     def make(index: int) -> list[TokenScores]:
         rows = list(scorer().score(problems, traces[index : index + 1], work.progress))
         if rows[0].status is ScoreStatus.ERROR:
-            failed.append(scorer().reasons.get(rows[0].trace_id, "it cannot be laid"))
+            failed.add(scorer().reasons.get(rows[0].trace_id, "it cannot be laid"))
         else:
             batches.keep(index, rows)
         return rows
 
     for rows in batches.resumed(len(traces), make, model.width):
         yield from rows
-    work.made |= {"errors": len(failed), "batches_kept_from_before": batches.num_found}
-    if len(failed) > max(1, MOST_ERRORS * len(traces)):
-        raise ValueError(
-            f"{len(failed)} of {len(traces)} traces could not be scored by server "
-            f"{model.spec.server!r}, such as: {failed[0]}"
-        )
+    work.made |= failed.noted() | {"batches_kept_from_before": batches.num_found}
+    failed.require_few(len(traces), f"traces could not be scored by server {model.spec.server!r}")
 
 
 @stage("sentence_scores", version=1, row=SentenceScore, over="traces")

@@ -16,6 +16,9 @@ from rdpt_core.abreast import abreast
 from rdpt_core.store import file_hash
 
 R = TypeVar("R")
+MOST_ERRORS = 0.01
+NOTED = 10
+"""Reasons that a record holds."""
 
 
 class Batches(Generic[R]):
@@ -51,3 +54,28 @@ class Batches(Generic[R]):
         with beside.open("rb") as file:
             os.fsync(file.fileno())
         beside.rename(self._folder / f"batch-{index:05d}-{file_hash(beside)}.parquet")
+
+
+class Failed:
+    """Items of a part that a server cannot answer: left out and counted, as long as they are few.
+
+    They are asked for again when the part is resumed, and no more once it is committed.
+    """
+
+    def __init__(self) -> None:
+        self._reasons: list[str] = []
+
+    def add(self, reason: str) -> None:
+        self._reasons.append(reason)
+
+    def noted(self) -> dict[str, Any]:
+        """For the part's record."""
+        found: dict[str, Any] = {"errors": len(self._reasons)}
+        return found | {"reasons": self._reasons[:NOTED]} if self._reasons else found
+
+    def require_few(self, number: int, what: str) -> None:
+        """Raises ValueError above 1% of the part (and more than one item): then the server is at
+        fault, not the item."""
+        count = len(self._reasons)
+        if count > max(1, MOST_ERRORS * number):
+            raise ValueError(f"{count} of {number} {what}, such as: {self._reasons[0]}")

@@ -7,10 +7,11 @@ from functools import cache
 
 from rdpt_core import grading, segmentation
 from rdpt_core.grading import GradeRule
+from rdpt_core.models.http import ItemFailed
 from rdpt_core.models.spec import Sampling
 from rdpt_core.rows import Grade, Problem, Sentence, Trace
 from rdpt_core.segmentation import SegmentRule
-from tasks.batches import Batches
+from tasks.batches import Batches, Failed
 from tasks.models import Model, note
 from tasks.stage import Work, stage
 
@@ -26,19 +27,28 @@ def sample(
 ) -> Iterator[Trace]:
     """One trace per problem. Batches are cut by prompt length, then id, so that what composes a
     batch follows from the part alone; a finished batch is durable at once. Of a server, which
-    composes its own, each text is a batch."""
+    composes its own, each text is a batch; one that it cannot give is left out, and its reason is
+    in the part's record. Raises ValueError where they are too many."""
     batches: Batches[Trace] = Batches(Trace, work.folder)
     cut = list(_cut(problems, sampling.batch_size if model.width == 1 else 1))
     generator = cache(lambda: model.generator(sampling, seed, work))
+    failed = Failed()
 
     def make(index: int) -> list[Trace]:
-        traces = generator().generate(cut[index], sample_index, work.progress)
+        try:
+            traces = generator().generate(cut[index], sample_index, work.progress)
+        except ItemFailed as error:
+            failed.add(str(error))
+            return []
         batches.keep(index, traces)
         return traces
 
     for traces in batches.resumed(len(cut), make, model.width):
         yield from traces
     work.made |= note(model) | {"batches_kept_from_before": batches.num_found}
+    if model.width > 1:
+        work.made |= failed.noted()
+        failed.require_few(len(cut), f"texts could not be had of server {model.spec.server!r}")
 
 
 def _cut(problems: list[Problem], size: int) -> Iterator[list[Problem]]:

@@ -167,7 +167,7 @@ class ServerGenerator:
     ) -> list[Trace]:
         """One trace per problem, in order; `progress` counts new tokens.
 
-        A prompt that leaves no room gives an empty text that ends by length. Raises ValueError,
+        A prompt that leaves no room gives an empty text that ends by length. Raises ItemFailed,
         with the problem named, for one that the server does not answer.
         """
 
@@ -175,7 +175,7 @@ class ServerGenerator:
             try:
                 return self._trace(problem, sample_index, progress)
             except ItemFailed as error:
-                raise ValueError(f"problem {problem.problem_id}: {error}") from error
+                raise ItemFailed(f"problem {problem.problem_id}: {error}") from error
 
         return list(abreast(one, problems, self._remote.client.server.concurrency))
 

@@ -18,6 +18,7 @@ from flows.workspace import Opened, open_file
 from rdpt_core.models.endpoint import Server
 from rdpt_core.models.hf import load
 from rdpt_core.models.spec import ModelSpec
+from rdpt_core.store import Part
 from settings.runtime import Runtime
 from tasks import models
 from tasks.batches import Batches
@@ -158,6 +159,92 @@ def test_a_long_text_of_one_part_does_not_empty_the_window(
     assert complete(study)
     assert others.is_set()
     assert server.most_under_way == 4
+
+
+def refuses(*texts: str) -> m.Fault:
+    """Answers 400 to prompts with one of these texts, once the probe is over."""
+
+    def fault(handler: m.Handler, body: m.Body) -> bool:
+        prompt = handler.server.models.brain.vocabulary.decode(body["prompt"])
+        return any(text in prompt for text in texts) and m.status(400)(handler, body)
+
+    return fault
+
+
+def test_f23_a_text_that_cannot_be_had_is_left_out_with_its_reason(
+    folder: Path, server: ModelServer, tmp_path: Path
+) -> None:
+    server.always = refuses("How much is 3 and 1?")
+    study = opened(folder, server, tmp_path, part_size=12)
+    build(study)
+    assert complete(study)
+    (part,) = sampled(study)
+    assert part.num_rows == NUM_PROBLEMS - 1
+    record = study.store.record("traces", part.key)
+    assert record is not None
+    assert record.made["errors"] == 1
+    assert "answers 400" in record.made["reasons"][0]
+    assert KEY not in str(record.made)
+    server.asked.clear()
+    build(study)
+    assert server.asked_to_write() == []
+
+
+def test_f23_two_of_twelve_are_too_many_and_the_others_are_kept(
+    folder: Path, server: ModelServer, tmp_path: Path
+) -> None:
+    server.always = refuses("How much is 3 and 1?", "How much is 4 and 1?")
+    study = opened(folder, server, tmp_path, part_size=12)
+    with pytest.raises(ValueError, match=r"2 of 12 texts could not be had of server 'lab'.*400"):
+        build(study)
+    server.always = None
+    server.asked.clear()
+    build(study)
+    assert complete(study)
+    assert len(server.asked_to_write()) == 2
+    assert sampled(study)[0].num_rows == NUM_PROBLEMS
+
+
+def sampled(study: Opened) -> tuple[Part, ...]:
+    calls = [call for call in study.study.calls() if call.table == "traces"]
+    return Plan(study.store).table(calls[0]).parts
+
+
+def test_two_backends_of_one_model_are_held_against_each_other(
+    folder: Path,
+    server: ModelServer,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """A teacher behind a server and the same teacher here: the same numbers. Then the server serves
+    another model under that name: tokens tell, although all of its sentences are so improbable
+    that no probability moves by as much as the gate."""
+    file = folder / "both.toml"
+    here = '[[teachers]]\nname = "here"\npath = "teacher"\nthinking = "none"\n[[students]]'
+    text = STUDY.format(part_size=6, samples=1).replace('name = "study"', 'name = "both"')
+    file.write_text(text.replace("[[students]]", here))
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("RDPT_THREADS", "1")
+    monkeypatch.setenv("RDPT_SERVERS", json.dumps({"lab": {"url": server.url, "api_key": KEY}}))
+    gap, flips, ratio = compared(capsys, file)
+    assert gap < 1e-6
+    assert flips.startswith("0 of ")
+    assert ratio < 1.0001
+    server.brain = Brain(load(ModelSpec(path="student"), folder, threads=1))
+    models._connected.cache_clear()
+    models._served.cache_clear()
+    assert compared(capsys, file)[2] > 10
+
+
+def compared(capsys: pytest.CaptureFixture[str], file: Path) -> tuple[float, str, float]:
+    """What `rdpt doctor scorer` says of the two backends: p95 of |dp|, flips, mean exp |dlogp|."""
+    assert cli.main(["doctor", "scorer", str(file)]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    at = next(n for n, line in enumerate(lines) if "teacher, here" in line)
+    gap, flips, ratio = (line.split(word)[1].split(",")[0].strip() for line, word in zip(
+        lines[at : at + 3], ("|dp|", "flips", "|dlogp|"), strict=True))  # fmt: skip
+    return float(gap.split()[0]), flips, float(ratio)
 
 
 def test_no_key_is_written_anywhere_and_a_finished_study_needs_no_server(
