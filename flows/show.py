@@ -15,7 +15,7 @@ from flows.configurations import Configuration
 from flows.verbs import runtime_of
 from flows.workspace import Opened, named, open_asked
 from rdpt_core.catalog import literal
-from rdpt_core.report.terminal import Colour, Shown, legend, trace_lines, wrapped
+from rdpt_core.report.terminal import NEAR, Colour, Shown, legend, trace_lines, wrapped
 from rdpt_core.rows import Grade, Problem, Provenance, Sentence, Trace
 from rdpt_core.store import Part, Store
 from settings.loading import BadSettings
@@ -46,7 +46,7 @@ def show(trace_id: str, file: str, configuration: str) -> int:
     chosen = [named(opened, configuration)] if configuration else everyone
     name = _the_one(opened, plan, chosen, trace_id)
     place = _place(_places(plan, chosen, name), name)
-    for line in _lines(plan, place, name):
+    for line in _lines(plan, place, name, _near(opened, place)):
         sys.stdout.write(line + "\n")
     return 0
 
@@ -129,7 +129,21 @@ def _place(places: Iterator[Place], trace_id: str) -> Place:
 # ---------------------------------------------------------------------------- what is shown
 
 
-def _lines(plan: Plan, place: Place, trace_id: str) -> Iterator[str]:
+def _near(opened: Opened, place: Place) -> float:
+    """Margins below it are marked: those that the catalogue calls undetermined, where the noise of
+    the scorers was measured."""
+    if place.labels is None or not opened.runtime.catalog.exists():
+        return NEAR
+    sql = "SELECT 2 * p99_p FROM main.label_noise WHERE part = ?"
+    try:
+        with duckdb.connect(str(opened.runtime.catalog), read_only=True) as connection:
+            found = connection.execute(sql, [place.labels.key]).fetchone()
+    except duckdb.Error:  # of another release, or being replaced: the trace is shown all the same
+        return NEAR
+    return NEAR if found is None or found[0] is None else float(found[0])
+
+
+def _lines(plan: Plan, place: Place, trace_id: str, near: float) -> Iterator[str]:
     colour = colour_of(os.environ, sys.stdout.isatty())
     store = plan.store
     (trace,) = [t for t in store.rows(Trace, place.traces) if t.trace_id == trace_id]
@@ -137,11 +151,11 @@ def _lines(plan: Plan, place: Place, trace_id: str) -> Iterator[str]:
     shown = list(_sentences(plan, place, trace))
     width = shutil.get_terminal_size().columns
     if shown:
-        yield from trace_lines(shown, width, colour)
+        yield from trace_lines(shown, width, colour, near)
     else:
         yield from wrapped(trace.text, width)
     yield ""
-    yield legend(colour) if place.labels else "no configuration labels its sentences"
+    yield legend(colour, near) if place.labels else "no configuration labels its sentences"
 
 
 def _head(plan: Plan, place: Place, trace: Trace) -> Iterator[str]:

@@ -17,8 +17,8 @@ from rdpt_core.report.figures import FILLS, LETTERS, TEXT
 from rdpt_core.rows import Label, Provenance, Sentence, ZoneKind
 
 NEAR = 0.01
-"""A margin below it is marked: two scorers of one model may differ by 0.005 in each probability
-(method.md section 3), so its label may turn."""
+"""A margin below it is marked where noise was not measured: two scorers of one model may differ by
+0.005 in each probability (method.md section 3), so its label may turn."""
 TAG, MISSING, NEAR_MARK = "|", "?", "~"
 INDENT = 28
 """Columns before a sentence's text: position, letter, three probabilities."""
@@ -45,36 +45,39 @@ class Shown:
     provenance: Provenance | None
 
 
-def trace_lines(sentences: Iterable[Shown], width: int, colour: Colour) -> Iterator[str]:
-    """Lines of at most `width` columns, as far as that leaves LEAST_WIDTH for the text."""
+def trace_lines(
+    sentences: Iterable[Shown], width: int, colour: Colour, near: float = NEAR
+) -> Iterator[str]:
+    """Lines of at most `width` columns, as far as that leaves LEAST_WIDTH for the text. Margins
+    below `near` are marked."""
     yield f"{'':6}{'teacher':>7} {'student':>6} {'dist.':>6}"
     number = 0
     for one in sentences:
         is_tag = one.sentence.zone is ZoneKind.TAG
         number += not is_tag
-        start = f"{TAG:>5}" if is_tag else _start(number, one.provenance)
+        start = f"{TAG:>5}" if is_tag else _start(number, one.provenance, near)
         for index, line in enumerate(wrapped(one.text, width - INDENT)):
             painted = _painted(line, None if is_tag else one.provenance, colour)
             yield f"{start if index == 0 else '':<{INDENT}}{painted}".rstrip()
 
 
-def legend(colour: Colour) -> str:
+def legend(colour: Colour, near: float = NEAR) -> str:
     """What letters and marks mean, in the colours of the sentences."""
     named = [(Label.TEACHER, "teacher"), (Label.STUDENT, "student"),
              (Label.SHARED, "shared or common"), (Label.BOOSTED, "boosted")]  # fmt: skip
     words = [_filled(f"{LETTERS[label]} {name}", label, colour) for label, name in named]
     return "  ".join(
-        [*words, f"{NEAR_MARK} margin below {NEAR}", f"{MISSING} no score", TAG + " tag"]
+        [*words, f"{NEAR_MARK} margin below {near:.2g}", f"{MISSING} no score", TAG + " tag"]
     )
 
 
-def _start(number: int, row: Provenance | None) -> str:
+def _start(number: int, row: Provenance | None, near: float) -> str:
     if row is None:
         return f"{number:>3}"
     letter = LETTERS[row.label] if row.label else MISSING
-    near = NEAR_MARK if row.margin is not None and row.margin < NEAR else " "
+    mark = NEAR_MARK if row.margin is not None and row.margin < near else " "
     values = " ".join(_p(p) for p in (row.p_teacher, row.p_student, row.p_distilled))
-    return f"{number:>3} {letter}{near} {values}"
+    return f"{number:>3} {letter}{mark} {values}"
 
 
 def _p(value: float | None) -> str:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import re
 from itertools import pairwise
 
+import duckdb
 import pytest
 
 from flows import cli
 from flows.show import colour_of
-from flows.workspace import Opened
+from flows.workspace import NOISE, Opened, keep_noise, publish_catalogue
+from rdpt_core.catalog import NoiseRow
 from rdpt_core.report.figures import FILLS
 from rdpt_core.report.terminal import Colour, Shown, legend, printable, trace_lines
 from rdpt_core.rows import Label, Provenance, Sentence, Trace, ZoneKind
@@ -134,6 +136,36 @@ def test_a_prefix_finds_a_trace_with_its_probabilities(
     assert "How much is" in out
     assert re.search(r"^  1 [TS=+?]", out, re.MULTILINE)
     assert "\x1b" not in out
+
+
+def test_measured_noise_marks_what_the_catalogue_calls_undetermined(
+    study: Opened, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trace = traces(study, "test:bench", "random")[0]
+
+    def marked() -> int:
+        assert cli.main(["show", trace.trace_id]) == 0
+        return len(re.findall(r"^ +\d+ [TS=+]~", capsys.readouterr().out, re.MULTILINE))
+
+    with duckdb.connect(str(study.runtime.catalog), read_only=True) as sql:
+        query = "SELECT max(margin), count(*) FROM provenance WHERE trace_id = ?"
+        largest, number = sql.execute(query, [trace.trace_id]).fetchall()[0]
+    assert number
+    for p99, expected in ((largest, number), (0.0, 0)):
+        rows = [NoiseRow(scorer, "x", None, p99, p99, None, 32) for scorer in scorers(study)]
+        keep_noise(study, rows)
+        publish_catalogue(study)
+        assert marked() == expected
+        with duckdb.connect(str(study.runtime.catalog), read_only=True) as sql:
+            query = "SELECT count(*) FILTER (undetermined) FROM provenance WHERE trace_id = ?"
+            assert sql.execute(query, [trace.trace_id]).fetchall() == [(expected,)]
+    (study.runtime.workspace / NOISE).unlink()
+    publish_catalogue(study)
+
+
+def scorers(study: Opened) -> list[str]:
+    with duckdb.connect(str(study.runtime.catalog), read_only=True) as sql:
+        return [name for (name,) in sql.execute("SELECT scorer FROM scorers").fetchall()]
 
 
 def test_arms_that_share_their_labels_need_no_choice(
