@@ -52,10 +52,16 @@ class Process:
         )  # fmt: skip
 
     def round(self, what: str = "run") -> dict[str, Any]:
+        self.begin(what)
+        return self.answer()
+
+    def begin(self, what: str = "run") -> None:
         assert self._process.stdin
-        assert self._process.stdout
         self._process.stdin.write(what + "\n")
         self._process.stdin.flush()
+
+    def answer(self) -> dict[str, Any]:
+        assert self._process.stdout
         line = self._process.stdout.readline()
         if not line:
             raise RuntimeError(f"{self._process.args} ended with {self._process.wait()}")
