@@ -18,7 +18,7 @@ import duckdb
 
 from rdpt_core import columns, ids
 from rdpt_core.rows import ROWS
-from rdpt_core.store import Part, Store
+from rdpt_core.store import Part, Record, Store
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +99,8 @@ CREATE TABLE scorers(scorer VARCHAR PRIMARY KEY, model VARCHAR, revision VARCHAR
     tokenizer VARCHAR, contract VARCHAR, dtype VARCHAR, path VARCHAR, quantisation VARCHAR,
     backend VARCHAR);
 CREATE TABLE parts(configuration VARCHAR, side VARCHAR, benchmark VARCHAR, "table" VARCHAR,
-    part VARCHAR, role VARCHAR, scorer VARCHAR, num_rows BIGINT, seconds DOUBLE);
+    part VARCHAR, role VARCHAR, scorer VARCHAR, num_rows BIGINT, seconds DOUBLE,
+    made VARCHAR);
 CREATE VIEW label_noise AS
     WITH made AS (
         SELECT DISTINCT labels.part, scores.scorer FROM main.parts AS labels
@@ -125,15 +126,15 @@ def publish(path: Path, store: Store, contents: Contents) -> None:
     beside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     beside.unlink(missing_ok=True)
     committed = {
-        row.TABLE: {record.part.key: record.part for record in store.records(row.TABLE)}
-        for row in ROWS
+        row.TABLE: {record.part.key: record for record in store.records(row.TABLE)} for row in ROWS
     }
     with duckdb.connect(str(beside)) as connection:
         connection.execute(TABLES + "CREATE TABLE catalogue(store VARCHAR)")
         connection.execute("INSERT INTO catalogue VALUES (?)", [str(store.root.resolve())])
         insert(connection, contents, committed)
         for row in ROWS:
-            connection.execute(_view(row, store, committed[row.TABLE].values()))
+            parts = [record.part for record in committed[row.TABLE].values()]
+            connection.execute(_view(row, store, parts))
         add_schemas(connection, contents.configurations, [row.TABLE for row in ROWS])
     beside.rename(path)
 
@@ -153,10 +154,10 @@ def is_current(path: Path, store: Store) -> bool:
 def insert(
     connection: duckdb.DuckDBPyConnection,
     contents: Contents,
-    committed: Mapping[str, Mapping[str, Part]],
+    committed: Mapping[str, Mapping[str, Record]],
 ) -> None:
-    """Fills TABLES. `committed` is table to key to part; uses of other parts, or by configurations
-    that are not among the contents, are left out."""
+    """Fills TABLES. `committed` is table to key to record; uses of other parts, or by
+    configurations that are not among the contents, are left out."""
     known = {c.configuration for c in contents.configurations}
     for c in contents.configurations:
         connection.execute(
@@ -175,12 +176,17 @@ def insert(
             "INSERT OR REPLACE INTO noise VALUES (?, ?, ?, ?, ?, ?, ?)",
             [n.scorer, n.against, n.p99_logprob, n.p95_p, n.p99_p, n.flips, n.num_traces],
         )
-    rows = [[u.configuration, u.side, u.benchmark, u.table, u.part, u.role, u.scorer, part.num_rows,
-             part.seconds]
+    rows = [[u.configuration, u.side, u.benchmark, u.table, u.part, u.role, u.scorer,
+             found.part.num_rows, found.part.seconds, _told(found)]
             for u in contents.uses if u.configuration in known
-            and (part := committed.get(u.table, {}).get(u.part))]  # fmt: skip
+            and (found := committed.get(u.table, {}).get(u.part))]  # fmt: skip
     if rows:
-        connection.executemany("INSERT INTO parts VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", rows)
+        connection.executemany("INSERT INTO parts VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", rows)
+
+
+def _told(record: Record) -> str:
+    """JSON of how a part was made; without the place of its model, which is a machine's."""
+    return json.dumps({name: value for name, value in record.made.items() if name != "model"})
 
 
 def _view(row: type, store: Store, parts: Iterable[Part]) -> str:

@@ -22,7 +22,7 @@ from rdpt_core import catalog, columns
 from rdpt_core.catalog import Contents, literal, quoted
 from rdpt_core.columns import Column
 from rdpt_core.rows import ROWS, Result, TokenScores
-from rdpt_core.store import Part, Store
+from rdpt_core.store import Part, Record, Store
 from rdpt_core.table_output import TableWriter
 
 STORAGE = "v1.4.0"
@@ -111,7 +111,7 @@ def write_database(path: Path, store: Store, contents: Contents, tokens: bool) -
             connection.execute(catalog.TABLES)
             catalog.insert(connection, contents, committed)
             counts = {
-                row.TABLE: _copy(connection, row, store, committed[row.TABLE].values(), tokens)
+                row.TABLE: _copy(connection, row, store, _parts(committed[row.TABLE]), tokens)
                 for row in rows
             }
             catalog.add_schemas(connection, contents.configurations, counts)
@@ -125,14 +125,18 @@ def write_database(path: Path, store: Store, contents: Contents, tokens: bool) -
     return counts
 
 
-def _committed(store: Store, contents: Contents) -> dict[str, dict[str, Part]]:
+def _committed(store: Store, contents: Contents) -> dict[str, dict[str, Record]]:
     """The parts that the experiment uses, by table and key."""
-    found: dict[str, dict[str, Part]] = {row.TABLE: {} for row in ROWS}
+    found: dict[str, dict[str, Record]] = {row.TABLE: {} for row in ROWS}
     for use in contents.uses:
-        part = store.find(use.table, use.part)
-        if part is not None:
-            found[use.table][use.part] = part
+        record = store.record(use.table, use.part) if store.find(use.table, use.part) else None
+        if record is not None:
+            found[use.table][use.part] = record
     return found
+
+
+def _parts(records: Mapping[str, Record]) -> list[Part]:
+    return [record.part for record in records.values()]
 
 
 def _copy(

@@ -5,10 +5,12 @@ They are the guards of traps that no table answers by itself; traps are named as
 
 from __future__ import annotations
 
+import json
 import math
 import re
 import tempfile
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -17,7 +19,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from rdpt_core import columns
+from rdpt_core import catalog, columns
 from rdpt_core.rows import (
     Label,
     Problem,
@@ -50,7 +52,20 @@ class Planted(NamedTuple):
             connection.execute(f"INSERT INTO {table} {chosen}")
 
 
-def query(root: Path, trap: str, tables: Iterable[Planted]) -> list[Any]:
+@dataclass(frozen=True)
+class Made:
+    """Parts of `scores` in the catalogue's own table: role, and how each was made."""
+
+    parts: Sequence[tuple[str, dict[str, Any]]]
+
+    def insert(self, connection: duckdb.DuckDBPyConnection) -> None:
+        connection.execute(catalog.TABLES)
+        for role, made in self.parts:
+            values = ["c", "test", "b", "scores", "p", role, "s", 1, 1.0, json.dumps(made)]
+            connection.execute(f"INSERT INTO parts VALUES ({', '.join('?' * 10)})", values)
+
+
+def query(root: Path, trap: str, tables: Iterable[Planted | Made]) -> list[Any]:
     """The first block of SQL behind the heading of a trap, over these tables."""
     page = (root / "docs" / "scoring.md").read_text(encoding="utf-8")
     found = re.search(rf"\*\*{trap}\*\*.*?```sql\n(.*?)```", page, re.DOTALL)
@@ -93,6 +108,14 @@ def test_t13_tokens_across_sentences_are_counted_with_their_mass(root: Path) -> 
     found = query(root, "T13", [Planted(Sentence, rows),
                                 Planted(TokenScores, [neat, rough, widest])])  # fmt: skip
     assert found == [("neat", 2, 0.0, 0.0), ("rough", 4, 0.25, 0.5), ("widest", 3, 1 / 3, 0.5)]
+
+
+def test_t17_texts_that_were_sampled_otherwise_are_counted(root: Path) -> None:
+    made = [("teacher", {"sampled_ids_known": 3, "sampled_ids_differ": 1, "errors": 2}),
+            ("teacher", {"sampled_ids_known": 4, "sampled_ids_differ": 0}),
+            ("student", {"threads": 2})]  # fmt: skip
+    found = query(root, "T17", [Made(made)])
+    assert found == [("student", None, None, None), ("teacher", 7, 1, 2)]
 
 
 def test_t24_labels_of_a_packed_teacher_agree_beyond_chance(root: Path) -> None:
