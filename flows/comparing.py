@@ -13,7 +13,8 @@ from dataclasses import dataclass, fields, replace
 
 from flows.configurations import Configuration
 from flows.report import (
-    ACCURACIES,
+    DETECTABLE,
+    DIFFERENCE,
     aligned,
     count,
     count_interval,
@@ -36,10 +37,11 @@ from tasks.stage import Plan
 
 SHARES = tuple(f"provenance/share/{name}" for name in FOUR_WAY)
 DIFFERENCES = {
+    "accuracy": DIFFERENCE,
     **{str(name): f"provenance/difference/{name}" for name in FOUR_WAY},
     "tokens": "selection/difference/tokens",
 }
-"""What is compared beside the accuracy, to its metric."""
+"""What is compared of two arms, to its metric."""
 
 
 @dataclass(frozen=True)
@@ -142,14 +144,14 @@ def _pairs(
             name = f"{one.configuration.name} - {one.configuration.student}"
             yield Pair(name, "accuracy", one.test["grades/lift"],
                        one.test.get("grades/detectable_lift"))  # fmt: skip
-    trained = {pair.name: pair.rows for pair in differences(configurations, "train", plan)}
+    trained = {(pair.configuration, pair.name): pair.rows
+               for pair in differences(configurations, "train", plan)}  # fmt: skip
     for pair in differences(configurations, side, plan):
-        found = {**pair.rows, **trained.get(pair.name, {})}
-        accuracy, detectable = ACCURACIES
-        yield Pair(pair.name, "accuracy", found[accuracy], found[detectable])
-        for what, metric in DIFFERENCES.items():
-            if metric in found:
-                yield Pair("", what, found[metric])
+        found = {**pair.rows, **trained.get((pair.configuration, pair.name), {})}
+        whats = [(what, metric) for what, metric in DIFFERENCES.items() if metric in found]
+        for number, (what, metric) in enumerate(whats):
+            detectable = found[DETECTABLE] if what == "accuracy" else None
+            yield Pair("" if number else pair.name, what, found[metric], detectable)
 
 
 def _noted(pairs: Sequence[Pair]) -> str:

@@ -187,7 +187,8 @@ class Study:
                 if (call := run.find(table, side)) is not None
             }
             if tables:
-                call = results.compared(**tables, **names, benchmark=benchmark.name)
+                call = results.compared(**tables, **names, benchmark=benchmark.name,
+                                        own_answers=benchmark.own_answers)  # fmt: skip
                 yield Use(side, f"against {against}", call)
         picks = [one[0].find("selection", "train") for one in (arm, other)]
         call = results.compared_tokens(
@@ -217,7 +218,7 @@ class Study:
     def _accuracy(self, model: Model) -> Draft:
         draft = Draft()
         for benchmark in self.experiment.benchmarks:
-            if not isinstance(benchmark.traces, Answers) or benchmark.traces.is_control:
+            if not isinstance(benchmark.traces, Answers) or not benchmark.own_answers:
                 continue
             side = f"test:{benchmark.name}"
             problems, written, grades = self._answers(benchmark, model)
@@ -368,7 +369,7 @@ class Study:
             draft.add(side, role, *calls)
         summary = partial(results.attributed, traces=written, grades=grades, labels=labels,
                           rule=e.labels, benchmark=benchmark.name)  # fmt: skip
-        if isinstance(how, Answers) and not how.is_control:
+        if benchmark.own_answers:
             _, base_traces, base_grades = self._answers(benchmark, models["student"])
             summary = partial(
                 results.distilled, **summary.keywords, base_traces=base_traces,

@@ -17,7 +17,7 @@ from settings.experiment import Answers, Benchmark
 from tasks.progress import say
 from tasks.stage import Call, Given, Parts, Plan, Table
 
-ACCURACIES = ("grades/difference", "grades/detectable_difference")
+DIFFERENCE, DETECTABLE = "grades/difference", "grades/detectable_difference"
 """Metrics of `Difference.rows`: of the accuracy, and the smallest that would be found."""
 SCORE_BYTES, TRACE_BYTES = 8, 12
 """A token in `scores` and in `traces` on disk, roughly; for the plan's estimate."""
@@ -104,9 +104,8 @@ def print_results(opened: Opened) -> None:
 
 def titled(benchmark: Benchmark) -> str:
     """Its name, and who wrote the answers of a control."""
-    how = benchmark.traces
-    if isinstance(how, Answers) and how.is_control:
-        return f"{benchmark.name} (written by the {how.author})"
+    if isinstance(benchmark.traces, Answers) and benchmark.is_control:
+        return f"{benchmark.name} (written by the {benchmark.traces.author})"
     return benchmark.name
 
 
@@ -187,9 +186,10 @@ def _comparison_lines(
 ) -> Iterator[tuple[str, ...]]:
     yield ("difference in accuracy", "points", "95%", "smallest detectable", "note")
     for one in differences(configurations, f"test:{benchmark}", plan):
-        accuracy, detectable = (one.rows[metric] for metric in ACCURACIES)
-        yield (one.name, points(accuracy), points_interval(accuracy),
-               points(detectable).lstrip("+"), accuracy.note or "")  # fmt: skip
+        accuracy = one.rows.get(DIFFERENCE)
+        if accuracy is not None:
+            yield (one.name, points(accuracy), points_interval(accuracy),
+                   points(one.rows[DETECTABLE]).lstrip("+"), accuracy.note or "")  # fmt: skip
 
 
 @dataclass(frozen=True)

@@ -26,6 +26,7 @@ from rdpt_core.effects import (
 
 MIN_SEEDS = 3
 POWER = 0.8
+NO_WIDTH = 1e-12
 ANY = (-np.inf, np.inf)
 Counted = Mapping[str, tuple[float, float]]
 """Question to the two counts of a share: sentences of a class, and of all classes."""
@@ -81,7 +82,7 @@ def arm_difference(
     fine-tuning seed, on the questions that all have.
 
     With MIN_SEEDS seeds in both arms the interval resamples seeds and questions, crossed; with
-    fewer, questions alone, and the note says what that leaves out (method.md section 13).
+    fewer, questions alone, and the note says what that leaves out (docs/method.md section 8).
     """
     common = sorted(set.intersection(*(set(run) for run in (*arm, *against))))
     if len(common) < 2:
@@ -101,15 +102,16 @@ def share_difference(
     num_resamples: int = NUM_RESAMPLES,
 ) -> Estimate:
     """Difference of two arms' shares, each given as one `Counted` per fine-tuning seed, on the
-    questions that all have; a question without a sentence has counts of 0 and stays in.
+    questions that all have and some labelled a sentence of; where a run has none, its counts are 0.
 
     The interval is that of `arm_difference` over linearised shares, which is the bootstrap of the
     shares themselves to first order in 1 / number of questions.
     """
     runs = [*arm, *against]
-    common = sorted(set.intersection(*(set(run) for run in runs)))
-    if not all(sum(run[q][1] for q in common) for run in runs):
-        return nothing("nothing labelled", len(common))
+    shared = set.intersection(*(set(run) for run in runs))
+    common = sorted(q for q in shared if any(run[q][1] for run in runs))
+    if not all(any(run[q][1] for q in common) for run in runs):
+        return nothing("nothing labelled" if shared else "no question in common", len(common))
     values = [_linearised(run, common) for run in runs]
     return arm_difference(values[: len(arm)], values[len(arm) :], seed, num_resamples)
 
@@ -158,6 +160,8 @@ def _crossed(arm: Floats, against: Floats, seed: int, num_resamples: int) -> Est
     half = float(stats.t.ppf((1 + LEVEL) / 2, _satterthwaite(parts))) * variance**0.5
     value = float(arm.mean() - against.mean())
     note = f"{len(arm)} and {len(against)} seeds resampled with the questions"
+    if half <= NO_WIDTH:
+        return exact(value, arm.shape[1], "all questions and seeds alike: no interval")
     return Estimate(value, max(value - half, -1.0), min(value + half, 1.0), arm.shape[1], note)
 
 

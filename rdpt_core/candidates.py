@@ -30,7 +30,7 @@ SOFT_WIDTH = 0.05
 makes it the sum of the gaps."""
 NEAR_BETA = 0.02
 """A sentence whose gap is that near to beta may change its label with the scorer's noise; 12% of
-the sentences of DASD's figure 5 are (method.md section 6)."""
+the sentences of DASD's figure 5 are."""
 OTHER_BETAS = (0.5, 1.5)
 """Times beta: the 0.05 and 0.15 that are published beside 0.1."""
 

@@ -114,6 +114,8 @@ CREATE VIEW label_noise AS
 """What a catalogue holds besides the stages' tables. `label_noise` is, for each part of
 `provenance`, the largest noise of the scorers that its labels were made from, or NULL where one of
 them was not measured."""
+PLACES = ("model", "reasons")
+"""Entries of a record that name a place."""
 UNDETERMINED = """margin < 2 * (SELECT p99_p FROM main.label_noise AS noise
     WHERE noise.part = parse_filename(filename, true)) AS undetermined"""
 """A column of `provenance`, read from files: the label may change when the models score again. A
@@ -145,6 +147,7 @@ def is_current(path: Path, store: Store) -> bool:
         return False
     try:
         with duckdb.connect(str(path), read_only=True) as connection:
+            connection.execute("SELECT made FROM parts LIMIT 0")  # since 0.1 there are no others
             found = connection.execute("SELECT store FROM catalogue").fetchone()
     except duckdb.Error:
         return False
@@ -185,8 +188,8 @@ def insert(
 
 
 def _told(record: Record) -> str:
-    """JSON of how a part was made; without the place of its model, which is a machine's."""
-    return json.dumps({name: value for name, value in record.made.items() if name != "model"})
+    """JSON of how a part was made, without what is a machine's: the places of model and server."""
+    return json.dumps({name: value for name, value in record.made.items() if name not in PLACES})
 
 
 def _view(row: type, store: Store, parts: Iterable[Part]) -> str:

@@ -1,7 +1,7 @@
 """Statistics: every number with its interval, its n, and what the interval does not cover.
 
 One distinction runs through: the unit that is resampled is the question, with all its traces and
-sentences, never the sentence (method.md sections 8 and 13). Every estimate here is a ratio of sums
+sentences, never the sentence (docs/method.md section 8). Every estimate here is a ratio of sums
 over questions, so one bootstrap and one linearised Student-t serve means, shares and differences.
 """
 
@@ -19,7 +19,7 @@ NUM_RESAMPLES = 1000
 SEED = 20251220
 """Of the resamples; one for everything, so that all classes and arms see the same ones."""
 FEW_QUESTIONS = 100
-"""Below it the bootstrap of questions covers 90 to 94% at 30 questions (method.md section 13)."""
+"""Below it the bootstrap of questions covers 90 to 94% at 30 questions (docs/method.md, 8)."""
 LEVEL = 0.95
 APPROXIMATE = "approximate"
 

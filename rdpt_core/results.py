@@ -270,16 +270,19 @@ def comparison_results(
     against: str,
     arm: Sequence[Answered],
     other: Sequence[Answered],
-    labels: Sequence[Label] = FOUR_WAY,
+    own_answers: bool = True,
 ) -> Iterator[Result]:
-    """Rows of an arm against the one named `against`, on the questions that all have."""
+    """Rows of an arm against the one named `against`, on the questions that all have. Accuracies
+    are compared where the arms answered: texts that somebody else wrote are the same for both."""
     runs = [mean_correct(run.outcomes) for run in arm]
     others = [mean_correct(run.outcomes) for run in other]
-    found = [(f"grades/difference/{against}", arm_difference(runs, others))]
-    detectable = detectable_difference(_over_runs(runs), _over_runs(others))
-    found.append((f"grades/detectable_difference/{against}", detectable))
+    found: list[tuple[str, Estimate]] = []
+    if own_answers:
+        found.append((f"grades/difference/{against}", arm_difference(runs, others)))
+        detectable = detectable_difference(_over_runs(runs), _over_runs(others))
+        found.append((f"grades/detectable_difference/{against}", detectable))
     if all(run.classes is not None for run in (*arm, *other)):
-        for name in labels:
+        for name in FOUR_WAY:
             counted = [[_counted(run, name) for run in runs] for runs in (arm, other)]
             one = share_difference(counted[0], counted[1])
             found.append((f"provenance/difference/{name}/{against}", one))

@@ -134,8 +134,8 @@ def select(
     target_tokens: int | None = None,
 ) -> list[Pick]:
     """One pick per question: the eligible candidate of most merit; ties go to the shorter trace in
-    the student's tokens, then to the smaller id (method.md section 9). A candidate without merit is
-    no pick, and a question without any merit has none.
+    the student's tokens, then to the smaller id (docs/method.md section 6). A candidate without
+    merit is no pick, and a question without any merit has none.
 
     `num_examples` takes that many questions in an order given by the seed, the same for every
     selector, so that all arms train on the same questions. `target_tokens` is the total of the arm

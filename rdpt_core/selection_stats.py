@@ -1,7 +1,7 @@
 """What a pool and a selection look like: ties, tokens, overlap with length, stability.
 
 Kept apart from `selection.py` because nothing here decides anything: these numbers say how far an
-arm can be told from *longest* (method.md section 9), and how close a matched arm came.
+arm can be told from *longest* (docs/method.md section 6), and how close a matched arm came.
 """
 
 from __future__ import annotations

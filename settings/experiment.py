@@ -107,10 +107,6 @@ class Answers(Generate):
     it, so some of what a distilled student's answers seem to owe to training is owed to that
     (docs/scoring.md, T36)."""
 
-    @property
-    def is_control(self) -> bool:
-        return self.author != "distilled"
-
 
 class Benchmark(Rule):
     """Held-out problems, and how they are sampled and graded."""
@@ -119,6 +115,16 @@ class Benchmark(Rule):
     problems: ProblemSource | None = None
     traces: Annotated[Answers | Import, Field(discriminator="source")] = Answers(samples=1)
     grading: GradeRule = GradeRule()
+
+    @property
+    def own_answers(self) -> bool:
+        """Whether the distilled students write, each its own."""
+        return isinstance(self.traces, Answers) and self.traces.author == "distilled"
+
+    @property
+    def is_control(self) -> bool:
+        """Whether the teacher or the undistilled student writes."""
+        return isinstance(self.traces, Answers) and not self.own_answers
 
     @model_validator(mode="after")
     def _has_problems(self) -> Benchmark:
@@ -201,6 +207,7 @@ class Experiment(Rule):
             raise ValueError('a student needs [[selectors]], unless source = "import"')
         self._logged_teachers_wrote_the_traces()
         self._matched_arms_exist()
+        self._controls_come_later()
         self.pairings()
         return self
 
@@ -212,11 +219,19 @@ class Experiment(Rule):
                 '[traces] with their `token_ids` and `logprobs`, or give it backend = "hf"'
             )
         for benchmark in self.benchmarks:
-            if logged and isinstance(benchmark.traces, Answers) and benchmark.traces.is_control:
+            if logged and benchmark.is_control:
                 raise ValueError(
                     f"benchmark {benchmark.name!r} is a control, which teacher {logged[0]!r} would "
                     "have to read, and it is logged: leave `author` out"
                 )
+
+    def _controls_come_later(self) -> None:
+        """The first benchmark's accuracy is what configurations are compared by."""
+        if self.benchmarks and self.benchmarks[0].is_control:
+            raise ValueError(
+                f"benchmark {self.benchmarks[0].name!r} is a control, and the first: put it behind "
+                "one that the distilled student answers"
+            )
 
     def _matched_arms_exist(self) -> None:
         for selector in self.selectors:

@@ -40,7 +40,7 @@ def score(
 ) -> Iterator[TokenScores]:
     """One teacher-forced forward per trace, under the model's own render contract."""
     work.made |= note(model) | _resampled(model, traces)
-    if model.width == 1:
+    if not model.is_remote:
         yield from model.text_scorer(work, topk_stats).score(problems, traces, work.progress)
     else:
         yield from _asked(problems, traces, model, work)
@@ -66,17 +66,18 @@ def _asked(
     failed = Failed()
 
     def make(index: int) -> list[TokenScores]:
-        rows = list(scorer().score(problems, traces[index : index + 1], work.progress))
+        mine = scorer()
+        rows = list(mine.score(problems, traces[index : index + 1], work.progress))
         if rows[0].status is ScoreStatus.ERROR:
-            failed.add(scorer().reasons.get(rows[0].trace_id, "it cannot be laid"))
+            failed.add(mine.reasons.get(rows[0].trace_id, "it cannot be laid"))
         else:
             batches.keep(index, rows)
         return rows
 
     for rows in batches.resumed(len(traces), make, model.width):
         yield from rows
+    failed.settle(len(traces), f"traces could not be scored by server {model.spec.server!r}")
     work.made |= failed.noted() | {"batches_kept_from_before": batches.num_found}
-    failed.require_few(len(traces), f"traces could not be scored by server {model.spec.server!r}")
 
 
 @stage("sentence_scores", version=1, row=SentenceScore, over="traces")

@@ -14,6 +14,7 @@ from typing import Any, Generic, TypeVar
 from rdpt_core import columns
 from rdpt_core.abreast import abreast
 from rdpt_core.store import file_hash
+from tasks.progress import say
 
 R = TypeVar("R")
 MOST_ERRORS = 0.01
@@ -57,7 +58,7 @@ class Batches(Generic[R]):
 
 
 class Failed:
-    """Items of a part that a server cannot answer: left out and counted, as long as they are few.
+    """Items of a part that a server cannot answer: told and counted, as long as they are few.
 
     They are asked for again when the part is resumed, and no more once it is committed.
     """
@@ -73,9 +74,13 @@ class Failed:
         found: dict[str, Any] = {"errors": len(self._reasons)}
         return found | {"reasons": self._reasons[:NOTED]} if self._reasons else found
 
-    def require_few(self, number: int, what: str) -> None:
-        """Raises ValueError above 1% of the part (and more than one item): then the server is at
-        fault, not the item."""
+    def settle(self, number: int, what: str) -> None:
+        """Says how many there are. Raises ValueError where that is more than 1% of the part and
+        more than one item, or the whole part: then the server is at fault, not the item."""
         count = len(self._reasons)
-        if count > max(1, MOST_ERRORS * number):
-            raise ValueError(f"{count} of {number} {what}, such as: {self._reasons[0]}")
+        if not count:
+            return
+        said = f"{count} of {number} {what}, such as: {self._reasons[0]}"
+        if count > max(1, MOST_ERRORS * number) or count == number:
+            raise ValueError(said)
+        say(said)

@@ -48,7 +48,7 @@ class Model:
 
     @cached_property
     def known(self) -> ModelIdentity:
-        if self.spec.backend != "server":
+        if not self.is_remote:
             return _identify(self.spec, self.base, self.memory, self.numerics)
         declared = _served(self.spec, self.folder, self.server, self.memory)
         return identify(self.spec, self.base, self.memory, self.numerics, declared)
@@ -94,9 +94,13 @@ class Model:
         return self.servers[name]
 
     @property
+    def is_remote(self) -> bool:
+        return self.spec.backend == "server"
+
+    @property
     def width(self) -> int:
         """Requests that may be under way at once; 1 for a model that is loaded here."""
-        return self.server.concurrency if self.spec.backend == "server" else 1
+        return self.server.concurrency if self.is_remote else 1
 
     @property
     def remote(self) -> Remote:
@@ -104,7 +108,7 @@ class Model:
         return _remote(self.spec, self.folder, self.server)
 
     def generator(self, sampling: Sampling, seed: int, work: Work) -> TextGenerator:
-        if self.spec.backend == "server":
+        if self.is_remote:
             from rdpt_core.models.server import ServerGenerator
 
             return ServerGenerator(self.remote, self.known, sampling, seed)
@@ -113,7 +117,7 @@ class Model:
         return HfGenerator(self._loaded(work), sampling, seed)
 
     def text_scorer(self, work: Work, topk_stats: int | None) -> TextScorer:
-        if self.spec.backend == "server":
+        if self.is_remote:
             return self.server_scorer()
         if self.spec.backend == "logged":
             from rdpt_core.models.logged import LoggedScorer

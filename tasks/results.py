@@ -77,15 +77,15 @@ def distilled(
 
 @stage("results", version=2, row=Result)
 def compared(
-    configuration: str, benchmark: str, against: str, **tables: Parts[Any]
+    configuration: str, benchmark: str, against: str, own_answers: bool, **tables: Parts[Any]
 ) -> Iterator[Result]:
-    """One arm against another, on the same questions and sampling seeds (method.md section 13).
+    """One arm against another, on the same questions and sampling seeds (docs/method.md section 8).
 
     Tables are `arm_traces_0`, `arm_grades_0`, `arm_labels_0`, `other_traces_0`, ...: three for each
     fine-tuning seed, or two where nothing is attributed.
     """
     yield from results.comparison_results(
-        configuration, benchmark, against, _runs("arm", tables), _runs("other", tables)
+        configuration, benchmark, against, _runs("arm", tables), _runs("other", tables), own_answers
     )
 
 

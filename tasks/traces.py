@@ -30,7 +30,7 @@ def sample(
     composes its own, each text is a batch; one that it cannot give is left out, and its reason is
     in the part's record. Raises ValueError where they are too many."""
     batches: Batches[Trace] = Batches(Trace, work.folder)
-    cut = list(_cut(problems, sampling.batch_size if model.width == 1 else 1))
+    cut = list(_cut(problems, 1 if model.is_remote else sampling.batch_size))
     generator = cache(lambda: model.generator(sampling, seed, work))
     failed = Failed()
 
@@ -46,9 +46,9 @@ def sample(
     for traces in batches.resumed(len(cut), make, model.width):
         yield from traces
     work.made |= note(model) | {"batches_kept_from_before": batches.num_found}
-    if model.width > 1:
+    if model.is_remote:
+        failed.settle(len(cut), f"texts could not be had of server {model.spec.server!r}")
         work.made |= failed.noted()
-        failed.require_few(len(cut), f"texts could not be had of server {model.spec.server!r}")
 
 
 def _cut(problems: list[Problem], size: int) -> Iterator[list[Problem]]:

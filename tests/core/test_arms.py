@@ -136,18 +136,33 @@ def test_a_question_without_a_sentence_stays_in_and_nothing_labelled_is_no_zero(
     assert found.value == pytest.approx(0.25)
     assert found.n == 2
     found = share_difference([some], [none])
-    assert (found.value, found.n, found.note) == (None, 2, "nothing labelled")
+    assert (found.value, found.n, found.note) == (None, 1, "nothing labelled")
+    found = share_difference([some], [{"c": (1.0, 2.0)}])
+    assert (found.value, found.n, found.note) == (None, 0, "no question in common")
+
+
+def test_a_class_that_no_arm_has_is_no_certainty() -> None:
+    """Whether seeds are resampled or not."""
+    none: Counted = {str(q): (0.0, 3.0) for q in range(20)}
+    for num_seeds in (1, 3):
+        found = share_difference([none] * num_seeds, [none] * num_seeds)
+        assert (found.value, found.low, found.high) == (0.0, None, None)
+        assert "alike: no interval" in (found.note or "")
 
 
 def test_three_seeds_of_shares_are_resampled_with_the_questions() -> None:
     """Seeds that move the share by 5 points, no true difference of the arms."""
     generator = np.random.default_rng(11)
+    widths = []
     hits = 0
     for _ in range(60):
         found = share_difference(seeds(generator), seeds(generator), num_resamples=100)
         hits += covers(found, 0.0)
+        widths.append(width(found))
         assert found.note == "3 and 3 seeds resampled with the questions"
     assert hits / 60 >= 0.88
+    # The seeds' standard error is 0.05 (2 / 3) ** 0.5; t at 4 degrees of freedom makes 0.23 of it.
+    assert 0.15 < np.median(widths) < 0.35
 
 
 def seeds(generator: np.random.Generator) -> list[Counted]:

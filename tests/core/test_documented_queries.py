@@ -11,6 +11,7 @@ import re
 import tempfile
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -54,15 +55,18 @@ class Planted(NamedTuple):
 
 @dataclass(frozen=True)
 class Made:
-    """Parts of `scores` in the catalogue's own table: role, and how each was made."""
+    """Parts in the catalogue's own table, each used by two configurations: table, part, scorer, and
+    how each was made."""
 
-    parts: Sequence[tuple[str, dict[str, Any]]]
+    parts: Sequence[tuple[str, str, str | None, dict[str, Any]]]
 
     def insert(self, connection: duckdb.DuckDBPyConnection) -> None:
         connection.execute(catalog.TABLES)
-        for role, made in self.parts:
-            values = ["c", "test", "b", "scores", "p", role, "s", 1, 1.0, json.dumps(made)]
-            connection.execute(f"INSERT INTO parts VALUES ({', '.join('?' * 10)})", values)
+        for configuration, (table, part, scorer, made) in product("ab", self.parts):
+            values = [configuration, "test", "b", table, part, None, scorer, 1, 1.0]
+            connection.execute(
+                f"INSERT INTO parts VALUES ({', '.join('?' * 10)})", [*values, json.dumps(made)]
+            )
 
 
 def query(root: Path, trap: str, tables: Iterable[Planted | Made]) -> list[Any]:
@@ -111,11 +115,14 @@ def test_t13_tokens_across_sentences_are_counted_with_their_mass(root: Path) -> 
 
 
 def test_t17_texts_that_were_sampled_otherwise_are_counted(root: Path) -> None:
-    made = [("teacher", {"sampled_ids_known": 3, "sampled_ids_differ": 1, "errors": 2}),
-            ("teacher", {"sampled_ids_known": 4, "sampled_ids_differ": 0}),
-            ("student", {"threads": 2})]  # fmt: skip
+    made = [("scores", "a", "t", {"sampled_ids_known": 3, "sampled_ids_differ": 1, "errors": 2}),
+            ("scores", "b", "t", {"sampled_ids_known": 4, "sampled_ids_differ": 0}),
+            ("scores", "c", "s", {"threads": 2}),
+            ("traces", "d", None, {"errors": 1}),
+            ("grades", "e", None, {"errors": 9})]  # fmt: skip
     found = query(root, "T17", [Made(made)])
-    assert found == [("student", None, None, None), ("teacher", 7, 1, 2)]
+    assert found == [("scores", "s", None, None, None), ("scores", "t", 7, 1, 2),
+                     ("traces", None, None, None, 1)]  # fmt: skip
 
 
 def test_t24_labels_of_a_packed_teacher_agree_beyond_chance(root: Path) -> None:
@@ -124,8 +131,8 @@ def test_t24_labels_of_a_packed_teacher_agree_beyond_chance(root: Path) -> None:
     packed = [labelled("a", n, 0.9 if n < 6 else 0.1, 0.1) for n in range(10)]
     nothing = Provenance("b", 0, None, None, None, None, None, None, "error")
     found = query(root, "T24", [
-        Planted(Provenance, [*whole, nothing], "study_whole"),
-        Planted(Provenance, [*packed, nothing], "study_packed"),
+        Planted(Provenance, [*whole, nothing], "study_teacher_count_whole"),
+        Planted(Provenance, [*packed, nothing], "study_teacher_count_packed"),
     ])  # fmt: skip
     assert found == [(10, 0.9, pytest.approx(0.8))]
 

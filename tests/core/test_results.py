@@ -193,7 +193,13 @@ def test_the_shares_of_two_arms_differ_by_what_was_planted() -> None:
     assert {name: row.value for name, row in found.items()} == {
         Label.TEACHER: 0.5, Label.SHARED: 0, Label.BOOSTED: 0, Label.STUDENT: -0.5
     }  # fmt: skip
-    assert {row.n for row in found.values()} == {3}
+    assert {row.n for row in found.values()} == {2}, "the third question has no sentence anywhere"
+
+
+def test_arms_are_not_compared_by_what_somebody_else_answered() -> None:
+    arm = answered({"q1": 1, "q2": 2})
+    rows = by_metric(comparison_results("c1", "gsm", "random", [arm], [arm], own_answers=False))
+    assert set(rows) == {f"provenance/difference/{name}/random" for name in FOUR_WAY}
 
 
 def answered(num_teacher: dict[str, int]) -> Answered:

@@ -10,7 +10,9 @@ from dataclasses import replace
 
 import pytest
 
+from flows import comparing
 from flows.report import rows_of, titled
+from settings.loading import BadSettings
 from tasks.stage import Plan
 from tests.flows.studies import BENCHMARK, PLAIN, STUDENT, Studio, studio
 
@@ -22,6 +24,7 @@ TEST = {"traces": 3, "grades": 3, "sentences": 1, "scores": 3, "sentence_scores"
         "provenance": 1}  # fmt: skip
 """Teacher, undistilled and distilled student answer; the distilled one is attributed."""
 RESULTS = {"results": 4}
+RANDOM = '[[selectors]]\nname = "random"\n'
 AFTER_TRAINING = {"students": 1, "traces": 1, "grades": 1, "sentences": 1, "scores": 3,
                   "sentence_scores": 3, "provenance": 1}  # fmt: skip
 """What another selection brings about on the test side."""
@@ -88,6 +91,27 @@ def test_t36_a_control_is_read_by_the_same_models_and_samples_nothing(studio: St
     assert [titled(b) for b in opened.experiment.benchmarks] == [
         "bench", "by-teacher (written by the teacher)", "by-student (written by the student)"
     ]  # fmt: skip
+
+
+def test_a_control_is_not_what_configurations_are_compared_by(studio: Studio) -> None:
+    control = BENCHMARK.format(name="bench").replace("samples", 'author = "teacher", samples')
+    with pytest.raises(BadSettings, match="'bench' is a control, and the first: put it behind"):
+        studio.open(benchmarks=control)
+
+
+def test_two_students_have_differences_of_their_own(studio: Studio) -> None:
+    """Pairs of arms are named alike under both; what they trained on is not."""
+    students = PLAIN["students"] + STUDENT.format(name="other") + RANDOM
+    studio.build(students=students)
+    opened = studio.open(students=students)
+    plan, configurations = Plan(opened.store), opened.study.configurations()
+    rows = list(comparing._compared(opened, "test:bench", plan))
+    pairs = [p for p in comparing._pairs(rows, configurations, "test:bench", plan) if not (
+        p.name.endswith(("- student", "- other")))]  # fmt: skip
+    owners = [[p.difference.configuration for p in pairs if p.what == what]
+              for what in ("accuracy", "tokens", "teacher")]  # fmt: skip
+    assert len(set(owners[0])) == 2
+    assert owners[0] == owners[1] == owners[2]
 
 
 def test_a_second_student_shares_all_that_is_not_its_own(studio: Studio) -> None:

@@ -80,10 +80,12 @@ def server(folder: Path) -> Iterator[ModelServer]:
         yield running
 
 
-def opened(folder: Path, server: ModelServer, place: Path, **changes: Any) -> Opened:
+def opened(
+    folder: Path, server: ModelServer, place: Path, concurrency: int = 4, **changes: Any
+) -> Opened:
     file = folder / "study.toml"
     file.write_text(STUDY.format(**({"part_size": 6, "samples": 1} | changes)))
-    lab = Server.model_validate({"url": server.url, "api_key": KEY, "concurrency": 4})
+    lab = Server.model_validate({"url": server.url, "api_key": KEY, "concurrency": concurrency})
     return open_file(file, Runtime(workspace=place / "workspace", threads=1, servers={"lab": lab}))
 
 
@@ -171,12 +173,18 @@ def refuses(*texts: str) -> m.Fault:
     return fault
 
 
+@pytest.mark.parametrize("concurrency", [1, 4])
 def test_f23_a_text_that_cannot_be_had_is_left_out_with_its_reason(
-    folder: Path, server: ModelServer, tmp_path: Path
+    folder: Path,
+    server: ModelServer,
+    tmp_path: Path,
+    concurrency: int,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     server.always = refuses("How much is 3 and 1?")
-    study = opened(folder, server, tmp_path, part_size=12)
+    study = opened(folder, server, tmp_path, concurrency, part_size=12)
     build(study)
+    assert "1 of 12 texts could not be had of server 'lab', such as" in capsys.readouterr().err
     assert complete(study)
     (part,) = sampled(study)
     assert part.num_rows == NUM_PROBLEMS - 1
@@ -188,6 +196,15 @@ def test_f23_a_text_that_cannot_be_had_is_left_out_with_its_reason(
     server.asked.clear()
     build(study)
     assert server.asked_to_write() == []
+
+
+def test_f23_a_part_of_nothing_is_no_part(
+    folder: Path, server: ModelServer, tmp_path: Path
+) -> None:
+    server.always = refuses("How much is 11 and 1?")
+    study = opened(folder, server, tmp_path, part_size=11)
+    with pytest.raises(ValueError, match="1 of 1 texts"):
+        build(study)
 
 
 def test_f23_two_of_twelve_are_too_many_and_the_others_are_kept(

@@ -17,7 +17,12 @@ COMMANDS = re.compile(r"^```bash\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 SAYS = {
     "first-run": ["cached", "nothing to be done", "rule.beta: 0.1 -> 0.2", "MLflow"],
     "own-traces": ['"outcome": "wrong"', "teacher", "eligible", '"messages"'],
-    "distilled-model": ["model.safetensors", "label", "typical"],
+    "distilled-model": [
+        "model.safetensors",
+        "label",
+        "by-base (written by the student)",
+        "typical",
+    ],
     "comparing-selectors": ["seed2", "short", "accuracy"],
     "sql": ["accuracy", "gap", "tokens_seen"],
     "teacher-behind-a-server": ["probed; it speaks as vllm", "pool", '"source": "server"'],
