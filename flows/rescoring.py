@@ -23,7 +23,7 @@ from tasks.progress import say, token_bar
 from tasks.stage import Plan
 
 MOST_PACKED = 600
-"""Most tokens of a pack of the second scoring: no divisor of the usual 2,048, so that packs, and
+"""Most tokens of a pack of the second scoring: no divisor of the usual 4,096, so that packs, and
 chunks of long traces, end elsewhere."""
 MOST_WEIGHTS = 2e9
 """Bytes of weights up to which they are also loaded in float32, for what bfloat16 costs."""

@@ -19,7 +19,7 @@ from typing import Any
 
 LENGTHS = (1024, 2048, 4096, 8192, 16_384, 32_768)
 VOCABULARIES = (8192, 32_768, 151_936)
-WIDTH, LAYERS, CHUNK = 128, 2, 2048
+WIDTH, LAYERS = 128, 2
 
 
 def peak() -> float:
@@ -33,7 +33,7 @@ def one(method: str, length: int, vocabulary: int) -> dict[str, Any]:
     from transformers import Qwen3ForCausalLM
     from workload import Shape, traces
 
-    from rdpt_core.scoring.forward import Forward, Laid
+    from rdpt_core.scoring.forward import PACK_TOKENS, Forward, Laid
     from rdpt_core.scoring.head import Head
 
     torch.set_num_threads(2)
@@ -49,7 +49,7 @@ def one(method: str, length: int, vocabulary: int) -> dict[str, Any]:
         logprobs.gather(1, torch.tensor(ids[1:])[:, None])
     else:
         head = Head(model.get_output_embeddings().weight)
-        list(Forward(model.get_decoder(), head, CHUNK).run({0: Laid(ids, 1)}))
+        list(Forward(model.get_decoder(), head, PACK_TOKENS).run({0: Laid(ids, 1)}))
     return {"method": method, "length": length, "vocabulary": vocabulary,
             "decoder_mib": before, "extra_mib": peak() - before}  # fmt: skip
 

@@ -21,9 +21,6 @@ from typing import Any
 import torch
 from workload import as_text
 
-PACK = 4096
-"""Tokens of a pack, of the engine and of its limit."""
-
 Traces = list[list[int]]
 Method = Callable[[Traces], float]
 """Scores all traces; the sum of their log-probabilities."""
@@ -114,12 +111,14 @@ def minicons(folder: Path) -> Method:
 
 def _forward(folder: Path, compiled: bool) -> Any:
     from rdpt_core.scoring.compiling import compile_decoder
-    from rdpt_core.scoring.forward import Forward
+    from rdpt_core.scoring.forward import PACK_TOKENS, Forward
     from rdpt_core.scoring.head import Head
 
     model = _model(folder)
     head, decoder = Head(model.get_output_embeddings().weight.detach()), model.get_decoder()
-    return Forward(decoder, head, PACK, compiled=compile_decoder(decoder) if compiled else None)
+    return Forward(
+        decoder, head, PACK_TOKENS, compiled=compile_decoder(decoder) if compiled else None
+    )
 
 
 def _engine(folder: Path, compiled: bool) -> Method:
@@ -153,7 +152,7 @@ def _limit(folder: Path, compiled: bool) -> Method:
     @torch.inference_mode()
     def run(traces: Traces) -> float:
         lengths = [len(ids) for ids in traces]
-        for pack in packed(range(len(traces)), lengths, PACK):
+        for pack in packed(range(len(traces)), lengths, forward.pack_tokens):
             ids = torch.tensor([token_id for index in pack for token_id in traces[index]])
             hidden = forward.hidden(ids, [lengths[index] for index in pack])
             for at in range(0, len(hidden), 256):

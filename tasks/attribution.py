@@ -23,6 +23,7 @@ from rdpt_core.rows import (
     SentenceScore,
     TokenScores,
     Trace,
+    ZoneKind,
 )
 from rdpt_core.selection import PoolRule, Selector
 from tasks.batches import Batches, Failed
@@ -39,7 +40,7 @@ def score(
     work: Work,
 ) -> Iterator[TokenScores]:
     """One teacher-forced forward per trace, under the model's own render contract."""
-    work.made |= note(model) | _resampled(model, traces)
+    work.made |= note(model) | _resampled(model, traces) | _quoted(model, traces)
     if not model.is_remote:
         yield from model.text_scorer(work, topk_stats).score(problems, traces, work.progress)
     else:
@@ -51,6 +52,21 @@ def _resampled(model: Model, traces: list[Trace]) -> dict[str, int]:
     own = [model.renderer.resampled(trace) for trace in traces if trace.author == model.author]
     known = [differs for differs in own if differs is not None]
     return {"sampled_ids_known": len(known), "sampled_ids_differ": sum(known)} if own else {}
+
+
+def _quoted(model: Model, traces: list[Trace]) -> dict[str, int]:
+    """How many thoughts and answers hold a control token, which is text there (T16)."""
+    vocabulary = model.renderer.vocabulary
+    return {"quoting_control_tokens": sum(map(vocabulary.holds_control, _texts(traces)))}
+
+
+def _texts(traces: list[Trace]) -> Iterator[str]:
+    """Of the zones outside tags."""
+    for trace in traces:
+        raw = trace.text.encode()
+        for zone in trace.zones:
+            if zone.kind is not ZoneKind.TAG:
+                yield raw[zone.start : zone.stop].decode()
 
 
 def _asked(

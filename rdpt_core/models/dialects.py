@@ -218,12 +218,9 @@ class Chat(_Completions):
         choice = self._choice(answer)
         message = _dict(choice.get("message"), "message")
         thought = message.get("reasoning_content") or message.get("reasoning")
-        told = choice.get("logprobs") or {}
+        told = _dict(choice.get("logprobs") or {}, "logprobs")
         tops = _list(told.get("content") or [], "logprobs.content")
-        best = tuple(
-            {one["token"]: _value(one["logprob"]) for one in entry.get("top_logprobs") or []}
-            for entry in tops
-        )
+        best = tuple(_named(_dict(entry, "an entry of logprobs")) for entry in tops)
         return Completion(
             _text(message.get("content") or ""), _stopped(choice.get("finish_reason")),
             _num_tokens(answer), reasoning=_text(thought) if thought else None, best=best,
@@ -267,7 +264,7 @@ class Sglang:
         return Completion(
             _text(answer.get("text")), _stopped(reason.get("type")), len(ids), ids,
             [_value(_item(triple, 0)) for triple in triples],
-            best=tuple(map(_triples, meta.get("output_top_logprobs") or [])),
+            best=tuple(map(_triples, _list(meta.get("output_top_logprobs") or [], "its tops"))),
         )  # fmt: skip
 
     def ask_scores(self, token_ids: Sequence[int]) -> Request:
@@ -283,7 +280,7 @@ class Sglang:
         _check_length(triples, token_ids)
         if [_item(triple, 1) for triple in triples] != list(token_ids):
             raise Garbage("its token ids are not those that were sent")
-        tops = [_triples(top) for top in meta.get("input_top_logprobs") or []]
+        tops = [_triples(top) for top in _list(meta.get("input_top_logprobs") or [], "its tops")]
         tops = tops if len(tops) == len(token_ids) else [{}] * len(token_ids)
         best = [max(top, key=lambda name: top[name]) if top else "" for top in tops]
         values = [_value(_item(triple, 0)) for triple in triples[1:]]
@@ -383,4 +380,12 @@ def _tops(told: dict[str, Any] | None) -> tuple[dict[str, float], ...]:
 
 def _triples(entry: Any) -> dict[str, float]:
     """SGLang's candidates of one position, by their ids."""
-    return {str(_item(one, 1)): _value(_item(one, 0)) for one in entry or []}
+    return {str(_item(one, 1)): _value(_item(one, 0)) for one in _list(entry or [], "its tops")}
+
+
+def _named(entry: dict[str, Any]) -> dict[str, float]:
+    """A chat's candidates of one position, by their text."""
+    found = [
+        _dict(one, "a candidate") for one in _list(entry.get("top_logprobs") or [], "its tops")
+    ]
+    return {_text(one.get("token")): _value(one.get("logprob")) for one in found}

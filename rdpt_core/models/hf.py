@@ -23,7 +23,7 @@ from rdpt_core.models.spec import Sampling
 from rdpt_core.rows import Problem, ScoreStatus, TokenScores, Trace
 from rdpt_core.scoring.compiling import compile_decoder
 from rdpt_core.scoring.entries import scored, unscored
-from rdpt_core.scoring.forward import Forward, Laid
+from rdpt_core.scoring.forward import PACK_TOKENS, Forward, Laid
 
 __all__ = ["HfGenerator", "HfScorer", "Loaded", "load"]
 
@@ -94,7 +94,7 @@ class HfScorer:
     def __init__(
         self,
         loaded: Loaded,
-        pack_tokens: int = 2048,
+        pack_tokens: int = PACK_TOKENS,
         topk_stats: int | None = None,
         alone: bool = False,
     ) -> None:
@@ -121,7 +121,8 @@ class HfScorer:
     ) -> Iterator[TokenScores]:
         """One row per trace, in order; `progress` counts scored tokens, prompts left out.
 
-        `problems` holds the problem of every trace, in any order.
+        `problems` holds the problem of every trace, in any order. A trace of which one token has no
+        finite log-probability is an error row: it would otherwise pass for a shorter one.
         """
         by_id = {problem.problem_id: problem for problem in problems}
         rows: dict[int, TokenScores] = {}
@@ -136,7 +137,7 @@ class HfScorer:
             {i: Laid(x.input_ids, len(x.prompt_ids)) for i, x in layouts.items()}
         ):
             trace, layout = traces[one.index], layouts[one.index]
-            if one.statistics is None:
+            if one.statistics is None or not np.isfinite(one.statistics.logprobs).all():
                 rows[one.index] = unscored(trace, self.scorer, ScoreStatus.ERROR)
             else:
                 rows[one.index] = scored(
@@ -147,6 +148,9 @@ class HfScorer:
 
     def _lay(self, problem: Problem | None, trace: Trace) -> Layout | ScoreStatus:
         loaded = self._loaded
-        return layout_of(
+        laid = layout_of(
             loaded.renderer, loaded.identity.author, loaded.limit, problem, trace, self._alone
         )
+        if isinstance(laid, Layout) and max(laid.input_ids) >= loaded.num_rows:
+            return ScoreStatus.ERROR
+        return laid

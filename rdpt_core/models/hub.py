@@ -27,12 +27,14 @@ from rdpt_core.models.identity import (
     matches,
     needed,
     patterns_of,
+    quantisation,
 )
 from rdpt_core.models.spec import ModelSpec
 
 
-def hub_files(spec: ModelSpec) -> tuple[str, dict[str, str]]:
-    """Commit and file hashes as the hub states them (SHA-256 of large files, git's of small ones).
+def hub_files(spec: ModelSpec) -> tuple[str, dict[str, str], str | None]:
+    """Commit and file hashes as the hub states them (SHA-256 of large files, git's of small ones),
+    and how its weights are packed.
 
     Raises ValueError for an id, a revision or a model that is refused; ConnectionError where
     neither the hub nor the local cache has it.
@@ -46,15 +48,17 @@ def hub_files(spec: ModelSpec) -> tuple[str, dict[str, str]]:
     siblings = info.siblings or []
     check_names([item.rfilename for item in siblings], spec.path, needed(spec))
     names = {item.rfilename for item in siblings}
+    packing = None
     for name in sorted({"config.json", "tokenizer_config.json"} & names):
         path = Path(hf_hub_download(spec.path, name, revision=info.sha))
         check_config(json.loads(path.read_text(encoding="utf-8")), path)
+        packing = packing or quantisation(path.parent)
     digests = {
         item.rfilename: item.lfs.sha256 if item.lfs else str(item.blob_id)
         for item in siblings
         if "/" not in item.rfilename and matches(item.rfilename, patterns_of(spec))
     }
-    return str(info.sha), digests
+    return str(info.sha), digests, packing
 
 
 def hub_snapshot(spec: ModelSpec, revision: str | None = None) -> Path:
@@ -71,13 +75,12 @@ def hub_snapshot(spec: ModelSpec, revision: str | None = None) -> Path:
     return folder
 
 
-def _cached_files(spec: ModelSpec) -> tuple[str, dict[str, str]]:
+def _cached_files(spec: ModelSpec) -> tuple[str, dict[str, str], str | None]:
     folder = _cached_snapshot(spec, spec.revision)
     check_folder(folder, spec)
     # The cache stores a file under the hash by which the hub knows it and links to it.
-    return folder.name, {
-        path.name: path.resolve().name for path in loaded_files(folder, patterns_of(spec))
-    }
+    digests = {path.name: path.resolve().name for path in loaded_files(folder, patterns_of(spec))}
+    return folder.name, digests, quantisation(folder)
 
 
 def _cached_snapshot(spec: ModelSpec, revision: str | None) -> Path:

@@ -99,15 +99,16 @@ def identify(
     if folder is None:
         from rdpt_core.models.hub import hub_files
 
-        revision, digests = hub_files(spec)
+        revision, digests, packing = hub_files(spec)
         known = _identity(spec, digests, revision, base)
     else:
         check_folder(folder, spec)
         packing = quantisation(folder)
         files = hash_files(folder, memory, patterns_of(spec))
         known = _identity(spec, files, None, base)
-        known = known.model_copy(update={"quantisation": packing})
-    return known.model_copy(update={"numerics": numerics, "served": served})
+    return known.model_copy(
+        update={"quantisation": packing, "numerics": numerics, "served": served}
+    )
 
 
 def local_folder(spec: ModelSpec, base: Path) -> Path | None:

@@ -32,8 +32,10 @@ from rdpt_core.models.identity import (
 )
 from rdpt_core.models.render import Renderer, read_renderer
 from rdpt_core.models.spec import ModelSpec, Numerics, Rope
+from rdpt_core.rows import Problem
 from rdpt_core.scoring.head import Head
 
+PROBE = Problem("", "", "", "", "How much is 1 and 1?", None)
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
 
@@ -50,6 +52,12 @@ class Loaded:
     """Longest sequence in tokens, prompt included."""
     ends: frozenset[int]
     """Ids that end the model's turn when sampled."""
+
+    @property
+    def num_rows(self) -> int:
+        """Ids that the weights know; a tokenizer may have more, which nothing must use."""
+        embeddings = self.model.get_input_embeddings()
+        return min(len(embeddings.weight), len(self.head.weight_VD))  # type: ignore[arg-type]
 
     @property
     def device(self) -> torch.device:
@@ -77,21 +85,38 @@ def load(
     folder = model_folder(spec, base, identity)
     renderer = read_renderer(spec, folder)
     logging.disable_progress_bar()  # standard error is the caller's to write on
-    model = _read_weights(spec, folder)
+    packed = identity.quantisation is not None
+    model = _read_weights(spec, folder, device if packed else None)
     if spec.adapter is not None:
         model = merged(model, base / Path(spec.adapter).expanduser(), DTYPES[spec.dtype])
-    if identity.quantisation is None:  # packed weights are laid where they belong when they load
+    if not packed:
         model.to(device)  # type: ignore[arg-type]
     model.eval()
     decoder = model.get_decoder()
     head = make_head(model, renderer.contract.num_ids)
     _check_head(model, decoder, head, renderer.contract.num_ids)
     limit = spec.context or _own_limit(model.config)
-    return Loaded(identity, renderer, model, decoder, head, limit, _ends(renderer, folder))
+    found = Loaded(identity, renderer, model, decoder, head, limit, _ends(renderer, folder))
+    _check_ids(found)
+    return found
 
 
-def _read_weights(spec: ModelSpec, folder: Path) -> PreTrainedModel:
+def _check_ids(loaded: Loaded) -> None:
+    """Raises ValueError where a prompt or an end of turn needs rows that the weights lack."""
+    contract = loaded.renderer.contract
+    used = [*loaded.renderer.prompt_ids(PROBE), *([contract.end] if contract.end else [])]
+    if max(used, default=0) >= loaded.num_rows:
+        raise ValueError(
+            f"its tokenizer writes a prompt with id {max(used)}, and its weights end at id "
+            f"{loaded.num_rows - 1}: they are not of one model, or its embeddings were not resized"
+        )
+
+
+def _read_weights(spec: ModelSpec, folder: Path, device: str | None) -> PreTrainedModel:
+    """`device` is that of packed weights, which are laid where they belong as they are read."""
     packed: dict[str, Any] = {"use_safetensors": True}
+    if device is not None:
+        packed["device_map"] = {"": device}
     if spec.gguf is not None:
         if find_spec("gguf") is None:
             raise ValueError(

@@ -24,7 +24,7 @@ from rdpt_core.scoring.statistics import Statistics
 class LoggedScorer:
     """A TextScorer: its scores are those that the traces bring.
 
-    A trace without them, or whose ids are not its text, is an error row.
+    A trace without them, whose ids are not its text, or that another author wrote, is an error row.
     """
 
     def __init__(self, scorer: str, renderer: Renderer, logged: Logged) -> None:
@@ -35,7 +35,14 @@ class LoggedScorer:
     def score(
         self, problems: Sequence[Problem], traces: Sequence[Trace], progress: Progress = silent
     ) -> Iterator[TokenScores]:
-        """One row per trace, in order; `progress` counts tokens."""
+        """One row per trace, in order; `progress` counts tokens. Raises ValueError where it is not
+        said whose log-probabilities those of several authors are."""
+        authors = sorted({trace.author for trace in traces})
+        if self._logged.author is None and len(authors) > 1:
+            raise ValueError(
+                f"its traces have several authors ({', '.join(authors[:3])}): say whose the "
+                f'log-probabilities are, such as logged = {{ author = "{authors[0]}" }}'
+            )
         for trace in traces:
             row = self._row(trace)
             progress(len(row.token_bytes))
@@ -47,7 +54,7 @@ class LoggedScorer:
             )
 
     def _row(self, trace: Trace) -> TokenScores:
-        layout = self._lay(trace)
+        layout = self._lay(trace) if self._logged.author in (None, trace.author) else None
         if layout is None or trace.logprobs is None:
             return unscored(trace, self.scorer, ScoreStatus.ERROR)
         # What follows the text and is no end of turn was logged and belongs to nothing.

@@ -43,6 +43,8 @@ class Logged(Rule):
     distribution: they are kept as they are, and `rdpt doctor` says so."""
     topk: int | None = Field(default=None, ge=1)
     """Where sampling was cut to the likeliest ids, how many."""
+    author: str | None = None
+    """Whose they are, as the imported traces name their author; needed where those have several."""
 
 
 class ModelSpec(Rule):

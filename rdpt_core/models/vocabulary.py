@@ -40,6 +40,10 @@ class Vocabulary:
     """
 
     def __init__(self, backend: Tokenizer, special: dict[str, str] | None = None) -> None:
+        # Trainers save a tokenizer with the padding and the limit that they last used: with them a
+        # prompt would be cut, or filled up, without a word.
+        backend.no_truncation()
+        backend.no_padding()
         spec = json.loads(backend.to_str())
         self._parser = backend
         self._special = special or {}
@@ -60,9 +64,7 @@ class Vocabulary:
         self._bytes: dict[int, bytes] = {}
         self.size = max(backend.get_vocab(with_added_tokens=True).values()) + 1
         """Ids from here on are padding of the weights: they are cut off before any softmax."""
-        # Trainers save a tokenizer with the padding that they last used, which reads no text.
-        content = json.dumps({**spec, "padding": None, "truncation": None})
-        self.digest = hashlib.sha256(content.encode()).hexdigest()[:32]
+        self.digest = hashlib.sha256(json.dumps(spec).encode()).hexdigest()[:32]
 
     @property
     def special(self) -> dict[str, str]:

@@ -13,13 +13,23 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
-SMALLEST = 512
+SMALLEST = 1024
 """Tokens of the smallest pack; sizes double from here."""
+MOST_GRAPHS = 64
+"""Of all models that a process reads at the same time."""
 
 
 def compile_decoder(decoder: PreTrainedModel) -> Callable[..., Any]:
     """The decoder, which compiles itself at the first pack of each size. Needs a C++ compiler on
-    the CPU."""
+    the CPU.
+
+    torch counts graphs by the code that they are of, which models share, and above its limit goes
+    on uncompiled without a word. So what earlier models left is dropped first (one that is still
+    in use finds its graphs on disk), and reaching the limit is an error.
+    """
+    torch._dynamo.reset()
+    torch._dynamo.config.recompile_limit = MOST_GRAPHS
+    torch._dynamo.config.fail_on_recompile_limit_hit = True
     compiled: Callable[..., Any] = torch.compile(decoder, dynamic=False)
     return compiled
 

@@ -27,6 +27,8 @@ from rdpt_core.scoring.compiling import filled
 from rdpt_core.scoring.head import Head
 from rdpt_core.scoring.statistics import Statistics, statistics
 
+PACK_TOKENS = 4096
+"""Tokens of a pack, and of a chunk of a longer sequence."""
 SMALLEST_CHUNK = 128
 """Tokens read at a time, below which a trace is too much for this machine."""
 
@@ -61,7 +63,8 @@ class Forward:
     """Most tokens of a pack, and of a chunk of a longer sequence."""
     topk: int | None = None
     compiled: Callable[..., Any] | None = None
-    """The decoder through torch.compile, where that path was asked for."""
+    """The decoder through torch.compile, where that path was asked for. It reads packs: the cache
+    of a longer sequence grows, so its chunks are read by the decoder as it stands."""
 
     @torch.inference_mode()
     def run(self, sequences: Mapping[int, Laid]) -> Iterator[Scored]:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import json
+import shutil
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -69,6 +71,21 @@ def _etag(path: Path) -> str:
 def test_the_cache_answers_offline(cached: Path, tmp_path: Path) -> None:
     assert identify(SPEC, tmp_path).revision == COMMIT
     assert load(SPEC, tmp_path, threads=1).identity == identify(SPEC, tmp_path)
+
+
+def test_t24_how_weights_are_packed_is_known_of_a_hub_id_too(
+    cached: Path, models: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "packed"
+    shutil.copytree(models / "qwen", folder)
+    config = json.loads((folder / "config.json").read_text())
+    packing = {"quant_method": "awq", "bits": 4}
+    (folder / "config.json").write_text(json.dumps(config | {"quantization_config": packing}))
+    _online(monkeypatch, folder)
+    known = identify(SPEC, tmp_path)
+    assert json.loads(known.quantisation or "") == packing
+    with pytest.raises(ValueError, match=r"quantised \(awq\), which needs a GPU"):
+        load(SPEC, tmp_path, threads=1)
 
 
 def test_online_and_offline_agree(

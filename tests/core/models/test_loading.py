@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from tokenizers import Tokenizer
 
 from rdpt_core.models.hf import HfScorer, load
 from rdpt_core.models.identity import identify
 from rdpt_core.models.spec import ModelSpec, Rope
-from rdpt_core.rows import ScoreStatus
+from rdpt_core.rows import ScoreStatus, Zone, ZoneKind
+from rdpt_core.scoring import compiling
+from rdpt_core.scoring.forward import Forward, Laid
 from tests.core.models import tiny
 from tests.core.models.gguf_files import write_gguf
 
@@ -82,6 +87,57 @@ def test_positions_that_are_stretched_already_are_refused(models: Path, tmp_path
     (tmp_path / "long" / "config.json").write_text(json.dumps(config))
     with pytest.raises(ValueError, match="'linear': leave it out"):
         load(ModelSpec(path="long", rope=Rope(factor=2.0)), tmp_path)
+
+
+def with_more_ids(folder: Path, template: str | None = None) -> Path:
+    """A model whose tokenizer got tokens after its weights were made."""
+    tiny.make_qwen(folder)
+    tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+    tokenizer.add_special_tokens([*(f"<|more{n}|>" for n in range(40)), "<|most|>"])
+    tokenizer.save(str(folder / "tokenizer.json"))
+    if template is not None:
+        (folder / "chat_template.jinja").write_text(template)
+    return folder
+
+
+def test_ids_that_weights_lack_may_be_there_as_long_as_nothing_uses_them(tmp_path: Path) -> None:
+    with_more_ids(tmp_path / "more")
+    loaded = load(ModelSpec(path="more"), tmp_path, threads=1)
+    assert loaded.num_rows < loaded.renderer.vocabulary.size
+    text = tiny.trace("12 <|most|> 30", tiny.problem())
+    (row,) = HfScorer(loaded).score([tiny.problem()], [text])
+    assert row.status is ScoreStatus.OK, "in a text they are characters"
+    most = loaded.renderer.vocabulary.size - 1
+    sampled = replace(text, author=loaded.identity.author, token_ids=np.array([most], np.int32),
+                      text="<|most|>", zones=(Zone(ZoneKind.ANSWER, 0, 8),))  # fmt: skip
+    (row,) = HfScorer(loaded).score([tiny.problem()], [sampled])
+    assert row.status is ScoreStatus.ERROR
+
+
+def test_a_prompt_that_needs_ids_that_weights_lack_is_refused(tmp_path: Path) -> None:
+    with_more_ids(tmp_path / "more", "{{ messages[0].content }}<|most|>")
+    with pytest.raises(ValueError, match="its embeddings were not resized"):
+        load(ModelSpec(path="more"), tmp_path, threads=1)
+
+
+def test_another_model_s_graphs_do_not_count_and_too_many_are_an_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without a word torch would go on uncompiled, and scores would follow from what a process
+    has read before."""
+    monkeypatch.setattr(compiling, "MOST_GRAPHS", 3)
+    monkeypatch.setattr(compiling, "SMALLEST", 64)
+    monkeypatch.setattr(torch, "compile", partial(torch.compile, backend="eager"))
+    for seed in range(2):
+        tiny.make_qwen(tmp_path / str(seed), seed=seed)
+        loaded = load(ModelSpec(path=str(seed)), tmp_path, threads=1, numerics="compiled")
+        compiled = compiling.compile_decoder(loaded.decoder)
+        forward = Forward(loaded.decoder, loaded.head, 1024, compiled=compiled)
+        for length in (60, 120, 250):
+            assert len(list(forward.run({0: Laid([1] * length, 1)}))) == 1
+    with pytest.raises(torch._dynamo.exc.FailOnRecompileLimitHit):
+        list(forward.run({0: Laid([1] * 500, 1)}))
+    torch._dynamo.reset()
 
 
 @pytest.mark.parametrize("method", ["awq", "gptq", "fp8"])

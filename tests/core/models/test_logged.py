@@ -48,6 +48,18 @@ def test_logged_scores_are_those_of_the_model_that_wrote_the_trace(loaded: Loade
         assert not found.retokenized
 
 
+def test_a_log_is_its_author_s_alone(loaded: Loaded) -> None:
+    own, other = (
+        replace(trace, author=name) for trace, name in zip(written(loaded)[:2], "ab", strict=True)
+    )
+    scorer = LoggedScorer("teacher", loaded.renderer, Logged(author="a"))
+    rows = list(scorer.score([], [own, other]))
+    assert [row.status for row in rows] == [ScoreStatus.OK, ScoreStatus.ERROR]
+    anybody = LoggedScorer("teacher", loaded.renderer, Logged())
+    with pytest.raises(ValueError, match=r"several authors \(a, b\)"):
+        list(anybody.score([], [own, other]))
+
+
 def test_what_a_log_lacks_is_missing(loaded: Loaded) -> None:
     row = logged(loaded, written(loaded)[0], Logged(temperature=0.6, topk=20))
     assert (row.temperature, row.topk) == (0.6, 20)

@@ -15,9 +15,10 @@ import numpy as np
 import pytest
 from pydantic import SecretStr
 
+from rdpt_core.models.dialects import Chat, Sglang
 from rdpt_core.models.endpoint import Server
 from rdpt_core.models.hf import HfGenerator, HfScorer, load
-from rdpt_core.models.http import Client, ItemFailed, Refused, Unreachable, parse
+from rdpt_core.models.http import Client, Garbage, ItemFailed, Refused, Unreachable, parse
 from rdpt_core.models.identity import identify
 from rdpt_core.models.server import Remote, ServerGenerator, ServerScorer, connect
 from rdpt_core.models.spec import ModelSpec, Sampling
@@ -170,7 +171,7 @@ def test_t28_what_is_longer_than_the_server_takes_less_one_is_cut(server: ModelS
     whole = len(remote(server).renderer.lay(PROBLEM, TRACE).input_ids)
     for limit, status in (
         (whole - 1, "partial"),
-        (whole, "partial"),
+        (whole, "ok"),  # but for the end of turn
         (whole + 1, "ok"),
         (9, "too_long"),
     ):
@@ -400,6 +401,32 @@ GARBAGE = {
     "infinite": m.says(b'{"choices": [{"prompt_logprobs": [1e999]}]}'),
     "no utf-8": m.says(b'{"choices": "\xff"}'),
 }
+
+
+CHATS: list[Any] = [
+    [1], {"content": [1]}, {"content": [{"top_logprobs": 1}]},
+    {"content": [{"top_logprobs": [1]}]}, {"content": [{"top_logprobs": [{"logprob": -1.0}]}]},
+    {"content": [{"top_logprobs": [{"token": "a"}]}]},
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("told", CHATS)
+def test_f23_candidates_of_a_chat_that_are_none_are_garbage(told: Any, brain: Brain) -> None:
+    choice = {"message": {"content": "so"}, "finish_reason": "stop", "logprobs": told}
+    with pytest.raises(Garbage):
+        Chat("small", "", brain.vocabulary).read_text({"model": "small", "choices": [choice]})
+
+
+@pytest.mark.parametrize("tops", [5, [5], [[5]], [[[0.0]]], {"a": 1}])
+def test_f23_candidates_of_sglang_that_are_none_are_garbage(tops: Any) -> None:
+    meta = {"finish_reason": {"type": "stop"}, "output_token_logprobs": [[-1.0, 3, None]],
+            "input_token_logprobs": [[None, 3, None]], "output_top_logprobs": tops,
+            "input_top_logprobs": tops}  # fmt: skip
+    answer = {"text": "so", "meta_info": meta}
+    with pytest.raises(Garbage):
+        Sglang("").read_text(answer)
+    with pytest.raises(Garbage):
+        Sglang("").read_scores(answer, [3])
 
 
 @pytest.mark.parametrize("fault", GARBAGE.values(), ids=GARBAGE.keys())

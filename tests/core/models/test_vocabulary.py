@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from tokenizers import pre_tokenizers
+from tokenizers import Tokenizer, pre_tokenizers
 
 from rdpt_core.models.vocabulary import Vocabulary, read_vocabulary
 from tests.core.models import tiny
@@ -24,6 +24,19 @@ def test_lengths_of_a_text_alone_sum_to_its_bytes(vocabulary: Vocabulary, text: 
     assert len(lengths) == len(ids)
     assert sum(lengths) == len(text.encode())
     assert min(lengths, default=0) >= 0
+
+
+def test_t29_a_limit_or_a_padding_that_a_tokenizer_was_saved_with_is_none(tmp_path: Path) -> None:
+    plain = Vocabulary(tiny.byte_level(["<|end|>"]))
+    saved = tiny.byte_level(["<|end|>"])
+    saved.enable_truncation(3)
+    saved.enable_padding(length=200)
+    saved.save(str(tmp_path / "tokenizer.json"))
+    read = Vocabulary(Tokenizer.from_file(str(tmp_path / "tokenizer.json")))
+    text = "How much is 12 and 30? <|end|>"
+    assert read.parse(text) == plain.parse(text)
+    assert read.encode(text) == plain.encode(text)
+    assert read.digest == plain.digest
 
 
 def test_the_first_token_owns_blanks_that_were_swallowed(vocabulary: Vocabulary) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
@@ -177,12 +178,23 @@ def test_t28_t29_a_cut_at_the_limit_is_said(models: Path, spare: int) -> None:
     row = score(replace(full, limit=limit), [trace])[0]
     whole = score(full, [trace])[0]
     num = len(whole.logprobs) + min(spare, 0)
-    assert row.status is (ScoreStatus.OK if spare == len(layout.end_ids) else ScoreStatus.PARTIAL)
+    assert row.status is (ScoreStatus.OK if spare >= 0 else ScoreStatus.PARTIAL)
     assert row.scored_stop == whole.token_bytes[:num].sum()
     assert len(row.token_bytes) == len(row.ranks) == num
     np.testing.assert_allclose(row.logprobs, whole.logprobs[:num], atol=1e-5)
-    assert (row.end_logprob is None) == (row.status is ScoreStatus.PARTIAL)
+    assert (row.end_logprob is None) == (spare < len(layout.end_ids))
     assert row.verbatim
+
+
+def test_f24_a_trace_with_a_number_that_is_none_is_an_error_row(models: Path) -> None:
+    """One token without a number would pass for a tag's, and its sentence for a shorter one."""
+    sound = model(models, "qwen")
+    rows = sound.head.weight_VD.clone()
+    rows[sound.renderer.vocabulary.encode("*")[0]] = math.nan
+    broken = replace(sound, head=replace(sound.head, weight_VD=rows))
+    (row,) = score(broken, [tiny.trace("12 * 30", tiny.problem())])
+    assert row.status is ScoreStatus.ERROR
+    assert len(row.logprobs) == row.scored_stop == 0
 
 
 @pytest.mark.parametrize("room", [-3, 0])
