@@ -8,23 +8,26 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import AutoModelForCausalLM, PreTrainedModel
+from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedModel
 
 from rdpt_core.finetune import Job
 from rdpt_core.models.adapters import merged, write_adapter
 from rdpt_core.models.identity import TEMPLATE, TOKENIZER, hash_files, tensors_digest
+from rdpt_core.models.loading import attention_of
 
 
 def load_base(base: Path) -> PreTrainedModel:
     """In float32 whatever is stored: an optimiser's steps vanish in bfloat16 weights."""
-    return AutoModelForCausalLM.from_pretrained(
+    here: dict[str, Any] = {"trust_remote_code": False, "local_files_only": True}
+    config = AutoConfig.from_pretrained(base, **here)
+    model: PreTrainedModel = AutoModelForCausalLM.from_pretrained(
         base,
         dtype=torch.float32,
-        attn_implementation="sdpa",
+        attn_implementation=attention_of(config),
         use_safetensors=True,
-        trust_remote_code=False,
-        local_files_only=True,
+        **here,
     )
+    return model
 
 
 def export(job: Job, model: Any, state: dict[str, Any], folder: Path) -> None:

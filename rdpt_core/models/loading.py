@@ -14,10 +14,12 @@ from typing import Any
 
 import torch
 from transformers import (
+    MODEL_FOR_CAUSAL_LM_MAPPING,
     AutoConfig,
     AutoModelForCausalLM,
     GenerationConfig,
     GgufConfig,
+    PretrainedConfig,
     PreTrainedModel,
 )
 from transformers.utils import logging
@@ -136,10 +138,16 @@ def _read_weights(spec: ModelSpec, folder: Path, device: str | None) -> PreTrain
         trust_remote_code=False,
         weights_only=True,
         local_files_only=True,
-        attn_implementation="sdpa",
+        attn_implementation=attention_of(config),
         **packed,
     )
     return model
+
+
+def attention_of(config: PretrainedConfig) -> str:
+    """torch's own where the architecture takes it: gpt-oss, with its sinks, does not."""
+    kind = MODEL_FOR_CAUSAL_LM_MAPPING.get(type(config), None)
+    return "sdpa" if getattr(kind, "_supports_sdpa", True) else "eager"
 
 
 def stretch(config: Any, rope: Rope) -> None:

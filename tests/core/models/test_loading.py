@@ -12,10 +12,11 @@ import numpy as np
 import pytest
 import torch
 from tokenizers import Tokenizer
+from transformers import GptOssConfig, GptOssForCausalLM
 
-from rdpt_core.models.hf import HfScorer, load
+from rdpt_core.models.hf import HfGenerator, HfScorer, load
 from rdpt_core.models.identity import identify
-from rdpt_core.models.spec import ModelSpec, Rope
+from rdpt_core.models.spec import ModelSpec, Rope, Sampling
 from rdpt_core.rows import ScoreStatus, Zone, ZoneKind
 from rdpt_core.scoring import compiling
 from rdpt_core.scoring.forward import Forward, Laid
@@ -87,6 +88,35 @@ def test_positions_that_are_stretched_already_are_refused(models: Path, tmp_path
     (tmp_path / "long" / "config.json").write_text(json.dumps(config))
     with pytest.raises(ValueError, match="'linear': leave it out"):
         load(ModelSpec(path="long", rope=Rope(factor=2.0)), tmp_path)
+
+
+def test_an_architecture_that_torch_s_attention_does_not_know_is_loaded_writes_and_scores(
+    tmp_path: Path,
+) -> None:
+    """gpt-oss has sinks; it was refused at loading."""
+    tokenizer = tiny.byte_level(CONTROL)
+    torch.manual_seed(0)
+    config = GptOssConfig(
+        vocab_size=tiny.size_of(tokenizer),
+        num_local_experts=2,
+        head_dim=8,
+        num_experts_per_tok=1,
+        sliding_window=8,
+        eos_token_id=None,
+        **tiny.SIZE,
+    )
+    tiny.write_folder(tmp_path / "m", tokenizer, GptOssForCausalLM(config), tiny.CHATML,
+                      {"eos_token": "<|im_end|>"})  # fmt: skip
+    loaded = load(ModelSpec(path="m"), tmp_path, threads=1)
+    problems = [tiny.problem()]
+    traces = HfGenerator(loaded, Sampling(max_new_tokens=20), seed=0).generate(problems, 0)
+    (row,) = HfScorer(loaded).score(problems, traces)
+    assert row.status is ScoreStatus.OK
+    assert traces[0].logprobs is not None
+    if not row.retokenized:
+        counted = ~np.isnan(row.logprobs)
+        wanted = traces[0].logprobs[: counted.sum()]
+        np.testing.assert_allclose(row.logprobs[counted], wanted, atol=1e-4)
 
 
 def with_more_ids(folder: Path, template: str | None = None) -> Path:
