@@ -22,10 +22,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from rdpt_core.scoring import fused
 from rdpt_core.scoring.head import Head, Stretch
-
-LOWEST = -87.0
-"""Smallest exponent, in nats below the largest logit: exp of less is no normal float32."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +71,7 @@ def statistics(
     `block` positions times `stretch` ids are the logits that exist at once: few enough for a CPU's
     cache, more on a GPU, where each step costs a launch.
     """
-    usual = (1024, 8192) if hidden_ND.is_cuda else (256, 1024)
+    usual = (1024, 8192) if hidden_ND.is_cuda else (512, 1024)
     block, stretch = block or usual[0], stretch or usual[1]
     sums = [
         _Sums.begin(head, hidden_ND[at : at + block], targets_N[at : at + block], topk)
@@ -143,16 +141,16 @@ class _Sums:
     def add(self, ids: Stretch, start: int) -> None:
         logits_BT = ids.logits(self.hidden_BD)
         self._set_target(logits_BT, start)
-        self.above_B = self.above_B + (logits_BT > self.logit_B1).sum(1)
         if self.topk:
             known = logits_BT if self.top_BK is None else torch.cat([self.top_BK, logits_BT], 1)
             self.top_BK = known.topk(min(self.topk, known.shape[1]), dim=1).values
         self._rescale(torch.maximum(self.largest_B1, logits_BT.amax(1, keepdim=True)))
-        d_BT = logits_BT.sub_(self.largest_B1).clamp_min_(LOWEST)
-        e_BT = d_BT.exp()
-        self.mass_B1 = self.mass_B1 + e_BT.sum(1, keepdim=True)
-        self.moment_B1 = self.moment_B1 + torch.linalg.vecdot(e_BT, d_BT)[:, None]
-        self.squares_B1 = self.squares_B1 + torch.linalg.vecdot(e_BT, e_BT)[:, None]
+        sums = fused.sums if logits_BT.device.type == "cpu" else written_out
+        found_4B1 = sums(logits_BT, self.logit_B1, self.largest_B1)[:, :, None]
+        self.above_B = self.above_B + found_4B1[0, :, 0].long()
+        self.mass_B1 = self.mass_B1 + found_4B1[1]
+        self.moment_B1 = self.moment_B1 + found_4B1[2]
+        self.squares_B1 = self.squares_B1 + found_4B1[3]
 
     def _set_target(self, logits_BT: Tensor, start: int) -> None:
         """One product of the target, wherever it is read: the stretch's may differ in the last
@@ -163,7 +161,7 @@ class _Sums:
         logits_BT[rows_I, at_I] = self.logit_B1[inside_B1]
 
     def _rescale(self, largest_B1: Tensor) -> None:
-        shift_B1 = (self.largest_B1 - largest_B1).clamp_min_(LOWEST)
+        shift_B1 = (self.largest_B1 - largest_B1).clamp_min_(float(fused.LOWEST))
         factor_B1 = shift_B1.exp()
         self.moment_B1 = factor_B1 * (self.moment_B1 + shift_B1 * self.mass_B1)
         self.mass_B1 = factor_B1 * self.mass_B1
@@ -183,3 +181,12 @@ class _Sums:
             p_BK = (self.top_BK - self.largest_B1).exp() / self.mass_B1
             found += [p_BK.sum(1), p_BK.square().sum(1)]
         return found
+
+
+def written_out(logits_BT: Tensor, target_B1: Tensor, largest_B1: Tensor) -> Tensor:
+    """What `fused.sums` gives, on any device."""
+    above_B = (logits_BT > target_B1).sum(1).float()
+    d_BT = (logits_BT - largest_B1).clamp_min_(float(fused.LOWEST))
+    e_BT = d_BT.exp()
+    squares_B, moment_B = (torch.linalg.vecdot(e_BT, one_BT) for one_BT in (e_BT, d_BT))
+    return torch.stack([above_B, e_BT.sum(1), moment_B, squares_B])
