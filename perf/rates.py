@@ -1,0 +1,57 @@
+"""The rates that scoring.py wrote down, as a figure.
+
+.venv/bin/python perf/rates.py perf/results/scoring.json perf/results/scoring.png
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+from pathlib import Path
+from typing import Any
+
+from matplotlib.figure import Figure
+
+NAMES = {
+    "minicons": "minicons", "padded": "padded batches", "padded_sorted": "padded batches, sorted",
+    "lm_eval": "lm-evaluation-harness", "hf_loop": "plain loop", "exact": "rdpt, exact",
+    "compiled": "rdpt, compiled", "limit": "decoder and head alone",
+    "limit_compiled": "decoder and head alone, compiled",
+}  # fmt: skip
+OURS, LIMIT, OTHERS = "#1f77b4", "#bbbbbb", "#d98c5f"
+
+
+def rate(rounds: list[dict[str, Any]]) -> float:
+    return statistics.median(one["tokens"] / one["cpu_s"] for one in rounds)
+
+
+def colour(name: str) -> str:
+    if name in ("exact", "compiled"):
+        return OURS
+    return LIMIT if name.startswith("limit") else OTHERS
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
+    parser.add_argument("json", type=Path)
+    parser.add_argument("figure", type=Path)
+    asked = parser.parse_args()
+    found = json.loads(asked.json.read_text())
+    rates = {name: rate(found["rounds"][name]) for name in NAMES if name in found["rounds"]}
+    figure = Figure(figsize=(8, 3.6), layout="constrained")
+    axes = figure.add_subplot()
+    bars = axes.barh([NAMES[name] for name in rates], list(rates.values()),
+                     color=[colour(name) for name in rates])  # fmt: skip
+    axes.bar_label(bars, fmt="{:,.0f}", padding=3)
+    axes.set_xlabel("tokens per CPU-second, one thread")
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.margins(x=0.1)
+    shape = found["shape"]
+    what = f"{shape['layers']} layers of width {shape['width']}, {shape['vocabulary']:,} ids"
+    axes.set_title(f"{what}, {found['dtype']}", loc="left", fontsize=10)
+    figure.savefig(asked.figure, dpi=120)
+
+
+if __name__ == "__main__":
+    main()
