@@ -218,6 +218,13 @@ class Experiment(Rule):
                 f"teacher {logged[0]!r} is logged, so it writes and reads nothing new: import its "
                 '[traces] with their `token_ids` and `logprobs`, or give it backend = "hf"'
             )
+        nameless = [teacher.name for teacher in self.teachers if teacher.backend == "logged"
+                    and (teacher.logged is None or teacher.logged.author is None)]  # fmt: skip
+        if len(logged) > 1 and nameless:
+            raise ValueError(
+                f"teachers {' and '.join(logged)} are logged: say which traces are whose, such as "
+                f'logged = {{ author = "..." }} in the entry of {nameless[0]!r}'
+            )
         for benchmark in self.benchmarks:
             if logged and benchmark.is_control:
                 raise ValueError(

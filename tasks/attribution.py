@@ -18,7 +18,6 @@ from rdpt_core.rows import (
     Pick,
     Problem,
     Provenance,
-    ScoreStatus,
     Sentence,
     SentenceScore,
     TokenScores,
@@ -84,8 +83,8 @@ def _asked(
     def make(index: int) -> list[TokenScores]:
         mine = scorer()
         rows = list(mine.score(problems, traces[index : index + 1], work.progress))
-        if rows[0].status is ScoreStatus.ERROR:
-            failed.add(mine.reasons.get(rows[0].trace_id, "it cannot be laid"))
+        if reason := mine.reasons.get(rows[0].trace_id):
+            failed.add(reason)
         else:
             batches.keep(index, rows)
         return rows

@@ -21,7 +21,6 @@ from rdpt_core.models.reading import layout_of
 from rdpt_core.models.seam import Progress, silent
 from rdpt_core.models.spec import Sampling
 from rdpt_core.rows import Problem, ScoreStatus, TokenScores, Trace
-from rdpt_core.scoring.compiling import compile_decoder
 from rdpt_core.scoring.entries import scored, unscored
 from rdpt_core.scoring.forward import PACK_TOKENS, Forward, Laid
 
@@ -106,7 +105,7 @@ class HfScorer:
             loaded.head,
             pack_tokens,
             topk_stats,
-            compile_decoder(loaded.decoder) if fused else None,
+            loaded.compiled if fused else None,
         )
         self._alone = alone
 

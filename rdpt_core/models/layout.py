@@ -59,16 +59,12 @@ class Layout:
     def fit(self, limit: int) -> Layout | None:
         """What of it a model reads whose longest sequence is `limit`; None where no text fits.
 
-        Delimiters are kept whole or not at all; a text of which the end of turn alone has no room
-        is whole. Nothing that is left out moves what is kept: a position is scored by those before
-        it alone.
+        Delimiters are kept whole or not at all, and so is the end of turn. Nothing that is left out
+        moves what is kept: a position is scored by those before it alone.
         """
         room = limit - len(self.prompt_ids)
-        num_ids = len(self.completion_ids)
-        if num_ids <= room:
+        if len(self.completion_ids) <= room:
             return self
-        if num_ids - len(self.end_ids) <= room:
-            return replace(self, end_ids=())
         kept: list[Piece] = []
         for piece in self.pieces:
             if len(piece.token_ids) > room:

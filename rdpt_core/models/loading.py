@@ -7,7 +7,9 @@ Shapes: B rows of a batch, L its longest sequence, N positions, D hidden width, 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -35,6 +37,7 @@ from rdpt_core.models.identity import (
 from rdpt_core.models.render import Renderer, read_renderer
 from rdpt_core.models.spec import ModelSpec, Numerics, Rope
 from rdpt_core.rows import Problem
+from rdpt_core.scoring.compiling import compile_decoder
 from rdpt_core.scoring.head import Head
 
 PROBE = Problem("", "", "", "", "How much is 1 and 1?", None)
@@ -60,6 +63,11 @@ class Loaded:
         """Ids that the weights know; a tokenizer may have more, which nothing must use."""
         embeddings = self.model.get_input_embeddings()
         return min(len(embeddings.weight), len(self.head.weight_VD))  # type: ignore[arg-type]
+
+    @cached_property
+    def compiled(self) -> Callable[..., Any]:
+        """The decoder through torch.compile; one for all who score with this model."""
+        return compile_decoder(self.decoder)
 
     @property
     def device(self) -> torch.device:

@@ -76,7 +76,6 @@ def sums(logits_BT: Tensor, target_B1: Tensor, largest_B1: Tensor) -> Tensor:
     """Per position, with d = logit - largest: ids above the target, and the sums over the block of
     exp(d), d exp(d) and exp(2 d); shape [4, B], float32."""
     out_4B = logits_BT.new_empty(4, len(logits_BT))
-    _compiled()(
-        logits_BT.numpy(), target_B1[:, 0].numpy(), largest_B1[:, 0].numpy(), out_4B.numpy()
-    )
+    columns = (logits_BT, target_B1[:, 0], largest_B1[:, 0], out_4B)
+    _compiled()(*(one.detach().numpy() for one in columns))
     return out_4B

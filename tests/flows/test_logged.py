@@ -45,6 +45,18 @@ eligible = "all"
 """
 
 
+def test_of_two_logged_teachers_it_is_said_which_traces_are_whose(study: Path) -> None:
+    other = '[[teachers]]\nname = "other"\npath = "tokenizer"\nbackend = "logged"\n[[students]]'
+    study.write_text(study.read_text().replace("[[students]]", other))
+    with pytest.raises(BadSettings, match="teachers teacher and other are logged: say which"):
+        open_file(study, Runtime(workspace=study.parent / "workspace"))
+    said = study.read_text().replace(
+        'backend = "logged"', 'backend = "logged"\nlogged = { author = "a" }'
+    )
+    study.write_text(said)
+    assert len(open_file(study, Runtime(workspace=study.parent / "w")).experiment.teachers) == 2
+
+
 @pytest.fixture
 def study(tmp_path: Path) -> Path:
     """Traces with ids and log-probabilities; of their author there is a tokenizer and no more."""

@@ -170,6 +170,24 @@ def test_another_model_s_graphs_do_not_count_and_too_many_are_an_error(
     torch._dynamo.reset()
 
 
+def test_all_who_score_with_a_model_share_its_graphs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each part has a scorer of its own; it must not compile the model again."""
+    made: list[object] = []
+
+    def compiled(decoder: torch.nn.Module, dynamic: bool) -> torch.nn.Module:
+        made.append(decoder)
+        return decoder
+
+    monkeypatch.setattr(torch, "compile", compiled)
+    tiny.make_qwen(tmp_path / "m")
+    loaded = load(ModelSpec(path="m"), tmp_path, threads=1, numerics="compiled")
+    scorers = [HfScorer(loaded) for _ in range(3)]
+    assert len({id(scorer._forward.compiled) for scorer in scorers}) == 1
+    assert len(made) == 1
+
+
 @pytest.mark.parametrize("method", ["awq", "gptq", "fp8"])
 def test_t24_packed_weights_are_another_model_and_need_a_gpu(tmp_path: Path, method: str) -> None:
     tiny.make_qwen(tmp_path / "m")

@@ -171,7 +171,7 @@ def test_t28_what_is_longer_than_the_server_takes_less_one_is_cut(server: ModelS
     whole = len(remote(server).renderer.lay(PROBLEM, TRACE).input_ids)
     for limit, status in (
         (whole - 1, "partial"),
-        (whole, "ok"),  # but for the end of turn
+        (whole, "partial"),
         (whole + 1, "ok"),
         (9, "too_long"),
     ):

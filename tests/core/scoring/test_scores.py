@@ -178,11 +178,11 @@ def test_t28_t29_a_cut_at_the_limit_is_said(models: Path, spare: int) -> None:
     row = score(replace(full, limit=limit), [trace])[0]
     whole = score(full, [trace])[0]
     num = len(whole.logprobs) + min(spare, 0)
-    assert row.status is (ScoreStatus.OK if spare >= 0 else ScoreStatus.PARTIAL)
+    assert row.status is (ScoreStatus.OK if spare == len(layout.end_ids) else ScoreStatus.PARTIAL)
     assert row.scored_stop == whole.token_bytes[:num].sum()
     assert len(row.token_bytes) == len(row.ranks) == num
     np.testing.assert_allclose(row.logprobs, whole.logprobs[:num], atol=1e-5)
-    assert (row.end_logprob is None) == (spare < len(layout.end_ids))
+    assert (row.end_logprob is None) == (row.status is ScoreStatus.PARTIAL)
     assert row.verbatim
 
 
