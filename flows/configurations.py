@@ -218,7 +218,7 @@ class Study:
     def _accuracy(self, model: Model) -> Draft:
         draft = Draft()
         for benchmark in self.experiment.benchmarks:
-            if not isinstance(benchmark.traces, Answers) or not benchmark.own_answers:
+            if not benchmark.own_answers:
                 continue
             side = f"test:{benchmark.name}"
             problems, written, grades = self._answers(benchmark, model)

@@ -14,6 +14,7 @@ from scipy import stats
 
 from rdpt_core.effects import (
     LEVEL,
+    NO_WIDTH,
     NUM_RESAMPLES,
     SEED,
     Estimate,
@@ -26,7 +27,6 @@ from rdpt_core.effects import (
 
 MIN_SEEDS = 3
 POWER = 0.8
-NO_WIDTH = 1e-12
 ANY = (-np.inf, np.inf)
 Counted = Mapping[str, tuple[float, float]]
 """Question to the two counts of a share: sentences of a class, and of all classes."""

@@ -21,6 +21,8 @@ SEED = 20251220
 FEW_QUESTIONS = 100
 """Below it the bootstrap of questions covers 90 to 94% at 30 questions (docs/method.md, 8)."""
 LEVEL = 0.95
+NO_WIDTH = 1e-12
+"""An interval that is no wider says nothing."""
 APPROXIMATE = "approximate"
 
 
@@ -145,7 +147,7 @@ def _finished(
     the edge of [0, 1] it becomes Wilson's for n questions, elsewhere there is none."""
     if n < 2:
         return exact(float(value), n, "one question: no interval")
-    if high - low <= 1e-12:
+    if high - low <= NO_WIDTH:
         if bounds == (0.0, 1.0) and value in bounds:
             return with_note(wilson(round(value) * n, n), "all questions alike: Wilson")
         return exact(float(value), n, "all questions alike: no interval")

@@ -282,9 +282,9 @@ def comparison_results(
         detectable = detectable_difference(_over_runs(runs), _over_runs(others))
         found.append((f"grades/detectable_difference/{against}", detectable))
     if all(run.classes is not None for run in (*arm, *other)):
+        ours, theirs = ([_sentences(run) for run in answered] for answered in (arm, other))
         for name in FOUR_WAY:
-            counted = [[_counted(run, name) for run in runs] for runs in (arm, other)]
-            one = share_difference(counted[0], counted[1])
+            one = share_difference(_counted(ours, name), _counted(theirs, name))
             found.append((f"provenance/difference/{name}/{against}", one))
     return _rows(configuration, "test", benchmark, found)
 
@@ -294,12 +294,17 @@ def _over_runs(runs: Sequence[Mapping[str, float]]) -> dict[str, float]:
     return {problem: float(np.mean([run[problem] for run in runs])) for problem in common}
 
 
-def _counted(run: Answered, name: Label) -> Counted:
-    """Sentences of a class and labelled ones, for every question that was answered."""
+def _sentences(run: Answered) -> QuestionCounts:
+    """Labelled sentences by label, for every question that was answered."""
     assert run.classes is not None
     none = np.zeros((len(OUTCOMES), len(LABELS) + 1), dtype=np.int64)
-    sums = {q: run.classes.get(q, none)[:, :UNLABELLED].sum(axis=0) for q in run.outcomes}
-    return {q: (float(x[LABELS.index(name)]), float(x.sum())) for q, x in sums.items()}
+    return {q: run.classes.get(q, none)[:, :UNLABELLED].sum(axis=0) for q in run.outcomes}
+
+
+def _counted(runs: Sequence[QuestionCounts], name: Label) -> list[Counted]:
+    """Per run and question the sentences of a class and all of them."""
+    at = LABELS.index(name)
+    return [{q: (float(x[at]), float(x.sum())) for q, x in run.items()} for run in runs]
 
 
 def tokens_difference(
