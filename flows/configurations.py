@@ -85,7 +85,7 @@ class Scored:
         """Token scores and sentence scores under one model."""
         tokens = attribution.score(
             problems=self.problems, traces=self.traces, model=model.on(self.how.path),
-            topk_stats=self.how.topk_stats,
+            how=self.how,
         )  # fmt: skip
         joined = attribution.sentence_scores(
             traces=self.traces, sentences=self.sentences, scores=tokens

@@ -10,10 +10,20 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
+import numpy as np
+
 from flows.checks import check_workspace
 from flows.doctor_traces import Material, material
 from flows.findings import Finding, State, tell
-from flows.rescoring import Players, Rescored, backend_pairs, flips_of, players, rescored
+from flows.rescoring import (
+    Players,
+    Rescored,
+    backend_pairs,
+    flips_of,
+    flips_of_all,
+    players,
+    rescored,
+)
 from flows.verbs import runtime_of
 from flows.workspace import (
     NOISE,
@@ -83,6 +93,7 @@ class Examined:
                 yield from self._model(name, model, who, first)
         for one, other in backend_pairs(who):
             yield from self._pair(one, other, who, first)
+        yield from self._blanks(who, first)
 
     def _score(self, name: str, model: Model, on: Material) -> Iterator[Finding]:
         if model.spec.backend == "logged":
@@ -115,6 +126,20 @@ class Examined:
         yield from self._compared(f"{one}, {other}", a, b, who, first, lambda: BACKENDS)
         for _ in self._compared(f"{other}, {one}", b, a, who, first, None):
             pass
+
+    def _blanks(self, who: Players, first: Mapping[str, Scoring]) -> Iterator[Finding]:
+        """What the place of leading blanks decides (T14); it is no noise, so it is not kept."""
+        rule, how = self.opened.experiment.labels, self.opened.experiment.scoring
+        moved = {name: one.other_blank for name, one in self.found.items() if one.other_blank}
+        if not moved:
+            return
+        place = how.with_other_blank().leading_blank
+        gaps = np.concatenate([np.abs(first[name].p(rule) - moved[name].p(rule)) for name in moved])
+        known = gaps[np.isfinite(gaps)]
+        turned = flips_of_all(moved, who, first, rule)
+        said = f"mean |dp| {known.mean():.2g}, p95 {np.quantile(known, 0.95):.2g}"
+        yield Finding(State.OK, f'blanks "{place}"',
+                      f"{said}; {turned.num} of {turned.of:,} labels would change")  # fmt: skip
 
     def _compared(
         self,

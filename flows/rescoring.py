@@ -86,18 +86,25 @@ class Rescored:
     exact: Scoring | None
     """By the same weights in float32; None where they are that already, or are large."""
     exact_scorer: str = ""
+    other_blank: Scoring | None = None
+    """With leading blanks counted at the other place; None where a backend cannot."""
 
 
 def rescored(opened: Opened, name: str, model: Model, on: Material) -> Rescored:
     """Raises ValueError for a model that is refused. Progress goes to stderr."""
     work, whole = work_of(opened, opened.runtime.workspace), in_float32(model)
-    scorer = model.text_scorer(work, None)
+    how = opened.experiment.scoring
+    scorer = model.text_scorer(work, how)
     first = _scored(scorer, on, name)
     again = _scored(_otherwise(scorer, first), replace(on, traces=on.traces[::-1]), f"{name} again")
-    if whole is None:
-        return Rescored(first, again, None)
-    exact = _scored(whole.text_scorer(work, None), on, f"{name} in float32")
-    return Rescored(first, again, exact, whole.scorer)
+    found = Rescored(first, again, None)
+    if isinstance(scorer, HfScorer):
+        other = model.text_scorer(work, how.with_other_blank())
+        found = replace(found, other_blank=_scored(other, on, f"{name}, blanks otherwise"))
+    if whole is not None:
+        exact = _scored(whole.text_scorer(work, how), on, f"{name} in float32")
+        found = replace(found, exact=exact, exact_scorer=whole.scorer)
+    return found
 
 
 def _otherwise(scorer: TextScorer, first: Scoring) -> TextScorer:
@@ -154,6 +161,18 @@ def flips_of(
             before = [first[name] for name in cast]
             after = [instead if name == scorer else first[name] for name in cast]
             found.append(flips(_labels(before, rule), _labels(after, rule)))
+    return Flips(sum(one.num for one in found), sum(one.of for one in found))
+
+
+def flips_of_all(
+    instead: Mapping[str, Scoring], who: Players, first: Mapping[str, Scoring], rule: LabelRule
+) -> Flips:
+    """Labels that change when all scorers of a cast are replaced at once, over every cast."""
+    found = [
+        flips(_labels([first[n] for n in cast], rule), _labels([instead[n] for n in cast], rule))
+        for cast in who.casts
+        if all(name in instead for name in cast)
+    ]
     return Flips(sum(one.num for one in found), sum(one.of for one in found))
 
 

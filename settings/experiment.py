@@ -206,6 +206,7 @@ class Experiment(Rule):
         if learns and not self.selectors:
             raise ValueError('a student needs [[selectors]], unless source = "import"')
         self._logged_teachers_wrote_the_traces()
+        self._blanks_can_be_moved()
         self._matched_arms_exist()
         self._controls_come_later()
         self.pairings()
@@ -230,6 +231,18 @@ class Experiment(Rule):
                 raise ValueError(
                     f"benchmark {benchmark.name!r} is a control, which teacher {logged[0]!r} would "
                     "have to read, and it is logged: leave `author` out"
+                )
+
+    def _blanks_can_be_moved(self) -> None:
+        """The probability of any blank is known only where a model's whole distribution is."""
+        if self.scoring.leading_blank == "with_word":
+            return
+        for model in (*self.teachers, *self.students):
+            if model.backend != "hf":
+                raise ValueError(
+                    f'scoring.leading_blank = "before" needs all models loaded here, and '
+                    f"{model.name!r} is {model.backend}: leave leading_blank out, or give it "
+                    'backend = "hf"'
                 )
 
     def _controls_come_later(self) -> None:

@@ -19,10 +19,12 @@ from rdpt_core.models.layout import Layout
 from rdpt_core.models.loading import Loaded, load
 from rdpt_core.models.reading import layout_of
 from rdpt_core.models.seam import Progress, silent
-from rdpt_core.models.spec import Sampling
+from rdpt_core.models.spec import Sampling, Scoring
 from rdpt_core.rows import Problem, ScoreStatus, TokenScores, Trace
+from rdpt_core.scoring.blanks import counted_before
 from rdpt_core.scoring.entries import scored, unscored
-from rdpt_core.scoring.forward import PACK_TOKENS, Forward, Laid
+from rdpt_core.scoring.forward import PACK_TOKENS, Forward, Laid, Scored
+from rdpt_core.scoring.statistics import Asked
 
 __all__ = ["HfGenerator", "HfScorer", "Loaded", "load"]
 
@@ -94,17 +96,18 @@ class HfScorer:
         self,
         loaded: Loaded,
         pack_tokens: int = PACK_TOKENS,
-        topk_stats: int | None = None,
+        how: Scoring = Scoring(),  # noqa: B008 - frozen
         alone: bool = False,
     ) -> None:
         self.scorer = loaded.identity.digest
         self._loaded = loaded
         fused = loaded.identity.numerics == "compiled"
+        self._blank_V = loaded.blank_V if how.leading_blank == "before" else None
         self._forward = Forward(
             loaded.decoder,
             loaded.head,
             pack_tokens,
-            topk_stats,
+            Asked(how.topk_stats, self._blank_V),
             loaded.compiled if fused else None,
         )
         self._alone = alone
@@ -136,14 +139,17 @@ class HfScorer:
             {i: Laid(x.input_ids, len(x.prompt_ids)) for i, x in layouts.items()}
         ):
             trace, layout = traces[one.index], layouts[one.index]
-            if one.statistics is None or not np.isfinite(one.statistics.logprobs).all():
-                rows[one.index] = unscored(trace, self.scorer, ScoreStatus.ERROR)
-            else:
-                rows[one.index] = scored(
-                    trace, self.scorer, layout, one.statistics, one.split, self._forward.topk
-                )
+            rows[one.index] = self._row(trace, layout, one)
             progress(len(layout.completion_ids))
         yield from (rows[index] for index in range(len(traces)))
+
+    def _row(self, trace: Trace, layout: Layout, one: Scored) -> TokenScores:
+        found, asked = one.statistics, self._forward.asked
+        if found is None or not np.isfinite(found.logprobs).all():
+            return unscored(trace, self.scorer, ScoreStatus.ERROR)
+        if self._blank_V is not None:
+            found = counted_before(found, layout, self._blank_V.cpu().numpy())
+        return scored(trace, self.scorer, layout, found, one.split, asked.topk)
 
     def _lay(self, problem: Problem | None, trace: Trace) -> Layout | ScoreStatus:
         loaded = self._loaded

@@ -37,6 +37,7 @@ from rdpt_core.models.identity import (
 from rdpt_core.models.render import Renderer, read_renderer
 from rdpt_core.models.spec import ModelSpec, Numerics, Rope
 from rdpt_core.rows import Problem
+from rdpt_core.scoring.blanks import blank_ids
 from rdpt_core.scoring.compiling import compile_decoder
 from rdpt_core.scoring.head import Head
 
@@ -68,6 +69,12 @@ class Loaded:
     def compiled(self) -> Callable[..., Any]:
         """The decoder through torch.compile; one for all who score with this model."""
         return compile_decoder(self.decoder)
+
+    @cached_property
+    def blank_V(self) -> torch.Tensor:
+        """True for the ids that begin with white space, where the model is; shape [V]."""
+        found = blank_ids(self.renderer.vocabulary, self.head.num_ids)
+        return torch.from_numpy(found).to(self.device)
 
     @property
     def device(self) -> torch.device:

@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import accumulate
 from pathlib import Path
 
 from rdpt_core.models.contract import (
@@ -25,6 +26,9 @@ from rdpt_core.models.spec import ModelSpec
 from rdpt_core.models.template import PROBLEM, Template, conversation, read_template
 from rdpt_core.models.vocabulary import Vocabulary, read_vocabulary
 from rdpt_core.rows import FinishReason, Problem, Trace, Zone, ZoneKind
+
+SEAM = 32
+"""Tokens and characters beside the edge of prompt and text that say whether the two would merge."""
 
 
 class NotVerbatim(ValueError):
@@ -112,6 +116,28 @@ class Renderer:
         body, _ = _split_end(given, trace.finish_reason)
         known = self.vocabulary.lengths(body, trace.text.encode()) is not None
         return body != self.vocabulary.parse(trace.text) if known else None
+
+    def merges(self, problem: Problem, trace: Trace) -> bool:
+        """Whether prompt and text, encoded as one, would share a token (T12).
+
+        They are encoded apart, as they are when the model writes.
+        """
+        if not self._follows_prompt(trace):
+            return False
+        ids = self.prompt_ids(problem)
+        control = [at for at, token_id in enumerate(ids) if self.vocabulary.is_control(token_id)]
+        plain = ids[max(control, default=-1) + 1 :][-SEAM:]
+        before = self.vocabulary.join(plain).decode(errors="ignore")
+        laid = self.vocabulary.encode(before + trace.text[:SEAM])
+        edges = accumulate(len(self.vocabulary.bytes_of(token_id)) for token_id in laid)
+        return bool(before) and len(before.encode()) not in edges
+
+    def _follows_prompt(self, trace: Trace) -> bool:
+        """Whether no delimiter stands between prompt and text."""
+        first = trace.zones[0].kind if trace.zones else ZoneKind.TAG
+        if self.contract.think_open == "prompt":
+            return first is ZoneKind.THOUGHT
+        return first is ZoneKind.ANSWER and not self.contract.answer_open
 
     def lay_alone(self, problem: Problem, trace: Trace) -> Layout:
         """The whole text in one piece after the prompt: no delimiters, no end of turn.

@@ -119,6 +119,13 @@ class Scoring(Rule):
     weights move by up to some tenths of a nat."""
     topk_stats: Literal[50] | None = None
     """Also keep the mass and the squares of the 50 likeliest ids of each position (LARK)."""
+    leading_blank: Literal["with_word", "before"] = "with_word"
+    """Where the probability of the blank before a word is counted: with its token, or with the
+    token before, as its byte is. Needs models that are loaded here."""
+
+    def with_other_blank(self) -> Scoring:
+        other = "before" if self.leading_blank == "with_word" else "with_word"
+        return self.model_copy(update={"leading_blank": other})
 
 
 class Sampling(Rule):

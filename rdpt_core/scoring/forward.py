@@ -10,7 +10,7 @@ Shapes: N positions of a pack, D hidden width.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import accumulate
 from typing import Any
@@ -25,7 +25,7 @@ from rdpt_core.scoring.attention import attending_by_pack
 from rdpt_core.scoring.cache import growing_cache
 from rdpt_core.scoring.compiling import filled
 from rdpt_core.scoring.head import Head
-from rdpt_core.scoring.statistics import Statistics, statistics
+from rdpt_core.scoring.statistics import Asked, Statistics, statistics
 
 PACK_TOKENS = 4096
 """Tokens of a pack, and of a chunk of a longer sequence."""
@@ -61,7 +61,7 @@ class Forward:
     head: Head
     pack_tokens: int
     """Most tokens of a pack, and of a chunk of a longer sequence."""
-    topk: int | None = None
+    asked: Asked = field(default_factory=Asked)
     compiled: Callable[..., Any] | None = None
     """The decoder through torch.compile, where that path was asked for. It reads packs: the cache
     of a longer sequence grows, so its chunks are read by the decoder as it stands."""
@@ -164,7 +164,7 @@ class Forward:
         return self._statistics(hidden_ND[one.start - 1 : -1], ids_N[one.start :])
 
     def _statistics(self, hidden_ND: Tensor, targets_N: Tensor) -> Statistics:
-        return statistics(hidden_ND, targets_N, self.head, self.topk)
+        return statistics(hidden_ND, targets_N, self.head, self.asked)
 
     def _tensor(self, ids: Sequence[int]) -> Tensor:
         return torch.tensor(ids, dtype=torch.long, device=self.head.weight_VD.device)

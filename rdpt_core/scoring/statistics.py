@@ -25,6 +25,16 @@ from torch import Tensor
 from rdpt_core.scoring import fused
 from rdpt_core.scoring.head import Head, Stretch
 
+DTYPES = {
+    "logprobs": np.float32,
+    "ranks": np.uint32,
+    "entropies": np.float16,
+    "sum_squares": np.float16,
+    "top_mass": np.float16,
+    "top_squares": np.float16,
+    "blank_logprobs": np.float32,
+}
+
 
 @dataclass(frozen=True, slots=True)
 class Statistics:
@@ -34,9 +44,11 @@ class Statistics:
     ranks: NDArray[np.uint32]
     entropies: NDArray[np.float16]
     sum_squares: NDArray[np.float16]
-    top_mass: NDArray[np.float16] | None
+    top_mass: NDArray[np.float16] | None = None
     """Probability of the k likeliest ids; None unless asked for."""
-    top_squares: NDArray[np.float16] | None
+    top_squares: NDArray[np.float16] | None = None
+    blank_logprobs: NDArray[np.float32] | None = None
+    """Of any id that begins with white space coming here; None unless asked for."""
 
     def cut(self, sizes: Sequence[int]) -> list[Statistics]:
         """Consecutive stretches of these sizes."""
@@ -58,11 +70,22 @@ class Statistics:
         return cls(**whole)
 
 
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What is kept beside the statistics that cost nothing; each takes one more walk through the
+    logits."""
+
+    topk: int | None = None
+    """Mass and squares of so many ids, the likeliest."""
+    blank_V: Tensor | None = None
+    """True for the ids that begin with white space: their mass."""
+
+
 def statistics(
     hidden_ND: Tensor,
     targets_N: Tensor,
     head: Head,
-    topk: int | None = None,
+    asked: Asked = Asked(),
     block: int | None = None,
     stretch: int | None = None,
 ) -> Statistics:
@@ -74,26 +97,19 @@ def statistics(
     usual = (1024, 8192) if hidden_ND.is_cuda else (512, 1024)
     block, stretch = block or usual[0], stretch or usual[1]
     sums = [
-        _Sums.begin(head, hidden_ND[at : at + block], targets_N[at : at + block], topk)
-        for at in range(0, len(targets_N), block)
+        _Sums.begin(head, hidden_ND[at : at + block], targets_N[at : at + block], asked)
+        for at in range(0, max(1, len(targets_N)), block)
     ]
     for start in range(0, head.num_ids, stretch):
         ids = head.stretch(start, min(start + stretch, head.num_ids))
         for one in sums:
             one.add(ids, start)
-    columns = [torch.cat(column).cpu().numpy() for column in zip(*(s.end() for s in sums))]  # noqa: B905
-    if not columns:
-        columns = [np.zeros(0, np.float32)] * (6 if topk else 4)
-    logprobs, ranks, *rest = columns
-    half = [values.astype(np.float16) for values in rest]
-    return Statistics(
-        logprobs=logprobs.astype(np.float32),
-        ranks=ranks.astype(np.uint32),
-        entropies=half[0],
-        sum_squares=half[1],
-        top_mass=half[2] if topk else None,
-        top_squares=half[3] if topk else None,
-    )
+    ended = [one.end() for one in sums]
+    columns: dict[str, Any] = {
+        name: torch.cat([one[name] for one in ended]).cpu().numpy().astype(DTYPES[name])
+        for name in ended[0]
+    }
+    return Statistics(**columns)
 
 
 @dataclass(slots=True)
@@ -115,15 +131,17 @@ class _Sums:
     """Sum of exp(2 d)."""
     above_B: Tensor
     """Ids with a larger logit than the target's."""
+    blank_B1: Tensor
+    """Sum of exp(d) over the ids that begin with white space, where that is asked for."""
+    asked: Asked
     top_BK: Tensor | None = None
-    topk: int | None = None
     _rows_B1: Tensor = field(init=False)
 
     def __post_init__(self) -> None:
         self._rows_B1 = torch.arange(len(self.targets_B1), device=self.targets_B1.device)[:, None]
 
     @classmethod
-    def begin(cls, head: Head, hidden_BD: Tensor, targets_B: Tensor, topk: int | None) -> _Sums:
+    def begin(cls, head: Head, hidden_BD: Tensor, targets_B: Tensor, asked: Asked) -> _Sums:
         logit_B1 = head.of(targets_B, hidden_BD)[:, None]
         zeros_B1 = torch.zeros_like(logit_B1)
         return cls(
@@ -135,15 +153,13 @@ class _Sums:
             moment_B1=zeros_B1,
             squares_B1=zeros_B1,
             above_B=torch.zeros_like(targets_B),
-            topk=topk,
+            blank_B1=zeros_B1,
+            asked=asked,
         )
 
     def add(self, ids: Stretch, start: int) -> None:
         logits_BT = ids.logits(self.hidden_BD)
         self._set_target(logits_BT, start)
-        if self.topk:
-            known = logits_BT if self.top_BK is None else torch.cat([self.top_BK, logits_BT], 1)
-            self.top_BK = known.topk(min(self.topk, known.shape[1]), dim=1).values
         self._rescale(torch.maximum(self.largest_B1, logits_BT.amax(1, keepdim=True)))
         sums = fused.sums if logits_BT.device.type == "cpu" else written_out
         found_4B1 = sums(logits_BT, self.logit_B1, self.largest_B1)[:, :, None]
@@ -151,6 +167,16 @@ class _Sums:
         self.mass_B1 = self.mass_B1 + found_4B1[1]
         self.moment_B1 = self.moment_B1 + found_4B1[2]
         self.squares_B1 = self.squares_B1 + found_4B1[3]
+        self._add_asked(logits_BT, start)
+
+    def _add_asked(self, logits_BT: Tensor, start: int) -> None:
+        if self.asked.topk:
+            known = logits_BT if self.top_BK is None else torch.cat([self.top_BK, logits_BT], 1)
+            self.top_BK = known.topk(min(self.asked.topk, known.shape[1]), dim=1).values
+        if self.asked.blank_V is not None:
+            blank_T1 = self.asked.blank_V[start : start + logits_BT.shape[1], None]
+            d_BT = (logits_BT - self.largest_B1).clamp_min_(float(fused.LOWEST))
+            self.blank_B1 = self.blank_B1 + d_BT.exp_() @ blank_T1.float()
 
     def _set_target(self, logits_BT: Tensor, start: int) -> None:
         """One product of the target, wherever it is read: the stretch's may differ in the last
@@ -166,21 +192,25 @@ class _Sums:
         self.moment_B1 = factor_B1 * (self.moment_B1 + shift_B1 * self.mass_B1)
         self.mass_B1 = factor_B1 * self.mass_B1
         self.squares_B1 = factor_B1.square() * self.squares_B1
+        self.blank_B1 = factor_B1 * self.blank_B1
         self.largest_B1 = largest_B1
 
-    def end(self) -> list[Tensor]:
+    def end(self) -> dict[str, Tensor]:
+        """Columns by the names of `Statistics`, shape [B] each."""
         normaliser_B1 = self.mass_B1.log()
-        found_B1 = [
-            self.logit_B1 - self.largest_B1 - normaliser_B1,
-            self.above_B[:, None] + 1,
-            normaliser_B1 - self.moment_B1 / self.mass_B1,
-            self.squares_B1 / self.mass_B1.square(),
-        ]
-        found = [column_B1[:, 0] for column_B1 in found_B1]
+        found = {
+            "logprobs": self.logit_B1 - self.largest_B1 - normaliser_B1,
+            "ranks": self.above_B[:, None] + 1,
+            "entropies": normaliser_B1 - self.moment_B1 / self.mass_B1,
+            "sum_squares": self.squares_B1 / self.mass_B1.square(),
+        }
         if self.top_BK is not None:
             p_BK = (self.top_BK - self.largest_B1).exp() / self.mass_B1
-            found += [p_BK.sum(1), p_BK.square().sum(1)]
-        return found
+            found["top_mass"] = p_BK.sum(1, keepdim=True)
+            found["top_squares"] = p_BK.square().sum(1, keepdim=True)
+        if self.asked.blank_V is not None:
+            found["blank_logprobs"] = self.blank_B1.log() - normaliser_B1
+        return {name: column_B1[:, 0] for name, column_B1 in found.items()}
 
 
 def written_out(logits_BT: Tensor, target_B1: Tensor, largest_B1: Tensor) -> Tensor:

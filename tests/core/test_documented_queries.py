@@ -117,12 +117,12 @@ def test_t13_tokens_across_sentences_are_counted_with_their_mass(root: Path) -> 
 def test_t17_texts_that_were_sampled_otherwise_are_counted(root: Path) -> None:
     made = [("scores", "a", "t", {"sampled_ids_known": 3, "sampled_ids_differ": 1, "errors": 2}),
             ("scores", "b", "t", {"sampled_ids_known": 4, "sampled_ids_differ": 0}),
-            ("scores", "c", "s", {"quoting_control_tokens": 5}),
+            ("scores", "c", "s", {"quoting_control_tokens": 5, "merging_with_prompt": 2}),
             ("traces", "d", None, {"errors": 1}),
             ("grades", "e", None, {"errors": 9})]  # fmt: skip
     found = query(root, "T17", [Made(made)])
-    assert found == [("scores", "s", None, None, 5, None), ("scores", "t", 7, 1, None, 2),
-                     ("traces", None, None, None, None, 1)]  # fmt: skip
+    assert found == [("scores", "s", None, None, 5, 2, None), ("scores", "t", 7, 1, None, None, 2),
+                     ("traces", None, None, None, None, None, 1)]  # fmt: skip
 
 
 def test_t24_labels_of_a_packed_teacher_agree_beyond_chance(root: Path) -> None:

@@ -121,6 +121,12 @@ def test_a_logged_teacher_writes_nothing_new(study: Path) -> None:
     assert "teacher 'teacher' is logged" in str(refused.value)
 
 
+def test_a_logged_teacher_cannot_move_blanks(study: Path) -> None:
+    study.write_text(study.read_text() + '\n[scoring]\nleading_blank = "before"\n')
+    with pytest.raises(BadSettings, match="needs all models loaded here, and 'teacher' is logged"):
+        read_experiment(study)
+
+
 @pytest.mark.parametrize(("temperature", "state"), [(1.0, "ok"), (0.6, "warn")])
 def test_doctor_says_at_which_temperature_a_log_was_taken(
     study: Path, temperature: float, state: str

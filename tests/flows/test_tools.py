@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import shlex
 import subprocess
 import sys
 from datetime import date
@@ -78,7 +79,8 @@ def test_tools_pipe(
 def test_a_reader_that_leaves_is_no_fault(tmp_path: Path) -> None:
     file = write(tmp_path / "t.jsonl", {"trace_id": "a", "text": "Yes.\n" * 100_000})
     command = (
-        f"{sys.executable} -m flows.cli segment {file} -o - | head -n 1; echo ${{PIPESTATUS[0]}}"
+        f"{shlex.quote(sys.executable)} -m flows.cli segment {shlex.quote(str(file))} -o - "
+        "| head -n 1; echo ${PIPESTATUS[0]}"
     )
     ran = subprocess.run(["bash", "-c", command], cwd=ROOT, capture_output=True, text=True)
     assert ran.stdout.splitlines()[1:] == ["141"]

@@ -134,6 +134,15 @@ def test_t12_prompt_and_text_are_encoded_apart() -> None:
     assert together[: len(prompt)] != prompt, "the fixture must merge them"
     assert layout.input_ids == prompt + of.vocabulary.encode(trace.text)
     assert of.example(tiny.problem(), trace).input_ids[: len(prompt)] == prompt
+    assert of.merges(tiny.problem(), trace)
+    assert not of.merges(tiny.problem(), tiny.trace("42", tiny.problem()))
+    assert not of.merges(tiny.problem(), tiny.trace("", tiny.problem()))
+
+
+@pytest.mark.parametrize("text", ["answer is 42.", "<think>\nanswer\n</think>\n\n42"])
+def test_t12_behind_a_delimiter_nothing_merges(text: str) -> None:
+    of = with_template(tiny.CHATML, [*CHAT, "<think>", "</think>"])
+    assert not of.merges(tiny.problem(), tiny.trace(text, tiny.problem()))
 
 
 @pytest.mark.parametrize(

@@ -202,6 +202,7 @@ def test_t24_packed_weights_are_another_model_and_need_a_gpu(tmp_path: Path, met
         load(ModelSpec(path="m"), tmp_path)
 
 
+@pytest.mark.skipif(" " in torch.__file__, reason="torch cannot link from a folder with blanks")
 def test_the_compiled_path_compiles_a_bounded_number_of_shapes(models: Path) -> None:
     """One graph for each size of pack, however many packs there are; numbers stay."""
     torch._dynamo.reset()

@@ -35,7 +35,7 @@ from rdpt_core.provenance import LabelRule, label
 from rdpt_core.scoring import attention
 from rdpt_core.scoring.forward import Forward, Laid, keeps_apart
 from rdpt_core.scoring.head import Head
-from rdpt_core.scoring.statistics import Statistics, statistics
+from rdpt_core.scoring.statistics import Asked, Statistics, statistics
 
 SMALL: dict[str, Any] = {
     "vocab_size": 97,
@@ -165,7 +165,7 @@ def test_statistics_do_not_depend_on_how_the_vocabulary_is_cut(block: int, stret
     bias[7] = -torch.inf  # an id that a model rules out
     targets = torch.randint(8, 53, (11,))
     wanted = (hidden.double() @ weight.double().T + bias.double()).log_softmax(-1)
-    one = statistics(hidden, targets, Head(weight, bias), 5, block, stretch)
+    one = statistics(hidden, targets, Head(weight, bias), Asked(5), block, stretch)
     picked = wanted.gather(1, targets[:, None])
     np.testing.assert_allclose(one.logprobs, picked[:, 0], atol=1e-5)
     np.testing.assert_array_equal(one.ranks, (wanted > picked).sum(1) + 1)
