@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from arithmetic import flops
 from transformers import Qwen3Config, Qwen3ForCausalLM
 
 from rdpt_core.memory import is_out_of_memory
@@ -57,15 +58,6 @@ class Bench:
         for _ in forward.run({index: Laid(ids, 1) for index, ids in enumerate(work)}):
             pass
 
-    def flops(self, work: Work) -> float:
-        """Of one pass: two per weight of a product and token, and of causal attention
-        `2 L^2 heads head_dim` a layer for scores and sums together."""
-        weights = sum(p.numel() for name, p in self.model.named_parameters() if "norm" not in name)
-        c = self.config
-        weights -= c.vocab_size * c.hidden_size  # the embedding is looked up; the head is apart
-        attention = 2 * c.num_hidden_layers * c.num_attention_heads * c.head_dim
-        return float(sum(2 * weights * len(ids) + attention * len(ids) ** 2 for ids in work))
-
     @torch.inference_mode()
     def measured(self, method: Callable[[Work], None], work: Work, rounds: int) -> Any:
         try:
@@ -79,7 +71,7 @@ class Bench:
         return {
             "seconds": seconds,
             "tokens_per_s": sum(map(len, work)) / seconds,
-            "flops_per_s": self.flops(work) / seconds,
+            "flops_per_s": flops(self.config, [*map(len, work)]) / seconds,
             "peak_gib": torch.cuda.max_memory_allocated() / 2**30 if on_gpu else None,
         }
 

@@ -156,7 +156,7 @@ def main() -> None:
         (folder / "traces.json").write_text(json.dumps(list_))
         for found in measure(folder, asked.rounds, asked.methods, asked.threads):
             if asked.json:
-                text = json.dumps(report(shape, dtype, found), indent=1)
+                text = json.dumps(report(shape, asked.traces, dtype, found), indent=1)
                 asked.json.write_text(f"{text}\n", encoding="utf-8")
     for path in RDPT:
         if path in found:
@@ -165,10 +165,13 @@ def main() -> None:
                 print(f"  {name:<14} {ratio:6.2f}")
 
 
-def report(shape: Shape, dtype: torch.dtype, found: dict[str, Any]) -> dict[str, Any]:
+def report(
+    shape: Shape, num_traces: int, dtype: torch.dtype, found: dict[str, Any]
+) -> dict[str, Any]:
     paths = [path for path in RDPT if path in found]
     return {
         "path": DEFAULT_PATH,
+        "num_traces": num_traces,
         "ratios": ratios(found, DEFAULT_PATH) if DEFAULT_PATH in found else {},
         "ratios_by_path": {path: ratios(found, path) for path in paths},
         "shape": asdict(shape),

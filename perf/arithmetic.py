@@ -1,0 +1,71 @@
+"""How much arithmetic scoring is, and how much of it a core can do: the floor under every method.
+
+    .venv/bin/python perf/arithmetic.py perf/results/scoring.json
+
+prints, for what scoring.py wrote down, the operations of one pass per second that each method came
+to, beside the most that this machine reaches in one large product. What lies between the two is
+softmax, norms, memory and waiting; nobody scores faster than the products alone.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from transformers import Qwen3Config
+from workload import Shape, traces
+
+SIDE = 2048
+"""Of the square matrices whose product is taken for the peak."""
+
+
+def flops(config: Qwen3Config, lengths: Sequence[int]) -> float:
+    """Floating-point operations of one pass over sequences of these lengths: two per weight of a
+    product and token, the head's included, and of causal attention `2 L^2 heads head_dim` a layer
+    for scores and sums together. An embedding is looked up, which is none."""
+    heads = config.num_attention_heads * config.head_dim
+    pairs = config.num_key_value_heads * config.head_dim
+    layer = 2 * config.hidden_size * (heads + pairs) + 3 * config.hidden_size * (
+        config.intermediate_size
+    )
+    weights = config.num_hidden_layers * layer + config.vocab_size * config.hidden_size
+    attention = 2 * config.num_hidden_layers * heads
+    return float(sum(2 * weights * length + attention * length**2 for length in lengths))
+
+
+def peak(dtype: torch.dtype, rounds: int = 10) -> float:
+    """Operations per second of the fastest of some large products, on the threads there are."""
+    one, other = (torch.randn(SIDE, SIDE).to(dtype) for _ in range(2))
+    one @ other
+    seconds = []
+    for _ in range(rounds):
+        begun = time.perf_counter()
+        one @ other
+        seconds.append(time.perf_counter() - begun)
+    return 2 * SIDE**3 / min(seconds)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
+    parser.add_argument("json", type=Path, help="as scoring.py wrote it")
+    asked = parser.parse_args()
+    found = json.loads(asked.json.read_text())
+    torch.set_num_threads(1)
+    shape, rounds = Shape(**found["shape"]), found["rounds"]
+    list_ = traces(found.get("num_traces", 64), shape.vocabulary)
+    most, work = peak(getattr(torch, found["dtype"])), flops(shape.config(), [*map(len, list_)])
+    print(f"one pass: {work / 1e9:,.0f} GFLOP; most in one product: {most / 1e9:.0f} GFLOP/s, "
+          f"so no less than {work / most:.0f} s")  # fmt: skip
+    for name, some in rounds.items():
+        seconds = statistics.median(one["cpu_s"] for one in some)
+        print(f"  {name:<15} {seconds:6.0f} s  {work / seconds / 1e9:6.1f} GFLOP/s  "
+              f"{work / seconds / most:5.0%} of it")  # fmt: skip
+
+
+if __name__ == "__main__":
+    main()
