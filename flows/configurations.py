@@ -84,8 +84,8 @@ class Scored:
     def scores(self, model: Model | Distilled) -> tuple[Call, Call]:
         """Token scores and sentence scores under one model."""
         tokens = attribution.score(
-            problems=self.problems, traces=self.traces, model=model.on(self.how.path),
-            how=self.how,
+            problems=self.problems, traces=self.traces, model=model.on(self.how.numerics),
+            topk_stats=self.how.topk_stats,
         )  # fmt: skip
         joined = attribution.sentence_scores(
             traces=self.traces, sentences=self.sentences, scores=tokens

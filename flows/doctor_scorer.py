@@ -131,12 +131,12 @@ class Examined:
         """What the place of leading blanks decides (T14); it is no noise, so it is not kept."""
         rule, how = self.opened.experiment.labels, self.opened.experiment.scoring
         moved = {name: one.other_blank for name, one in self.found.items() if one.other_blank}
-        if not moved:
+        gaps = [np.abs(first[name].p(rule) - other.p(rule)) for name, other in moved.items()]
+        known = np.concatenate([one[np.isfinite(one)] for one in gaps]) if gaps else np.empty(0)
+        turned = flips_of_all(moved, who, first, rule)
+        if not turned.of:  # no cast of models that can all do it
             return
         place = how.with_other_blank().leading_blank
-        gaps = np.concatenate([np.abs(first[name].p(rule) - moved[name].p(rule)) for name in moved])
-        known = gaps[np.isfinite(gaps)]
-        turned = flips_of_all(moved, who, first, rule)
         said = f"mean |dp| {known.mean():.2g}, p95 {np.quantile(known, 0.95):.2g}"
         yield Finding(State.OK, f'blanks "{place}"',
                       f"{said}; {turned.num} of {turned.of:,} labels would change")  # fmt: skip
@@ -174,7 +174,7 @@ template and context"
 def _advice(model: Model) -> str:
     if model.spec.backend == "server":
         return "its server rounds by what it serves beside: prefix caching off, fewer sequences"
-    if model.numerics == "compiled":
+    if model.numerics.startswith("compiled"):
         return 'path = "exact" in [scoring] moves less'
     if model.spec.dtype == "bfloat16":
         return 'dtype = "float32" in its entry moves less'

@@ -93,16 +93,16 @@ class Rescored:
 def rescored(opened: Opened, name: str, model: Model, on: Material) -> Rescored:
     """Raises ValueError for a model that is refused. Progress goes to stderr."""
     work, whole = work_of(opened, opened.runtime.workspace), in_float32(model)
-    how = opened.experiment.scoring
-    scorer = model.text_scorer(work, how)
+    scorer = model.text_scorer(work, None)
     first = _scored(scorer, on, name)
     again = _scored(_otherwise(scorer, first), replace(on, traces=on.traces[::-1]), f"{name} again")
     found = Rescored(first, again, None)
     if isinstance(scorer, HfScorer):
-        other = model.text_scorer(work, how.with_other_blank())
-        found = replace(found, other_blank=_scored(other, on, f"{name}, blanks otherwise"))
+        moved = model.on(opened.experiment.scoring.with_other_blank().numerics)
+        other = _scored(moved.text_scorer(work, None), on, f"{name}, blanks otherwise")
+        found = replace(found, other_blank=other)
     if whole is not None:
-        exact = _scored(whole.text_scorer(work, how), on, f"{name} in float32")
+        exact = _scored(whole.text_scorer(work, None), on, f"{name} in float32")
         found = replace(found, exact=exact, exact_scorer=whole.scorer)
     return found
 

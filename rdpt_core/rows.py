@@ -196,6 +196,7 @@ class TokenScores:
     """Of the end of turn; None where the trace did not end by itself."""
     token_bytes: U8s
     logprobs: F32s
+    """Nats; moved by a blank's where the scorer counts leading blanks with the token before."""
     ranks: U32s
     """1 + the number of ids with a larger logit; 0 where the log-probability is missing."""
     entropies: F16s

@@ -7,11 +7,11 @@ bound only by what reads scores.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 from functools import cache
 
 from rdpt_core import candidates, provenance, selection
 from rdpt_core.candidates import CandidateRecord
-from rdpt_core.models.spec import Scoring
 from rdpt_core.provenance import LabelRule
 from rdpt_core.rows import (
     Candidate,
@@ -36,14 +36,14 @@ def score(
     problems: list[Problem],
     traces: list[Trace],
     model: Model,
-    how: Scoring,
+    topk_stats: int | None,
     work: Work,
 ) -> Iterator[TokenScores]:
     """One teacher-forced forward per trace, under the model's own render contract."""
     work.made |= note(model) | _resampled(model, traces) | _quoted(model, traces)
     work.made |= _merging(model, problems, traces)
     if not model.is_remote:
-        yield from model.text_scorer(work, how).score(problems, traces, work.progress)
+        yield from model.text_scorer(work, topk_stats).score(problems, traces, work.progress)
     else:
         yield from _asked(problems, traces, model, work)
 
@@ -64,9 +64,11 @@ def _quoted(model: Model, traces: list[Trace]) -> dict[str, int]:
 def _merging(model: Model, problems: list[Problem], traces: list[Trace]) -> dict[str, int]:
     """How many texts would share a token with their prompt if the two were encoded as one (T12)."""
     renderer, by_id = model.renderer, {problem.problem_id: problem for problem in problems}
-    found = (renderer.merges(by_id[trace.problem_id], trace) for trace in traces
-             if trace.problem_id in by_id)  # fmt: skip
-    return {"merging_with_prompt": sum(found)}
+    count = 0
+    for trace in traces:
+        with suppress(ValueError, KeyError):  # what cannot be laid becomes an error row
+            count += renderer.merges(by_id[trace.problem_id], trace)
+    return {"merging_with_prompt": count}
 
 
 def _texts(traces: list[Trace]) -> Iterator[str]:

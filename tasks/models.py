@@ -15,7 +15,7 @@ from rdpt_core.models.identity import HashMemory, ModelIdentity, identify, local
 from rdpt_core.models.reading import own_limit
 from rdpt_core.models.render import Renderer, read_renderer
 from rdpt_core.models.seam import TextGenerator, TextScorer
-from rdpt_core.models.spec import Logged, ModelSpec, Numerics, Sampling, Scoring
+from rdpt_core.models.spec import Logged, ModelSpec, Numerics, Sampling
 from rdpt_core.recipe import Plain, plain
 from rdpt_core.spelling import hint
 from rdpt_core.store import Part, Store
@@ -116,7 +116,7 @@ class Model:
 
         return HfGenerator(self._loaded(work), sampling, seed)
 
-    def text_scorer(self, work: Work, how: Scoring) -> TextScorer:
+    def text_scorer(self, work: Work, topk_stats: int | None) -> TextScorer:
         if self.is_remote:
             return self.server_scorer()
         if self.spec.backend == "logged":
@@ -125,7 +125,7 @@ class Model:
             return LoggedScorer(self.scorer, self.renderer, self.spec.logged or Logged())
         from rdpt_core.models.hf import HfScorer
 
-        return HfScorer(self._loaded(work), how=how)
+        return HfScorer(self._loaded(work), topk_stats=topk_stats)
 
     def server_scorer(self) -> ServerScorer:
         from rdpt_core.models.server import ServerScorer

@@ -1,7 +1,8 @@
 """Language models through transformers: one loaded model behind both protocols of the seam.
 
 Generation and scoring share the decoder and one float32 head, cut to the tokenizer's ids, so a
-sampled log-probability and a scored one are the same number up to the order of summation.
+sampled log-probability and a scored one are the same number up to the order of summation, unless
+the scorer counts leading blanks with the token before.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from rdpt_core.models.layout import Layout
 from rdpt_core.models.loading import Loaded, load
 from rdpt_core.models.reading import layout_of
 from rdpt_core.models.seam import Progress, silent
-from rdpt_core.models.spec import Sampling, Scoring
+from rdpt_core.models.spec import Sampling
 from rdpt_core.rows import Problem, ScoreStatus, TokenScores, Trace
 from rdpt_core.scoring.blanks import counted_before
 from rdpt_core.scoring.entries import scored, unscored
@@ -96,19 +97,19 @@ class HfScorer:
         self,
         loaded: Loaded,
         pack_tokens: int = PACK_TOKENS,
-        how: Scoring = Scoring(),  # noqa: B008 - frozen
+        topk_stats: int | None = None,
         alone: bool = False,
     ) -> None:
         self.scorer = loaded.identity.digest
         self._loaded = loaded
-        fused = loaded.identity.numerics == "compiled"
-        self._blank_V = loaded.blank_V if how.leading_blank == "before" else None
+        numerics = loaded.identity.numerics
+        self._moves_blanks = numerics.endswith("+blanks")
         self._forward = Forward(
             loaded.decoder,
             loaded.head,
             pack_tokens,
-            Asked(how.topk_stats, self._blank_V),
-            loaded.compiled if fused else None,
+            Asked(topk_stats, loaded.blank_V if self._moves_blanks else None),
+            loaded.compiled if numerics.startswith("compiled") else None,
         )
         self._alone = alone
 
@@ -147,8 +148,8 @@ class HfScorer:
         found, asked = one.statistics, self._forward.asked
         if found is None or not np.isfinite(found.logprobs).all():
             return unscored(trace, self.scorer, ScoreStatus.ERROR)
-        if self._blank_V is not None:
-            found = counted_before(found, layout, self._blank_V.cpu().numpy())
+        if self._moves_blanks:
+            found = counted_before(found, layout, self._loaded.blank_ids)
         return scored(trace, self.scorer, layout, found, one.split, asked.topk)
 
     def _lay(self, problem: Problem | None, trace: Trace) -> Layout | ScoreStatus:

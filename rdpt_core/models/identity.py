@@ -58,7 +58,7 @@ class ModelIdentity(Rule):
     system: str | None
     context: int | None
     numerics: Numerics = "exact"
-    """The numerical path of scoring; the softmax is float32 on both."""
+    """How it scores; the softmax is float32 on both paths."""
     quantisation: str | None = None
     """Method and settings by which the weights are packed; None where they are not."""
     rope: str | None = None

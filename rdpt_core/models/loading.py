@@ -14,7 +14,9 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from transformers import (
     MODEL_FOR_CAUSAL_LM_MAPPING,
     AutoConfig,
@@ -71,10 +73,14 @@ class Loaded:
         return compile_decoder(self.decoder)
 
     @cached_property
+    def blank_ids(self) -> NDArray[np.bool_]:
+        """Which ids begin with white space, shape [V]."""
+        return blank_ids(self.renderer.vocabulary, self.head.num_ids)
+
+    @cached_property
     def blank_V(self) -> torch.Tensor:
-        """True for the ids that begin with white space, where the model is; shape [V]."""
-        found = blank_ids(self.renderer.vocabulary, self.head.num_ids)
-        return torch.from_numpy(found).to(self.device)
+        """The same where the model is."""
+        return torch.from_numpy(self.blank_ids).to(self.device)
 
     @property
     def device(self) -> torch.device:

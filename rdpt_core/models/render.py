@@ -120,24 +120,20 @@ class Renderer:
     def merges(self, problem: Problem, trace: Trace) -> bool:
         """Whether prompt and text, encoded as one, would share a token (T12).
 
-        They are encoded apart, as they are when the model writes.
+        They are encoded apart, as they are when the model writes. Raises ValueError for what
+        cannot be laid at all.
         """
-        if not self._follows_prompt(trace):
-            return False
+        first = next((item for item in self._in_order(trace) if _lays(item)), None)
+        if not isinstance(first, Zone):
+            return False  # a delimiter stands between them, or there is no text
         ids = self.prompt_ids(problem)
         control = [at for at, token_id in enumerate(ids) if self.vocabulary.is_control(token_id)]
         plain = ids[max(control, default=-1) + 1 :][-SEAM:]
         before = self.vocabulary.join(plain).decode(errors="ignore")
-        laid = self.vocabulary.encode(before + trace.text[:SEAM])
+        text = trace.text.encode()[first.start : first.stop].decode()
+        laid = self.vocabulary.encode(before + text[:SEAM])
         edges = accumulate(len(self.vocabulary.bytes_of(token_id)) for token_id in laid)
         return bool(before) and len(before.encode()) not in edges
-
-    def _follows_prompt(self, trace: Trace) -> bool:
-        """Whether no delimiter stands between prompt and text."""
-        first = trace.zones[0].kind if trace.zones else ZoneKind.TAG
-        if self.contract.think_open == "prompt":
-            return first is ZoneKind.THOUGHT
-        return first is ZoneKind.ANSWER and not self.contract.answer_open
 
     def lay_alone(self, problem: Problem, trace: Trace) -> Layout:
         """The whole text in one piece after the prompt: no delimiters, no end of turn.
@@ -232,6 +228,13 @@ class Renderer:
         if lengths is None:
             raise NotVerbatim(f"the tokenizer of {self.path} cannot cover bytes {zone} exactly")
         return Piece(zone.kind, tuple(laid), len(part), tuple(lengths))
+
+
+def _lays(item: Zone | str) -> bool:
+    """Whether anything is laid for it: not for the author's own tag, which is a gap."""
+    if isinstance(item, str):
+        return bool(item)
+    return item.kind is not ZoneKind.TAG and item.stop > item.start
 
 
 def _split_end(given: list[int], reason: FinishReason) -> tuple[list[int], list[int]]:

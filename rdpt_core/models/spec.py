@@ -9,8 +9,11 @@ from pydantic import Field, model_validator
 from rdpt_core.recipe import Rule
 
 Backend = Literal["hf", "server", "logged"]
-Numerics = Literal["exact", "compiled"]
+Path = Literal["exact", "compiled"]
 """How a forward pass is computed: as it stands, or with its element-wise work fused."""
+Numerics = Literal["exact", "compiled", "exact+blanks", "compiled+blanks"]
+"""What of scoring moves numbers, as part of a scorer's identity: the path, and whether leading
+blanks are counted with the token before."""
 
 
 class Thinking(Rule):
@@ -114,7 +117,7 @@ class ModelSpec(Rule):
 class Scoring(Rule):
     """How scores are computed. All of it reaches keys."""
 
-    path: Numerics = "exact"
+    path: Path = "exact"
     """`compiled` fuses the element-wise work of the decoder: faster, and single tokens of bfloat16
     weights move by up to some tenths of a nat."""
     topk_stats: Literal[50] | None = None
@@ -122,6 +125,12 @@ class Scoring(Rule):
     leading_blank: Literal["with_word", "before"] = "with_word"
     """Where the probability of the blank before a word is counted: with its token, or with the
     token before, as its byte is. Needs models that are loaded here."""
+
+    @property
+    def numerics(self) -> Numerics:
+        if self.leading_blank == "with_word":
+            return self.path
+        return "exact+blanks" if self.path == "exact" else "compiled+blanks"
 
     def with_other_blank(self) -> Scoring:
         other = "before" if self.leading_blank == "with_word" else "with_word"

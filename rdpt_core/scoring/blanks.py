@@ -28,12 +28,16 @@ from rdpt_core.scoring.statistics import Statistics
 def blank_ids(vocabulary: Vocabulary, num_ids: int) -> NDArray[np.bool_]:
     """Which ids begin with white space, shape [V]; control tokens do not."""
     return np.array([
-        not vocabulary.is_control(token_id) and _begins_blank(vocabulary.bytes_of(token_id))
+        not vocabulary.is_control(token_id) and _begins_blank(vocabulary, token_id)
         for token_id in range(num_ids)
     ])  # fmt: skip
 
 
-def _begins_blank(token: bytes) -> bool:
+def _begins_blank(vocabulary: Vocabulary, token_id: int) -> bool:
+    try:
+        token = vocabulary.bytes_of(token_id)
+    except KeyError:  # an entry that is not of the byte alphabet, and so of no text
+        return False
     return token.decode(errors="ignore")[:1].isspace()
 
 

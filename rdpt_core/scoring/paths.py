@@ -6,12 +6,12 @@ import re
 from collections.abc import Collection
 from pathlib import Path
 
-from rdpt_core.models.spec import Numerics
+from rdpt_core.models.spec import Path as ScoringPath
 
 MATRIX_UNITS = frozenset({"amx_bf16", "avx512_bf16"})
 
 
-def faster_path(dtype: str, gpu: bool, flags: Collection[str]) -> tuple[Numerics, str]:
+def faster_path(dtype: str, gpu: bool, flags: Collection[str]) -> tuple[ScoringPath, str]:
     """The path and the reason, for people. `flags` are the CPU's."""
     if gpu:
         return "exact", "compiling was not measured on a GPU; perf/scoring.py compares the two"

@@ -72,8 +72,7 @@ class Statistics:
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """What is kept beside the statistics that cost nothing; each takes one more walk through the
-    logits."""
+    """Optional statistics, each of which takes one more walk through the logits."""
 
     topk: int | None = None
     """Mass and squares of so many ids, the likeliest."""

@@ -121,8 +121,9 @@ def test_t17_texts_that_were_sampled_otherwise_are_counted(root: Path) -> None:
             ("traces", "d", None, {"errors": 1}),
             ("grades", "e", None, {"errors": 9})]  # fmt: skip
     found = query(root, "T17", [Made(made)])
-    assert found == [("scores", "s", None, None, 5, 2, None), ("scores", "t", 7, 1, None, None, 2),
-                     ("traces", None, None, None, None, None, 1)]  # fmt: skip
+    assert found == [("scores", "s", 1, None, None, 5, 2, None),
+                     ("scores", "t", 2, 7, 1, None, None, 2),
+                     ("traces", None, 1, None, None, None, None, 1)]  # fmt: skip
 
 
 def test_t24_labels_of_a_packed_teacher_agree_beyond_chance(root: Path) -> None:

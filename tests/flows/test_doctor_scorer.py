@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -100,8 +101,10 @@ def test_a_sound_study_passes_and_its_noise_is_in_the_catalogue_for_good(
     for what in ("traces                       32 of the store", "teacher  ", "student  ",
                  "teacher_count (distilled)", "random (distilled)"):  # fmt: skip
         assert any(line[6:].startswith(what) for line in lines), what
+    (blanks,) = [line for line in lines if 'blanks "before"' in line]
+    assert re.search(r"mean \|dp\| \S+, p95 \S+; \d+ of [1-9][\d,]* labels would change", blanks)
     scorers = {row.scorer for row in read_noise(study.runtime)}
-    assert len(scorers) == 4
+    assert len(scorers) == 4, "what blanks decide is no noise"
     assert {scorer for (scorer,) in query(catalogue, "SELECT scorer FROM noise")} == scorers
     assert query(catalogue, "SELECT scorer FROM scorers WHERE scorer NOT IN (FROM (SELECT scorer "
                             "FROM noise))") == []  # fmt: skip

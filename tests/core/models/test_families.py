@@ -139,10 +139,16 @@ def test_t12_prompt_and_text_are_encoded_apart() -> None:
     assert not of.merges(tiny.problem(), tiny.trace("", tiny.problem()))
 
 
-@pytest.mark.parametrize("text", ["answer is 42.", "<think>\nanswer\n</think>\n\n42"])
-def test_t12_behind_a_delimiter_nothing_merges(text: str) -> None:
-    of = with_template(tiny.CHATML, [*CHAT, "<think>", "</think>"])
-    assert not of.merges(tiny.problem(), tiny.trace(text, tiny.problem()))
+def test_t12_what_is_laid_first_is_what_may_merge() -> None:
+    """The author's own tag is a gap; a delimiter of the reader's stands between."""
+    tail = "{% if add_generation_prompt %}[A] {% endif %}"
+    template = "{% for m in messages %}{{ m.content }}{% endfor %}" + tail
+    trace = tiny.trace("<think>answer is 42.</think>42", tiny.problem())
+    none = with_template(template, thinking="none")
+    assert none.merges(tiny.problem(), trace)
+    tags = with_template(template, [*CHAT, "<think>", "</think>"],
+                         thinking={"open": "<think>\n", "close": "\n</think>\n\n"})  # fmt: skip
+    assert not tags.merges(tiny.problem(), trace)
 
 
 @pytest.mark.parametrize(

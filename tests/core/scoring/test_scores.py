@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from rdpt_core.models.hf import HfScorer, Loaded, load
-from rdpt_core.models.spec import ModelSpec, Scoring
+from rdpt_core.models.spec import ModelSpec
 from rdpt_core.rows import FinishReason, ScoreStatus, TokenScores, Trace
 from rdpt_core.scoring import forward
 from rdpt_core.scoring.forward import Forward, Laid
@@ -43,9 +43,9 @@ def score(
     loaded: Loaded,
     traces: Sequence[Trace],
     pack_tokens: int = 4096,
-    how: Scoring = Scoring(),  # noqa: B008 - frozen
+    topk_stats: int | None = None,
 ) -> list[TokenScores]:
-    return list(HfScorer(loaded, pack_tokens, how).score([tiny.problem()], traces))
+    return list(HfScorer(loaded, pack_tokens, topk_stats).score([tiny.problem()], traces))
 
 
 def traces(finish: FinishReason = FinishReason.STOP) -> list[Trace]:
@@ -285,9 +285,7 @@ def test_a_long_entry_is_written_as_several(models: Path) -> None:
 
 def test_top_statistics_are_asked_for(models: Path) -> None:
     trace = tiny.trace(TEXTS[2], tiny.problem())
-    plain, asked = (
-        score(model(models, "qwen"), [trace], how=Scoring(topk_stats=k))[0] for k in (None, 50)
-    )
+    plain, asked = (score(model(models, "qwen"), [trace], topk_stats=k)[0] for k in (None, 50))
     assert plain.top50_mass is None
     assert plain.topk is None
     assert asked.top50_mass is not None
