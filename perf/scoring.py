@@ -7,6 +7,10 @@ real vocabulary of 151,936. Every method is a process of its own with the model 
 go through all methods in turn, so a machine that slows down slows all of them. A ratio is the
 median over the rounds of (rdpt's tokens per CPU-second) / (the method's, in the same round).
 
+A round of the whole list may take most of an hour, so the file is written after each; with
+--resume the rounds that it holds of the same work on the same machine count, and those that are
+left are made.
+
 The peers' virtual environment is built from perf/requirements.txt on first use.
 """
 
@@ -101,21 +105,19 @@ def prepare_peers() -> None:
     shutil.copyfile(wanted, done)
 
 
-def measure(
-    folder: Path, rounds: int, methods: list[str], threads: int
-) -> Iterator[dict[str, list[Any]]]:
-    """Rounds per method, after each round. Only one process computes at a time."""
-    found: dict[str, list[Any]] = {name: [] for name in methods}
-    processes = {name: Process(name, folder, threads) for name in methods}
+def measure(folder: Path, rounds: int, found: dict[str, list[Any]], threads: int) -> Iterator[None]:
+    """Adds to `found`, by method, the rounds that are left; yields after each. Only one process
+    computes at a time."""
+    processes = {name: Process(name, folder, threads) for name in found}
     for name, process in processes.items():
         # The compiled paths meet every shape once before they are timed; the others warm up.
         process.round("run" if "compiled" in name else "warm")
-    for number in range(rounds):
+    for number in range(min(map(len, found.values())), rounds):
         for name, process in processes.items():
             found[name].append(process.round())
             rate = found[name][-1]["tokens"] / found[name][-1]["cpu_s"]
             print(f"round {number + 1}  {name:<15} {rate:8,.0f} tokens/CPU-s", file=sys.stderr)
-        yield found
+        yield
     for process in processes.values():
         process.stop()
 
@@ -135,28 +137,23 @@ def ratios(found: dict[str, list[Any]], path: str) -> dict[str, float]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--json", type=Path, help="written anew after each round")
-    parser.add_argument("--traces", type=int, default=64)
-    parser.add_argument("--vocabulary", type=int, default=Shape.vocabulary)
-    parser.add_argument("--width", type=int, default=Shape.width)
-    parser.add_argument("--layers", type=int, default=Shape.layers)
-    parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--methods", nargs="+", default=list(METHODS), choices=METHODS)
-    asked = parser.parse_args()
+    asked = arguments()
     if set(asked.methods) & set(IN_PEERS):
         prepare_peers()
     shape = Shape(asked.vocabulary, asked.width, asked.layers)
     dtype = torch.bfloat16 if has_bfloat16() else torch.float32
+    work = description(shape, asked.traces, asked.threads, dtype)
+    found: dict[str, list[Any]] = {name: [] for name in asked.methods}
+    if asked.resume:
+        found |= rounds_of(asked.json, work, asked.methods)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         write_model(shape, folder, dtype)
         list_ = traces(asked.traces, shape.vocabulary)
         (folder / "traces.json").write_text(json.dumps(list_))
-        for found in measure(folder, asked.rounds, asked.methods, asked.threads):
+        for _ in measure(folder, asked.rounds, found, asked.threads):
             if asked.json:
-                text = json.dumps(report(shape, asked.traces, dtype, found), indent=1)
+                text = json.dumps(report(work, found), indent=1)
                 asked.json.write_text(f"{text}\n", encoding="utf-8")
     for path in RDPT:
         if path in found:
@@ -165,21 +162,62 @@ def main() -> None:
                 print(f"  {name:<14} {ratio:6.2f}")
 
 
-def report(
-    shape: Shape, num_traces: int, dtype: torch.dtype, found: dict[str, Any]
-) -> dict[str, Any]:
+def arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--json", type=Path, help="written anew after each round")
+    parser.add_argument("--resume", action="store_true", help="go on with the rounds of --json")
+    parser.add_argument("--traces", type=int, default=64)
+    parser.add_argument("--vocabulary", type=int, default=Shape.vocabulary)
+    parser.add_argument("--width", type=int, default=Shape.width)
+    parser.add_argument("--layers", type=int, default=Shape.layers)
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--methods", nargs="+", default=list(METHODS), choices=METHODS)
+    asked = parser.parse_args()
+    if asked.resume and not asked.json:
+        parser.error("--resume goes on with a file: name it by --json")
+    return asked
+
+
+def description(shape: Shape, num_traces: int, threads: int, dtype: torch.dtype) -> dict[str, Any]:
+    return {
+        "num_traces": num_traces,
+        "threads": threads,
+        "shape": asdict(shape),
+        "dtype": str(dtype).removeprefix("torch."),
+        "machine": {"cpu": cpu_name(), "torch": torch.__version__,
+                    "amx": torch.cpu._is_amx_tile_supported()},
+    }  # fmt: skip
+
+
+def cpu_name(file: Path = Path("/proc/cpuinfo")) -> str:
+    lines = file.read_text().splitlines() if file.exists() else []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.machine()
+
+
+def rounds_of(file: Path, work: dict[str, Any], methods: list[str]) -> dict[str, list[Any]]:
+    """What an earlier run wrote down; nothing where there is no file. Ends the program where it is
+    of other work."""
+    if not file.exists():
+        return {}
+    kept = json.loads(file.read_text())
+    other = [key for key, value in work.items() if kept.get(key) != value]
+    if other or set(kept["rounds"]) != set(methods):
+        sys.exit(f"{file} is of other {', '.join(other) or 'methods'}: give another file")
+    rounds: dict[str, list[Any]] = kept["rounds"]
+    return rounds
+
+
+def report(work: dict[str, Any], found: dict[str, Any]) -> dict[str, Any]:
     paths = [path for path in RDPT if path in found]
     return {
         "path": DEFAULT_PATH,
-        "num_traces": num_traces,
         "ratios": ratios(found, DEFAULT_PATH) if DEFAULT_PATH in found else {},
         "ratios_by_path": {path: ratios(found, path) for path in paths},
-        "shape": asdict(shape),
-        "dtype": str(dtype).removeprefix("torch."),
-        "machine": {"cpu": platform.processor() or platform.machine(), "torch": torch.__version__,
-                    "amx": torch.cpu._is_amx_tile_supported()},
+        **work,
         "rounds": found,
-    }  # fmt: skip
+    }
 
 
 if __name__ == "__main__":
