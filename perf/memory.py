@@ -1,10 +1,14 @@
 """How much memory scoring takes beyond the weights and one pass of the decoder, by length.
 
     .venv/bin/python perf/memory.py --json perf/results/memory.json --plot perf/results/memory.png
+    .venv/bin/python perf/memory.py --width 256 --layers 16 --lengths 4096 32768 \\
+        --vocabularies 151936 --json perf/results/memory_deep.json
 
 One sequence at a time, of a random Qwen3-shaped model; each measurement is a process of its own and
-reads its own peak of resident memory. `plain` is what a script does: all logits, float32
-log-softmax. It is measured as far as `--plain` tokens.
+reads its own peak of resident memory. The first model is shallow, so that what is seen is scoring;
+a deep one shows the cache of a sequence that is longer than a pack beside the activations of one
+long pass. `plain` is what a script does: all logits, float32 log-softmax. It is measured as far as
+`--plain` tokens.
 """
 
 from __future__ import annotations
@@ -19,7 +23,6 @@ from typing import Any
 
 LENGTHS = (1024, 2048, 4096, 8192, 16_384, 32_768)
 VOCABULARIES = (8192, 32_768, 151_936)
-WIDTH, LAYERS = 128, 2
 
 
 def peak() -> float:
@@ -27,7 +30,7 @@ def peak() -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
-def one(method: str, length: int, vocabulary: int) -> dict[str, Any]:
+def one(method: str, length: int, vocabulary: int, width: int, layers: int) -> dict[str, Any]:
     """The peak after a pass of the decoder, and what scoring added to it, in MiB."""
     import torch
     from transformers import Qwen3ForCausalLM
@@ -38,7 +41,7 @@ def one(method: str, length: int, vocabulary: int) -> dict[str, Any]:
 
     torch.set_num_threads(2)
     torch.set_grad_enabled(False)
-    shape = Shape(vocabulary, WIDTH, LAYERS)
+    shape = Shape(vocabulary, width, layers)
     model = Qwen3ForCausalLM(shape.config()).eval()
     (ids,) = traces(1, vocabulary)
     ids = (ids * (length // len(ids) + 1))[:length]
@@ -50,16 +53,18 @@ def one(method: str, length: int, vocabulary: int) -> dict[str, Any]:
     else:
         head = Head(model.get_output_embeddings().weight)
         list(Forward(model.get_decoder(), head, PACK_TOKENS).run({0: Laid(ids, 1)}))
-    return {"method": method, "length": length, "vocabulary": vocabulary,
-            "decoder_mib": before, "extra_mib": peak() - before}  # fmt: skip
+    return {"method": method, "length": length, "vocabulary": vocabulary, "width": width,
+            "layers": layers, "decoder_mib": before, "extra_mib": peak() - before}  # fmt: skip
 
 
-def measure(plain_up_to: int) -> list[dict[str, Any]]:
-    wanted = [("rdpt", length, vocabulary) for vocabulary in VOCABULARIES for length in LENGTHS]
-    wanted += [("plain", length, 151_936) for length in LENGTHS if length <= plain_up_to]
+def measure(asked: argparse.Namespace) -> list[dict[str, Any]]:
+    largest = max(asked.vocabularies)
+    wanted = [("rdpt", length, ids) for ids in asked.vocabularies for length in asked.lengths]
+    wanted += [("plain", length, largest) for length in asked.lengths if length <= asked.plain]
     found = []
     for method, length, vocabulary in wanted:
-        command = [sys.executable, __file__, "--one", method, str(length), str(vocabulary)]
+        numbers = (length, vocabulary, asked.width, asked.layers)
+        command = [sys.executable, __file__, "--one", method, *map(str, numbers)]
         done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
         found.append(json.loads(done.stdout))
         print(f"{method:<6} {length:>6} tokens, {vocabulary:>7} ids: "
@@ -91,13 +96,17 @@ def main() -> None:
     parser.add_argument("--json", type=Path)
     parser.add_argument("--plot", type=Path)
     parser.add_argument("--plain", type=int, default=4096, help="longest sequence of the script")
-    parser.add_argument("--one", nargs=3, help=argparse.SUPPRESS)
+    parser.add_argument("--lengths", nargs="+", type=int, default=LENGTHS)
+    parser.add_argument("--vocabularies", nargs="+", type=int, default=VOCABULARIES)
+    parser.add_argument("--width", type=int, default=128)
+    parser.add_argument("--layers", type=int, default=2)
+    parser.add_argument("--one", nargs=5, help=argparse.SUPPRESS)
     asked = parser.parse_args()
     if asked.one:
-        method, length, vocabulary = asked.one
-        sys.stdout.write(json.dumps(one(method, int(length), int(vocabulary))))
+        method, *numbers = asked.one
+        sys.stdout.write(json.dumps(one(method, *map(int, numbers))))
         return
-    found = measure(asked.plain)
+    found = measure(asked)
     if asked.json:
         asked.json.write_text(json.dumps(found, indent=1) + "\n")
     if asked.plot:

@@ -33,6 +33,8 @@ from typing import Any
 import torch
 from workload import Shape, traces, write_model
 
+from rdpt_core.models.spec import Scoring
+
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent
 PEERS = HERE / ".venv"
@@ -40,7 +42,7 @@ IN_PEERS = ("lm_eval", "minicons")
 METHODS = ("hf_loop", "padded", "padded_sorted", "lm_eval", "minicons",
            "exact", "limit", "compiled", "limit_compiled")  # fmt: skip
 RDPT = ("exact", "compiled")
-DEFAULT_PATH = "exact"
+DEFAULT_PATH = Scoring().path
 
 
 class Process:

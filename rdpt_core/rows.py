@@ -181,7 +181,8 @@ class TokenScores:
     scored_stop: int
     """Bytes of the text that are covered; below its length only when `partial` (0 if too long)."""
     verbatim: bool
-    """Whether the decoded scored ids are the trace's bytes, span by span."""
+    """Whether the decoded scored ids are the trace's bytes, span by span; False of a row with
+    scores only where `rdpt score` met a tokenizer that cannot write a text's first blanks."""
     retokenized: bool
     """Whether the ids were encoded from text, not those that the author sampled."""
     split: bool

@@ -44,13 +44,25 @@ def score(
     work.made |= _merging(model, problems, traces)
     if not model.is_remote:
         yield from model.text_scorer(work, topk_stats).score(problems, traces, work.progress)
+        work.made |= _compiled(model)
     else:
         yield from _asked(problems, traces, model, work)
 
 
+def _compiled(model: Model) -> dict[str, int]:
+    """How many graphs the compiled path has needed so far: one for each size of pack."""
+    if not model.is_compiled:
+        return {}
+    from rdpt_core.scoring.compiling import num_graphs
+
+    return {"compiled_graphs": num_graphs()}
+
+
 def _resampled(model: Model, traces: list[Trace]) -> dict[str, int]:
     """How many of the model's own texts it wrote with other ids than its tokenizer would."""
-    own = [model.renderer.resampled(trace) for trace in traces if trace.author == model.author]
+    logged = model.spec.backend == "logged"
+    own = [model.renderer.resampled(trace) for trace in traces
+           if logged or trace.author == model.author]  # fmt: skip
     known = [differs for differs in own if differs is not None]
     return {"sampled_ids_known": len(known), "sampled_ids_differ": sum(known)} if own else {}
 

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 CHECKPOINT = "checkpoint"
 """Folder of a student's payload that holds the model."""
+COMPILED = "compiled"
+"""Folder of the workspace with what torch.compile made; it may be deleted at any time."""
 
 
 @dataclass(frozen=True)
@@ -98,6 +100,10 @@ class Model:
         return self.spec.backend == "server"
 
     @property
+    def is_compiled(self) -> bool:
+        return self.numerics.startswith("compiled")
+
+    @property
     def width(self) -> int:
         """Requests that may be under way at once; 1 for a model that is loaded here."""
         return self.server.concurrency if self.is_remote else 1
@@ -133,6 +139,10 @@ class Model:
         return ServerScorer(self.remote, self.known)
 
     def _loaded(self, work: Work) -> Loaded:
+        if self.is_compiled:
+            from rdpt_core.scoring.compiling import keep_in
+
+            keep_in(work.options.workspace / COMPILED)
         return _load(self.spec, self.base, work.threads, work.device, self.memory, self.numerics)
 
 

@@ -43,7 +43,7 @@ def train(
     )
     shutil.rmtree(work.folder / "training")
     if not is_adapter(out / CHECKPOINT):  # which is read as its base is, by the same files
-        _check_contract(model, out / CHECKPOINT)
+        check_contract(model, out / CHECKPOINT)
     work.payload = out
     work.made |= note(model) | {"carried_out": recipe.model_dump(include=set(HOW), mode="json")}
     yield from steps
@@ -62,7 +62,7 @@ def _examples(
     return [Example(name, row.input_ids, row.completion_mask) for name, row in rows]
 
 
-def _check_contract(model: Model, checkpoint: Path) -> None:
+def check_contract(model: Model, checkpoint: Path) -> None:
     """Scoring and evaluation read the distilled model as fine-tuning wrote it, or not at all."""
     made = read_renderer(model.spec, checkpoint).contract.digest
     if made != model.renderer.contract.digest:

@@ -41,6 +41,8 @@ CIRCUIT = 20
 LONGEST_WAIT = 60.0
 LONGEST_TOLD_WAIT = 120.0
 """Seconds, where the server says how long (Retry-After)."""
+BROKEN_SECONDS = 540.0
+"""After which a server that stays broken is given up, whatever it says of how long to wait."""
 GROWS_AFTER = 50
 CONNECT_SECONDS = 10.0
 TICK_SECONDS = 0.25
@@ -77,10 +79,12 @@ class _Answer:
 class _Again(Exception):
     """The server's fault: to be sent again."""
 
-    def __init__(self, reason: str, after: float | None = None) -> None:
+    def __init__(self, reason: str, after: float | None = None, busy: bool = False) -> None:
         super().__init__(reason)
         self.after = after
         """Seconds that the server asks for."""
+        self.busy = busy
+        """It works, and has others to answer."""
 
 
 class _TooLong(_Again):
@@ -176,6 +180,9 @@ class Client:
             tick()
             self._sleep(min(left, TICK_SECONDS))
 
+    def now(self) -> float:
+        return self._clock()
+
     def delay(self, attempt: int, told: float | None) -> float:
         """Seconds before the next try: what the server says, else 1, 2, 4, ... with jitter."""
         if told is not None:
@@ -189,7 +196,7 @@ class Client:
         said = f"{self.server.url} answers {answer.status}: {self._message(answer.content)}"
         if answer.status == HTTPStatus.TOO_MANY_REQUESTS:
             self.window.failed(broken=False)
-            raise _Again(said, _seconds(answer.headers.get("retry-after")))
+            raise _Again(said, _seconds(answer.headers.get("retry-after")), busy=True)
         if answer.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
             self.window.failed(broken=True)
             raise _Again(said, _seconds(answer.headers.get("retry-after")))
@@ -284,6 +291,7 @@ class _Tries:
         self._client, self._most = client, most
         self._before = client.window.num_successes
         self._failed = self._too_long = self._garbage = 0
+        self._until = client.now() + BROKEN_SECONDS
 
     def begin(self) -> None:
         if self._client.window.num_failures >= CIRCUIT:
@@ -297,8 +305,12 @@ class _Tries:
         through meanwhile, else the server."""
         self._failed += 1
         self._too_long += isinstance(error, _TooLong)
-        if self._failed < self._most and self._too_long < TIMEOUT_TRIES:
-            return self._client.delay(self._failed - 1, error.after)
+        wait = self._client.delay(self._failed - 1, error.after)
+        in_time = error.busy or self._client.now() + wait <= self._until
+        if self._failed < self._most and (
+            self._too_long < TIMEOUT_TRIES if isinstance(error, _TooLong) else in_time
+        ):
+            return wait
         if self._client.window.num_successes > self._before:
             raise ItemFailed(f"{error}, {self._failed} times, while others were answered")
         raise Unreachable(f"{error}, {self._failed} times: see to the server, then go on")

@@ -46,6 +46,8 @@ class Layout:
     retokenized: bool
     whole: bool = True
     """False where the model's limit cut it off."""
+    verbatim: bool = True
+    """False where the tokenizer cannot write blanks at the start of a text, and swallowed some."""
 
     @property
     def completion_ids(self) -> list[int]:

@@ -113,9 +113,11 @@ class Renderer:
         if trace.token_ids is None:
             return None
         given = [int(token_id) for token_id in trace.token_ids]
-        body, _ = _split_end(given, trace.finish_reason)
-        known = self.vocabulary.lengths(body, trace.text.encode()) is not None
-        return body != self.vocabulary.parse(trace.text) if known else None
+        ended = bool(given) and self.vocabulary.is_control(given[-1])
+        for ids in (given, given[:-1] if ended else given):
+            if self.vocabulary.lengths(ids, trace.text.encode()) is not None:
+                return ids != self.vocabulary.parse(trace.text)
+        return None
 
     def merges(self, problem: Problem, trace: Trace) -> bool:
         """Whether prompt and text, encoded as one, would share a token (T12).
@@ -146,7 +148,9 @@ class Renderer:
         if lengths is None:
             raise NotVerbatim(f"the tokenizer of {self.path} cannot cover the text exactly")
         piece = Piece(ZoneKind.ANSWER, tuple(laid), len(raw), tuple(lengths))
-        return Layout(tuple(self.prompt_ids(problem)), (piece,), (), retokenized=True)
+        verbatim = len(self.vocabulary.join(laid)) >= len(raw)
+        prompt = tuple(self.prompt_ids(problem))
+        return Layout(prompt, (piece,), (), retokenized=True, verbatim=verbatim)
 
     def example(self, problem: Problem, trace: Trace) -> Example:
         """The row that fine-tuning reads: the loss falls on all that follows the prompt.

@@ -1,12 +1,14 @@
 """The compiled path: element-wise work of the decoder fused by torch.compile.
 
 Packs are filled up to a few sizes with a sequence that nobody reads, so that the compiler meets a
-handful of shapes however many traces there are. What it made is kept on disk by torch between runs.
+handful of shapes however many traces there are. What it made is kept on disk between runs.
 """
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -28,10 +30,22 @@ def compile_decoder(decoder: PreTrainedModel) -> Callable[..., Any]:
     in use finds its graphs on disk), and reaching the limit is an error.
     """
     torch._dynamo.reset()
+    torch._dynamo.utils.counters.clear()
     torch._dynamo.config.recompile_limit = MOST_GRAPHS
     torch._dynamo.config.fail_on_recompile_limit_hit = True
     compiled: Callable[..., Any] = torch.compile(decoder, dynamic=False)
     return compiled
+
+
+def keep_in(folder: Path) -> None:
+    """Where torch keeps what it made for the next process, unless the machine says otherwise; its
+    own choice is the temporary folder, which is emptied."""
+    os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(folder.resolve()))
+
+
+def num_graphs() -> int:
+    """That were compiled in this process since the last model was loaded."""
+    return int(torch._dynamo.utils.counters["stats"]["unique_graphs"])
 
 
 def filled(

@@ -71,7 +71,7 @@ def scored(
         scorer=scorer,
         status=ScoreStatus.OK if layout.whole else ScoreStatus.PARTIAL,
         scored_stop=int(sizes.sum(dtype=np.int64)),
-        verbatim=True,
+        verbatim=layout.verbatim,
         retokenized=layout.retokenized,
         split=split,
         source=source,

@@ -17,19 +17,20 @@ def faster_path(dtype: str, gpu: bool, flags: Collection[str]) -> tuple[ScoringP
         return "exact", "compiling was not measured on a GPU; perf/scoring.py compares the two"
     if dtype == "bfloat16" and MATRIX_UNITS & set(flags):
         reason = (
-            "with bfloat16 units compiled scores some 1.2 times as many tokens, after minutes of "
-            "compiling that are kept on disk: it pays where scoring takes a quarter of an hour"
+            "with bfloat16 units the products are quick and the element-wise work counts: compiled "
+            "should score some 1.2 times as many tokens, after minutes of compiling that are kept "
+            "on disk, so it pays where scoring takes a quarter of an hour; perf/scoring.py measures"
         )
         return "compiled", reason
     if dtype == "bfloat16" and flags:
         reason = (
-            "this CPU has no bfloat16 units: on such a one products took 67 times as long as in "
-            'float32, so dtype = "float32" is faster, and more exact'
+            "this CPU has no bfloat16 units, and makes such products many times more slowly than "
+            'those of float32: dtype = "float32" is faster, and more exact'
         )
         return "exact", reason
     return "exact", (
-        f"products of {dtype} take nearly all the time: compiled scored 1.09 times as many "
-        "tokens, after minutes of compiling"
+        f"products of {dtype} take nearly all the time: compiled gains less than a tenth, and "
+        "takes minutes to compile"
     )
 
 

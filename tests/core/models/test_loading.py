@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import subprocess
+import sys
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -20,6 +23,7 @@ from rdpt_core.models.spec import ModelSpec, Rope, Sampling
 from rdpt_core.rows import ScoreStatus, Zone, ZoneKind
 from rdpt_core.scoring import compiling
 from rdpt_core.scoring.forward import Forward, Laid
+from tests.conftest import ROOT
 from tests.core.models import tiny
 from tests.core.models.gguf_files import write_gguf
 
@@ -200,6 +204,35 @@ def test_t24_packed_weights_are_another_model_and_need_a_gpu(tmp_path: Path, met
     assert after.quantisation == f'{{"bits": 4, "quant_method": "{method}"}}'
     with pytest.raises(ValueError, match=f"quantised \\({method}\\), which needs a GPU"):
         load(ModelSpec(path="m"), tmp_path)
+
+
+READS = """
+import sys
+from pathlib import Path
+from rdpt_core.models.hf import HfScorer, load
+from rdpt_core.models.spec import ModelSpec
+from rdpt_core.scoring import compiling
+from tests.conftest import ROOT
+from tests.core.models import tiny
+import torch
+compiling.keep_in(Path(sys.argv[2]))
+loaded = load(ModelSpec(path="qwen"), Path(sys.argv[1]), threads=1, numerics="compiled")
+list(HfScorer(loaded).score([tiny.problem()], [tiny.trace(tiny.THINKING, tiny.problem())]))
+found = torch._dynamo.utils.counters["inductor"]
+print(compiling.num_graphs(), found["fxgraph_cache_miss"], found["fxgraph_cache_hit"])
+"""
+
+
+@pytest.mark.skipif(" " in torch.__file__, reason="torch cannot link from a folder with blanks")
+def test_what_one_process_compiled_the_next_one_finds(models: Path, tmp_path: Path) -> None:
+    keep = {name: value for name, value in os.environ.items() if "INDUCTOR" not in name}
+    said = [
+        subprocess.run([sys.executable, "-c", READS, str(models), str(tmp_path / "kept")], cwd=ROOT,
+                       env=keep, capture_output=True, text=True, check=True).stdout.split()
+        for _ in range(2)
+    ]  # fmt: skip
+    assert said[0][:2] == ["1", "1"], "one graph, made here"
+    assert said[1] == ["1", "0", "1"], "one graph, found"
 
 
 @pytest.mark.skipif(" " in torch.__file__, reason="torch cannot link from a folder with blanks")

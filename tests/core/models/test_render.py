@@ -109,6 +109,7 @@ def test_an_answer_without_a_thought_closes_the_one_that_the_prompt_opened(model
 def test_t8_the_clock_is_frozen(monkeypatch: pytest.MonkeyPatch) -> None:
     source = "{{ strftime_now('%Y-%m-%d') }}{% for m in messages %}{{ m.content }}{% endfor %}"
     before = with_template(source)
+    early = before.prompt_ids(tiny.problem())
 
     class Later(datetime.datetime):
         @classmethod
@@ -117,7 +118,7 @@ def test_t8_the_clock_is_frozen(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(datetime, "datetime", Later)
     after = with_template(source)
-    assert before.prompt_ids(tiny.problem()) == after.prompt_ids(tiny.problem())
+    assert early == before.prompt_ids(tiny.problem()) == after.prompt_ids(tiny.problem())
     assert before.contract.digest == after.contract.digest
 
 

@@ -145,6 +145,48 @@ def test_values_that_moved_among_the_entries_are_refused_with_the_shift(
         scores(server, [TRACE])
 
 
+@pytest.mark.parametrize(
+    ("what", "refusal"),
+    [("values", "not those with which it wrote"), ("tokens", "log-probabilities are processed")],
+)
+def test_values_of_a_changed_distribution_are_refused(
+    server: ModelServer, what: str, refusal: str
+) -> None:
+    """Cooled by half, or with another token ahead at every position."""
+
+    def change(body: m.Body, answer: m.Body) -> m.Body:
+        entries = answer["choices"][0].get("prompt_logprobs") or []
+        for token_id, entry in list(zip(body.get("prompt", []), entries, strict=False))[1:]:
+            if what == "values":
+                for told in entry.values():
+                    told["logprob"] *= 2
+            else:
+                entry[str((token_id + 1) % 300)] = {"logprob": 0.0, "rank": 1}
+        return answer
+
+    server.edit = change
+    with pytest.raises(ValueError, match=refusal):
+        scores(server, [TRACE])
+
+
+def test_a_server_that_tells_nothing_of_a_prompt_is_refused(server: ModelServer) -> None:
+    def drop(body: m.Body, answer: m.Body) -> m.Body:
+        answer["choices"][0].pop("prompt_logprobs", None)
+        return answer
+
+    server.edit = drop
+    with pytest.raises(ValueError, match="gives no log-probabilities of a prompt"):
+        scores(server, [TRACE])
+
+
+def test_t25_no_two_requests_for_scores_share_a_cache(server: ModelServer) -> None:
+    server.kind = "vllm"
+    scores(server, [TRACE, TRACE])
+    salts = [body["cache_salt"] for _, body in server.asked if "prompt_logprobs" in body]
+    assert len(salts) > 3
+    assert len(set(salts)) == len(salts)
+
+
 def test_t25_values_that_depend_on_the_order_of_requests_are_refused(server: ModelServer) -> None:
     def drift(body: m.Body, answer: m.Body) -> m.Body:
         for entry in (answer["choices"][0].get("prompt_logprobs") or [])[1:]:
@@ -295,6 +337,23 @@ def test_f20_a_broken_server_is_asked_again_with_ever_longer_waits(
 def test_f20_a_lost_connection_is_made_again(server: ModelServer) -> None:
     server.script = [m.hangs_up]
     assert ask(client(server))["choices"]
+
+
+def test_f20_a_broken_server_that_asks_for_time_has_ten_minutes_at_most(
+    server: ModelServer,
+) -> None:
+    of = client(server)
+    server.always = m.status(503, Retry_After="120")
+    with pytest.raises(Unreachable, match="503"):
+        ask(of)
+    assert 400 < sum(of.slept) < 600  # type: ignore[attr-defined]
+
+
+def test_f19_a_busy_server_is_waited_for_as_it_says(server: ModelServer) -> None:
+    of = client(server)
+    server.script = [m.status(429, Retry_After="120")] * 7
+    assert ask(of)["choices"]
+    assert sum(of.slept) == pytest.approx(840)  # type: ignore[attr-defined]
 
 
 def test_f20_a_server_that_stays_broken_ends_the_run_within_ten_minutes(

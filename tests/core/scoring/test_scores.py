@@ -264,6 +264,28 @@ def test_out_of_memory_halves_the_pack_and_goes_on(
         np.testing.assert_allclose(one.logprobs, other.logprobs, atol=1e-5)
 
 
+def test_after_a_pack_that_was_halved_the_next_has_its_planned_size(
+    models: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loaded, read = model(models, "qwen"), Forward._read
+    sizes: list[int] = []
+
+    def once_short(self: Forward, pack: Sequence[Laid]) -> list[Statistics]:
+        sizes.append(len(pack))
+        if len(sizes) == 1:
+            raise torch.OutOfMemoryError("too much")
+        return read(self, pack)
+
+    monkeypatch.setattr(Forward, "_read", once_short)
+    some = [tiny.trace(f"It is {number}.", tiny.problem()) for number in range(12)]
+    laid = loaded.renderer.lay(tiny.problem(), some[0])
+    rows = score(loaded, some, pack_tokens=4 * len(laid.input_ids) + 3)
+    first, *halves = sizes
+    assert first == halves[0] + halves[1] > 1
+    assert max(halves[2:]) == first
+    assert sum(row.split for row in rows) == first
+
+
 def test_a_trace_that_alone_exceeds_memory_is_an_error_row(
     models: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
