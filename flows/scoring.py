@@ -30,11 +30,17 @@ GROUP = 128
 
 
 def spec_of(
-    model: str, dtype: Literal["float32", "bfloat16"], server: str, served: str
+    model: str,
+    dtype: Literal["float32", "bfloat16"],
+    revision: str,
+    server: str,
+    served: str,
 ) -> ModelSpec:
     """The model that the command line names. Raises BadSettings for a contradiction."""
+    if revision and server:
+        raise BadSettings("--revision", ["is of a hub id: a server has what it has loaded"])
     if not server and not served:
-        return ModelSpec(path=model, dtype=dtype)
+        return ModelSpec(path=model, dtype=dtype, revision=revision or None)
     if not server:
         raise BadSettings("--served", ["is a name on a server: give --server too, or leave it out"])
     return ModelSpec(path=model, backend="server", server=server, served=served or None)

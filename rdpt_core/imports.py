@@ -272,6 +272,8 @@ def _ints(value: Any) -> NDArray[np.int32] | None:
 
 
 _LOWEST = float(np.finfo(np.float32).min)
+_ROUNDED_UP = 1e-6
+"""A certain token's log-probability, as some servers write it down."""
 
 
 def _logprobs(value: Any, token_ids: NDArray[np.int32] | None) -> NDArray[np.float32] | None:
@@ -283,6 +285,6 @@ def _logprobs(value: Any, token_ids: NDArray[np.int32] | None) -> NDArray[np.flo
         raise ValueError("the log-probabilities are not a list of numbers")
     if len(value) != len(token_ids):
         raise ValueError(f"{len(value)} log-probabilities for {len(token_ids)} token ids")
-    if not all(_LOWEST <= item <= 0 for item in value):
+    if not all(_LOWEST <= item <= _ROUNDED_UP for item in value):
         raise ValueError("a log-probability is not finite or above 0")
-    return np.array(value, np.float32)
+    return np.minimum(np.array(value, np.float32), 0)

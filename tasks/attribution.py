@@ -9,9 +9,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import suppress
 from functools import cache
+from typing import Any
 
 from rdpt_core import candidates, provenance, selection
 from rdpt_core.candidates import CandidateRecord
+from rdpt_core.models.logged import LoggedScorer
+from rdpt_core.models.seam import TextScorer
 from rdpt_core.provenance import LabelRule
 from rdpt_core.rows import (
     Candidate,
@@ -42,11 +45,12 @@ def score(
     """One teacher-forced forward per trace, under the model's own render contract."""
     work.made |= note(model) | _resampled(model, traces) | _quoted(model, traces)
     work.made |= _merging(model, problems, traces)
-    if not model.is_remote:
-        yield from model.text_scorer(work, topk_stats).score(problems, traces, work.progress)
-        work.made |= _compiled(model)
-    else:
+    if model.is_remote:
         yield from _asked(problems, traces, model, work)
+        return
+    scorer = model.text_scorer(work, topk_stats)
+    yield from scorer.score(problems, traces, work.progress)
+    work.made |= _compiled(model) | _disbelieved(scorer, traces)
 
 
 def _compiled(model: Model) -> dict[str, int]:
@@ -56,6 +60,18 @@ def _compiled(model: Model) -> dict[str, int]:
     from rdpt_core.scoring.compiling import num_graphs
 
     return {"compiled_graphs": num_graphs()}
+
+
+def _disbelieved(scorer: TextScorer, traces: list[Trace]) -> dict[str, Any]:
+    """Logged traces whose ids are not their text. Raises ValueError where they are too many: then
+    the tokenizer is another one, or text and ids were parted."""
+    if not isinstance(scorer, LoggedScorer):
+        return {}
+    failed = Failed()
+    for reason in scorer.reasons.values():
+        failed.add(reason)
+    failed.settle(len(traces), "logged traces cannot be believed")
+    return failed.noted()
 
 
 def _resampled(model: Model, traces: list[Trace]) -> dict[str, int]:

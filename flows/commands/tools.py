@@ -51,6 +51,7 @@ class Score(Tool):
 
     model: str = Field(description="a local folder, or a hub id; with --server, of its tokenizer")
     dtype: Literal["float32", "bfloat16"] = Field(default="float32", description="of the weights")
+    revision: str = Field(default="", description="of a hub id: a commit, a tag or a branch")
     server: str = Field(
         default="", description="one of RDPT_SERVERS, which has the model: no weights are loaded"
     )
@@ -59,7 +60,8 @@ class Score(Tool):
     def act(self) -> int:
         from flows import scoring
 
-        spec = scoring.spec_of(self.model, self.dtype, self.server, self.served)
+        asked = (self.model, self.dtype, self.revision, self.server, self.served)
+        spec = scoring.spec_of(*asked)
         return scoring.score(self.file, self.output, spec)
 
 

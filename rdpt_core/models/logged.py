@@ -31,6 +31,8 @@ class LoggedScorer:
         self.scorer = scorer
         self._renderer = renderer
         self._logged = logged
+        self.reasons: dict[str, str] = {}
+        """Trace to why its ids were not believed."""
 
     def score(
         self, problems: Sequence[Problem], traces: Sequence[Trace], progress: Progress = silent
@@ -54,7 +56,13 @@ class LoggedScorer:
             )
 
     def _row(self, trace: Trace) -> TokenScores:
-        layout = self._lay(trace) if self._logged.author in (None, trace.author) else None
+        own = self._logged.author in (None, trace.author)
+        layout = self._lay(trace) if own else None
+        if own and layout is None and trace.token_ids is not None:
+            self.reasons[trace.trace_id] = (
+                f"trace {trace.trace_id}, whose token ids are not its text under the tokenizer of "
+                f"{self._renderer.path}"
+            )
         if layout is None or trace.logprobs is None:
             return unscored(trace, self.scorer, ScoreStatus.ERROR)
         # What follows the text and is no end of turn was logged and belongs to nothing.

@@ -116,6 +116,19 @@ def test_a_logged_teacher_labels_without_a_forward_pass(study: Path, tmp_path: P
     assert "error" in unlabelled
 
 
+def test_logs_of_another_tokenizer_stop_the_run_with_an_example(
+    study: Path, tmp_path: Path
+) -> None:
+    rows = [json.loads(line) for line in (tmp_path / "traces.jsonl").read_text().splitlines()]
+    for row in rows[:2]:
+        row["token_ids"][1] += 1
+    (tmp_path / "traces.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    opened = open_file(study, Runtime(workspace=tmp_path / "workspace", threads=1))
+    worker = Worker(opened.store, opened.runtime, Journal())
+    with pytest.raises(Exception, match=r"\d of \d logged traces cannot be believed"):
+        list(map(worker.build, opened.study.calls()))
+
+
 def test_a_logged_teacher_writes_nothing_new(study: Path) -> None:
     text = study.read_text().replace(
         'source = "import"\npath = "traces.jsonl"', 'source = "generate"'

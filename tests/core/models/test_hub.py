@@ -12,6 +12,7 @@ import pytest
 from huggingface_hub import HfApi, constants
 from huggingface_hub.errors import OfflineModeIsEnabled
 
+from flows import cli
 from rdpt_core.models import hub
 from rdpt_core.models.hf import load
 from rdpt_core.models.identity import identify
@@ -86,6 +87,17 @@ def test_t24_how_weights_are_packed_is_known_of_a_hub_id_too(
     assert json.loads(known.quantisation or "") == packing
     with pytest.raises(ValueError, match=r"quantised \(awq\), which needs a GPU"):
         load(SPEC, tmp_path, threads=1)
+
+
+def test_texts_are_scored_by_a_hub_id_and_its_commit(cached: Path, tmp_path: Path) -> None:
+    """By the tool: the rows say which model it was."""
+    file, scores = tmp_path / "texts.jsonl", tmp_path / "scores.jsonl"
+    file.write_text(json.dumps({"trace_id": "a", "prompt": "12 + 30?", "text": "So 42."}))
+    asked = ["score", str(file), "--model", SPEC.path, "--revision", COMMIT, "-o", str(scores)]
+    assert cli.main(asked) == 0
+    (row,) = map(json.loads, scores.read_text().splitlines())
+    pinned = SPEC.model_copy(update={"revision": COMMIT})
+    assert (row["status"], row["scorer"]) == ("ok", identify(pinned, tmp_path).digest)
 
 
 def test_online_and_offline_agree(
