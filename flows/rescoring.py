@@ -99,7 +99,7 @@ def rescored(opened: Opened, name: str, model: Model, on: Material) -> Rescored:
     found = Rescored(first, again, None)
     if isinstance(scorer, HfScorer):
         moved = model.on(opened.experiment.scoring.with_other_blank().numerics)
-        other = _scored(moved.text_scorer(work, None), on, f"{name}, blanks otherwise")
+        other = _scored(scorer.with_numerics(moved.known), on, f"{name}, blanks otherwise")
         found = replace(found, other_blank=other)
     if whole is not None:
         exact = _scored(whole.text_scorer(work, None), on, f"{name} in float32")

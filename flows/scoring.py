@@ -39,6 +39,8 @@ def spec_of(
     """The model that the command line names. Raises BadSettings for a contradiction."""
     if revision and server:
         raise BadSettings("--revision", ["is of a hub id: a server has what it has loaded"])
+    if revision and Path(model).is_dir():
+        raise BadSettings("--revision", [f"is of a hub id, and {model} is a folder: leave it out"])
     if not server and not served:
         return ModelSpec(path=model, dtype=dtype, revision=revision or None)
     if not server:

@@ -2,9 +2,9 @@
 
     .venv/bin/python perf/arithmetic.py perf/results/scoring.json
 
-prints, for what scoring.py wrote down, the operations of one pass per second that each method came
-to, beside the most that this machine reaches in one large product. What lies between the two is
-softmax, norms, memory and waiting; nobody scores faster than the products alone.
+prints, for what scoring.py wrote down on this machine, the operations of one pass per second that
+each method came to, beside the most that one large product reaches here. What lies between the two
+is softmax, norms, memory and waiting.
 """
 
 from __future__ import annotations
@@ -28,13 +28,12 @@ def flops(config: Qwen3Config, lengths: Sequence[int]) -> float:
     """Floating-point operations of one pass over sequences of these lengths: two per weight of a
     product and token, the head's included, and of causal attention `2 L^2 heads head_dim` a layer
     for scores and sums together. An embedding is looked up, which is none."""
-    heads = config.num_attention_heads * config.head_dim
-    pairs = config.num_key_value_heads * config.head_dim
-    layer = 2 * config.hidden_size * (heads + pairs) + 3 * config.hidden_size * (
-        config.intermediate_size
-    )
+    queries = config.num_attention_heads * config.head_dim
+    keys = config.num_key_value_heads * config.head_dim
+    projections = 2 * config.hidden_size * (queries + keys)
+    layer = projections + 3 * config.hidden_size * config.intermediate_size
     weights = config.num_hidden_layers * layer + config.vocab_size * config.hidden_size
-    attention = 2 * config.num_hidden_layers * heads
+    attention = 2 * config.num_hidden_layers * queries
     return float(sum(2 * weights * length + attention * length**2 for length in lengths))
 
 
@@ -57,8 +56,8 @@ def main() -> None:
     found = json.loads(asked.json.read_text())
     torch.set_num_threads(1)
     shape, rounds = Shape(**found["shape"]), found["rounds"]
-    list_ = traces(found.get("num_traces", 64), shape.vocabulary)
-    most, work = peak(getattr(torch, found["dtype"])), flops(shape.config(), [*map(len, list_)])
+    lengths = [*map(len, traces(found["num_traces"], shape.vocabulary))]
+    most, work = peak(getattr(torch, found["dtype"])), flops(shape.config(), lengths)
     print(f"one pass: {work / 1e9:,.0f} GFLOP; most in one product: {most / 1e9:.0f} GFLOP/s, "
           f"so no less than {work / most:.0f} s")  # fmt: skip
     for name, some in rounds.items():

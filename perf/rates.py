@@ -28,7 +28,7 @@ def rate(rounds: list[dict[str, Any]]) -> float:
 
 
 def label(name: str, rates: dict[str, float], ratios: dict[str, dict[str, float]]) -> str:
-    """The rate, and of a peer or a limit how many times it rdpt makes, over paired rounds."""
+    """The rate; of a peer or a limit also rdpt's as a multiple of it, over paired rounds."""
     mode = "compiled" if name == "limit_compiled" else "exact"
     ratio = ratios.get(mode, {}).get(name.removesuffix("_compiled"))
     told = f"{rates[name]:,.0f}"

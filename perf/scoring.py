@@ -155,8 +155,9 @@ def main() -> None:
         (folder / "traces.json").write_text(json.dumps(list_))
         for _ in measure(folder, asked.rounds, found, asked.threads):
             if asked.json:
-                text = json.dumps(report(work, found), indent=1)
-                asked.json.write_text(f"{text}\n", encoding="utf-8")
+                beside = asked.json.with_name(f".{asked.json.name}.tmp")
+                beside.write_text(json.dumps(report(work, found), indent=1) + "\n")
+                beside.replace(asked.json)
     for path in RDPT:
         if path in found:
             print(f"{path}: tokens per CPU-second as a multiple of")

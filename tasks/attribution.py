@@ -29,7 +29,7 @@ from rdpt_core.rows import (
     ZoneKind,
 )
 from rdpt_core.selection import PoolRule, Selector
-from tasks.batches import Batches, Failed
+from tasks.batches import NOTED, Batches, Failed
 from tasks.models import Model, note
 from tasks.stage import Parts, Work, stage
 
@@ -63,24 +63,31 @@ def _compiled(model: Model) -> dict[str, int]:
 
 
 def _disbelieved(scorer: TextScorer, traces: list[Trace]) -> dict[str, Any]:
-    """Logged traces whose ids are not their text. Raises ValueError where they are too many: then
-    the tokenizer is another one, or text and ids were parted."""
-    if not isinstance(scorer, LoggedScorer):
+    """Logged traces whose ids are not their text, such as one that was cut inside a character.
+    Raises ValueError where they are most: then the tokenizer is another one."""
+    if not isinstance(scorer, LoggedScorer) or not scorer.reasons:
         return {}
-    failed = Failed()
-    for reason in scorer.reasons.values():
-        failed.add(reason)
-    failed.settle(len(traces), "logged traces cannot be believed")
-    return failed.noted()
+    reasons = list(scorer.reasons.values())
+    if 1 < len(traces) < 2 * len(reasons):
+        raise ValueError(
+            f"{len(reasons)} of {len(traces)} logged traces cannot be believed, such as "
+            f"{reasons[0]}: give the tokenizer of the model that wrote them, or leave them out"
+        )
+    return {"errors": len(reasons), "reasons": reasons[:NOTED]}
 
 
 def _resampled(model: Model, traces: list[Trace]) -> dict[str, int]:
     """How many of the model's own texts it wrote with other ids than its tokenizer would."""
-    logged = model.spec.backend == "logged"
-    own = [model.renderer.resampled(trace) for trace in traces
-           if logged or trace.author == model.author]  # fmt: skip
+    own = [model.renderer.resampled(trace) for trace in traces if _is_own(model, trace)]
     known = [differs for differs in own if differs is not None]
     return {"sampled_ids_known": len(known), "sampled_ids_differ": sum(known)} if own else {}
+
+
+def _is_own(model: Model, trace: Trace) -> bool:
+    if model.spec.backend != "logged":
+        return trace.author == model.author
+    author = model.spec.logged.author if model.spec.logged else None
+    return author in (None, trace.author)
 
 
 def _quoted(model: Model, traces: list[Trace]) -> dict[str, int]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shlex
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -9,6 +11,7 @@ from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from rdpt_core import ids
 from rdpt_core.models.adapters import is_adapter
 from rdpt_core.models.endpoint import Server
 from rdpt_core.models.identity import HashMemory, ModelIdentity, identify, local_folder
@@ -17,6 +20,7 @@ from rdpt_core.models.render import Renderer, read_renderer
 from rdpt_core.models.seam import TextGenerator, TextScorer
 from rdpt_core.models.spec import Logged, ModelSpec, Numerics, Sampling
 from rdpt_core.recipe import Plain, plain
+from rdpt_core.scoring.paths import cpu_flags
 from rdpt_core.spelling import hint
 from rdpt_core.store import Part, Store
 
@@ -27,6 +31,7 @@ if TYPE_CHECKING:
 
 CHECKPOINT = "checkpoint"
 """Folder of a student's payload that holds the model."""
+CACHE = "TORCHINDUCTOR_CACHE_DIR"
 COMPILED = "compiled"
 """Folder of the workspace with what torch.compile made; it may be deleted at any time."""
 
@@ -101,7 +106,7 @@ class Model:
 
     @property
     def is_compiled(self) -> bool:
-        return self.numerics.startswith("compiled")
+        return self.spec.backend == "hf" and self.numerics.startswith("compiled")
 
     @property
     def width(self) -> int:
@@ -140,10 +145,21 @@ class Model:
 
     def _loaded(self, work: Work) -> Loaded:
         if self.is_compiled:
-            from rdpt_core.scoring.compiling import keep_in
-
-            keep_in(work.options.workspace / COMPILED)
+            keep_compiled(work.options.workspace / COMPILED)
         return _load(self.spec, self.base, work.threads, work.device, self.memory, self.numerics)
+
+
+def keep_compiled(folder: Path) -> None:
+    """Has torch keep what it compiles for the next process, in a folder for each kind of CPU, whose
+    own instructions it uses. Its own choice is the temporary folder, which is emptied; it stays
+    with a folder whose name its compiler's command would have to quote, and with one that the
+    machine, or an earlier call of this process, has named."""
+    from torch._inductor.runtime.cache_dir_utils import default_cache_dir
+
+    place = str(folder.resolve() / ids.digest("cpu", sorted(cpu_flags()))[:8])
+    own = (None, default_cache_dir())  # which torch writes into the environment
+    if os.environ.get(CACHE) in own and place == shlex.quote(place):
+        os.environ[CACHE] = place
 
 
 def snapshot(spec: ModelSpec, revision: str | None) -> Path:

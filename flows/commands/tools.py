@@ -51,7 +51,7 @@ class Score(Tool):
 
     model: str = Field(description="a local folder, or a hub id; with --server, of its tokenizer")
     dtype: Literal["float32", "bfloat16"] = Field(default="float32", description="of the weights")
-    revision: str = Field(default="", description="of a hub id: a commit, a tag or a branch")
+    revision: str = Field(default="", description="commit of a hub id, 40 hex digits")
     server: str = Field(
         default="", description="one of RDPT_SERVERS, which has the model: no weights are loaded"
     )

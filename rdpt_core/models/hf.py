@@ -16,6 +16,7 @@ import numpy as np
 from rdpt_core import ids
 from rdpt_core.models.author import Author
 from rdpt_core.models.decoding import Sample, is_raw, sample_batch
+from rdpt_core.models.identity import ModelIdentity
 from rdpt_core.models.layout import Layout
 from rdpt_core.models.loading import Loaded, load
 from rdpt_core.models.reading import layout_of
@@ -118,6 +119,10 @@ class HfScorer:
         other = copy(self)
         other._forward = replace(self._forward, pack_tokens=pack_tokens)
         return other
+
+    def with_numerics(self, identity: ModelIdentity) -> HfScorer:
+        """The same weights, scoring as this identity of theirs says."""
+        return HfScorer(replace(self._loaded, identity=identity))
 
     def score(
         self, problems: Sequence[Problem], traces: Sequence[Trace], progress: Progress = silent

@@ -291,7 +291,8 @@ class _Tries:
         self._client, self._most = client, most
         self._before = client.window.num_successes
         self._failed = self._too_long = self._garbage = 0
-        self._until = client.now() + BROKEN_SECONDS
+        self._until: float | None = None
+        """When a server that is broken is given up; from its first failure on."""
 
     def begin(self) -> None:
         if self._client.window.num_failures >= CIRCUIT:
@@ -306,14 +307,20 @@ class _Tries:
         self._failed += 1
         self._too_long += isinstance(error, _TooLong)
         wait = self._client.delay(self._failed - 1, error.after)
-        in_time = error.busy or self._client.now() + wait <= self._until
-        if self._failed < self._most and (
-            self._too_long < TIMEOUT_TRIES if isinstance(error, _TooLong) else in_time
-        ):
+        if self._failed < self._most and self._may_wait(error, wait):
             return wait
         if self._client.window.num_successes > self._before:
             raise ItemFailed(f"{error}, {self._failed} times, while others were answered")
         raise Unreachable(f"{error}, {self._failed} times: see to the server, then go on")
+
+    def _may_wait(self, error: _Again, seconds: float) -> bool:
+        if error.busy:
+            return True
+        if isinstance(error, _TooLong):
+            return self._too_long < TIMEOUT_TRIES
+        now = self._client.now()
+        self._until = self._until or now + BROKEN_SECONDS
+        return now + seconds <= self._until
 
     def garbage(self, error: Garbage) -> None:
         self._garbage += 1

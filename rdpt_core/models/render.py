@@ -113,8 +113,10 @@ class Renderer:
         if trace.token_ids is None:
             return None
         given = [int(token_id) for token_id in trace.token_ids]
-        ended = bool(given) and self.vocabulary.is_control(given[-1])
-        for ids in (given, given[:-1] if ended else given):
+        body, _ = _split_end(given, trace.finish_reason)
+        if body and self.vocabulary.is_control(body[-1]):  # an end of turn that nobody told of
+            body = body[:-1]
+        for ids in (given, body):
             if self.vocabulary.lengths(ids, trace.text.encode()) is not None:
                 return ids != self.vocabulary.parse(trace.text)
         return None

@@ -6,9 +6,7 @@ handful of shapes however many traces there are. What it made is kept on disk be
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -35,12 +33,6 @@ def compile_decoder(decoder: PreTrainedModel) -> Callable[..., Any]:
     torch._dynamo.config.fail_on_recompile_limit_hit = True
     compiled: Callable[..., Any] = torch.compile(decoder, dynamic=False)
     return compiled
-
-
-def keep_in(folder: Path) -> None:
-    """Where torch keeps what it made for the next process, unless the machine says otherwise; its
-    own choice is the temporary folder, which is emptied."""
-    os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(folder.resolve()))
 
 
 def num_graphs() -> int:

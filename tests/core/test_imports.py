@@ -155,7 +155,7 @@ def test_an_empty_trace_is_a_trace_without_zones(tmp_path: Path) -> None:
 
 
 def test_tokens_and_logprobs_are_checked_and_kept(tmp_path: Path) -> None:
-    good = row(1, "x", token_ids=[5, 7], logprobs=[-0.5, 0.0])
+    good = row(1, "x", token_ids=[5, 7], logprobs=[-0.5, 2e-7])  # a certainty, rounded up
     bad = [
         row(2, "x", token_ids=[5, 7], logprobs=[-0.5]),
         row(3, "x", token_ids=[5], logprobs=[0.1]),

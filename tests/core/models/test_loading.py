@@ -23,6 +23,7 @@ from rdpt_core.models.spec import ModelSpec, Rope, Sampling
 from rdpt_core.rows import ScoreStatus, Zone, ZoneKind
 from rdpt_core.scoring import compiling
 from rdpt_core.scoring.forward import Forward, Laid
+from tasks.models import keep_compiled
 from tests.conftest import ROOT
 from tests.core.models import tiny
 from tests.core.models.gguf_files import write_gguf
@@ -206,20 +207,35 @@ def test_t24_packed_weights_are_another_model_and_need_a_gpu(tmp_path: Path, met
         load(ModelSpec(path="m"), tmp_path)
 
 
+def test_a_folder_that_torch_would_have_to_quote_is_left_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", "")  # so that it is put back
+    monkeypatch.delenv("TORCHINDUCTOR_CACHE_DIR")
+    keep_compiled(tmp_path / "two words")
+    assert str(tmp_path) not in os.environ.get("TORCHINDUCTOR_CACHE_DIR", "")
+    keep_compiled(tmp_path / "kept")
+    assert Path(os.environ["TORCHINDUCTOR_CACHE_DIR"]).parent == tmp_path / "kept"
+    before = os.environ["TORCHINDUCTOR_CACHE_DIR"]
+    keep_compiled(tmp_path / "other")
+    assert os.environ["TORCHINDUCTOR_CACHE_DIR"] == before
+
+
 READS = """
 import sys
 from pathlib import Path
 from rdpt_core.models.hf import HfScorer, load
 from rdpt_core.models.spec import ModelSpec
-from rdpt_core.scoring import compiling
+from rdpt_core.scoring.compiling import num_graphs
+from tasks.models import keep_compiled
 from tests.conftest import ROOT
 from tests.core.models import tiny
 import torch
-compiling.keep_in(Path(sys.argv[2]))
+keep_compiled(Path(sys.argv[2]))
 loaded = load(ModelSpec(path="qwen"), Path(sys.argv[1]), threads=1, numerics="compiled")
 list(HfScorer(loaded).score([tiny.problem()], [tiny.trace(tiny.THINKING, tiny.problem())]))
 found = torch._dynamo.utils.counters["inductor"]
-print(compiling.num_graphs(), found["fxgraph_cache_miss"], found["fxgraph_cache_hit"])
+print(num_graphs(), found["fxgraph_cache_miss"], found["fxgraph_cache_hit"])
 """
 
 

@@ -14,13 +14,14 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tokenizers import pre_tokenizers
 
 from rdpt_core.models import template as templates
 from rdpt_core.models.contract import ClosedThinking, UndeclaredThinking
 from rdpt_core.models.delimiters import named_delimiters
 from rdpt_core.models.render import NotVerbatim, Renderer, make_renderer, read_renderer
 from rdpt_core.models.spec import ModelSpec, Thinking
-from rdpt_core.models.vocabulary import BLANK, read_vocabulary
+from rdpt_core.models.vocabulary import BLANK, Vocabulary, read_vocabulary
 from rdpt_core.rows import FinishReason, Trace, ZoneKind
 from tests.core.models import tiny
 from tests.core.models.laying import laid_text, with_template
@@ -195,6 +196,20 @@ def test_t15_the_sign_that_stands_for_a_space_is_no_text_under_sentencepiece(
     with pytest.raises(NotVerbatim):
         _cached(models, "llama").lay(tiny.problem(), trace)
     assert text in laid_text(_cached(models, "qwen"), text)
+
+
+def test_a_text_whose_first_blanks_a_tokenizer_swallows_is_not_verbatim() -> None:
+    """It is scored all the same, by `rdpt score` alone, which takes any tokenizer."""
+    backend = tiny.sentence_piece([])
+    backend.pre_tokenizer = pre_tokenizers.Sequence(
+        [pre_tokenizers.WhitespaceSplit(), pre_tokenizers.Metaspace(prepend_scheme="first")]
+    )
+    of = make_renderer(ModelSpec(path="strips"), Vocabulary(backend), None)
+    problem = tiny.problem()
+    assert of.lay_alone(problem, tiny.trace("42.", problem)).verbatim
+    swallowed = of.lay_alone(problem, tiny.trace("   42.", problem))
+    assert not swallowed.verbatim
+    assert sum(swallowed.pieces[0].lengths) == len("   42.")
 
 
 _made: dict[str, Renderer] = {}
