@@ -2,7 +2,7 @@
 
     .venv/bin/python perf/memory.py --json perf/results/memory.json --plot perf/results/memory.png
     .venv/bin/python perf/memory.py --width 256 --layers 16 --lengths 4096 32768 \\
-        --vocabularies 151936 --json perf/results/memory_deep.json
+        --vocabularies 151936 --plain 0 --json perf/results/memory_deep.json
 
 One sequence at a time, of a random Qwen3-shaped model; each measurement is a process of its own and
 reads its own peak of resident memory. The first model is shallow, so that what is seen is scoring;
