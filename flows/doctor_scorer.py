@@ -174,7 +174,7 @@ template and context"
 def _advice(model: Model) -> str:
     if model.spec.backend == "server":
         return "its server rounds by what it serves beside: prefix caching off, fewer sequences"
-    if model.numerics.startswith("compiled"):
+    if model.is_compiled:
         return 'path = "exact" in [scoring] moves less'
     if model.spec.dtype == "bfloat16":
         return 'dtype = "float32" in its entry moves less'

@@ -7,7 +7,7 @@ that were made with the others.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from itertools import combinations
 
@@ -96,15 +96,14 @@ def rescored(opened: Opened, name: str, model: Model, on: Material) -> Rescored:
     scorer = model.text_scorer(work, None)
     first = _scored(scorer, on, name)
     again = _scored(_otherwise(scorer, first), replace(on, traces=on.traces[::-1]), f"{name} again")
-    found = Rescored(first, again, None)
+    other = None
     if isinstance(scorer, HfScorer):
         moved = model.on(opened.experiment.scoring.with_other_blank().numerics)
         other = _scored(scorer.with_numerics(moved.known), on, f"{name}, blanks otherwise")
-        found = replace(found, other_blank=other)
-    if whole is not None:
-        exact = _scored(whole.text_scorer(work, None), on, f"{name} in float32")
-        found = replace(found, exact=exact, exact_scorer=whole.scorer)
-    return found
+    if whole is None:
+        return Rescored(first, again, None, other_blank=other)
+    exact = _scored(whole.text_scorer(work, None), on, f"{name} in float32")
+    return Rescored(first, again, exact, whole.scorer, other)
 
 
 def _otherwise(scorer: TextScorer, first: Scoring) -> TextScorer:
@@ -155,23 +154,27 @@ def flips_of(
 ) -> Flips:
     """Labels that change when one scorer's scores are replaced: three-way for a teacher or a
     student, four-way for a distilled student, over every cast that it is in."""
-    found = []
-    for cast in _casts_of(scorer, who):
-        if all(name in first for name in cast):
-            before = [first[name] for name in cast]
-            after = [instead if name == scorer else first[name] for name in cast]
-            found.append(flips(_labels(before, rule), _labels(after, rule)))
-    return Flips(sum(one.num for one in found), sum(one.of for one in found))
+    return _flips(_casts_of(scorer, who), first, {**first, scorer: instead}, rule)
 
 
 def flips_of_all(
     instead: Mapping[str, Scoring], who: Players, first: Mapping[str, Scoring], rule: LabelRule
 ) -> Flips:
     """Labels that change when all scorers of a cast are replaced at once, over every cast."""
+    return _flips(who.casts, first, instead, rule)
+
+
+def _flips(
+    casts: Iterable[Cast],
+    before: Mapping[str, Scoring],
+    after: Mapping[str, Scoring],
+    rule: LabelRule,
+) -> Flips:
+    """Over the casts of which every scorer is in both."""
     found = [
-        flips(_labels([first[n] for n in cast], rule), _labels([instead[n] for n in cast], rule))
-        for cast in who.casts
-        if all(name in instead for name in cast)
+        flips(_labels([before[n] for n in cast], rule), _labels([after[n] for n in cast], rule))
+        for cast in casts
+        if all(name in before and name in after for name in cast)
     ]
     return Flips(sum(one.num for one in found), sum(one.of for one in found))
 

@@ -10,25 +10,14 @@ operations. The second is nearly all that lies between rdpt's engine and the bar
 from __future__ import annotations
 
 import argparse
-import time
 from collections.abc import Callable
 
 import torch
+from arithmetic import least
 from torch import Tensor
 
 from rdpt_core.scoring import fused
 from rdpt_core.scoring.statistics import written_out
-
-
-def least(do: Callable[[], object], rounds: int) -> float:
-    """Microseconds."""
-    do()
-    seconds = []
-    for _ in range(rounds):
-        begun = time.perf_counter()
-        do()
-        seconds.append(time.perf_counter() - begun)
-    return min(seconds) * 1e6
 
 
 def main() -> None:
@@ -52,7 +41,7 @@ def main() -> None:
     print(f"{asked.positions} positions x {asked.ids} ids, width {asked.width}, microseconds:")
     for name, cost in (("product", product), ("one pass", summed(fused.sums)),
                        ("torch's operations", summed(written_out))):  # fmt: skip
-        print(f"  {name:<19} {cost:8.0f}  {cost / product:5.0%} of the product")
+        print(f"  {name:<19} {cost * 1e6:8.0f}  {cost / product:5.0%} of the product")
 
 
 if __name__ == "__main__":

@@ -15,6 +15,7 @@ from rdpt_core import candidates, provenance, selection
 from rdpt_core.candidates import CandidateRecord
 from rdpt_core.models.logged import LoggedScorer
 from rdpt_core.models.seam import TextScorer
+from rdpt_core.models.spec import Logged
 from rdpt_core.provenance import LabelRule
 from rdpt_core.rows import (
     Candidate,
@@ -86,8 +87,7 @@ def _resampled(model: Model, traces: list[Trace]) -> dict[str, int]:
 def _is_own(model: Model, trace: Trace) -> bool:
     if model.spec.backend != "logged":
         return trace.author == model.author
-    author = model.spec.logged.author if model.spec.logged else None
-    return author in (None, trace.author)
+    return (model.spec.logged or Logged()).is_of(trace.author)
 
 
 def _quoted(model: Model, traces: list[Trace]) -> dict[str, int]:

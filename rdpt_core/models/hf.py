@@ -122,7 +122,9 @@ class HfScorer:
 
     def with_numerics(self, identity: ModelIdentity) -> HfScorer:
         """The same weights, scoring as this identity of theirs says."""
-        return HfScorer(replace(self._loaded, identity=identity))
+        forward = self._forward
+        loaded = replace(self._loaded, identity=identity)
+        return HfScorer(loaded, forward.pack_tokens, forward.asked.topk, self._alone)
 
     def score(
         self, problems: Sequence[Problem], traces: Sequence[Trace], progress: Progress = silent

@@ -56,7 +56,7 @@ class LoggedScorer:
             )
 
     def _row(self, trace: Trace) -> TokenScores:
-        own = self._logged.author in (None, trace.author)
+        own = self._logged.is_of(trace.author)
         layout = self._lay(trace) if own else None
         if own and layout is None and trace.token_ids is not None:
             self.reasons[trace.trace_id] = (

@@ -134,7 +134,7 @@ class Renderer:
         control = [at for at, token_id in enumerate(ids) if self.vocabulary.is_control(token_id)]
         plain = ids[max(control, default=-1) + 1 :][-SEAM:]
         before = self.vocabulary.join(plain).decode(errors="ignore")
-        text = trace.text.encode()[first.start : first.stop].decode()
+        text = self._as_text(first, trace.text.encode())
         laid = self.vocabulary.encode(before + text[:SEAM])
         edges = accumulate(len(self.vocabulary.bytes_of(token_id)) for token_id in laid)
         return bool(before) and len(before.encode()) not in edges

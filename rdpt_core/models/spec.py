@@ -49,6 +49,10 @@ class Logged(Rule):
     author: str | None = None
     """Whose they are, as the imported traces name their author; needed where those have several."""
 
+    def is_of(self, author: str) -> bool:
+        """Whether the log-probabilities of this author's traces are meant."""
+        return self.author in (None, author)
+
 
 class ModelSpec(Rule):
     """A language model and how it is read. Everything here moves numbers, so it reaches keys;

@@ -191,7 +191,8 @@ class _Sums:
         self.moment_B1 = factor_B1 * (self.moment_B1 + shift_B1 * self.mass_B1)
         self.mass_B1 = factor_B1 * self.mass_B1
         self.squares_B1 = factor_B1.square() * self.squares_B1
-        self.blank_B1 = factor_B1 * self.blank_B1
+        if self.asked.blank_V is not None:
+            self.blank_B1 = factor_B1 * self.blank_B1
         self.largest_B1 = largest_B1
 
     def end(self) -> dict[str, Tensor]:

@@ -228,7 +228,6 @@ from rdpt_core.models.hf import HfScorer, load
 from rdpt_core.models.spec import ModelSpec
 from rdpt_core.scoring.compiling import num_graphs
 from tasks.models import keep_compiled
-from tests.conftest import ROOT
 from tests.core.models import tiny
 import torch
 keep_compiled(Path(sys.argv[2]))

@@ -10,25 +10,16 @@ import pytest
 import torch
 from tokenizers import Tokenizer, decoders, models
 
-from rdpt_core.models.hf import HfScorer, Loaded, load
-from rdpt_core.models.spec import ModelSpec, Scoring
+from rdpt_core.models.hf import HfScorer
+from rdpt_core.models.spec import Scoring
 from rdpt_core.models.vocabulary import Vocabulary
-from rdpt_core.rows import FinishReason, ScoreStatus, Sentence, ZoneKind
+from rdpt_core.rows import ScoreStatus, Sentence, ZoneKind
 from rdpt_core.scoring.blanks import blank_ids
 from rdpt_core.sentence_scores import sentence_scores
 from tests.core.models import tiny
-from tests.core.scoring.test_scores import NAMES, TEXTS, brute_force, score
+from tests.core.scoring.test_scores import NAMES, TEXTS, model, reference, score
 
-_loaded: dict[tuple[str, str], Loaded] = {}
-
-
-def model(models: Path, name: str, leading_blank: str = "before") -> Loaded:
-    if (name, leading_blank) not in _loaded:
-        how = Scoring.model_validate({"leading_blank": leading_blank})
-        _loaded[name, leading_blank] = load(
-            ModelSpec(path=name), models, threads=1, numerics=how.numerics
-        )
-    return _loaded[name, leading_blank]
+BEFORE = Scoring(leading_blank="before").numerics
 
 
 def spelled(token: bytes) -> str:
@@ -39,13 +30,11 @@ def spelled(token: bytes) -> str:
 @pytest.mark.parametrize("text", TEXTS)
 def test_t14_a_blank_is_counted_where_its_byte_is(models: Path, name: str, text: str) -> None:
     """Token by token against every id's float64 probability."""
-    loaded = model(models, name)
-    trace = tiny.trace(text, tiny.problem(), FinishReason.STOP)
-    layout = loaded.renderer.lay(tiny.problem(), trace)
+    loaded = model(models, name, BEFORE)
+    trace, layout, wanted_NV = reference(loaded, text)
     vocabulary = loaded.renderer.vocabulary
     blank_V = [spelled(vocabulary.bytes_of(i))[:1].isspace() and not vocabulary.is_control(i)
                for i in range(loaded.head.num_ids)]  # fmt: skip
-    wanted_NV = brute_force(loaded, layout.input_ids, len(layout.prompt_ids))
     blank_N = wanted_NV[:, torch.tensor(blank_V)].logsumexp(1).tolist()
     wanted, at = [], 0
     for piece in layout.pieces:
@@ -66,7 +55,7 @@ def test_t14_a_blank_is_counted_where_its_byte_is(models: Path, name: str, text:
 @pytest.mark.parametrize("name", NAMES)
 def test_t14_no_text_has_more_or_less_in_all(models: Path, name: str) -> None:
     some = [tiny.trace(text, tiny.problem()) for text in TEXTS]
-    both = [score(model(models, name, place), some) for place in ("with_word", "before")]
+    both = [score(model(models, name, numerics), some) for numerics in ("exact", BEFORE)]
     for plain, moved in zip(*both, strict=True):
         assert moved.scorer != plain.scorer, "the two are not one scorer, and share no noise"
         assert np.nansum(moved.logprobs) == pytest.approx(np.nansum(plain.logprobs), abs=1e-3)
@@ -76,13 +65,16 @@ def test_t14_no_text_has_more_or_less_in_all(models: Path, name: str) -> None:
 
 
 def test_t14_texts_are_signed_alike(models: Path) -> None:
-    places = [model(models, "qwen", place).identity for place in ("with_word", "before")]
-    assert places[0].author == places[1].author
-    assert places[0].digest != places[1].digest
+    known = [model(models, "qwen", numerics).identity for numerics in ("exact", BEFORE)]
+    assert known[0].author == known[1].author
+    assert known[0].digest != known[1].digest
 
 
 def test_t14_packs_and_chunks_move_nothing(models: Path) -> None:
-    loaded, some = model(models, "qwen"), [tiny.trace(text, tiny.problem()) for text in TEXTS]
+    loaded, some = (
+        model(models, "qwen", BEFORE),
+        [tiny.trace(text, tiny.problem()) for text in TEXTS],
+    )
     whole = score(loaded, some)
     for pack_tokens in (7, 64):
         for one, other in zip(whole, score(loaded, some, pack_tokens), strict=True):
@@ -91,7 +83,7 @@ def test_t14_packs_and_chunks_move_nothing(models: Path) -> None:
 
 def test_t14_sampled_ids_and_a_cut_text(models: Path) -> None:
     """What is cut off takes no blank from what is kept; its own ids give a text the same sums."""
-    loaded = model(models, "qwen")
+    loaded = model(models, "qwen", BEFORE)
     trace = tiny.trace(TEXTS[2] + " apples and more apples.", tiny.problem())
     laid = loaded.renderer.lay(tiny.problem(), trace)
     own = replace(trace, author=loaded.identity.author,
@@ -118,7 +110,7 @@ def test_t14_a_sentence_keeps_what_follows_its_blank(models: Path) -> None:
            for position, (start, stop) in enumerate([(0, edge), (edge, len(text))])]  # fmt: skip
     plain, moved = (
         [row.logprob for row in sentence_scores([trace], cut, score(one, [trace]))]
-        for one in (model(models, "qwen", "with_word"), model(models, "qwen"))
+        for one in (model(models, "qwen"), model(models, "qwen", BEFORE))
     )
     assert None not in (*plain, *moved)
     assert moved[0] < plain[0] - 0.1  # type: ignore[operator]

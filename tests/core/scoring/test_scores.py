@@ -13,7 +13,8 @@ import pytest
 import torch
 
 from rdpt_core.models.hf import HfScorer, Loaded, load
-from rdpt_core.models.spec import ModelSpec
+from rdpt_core.models.layout import Layout
+from rdpt_core.models.spec import ModelSpec, Numerics
 from rdpt_core.rows import FinishReason, ScoreStatus, TokenScores, Trace
 from rdpt_core.scoring import forward
 from rdpt_core.scoring.forward import Forward, Laid
@@ -30,13 +31,14 @@ TEXTS = [
     "It wrote <|im_end|> and <|end|>. \n\n 42",
 ]
 
-_loaded: dict[str, Loaded] = {}
+_loaded: dict[tuple[str, Numerics], Loaded] = {}
 
 
-def model(models: Path, name: str) -> Loaded:
-    if name not in _loaded:
-        _loaded[name] = load(ModelSpec(path=name), models, threads=1)
-    return _loaded[name]
+def model(models: Path, name: str, numerics: Numerics = "exact") -> Loaded:
+    key = (name, numerics)
+    if key not in _loaded:
+        _loaded[key] = load(ModelSpec(path=name), models, threads=1, numerics=numerics)
+    return _loaded[key]
 
 
 def score(
@@ -65,15 +67,20 @@ def brute_force(loaded: Loaded, ids: list[int], start: int) -> torch.Tensor:
     return torch.stack(rows)
 
 
+def reference(loaded: Loaded, text: str) -> tuple[Trace, Layout, torch.Tensor]:
+    """A finished text as it is laid, and by brute force every id's log-probability at each of its
+    completion ids."""
+    trace = tiny.trace(text, tiny.problem(), FinishReason.STOP)
+    layout = loaded.renderer.lay(tiny.problem(), trace)
+    return trace, layout, brute_force(loaded, layout.input_ids, len(layout.prompt_ids))
+
+
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("text", TEXTS)
 def test_t11_every_number_equals_the_brute_force_one(models: Path, name: str, text: str) -> None:
     loaded = model(models, name)
-    trace = tiny.trace(text, tiny.problem(), FinishReason.STOP)
-    layout = loaded.renderer.lay(tiny.problem(), trace)
-    ids, start = layout.input_ids, len(layout.prompt_ids)
-    wanted_NV = brute_force(loaded, ids, start)
-    targets = torch.tensor(ids[start:])
+    trace, layout, wanted_NV = reference(loaded, text)
+    targets = torch.tensor(layout.completion_ids)
     logprobs = wanted_NV.gather(1, targets[:, None])[:, 0].numpy()
     p_NV = wanted_NV.exp()
     row = score(loaded, [trace])[0]
