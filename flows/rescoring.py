@@ -23,8 +23,7 @@ from tasks.progress import say, token_bar
 from tasks.stage import Plan
 
 MOST_PACKED = 600
-"""Most tokens of a pack of the second scoring: no divisor of the usual 4,096, so that packs, and
-chunks of long traces, end elsewhere."""
+"""Most tokens of a pack, or of a chunk of a longer trace, of the second scoring."""
 MOST_WEIGHTS = 2e9
 """Bytes of weights up to which they are also loaded in float32, for what bfloat16 costs."""
 
@@ -112,7 +111,7 @@ def _otherwise(scorer: TextScorer, first: Scoring) -> TextScorer:
     if not isinstance(scorer, HfScorer):
         return scorer
     longest = max(len(row.token_bytes) for row in first.tokens)
-    return scorer.in_packs_of(max(1, min(MOST_PACKED, longest // 2)))
+    return scorer.in_chunks_of(max(1, min(MOST_PACKED, longest // 2)))
 
 
 def _scored(scorer: TextScorer, on: Material, name: str) -> Scoring:

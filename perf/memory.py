@@ -1,13 +1,13 @@
 """How much memory scoring takes beyond the weights and one pass of the decoder, by length.
 
     .venv/bin/python perf/memory.py --json perf/results/memory.json --plot perf/results/memory.png
-    .venv/bin/python perf/memory.py --width 256 --layers 16 --lengths 4096 32768 \\
+    .venv/bin/python perf/memory.py --width 256 --layers 16 --lengths 4096 16384 32768 \\
         --vocabularies 151936 --plain 0 --json perf/results/memory_deep.json
 
 One sequence at a time, of a random Qwen3-shaped model; each measurement is a process of its own and
 reads its own peak of resident memory. The first model is shallow, so that what is seen is scoring;
-a deep one shows the cache of a sequence that is longer than a pack beside the activations of one
-long pass. `plain` is what a script does: all logits, float32 log-softmax. It is measured as far as
+the deep one shows what a layer adds, which is nothing where no layer's keys and values are kept.
+`plain` is what a script does: all logits, float32 log-softmax. It is measured as far as
 `--plain` tokens.
 """
 

@@ -35,7 +35,7 @@ from tasks.models import Model, note
 from tasks.stage import Parts, Work, stage
 
 
-@stage("scores", version=2, row=TokenScores, over="traces")
+@stage("scores", version=3, row=TokenScores, over="traces")
 def score(
     problems: list[Problem],
     traces: list[Trace],

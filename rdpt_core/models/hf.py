@@ -114,10 +114,10 @@ class HfScorer:
         )
         self._alone = alone
 
-    def in_packs_of(self, pack_tokens: int) -> HfScorer:
-        """The same model reading packs of another size: what moves then is its noise."""
+    def in_chunks_of(self, tokens: int) -> HfScorer:
+        """The same model reading in packs and chunks of so many tokens; what moves is noise."""
         other = copy(self)
-        other._forward = replace(self._forward, pack_tokens=pack_tokens)
+        other._forward = replace(self._forward, pack_tokens=tokens, chunked=True)
         return other
 
     def with_numerics(self, identity: ModelIdentity) -> HfScorer:

@@ -16,12 +16,14 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import scaled_dot_product_attention
+from torch.nn.functional import pad, scaled_dot_product_attention
 from transformers import AttentionInterface, PreTrainedModel
 
 NAME = "rdpt_packed"
 QUERIES = 1024
 """Most queries whose mask or scores exist at once, where no kernel does without them."""
+WIDEST = 256
+"""Head that torch's flash kernels take on a GPU."""
 
 
 def packed_attention(
@@ -47,6 +49,8 @@ def packed_attention(
     """
     if attention_mask is not None or edges is None:
         raise ValueError("a pack has edges, which say what sees what, and no mask")
+    if softcap is not None and s_aux is not None:
+        raise ValueError("no known architecture has both sinks and capped scores")
     scale = scaling if scaling is not None else query.shape[-1] ** -0.5
     out = attend(query, key, value, edges, scale, sliding_window, softcap, s_aux)
     return out.transpose(1, 2), None
@@ -71,9 +75,7 @@ def attend(
         keys, values = (states[:, :, start : stop + cached] for states in (key, value))
         within = window is None or keys.shape[2] <= window
         if within and not cached and softcap is None and sinks is None:
-            out[:, :, start:stop] = scaled_dot_product_attention(
-                one, keys, values, is_causal=True, scale=scale, enable_gqa=True
-            )
+            out[:, :, start:stop] = _kernel(one, keys, values, None, scale)
         else:
             seen = None if within else window
             out[:, :, start:stop] = _by_queries(one, keys, values, scale, seen, softcap, sinks)
@@ -103,14 +105,12 @@ def _by_queries(
         low = 0 if window is None else max(0, first - window + 1)
         mask = _mask(first, last, low, window, query.device)
         keys, values = key[:, :, low:last], value[:, :, low:last]
-        if softcap is None and sinks is None:
-            found.append(
-                scaled_dot_product_attention(
-                    part, keys, values, attn_mask=mask, scale=scale, enable_gqa=True
-                )
-            )
+        if softcap is not None:
+            found.append(_capped(part, keys, values, mask, scale, softcap))
+        elif sinks is not None:
+            found.append(_kernel(*_with_sinks(part, keys, values, mask, sinks / scale), scale))
         else:
-            found.append(_written_out(part, keys, values, mask, scale, softcap, sinks))
+            found.append(_kernel(part, keys, values, mask, scale))
     return torch.cat(found, dim=2)
 
 
@@ -122,28 +122,52 @@ def _mask(first: int, last: int, low: int, window: int | None, device: torch.dev
     return mask if window is None else mask & (seen > at - window)
 
 
-def _written_out(
-    query: Tensor,
-    key: Tensor,
-    value: Tensor,
-    mask: Tensor,
-    scale: float,
-    softcap: float | None,
-    sinks: Tensor | None,
+def _kernel(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, scale: float) -> Tensor:
+    """torch's attention, asked so that it never has a matrix of all scores; causal without a mask.
+
+    Its kernels without one want values as wide as keys (DeepSeek's are narrower), and on a GPU as
+    many heads of keys as of queries, where there is a mask, float32 or a wide head.
+    """
+    width = value.shape[-1]
+    if width < key.shape[-1]:
+        value = pad(value, (0, key.shape[-1] - width))
+    flash = mask is None and query.dtype != torch.float32 and key.shape[-1] <= WIDEST
+    if query.is_cuda and not flash:
+        key, value = _repeated(key, query), _repeated(value, query)
+    causal = mask is None
+    return scaled_dot_product_attention(
+        query, key, value, attn_mask=mask, is_causal=causal, scale=scale, enable_gqa=True
+    )[..., :width]
+
+
+def _with_sinks(
+    query: Tensor, key: Tensor, value: Tensor, mask: Tensor, sinks_H: Tensor
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """With a sink as one more key, of value zero, that all see.
+
+    It points along a dimension of its own, in which queries have the sink of their head and other
+    keys nothing. Widths stay a multiple of eight, as kernels want it.
+    """
+    own = sinks_H.to(query.dtype).reshape(1, -1, 1, 1).expand(*query.shape[:3], 1)
+    query = pad(torch.cat([query, own], dim=-1), (0, 7))
+    key, value = pad(key, (0, 8, 0, 1)), pad(value, (0, 0, 0, 1))
+    key[:, :, -1, -8] = 1
+    return query, key, value, pad(mask, (0, 1), value=True)
+
+
+def _capped(
+    query: Tensor, key: Tensor, value: Tensor, mask: Tensor, scale: float, softcap: float
 ) -> Tensor:
-    """Attention with a cap on its scores or with sinks, which no fused kernel has on every
-    device."""
-    groups = query.shape[1] // key.shape[1]
-    key, value = key.repeat_interleave(groups, 1), value.repeat_interleave(groups, 1)
-    scores = (query @ key.transpose(2, 3)).float() * scale
-    if softcap is not None:
-        scores = torch.tanh(scores / softcap) * softcap
-    scores = scores.masked_fill(~mask, -torch.inf)
-    if sinks is not None:
-        sink = sinks.float().reshape(1, -1, 1, 1).expand(*scores.shape[:3], 1)
-        scores = torch.cat([scores, sink], dim=-1)
-    weights = scores.softmax(-1)[..., : key.shape[2]]
-    return weights.to(value.dtype) @ value
+    """Attention with a cap on its scores, which no kernel of torch has."""
+    scores = (query @ _repeated(key, query).transpose(2, 3)).float() * scale
+    scores = torch.tanh(scores / softcap) * softcap
+    weights = scores.masked_fill(~mask, -torch.inf).softmax(-1)
+    return weights.to(value.dtype) @ _repeated(value, query)
+
+
+def _repeated(states: Tensor, query: Tensor) -> Tensor:
+    """Keys or values with one head for each of the queries' heads."""
+    return states.repeat_interleave(query.shape[1] // states.shape[1], 1)
 
 
 AttentionInterface.register(NAME, packed_attention)

@@ -1,8 +1,12 @@
 """The forward pass of scoring: token sequences in, statistics of their targets out.
 
-Sequences are laid into packs of a bounded number of tokens; a sequence longer than that is read in
-chunks, over a cache of the keys and values before. Which sequences share a pack follows from their
-lengths alone, so a run that is resumed computes the same numbers.
+Sequences are laid into packs of a bounded number of tokens; a longer sequence is a pack of its own.
+Which sequences share a pack follows from their lengths alone, so a run that is resumed computes the
+same numbers.
+
+A sequence that is too much for the memory is read in chunks, over a cache of the keys and values
+before. In most models that cache, which holds every layer at once, is larger than all that one long
+pass has in memory at a time; so chunks are the second choice.
 
 Shapes: N positions of a pack, D hidden width.
 """
@@ -28,7 +32,7 @@ from rdpt_core.scoring.head import Head
 from rdpt_core.scoring.statistics import Asked, Statistics, statistics
 
 PACK_TOKENS = 4096
-"""Tokens of a pack, and of a chunk of a longer sequence."""
+"""Most tokens of a pack of several sequences."""
 SMALLEST_CHUNK = 128
 """Tokens read at a time, below which a trace is too much for this machine."""
 
@@ -60,11 +64,13 @@ class Forward:
     decoder: PreTrainedModel
     head: Head
     pack_tokens: int
-    """Most tokens of a pack, and of a chunk of a longer sequence."""
+    """Most tokens of a pack of several sequences."""
     asked: Asked = field(default_factory=Asked)
     compiled: Callable[..., Any] | None = None
-    """The decoder through torch.compile, where that path was asked for. It reads packs: the cache
-    of a longer sequence grows, so its chunks are read by the decoder as it stands."""
+    """The decoder through torch.compile, where that path was asked for. It reads packs; a longer
+    sequence, which would be a shape of its own, is read by the decoder as it stands."""
+    chunked: bool = False
+    """Whether a longer sequence is read in chunks of that size, also where memory would do."""
 
     @torch.inference_mode()
     def run(self, sequences: Mapping[int, Laid]) -> Iterator[Scored]:
@@ -94,7 +100,7 @@ class Forward:
     def _read(self, pack: Sequence[Laid]) -> list[Statistics]:
         if not self.can_pack:
             return [self._read_alone(one) for one in pack]
-        if len(pack) == 1 and len(pack[0].ids) > self.pack_tokens:
+        if self.chunked and len(pack[0].ids) > self.pack_tokens:
             return [self._read_in_chunks(pack[0], self.pack_tokens)]
         return self._read_pack(pack)
 
@@ -106,7 +112,7 @@ class Forward:
     def _read_in_less(self, one: Laid) -> Statistics | None:
         """A sequence that was too much at once, in ever smaller chunks; None where none is small
         enough."""
-        chunk = min(self.pack_tokens, len(one.ids)) // 2
+        chunk = min(self.pack_tokens, len(one.ids) // 2)
         while self.can_pack and chunk >= SMALLEST_CHUNK:
             try:
                 return self._read_in_chunks(one, chunk)
@@ -129,7 +135,7 @@ class Forward:
         size, edges = len(ids_N), torch.tensor([0, *accumulate(lengths)])
         positions_N = torch.cat([torch.arange(length) for length in lengths]).to(ids_N.device)
         read: Callable[..., Any] = self.decoder
-        if self.compiled is not None:
+        if self.compiled is not None and size <= self.pack_tokens:
             read = self.compiled
             ids_N, positions_N, edges = filled(ids_N, positions_N, edges, self.pack_tokens)
         with attending_by_pack(self.decoder):

@@ -252,14 +252,16 @@ def test_what_one_process_compiled_the_next_one_finds(models: Path, tmp_path: Pa
 
 @pytest.mark.skipif(" " in torch.__file__, reason="torch cannot link from a folder with blanks")
 def test_the_compiled_path_compiles_a_bounded_number_of_shapes(models: Path) -> None:
-    """One graph for each size of pack, however many packs there are; numbers stay."""
+    """One graph for each size of pack, however many packs there are, and none for a longer trace;
+    numbers stay."""
     torch._dynamo.reset()
     torch._dynamo.utils.counters.clear()
     plain = load(ModelSpec(path="qwen"), models, threads=1)
     fused = load(ModelSpec(path="qwen"), models, threads=1, numerics="compiled")
     assert plain.identity.author == fused.identity.author
     assert plain.identity.digest != fused.identity.digest
-    written = [tiny.trace(tiny.THINKING + str(n), tiny.problem()) for n in range(30)]
+    texts = [tiny.THINKING + str(n) for n in range(30)] + [tiny.THINKING + 600 * "1"]
+    written = [tiny.trace(text, tiny.problem()) for text in texts]
     rows = [list(HfScorer(one, pack_tokens=512).score([tiny.problem()], written))
             for one in (plain, fused)]  # fmt: skip
     for one, other in zip(*rows, strict=True):

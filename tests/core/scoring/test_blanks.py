@@ -76,8 +76,9 @@ def test_t14_packs_and_chunks_move_nothing(models: Path) -> None:
         [tiny.trace(text, tiny.problem()) for text in TEXTS],
     )
     whole = score(loaded, some)
-    for pack_tokens in (7, 64):
-        for one, other in zip(whole, score(loaded, some, pack_tokens), strict=True):
+    for tokens in (7, 64):
+        scorer = HfScorer(loaded).in_chunks_of(tokens)
+        for one, other in zip(whole, scorer.score([tiny.problem()], some), strict=True):
             np.testing.assert_allclose(one.logprobs, other.logprobs, atol=1e-5)
 
 

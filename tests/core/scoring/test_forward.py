@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from torch.nn.attention import SDPBackend, sdpa_kernel
 from transformers import (
     DeepseekV3Config,
     DeepseekV3ForCausalLM,
@@ -74,6 +75,20 @@ MODELS: dict[str, Callable[[], Any]] = {
             query_pre_attn_scalar=8,
         )
     ),
+    "deepseek, with values narrower than keys": lambda: DeepseekV3ForCausalLM(
+        DeepseekV3Config(
+            **SMALL | {"num_key_value_heads": 4},
+            q_lora_rank=16,
+            kv_lora_rank=16,
+            qk_rope_head_dim=4,
+            qk_nope_head_dim=8,
+            v_head_dim=6,
+            first_k_dense_replace=2,
+            n_routed_experts=8,
+            n_group=2,
+            topk_group=1,
+        )
+    ),
 }
 LENGTHS = (2, 41, 7, 23, 12, 3)
 
@@ -93,14 +108,15 @@ def laid(seed: int = 0) -> dict[int, Laid]:
     }
 
 
-def forward(model: PreTrainedModel, pack_tokens: int) -> Forward:
+def forward(model: PreTrainedModel, pack_tokens: int, chunked: bool = False) -> Forward:
     cap = getattr(model.config, "final_logit_softcapping", None)
     head = Head(model.get_output_embeddings().weight.detach(), None, cap)
-    return Forward(model.get_decoder(), head, pack_tokens)
+    return Forward(model.get_decoder(), head, pack_tokens, chunked=chunked)
 
 
-def found(model: PreTrainedModel, pack_tokens: int) -> dict[int, Statistics]:
-    results = {one.index: one.statistics for one in forward(model, pack_tokens).run(laid())}
+def found(model: PreTrainedModel, pack_tokens: int, chunked: bool = False) -> dict[int, Statistics]:
+    reader = forward(model, pack_tokens, chunked)
+    results = {one.index: one.statistics for one in reader.run(laid())}
     assert all(results.values())
     return {index: one for index, one in results.items() if one}
 
@@ -118,7 +134,7 @@ def reference(model: PreTrainedModel, one: Laid) -> tuple[np.ndarray, np.ndarray
     return picked.numpy(), -(p * logprobs).sum(1).numpy(), p.square().sum(1).numpy()
 
 
-@pytest.mark.parametrize("pack_tokens", [1000, 50, 41])
+@pytest.mark.parametrize("pack_tokens", [1000, 50, 20])
 def test_t11_a_pack_holds_what_each_trace_has_alone(
     model: PreTrainedModel, pack_tokens: int
 ) -> None:
@@ -132,14 +148,28 @@ def test_t11_a_pack_holds_what_each_trace_has_alone(
 
 
 @pytest.mark.parametrize("chunk", [5, 16, 40])
-def test_t33_a_trace_longer_than_a_pack_is_read_in_chunks_to_the_same_end(
+def test_t33_a_long_trace_is_read_in_chunks_to_the_same_end(
     model: PreTrainedModel, chunk: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(attention, "QUERIES", 3)
-    whole, chunked = found(model, 1000), found(model, chunk)
+    whole, chunked = found(model, 1000), found(model, chunk, chunked=True)
     for index in laid():
         np.testing.assert_allclose(whole[index].logprobs, chunked[index].logprobs, atol=1e-5)
         np.testing.assert_array_equal(whole[index].ranks, chunked[index].ranks)
+
+
+def test_a_long_trace_is_one_pass_and_leaves_no_cache(model: PreTrainedModel) -> None:
+    reader, passes = forward(model, 20), []
+
+    def seen(_: Any, __: Any, kwargs: dict[str, Any]) -> None:
+        passes.append((kwargs["input_ids"].shape[1], kwargs["use_cache"]))
+
+    hook = reader.decoder.register_forward_pre_hook(seen, with_kwargs=True)
+    assert reader.can_pack
+    passes.clear()
+    list(reader.run(laid()))
+    hook.remove()
+    assert passes == [(41, False), (23, False), (19, False), (5, False)]
 
 
 def test_the_models_own_attention_is_back_afterwards(model: PreTrainedModel) -> None:
@@ -206,20 +236,13 @@ def test_t32_an_architecture_that_hands_no_edges_on_is_found_out_and_read_alone(
         np.testing.assert_allclose(one.logprobs, reference(model, laid()[index])[0], atol=1e-4)
 
 
-def test_a_value_may_be_narrower_than_its_key() -> None:
-    torch.manual_seed(5)
-    narrow: dict[str, Any] = {
-        "q_lora_rank": 16,
-        "kv_lora_rank": 16,
-        "qk_rope_head_dim": 4,
-        "qk_nope_head_dim": 8,
-    }
-    sizes = SMALL | {"num_key_value_heads": 4, "first_k_dense_replace": 2, "n_routed_experts": 8}
-    config = DeepseekV3Config(**sizes, **narrow, v_head_dim=6, n_group=2, topk_group=1)
-    model = DeepseekV3ForCausalLM(config).eval().requires_grad_(False)
-    assert forward(model, 1000).can_pack
-    for index, one in found(model, 1000).items():
-        np.testing.assert_allclose(one.logprobs, reference(model, laid()[index])[0], atol=1e-4)
+def test_no_attention_keeps_a_matrix_of_all_scores(model: PreTrainedModel) -> None:
+    """torch falls back to one without a word; here it may not."""
+    readers = forward(model, 20), forward(model, 20, chunked=True)
+    assert all(one.can_pack for one in readers)
+    with sdpa_kernel(SDPBackend.FLASH_ATTENTION):
+        for one in readers:
+            assert len(list(one.run(laid()))) == len(LENGTHS)
 
 
 def test_a_trace_too_much_at_once_is_read_in_smaller_chunks(
@@ -257,8 +280,9 @@ def test_t33_chunks_of_a_32k_trace_are_one_shot() -> None:
     model = Qwen3ForCausalLM(Qwen3Config(**SMALL | one_head | long)).eval()
     head, ids = Head(model.lm_head.weight.detach()), torch.randint(97, (32_768,)).tolist()
     found = []
-    for most in (2048, len(ids)):
-        (one,) = Forward(model.get_decoder(), head, most).run({0: Laid(ids, 1)})
+    for chunked in (True, False):
+        reader = Forward(model.get_decoder(), head, 2048, chunked=chunked)
+        (one,) = reader.run({0: Laid(ids, 1)})
         assert one.statistics is not None
         found.append(one.statistics.logprobs.astype(np.float64))
     np.testing.assert_allclose(found[0], found[1], atol=1e-3)
