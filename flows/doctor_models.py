@@ -12,7 +12,7 @@ from flows.workspace import Opened
 from rdpt_core.models.contract import UndeclaredThinking
 from rdpt_core.models.reading import own_limit
 from rdpt_core.models.spec import Logged
-from rdpt_core.scoring.paths import MATRIX_UNITS, cpu_flags
+from rdpt_core.scoring.paths import has_units
 from settings.experiment import Generate
 from tasks.models import Model
 
@@ -134,8 +134,9 @@ def _dtype(model: Model, opened: Opened) -> Finding:
     config = json.loads((model.folder / "config.json").read_text(encoding="utf-8"))
     stored = config.get("dtype") or config.get("torch_dtype") or "unknown"
     read = model.spec.dtype
-    if read == "bfloat16" and opened.runtime.device == "cpu" and not MATRIX_UNITS & cpu_flags():
-        return Finding(State.WARN, "  dtype", f"{read}, on CPU", "float32 is faster there")
+    if read == "bfloat16" and opened.runtime.device == "cpu" and not has_units():
+        advice = "without units for it: float32 is no slower, and exact"
+        return Finding(State.WARN, "  dtype", f"{read}, on CPU", advice)
     said = f"{read}, stored as {stored}"
     if read == "bfloat16" and stored == "float32":
         return Finding(State.WARN, "  dtype", said, 'dtype = "float32" keeps what the file holds')

@@ -4,7 +4,9 @@
 
 prints microseconds, the least of many rounds of one thread: the product of hidden states and a
 stretch of the head, rdpt's one pass over its logits (fused.py), and the same sums by torch's own
-operations. The second is nearly all that lies between rdpt's engine and the bare products.
+operations. The second is nearly all that lies between rdpt's engine and the bare products. Then the
+same product of bfloat16 numbers, by torch and by products.py, which takes its place on a CPU
+without bfloat16 units.
 """
 
 from __future__ import annotations
@@ -15,8 +17,10 @@ from collections.abc import Callable
 import torch
 from arithmetic import least
 from torch import Tensor
+from torch.nn.functional import linear
 
 from rdpt_core.scoring import fused
+from rdpt_core.scoring.products import linear_in_float32
 from rdpt_core.scoring.statistics import written_out
 
 
@@ -37,10 +41,14 @@ def main() -> None:
     def summed(sums: Callable[[Tensor, Tensor, Tensor], Tensor]) -> float:
         return least(lambda: sums(logits_BT, target_B1, largest_B1), asked.rounds)
 
+    half = hidden_BD.bfloat16(), weight_TD.bfloat16()
     product = least(lambda: hidden_BD @ weight_TD.T, asked.rounds)
     print(f"{asked.positions} positions x {asked.ids} ids, width {asked.width}, microseconds:")
     for name, cost in (("product", product), ("one pass", summed(fused.sums)),
-                       ("torch's operations", summed(written_out))):  # fmt: skip
+                       ("torch's operations", summed(written_out)),
+                       ("bfloat16 by torch", least(lambda: linear(*half), asked.rounds)),
+                       ("bfloat16 by rdpt", least(lambda: linear_in_float32(*half),
+                                                  asked.rounds))):  # fmt: skip
         print(f"  {name:<19} {cost * 1e6:8.0f}  {cost / product:5.0%} of the product")
 
 

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from scoring import Process, has_bfloat16
+from scoring import Process
 from workload import Shape, traces, write_model
 
 
@@ -32,11 +32,10 @@ def halves(work: list[list[int]]) -> list[list[list[int]]]:
 
 
 def prepared(shape: Shape, work: list[list[int]], stack: ExitStack) -> list[Process]:
-    dtype = torch.bfloat16 if has_bfloat16() else torch.float32
     found = []
     for half in halves(work):
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        write_model(shape, folder, dtype)
+        write_model(shape, folder, torch.bfloat16)
         (folder / "traces.json").write_text(json.dumps(half))
         process = Process("exact", folder, threads=1)
         stack.callback(process.stop)

@@ -2,14 +2,15 @@
 
     .venv/bin/python perf/scoring.py --rounds 3 --json perf/results/scoring.json
 
-64 traces of 200 to 4,000 tokens (lognormal) under a Qwen3-shaped model with random weights and the
-real vocabulary of 151,936. Every method is a process of its own with the model loaded; the rounds
-go through all methods in turn, so a machine that slows down slows all of them. A ratio is the
-median over the rounds of (rdpt's tokens per CPU-second) / (the method's, in the same round).
+64 traces of 200 to 4,000 tokens (lognormal) under a Qwen3-shaped model with random weights, stored
+in bfloat16, and the real vocabulary of 151,936. Every method is a process of its own with the model
+loaded; the rounds go through all methods in turn, so a machine that slows down slows all of them. A
+ratio is the median over the rounds of (rdpt's tokens per CPU-second) / (the method's, in the same
+round).
 
-A round of the whole list may take most of an hour, so the file is written after each; with
---resume the rounds that it holds of the same work on the same machine count, and those that are
-left are made.
+A CPU without bfloat16 units needs hours for a round of the whole list, so the file is written
+after each method's; with --resume what it holds of the same work on the same machine counts, and
+what is left is made. --dtype float32 has every method multiply float32 numbers.
 
 The peers' virtual environment is built from perf/requirements.txt on first use.
 """
@@ -24,7 +25,6 @@ import statistics
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
@@ -39,8 +39,8 @@ HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent
 PEERS = HERE / ".venv"
 IN_PEERS = ("lm_eval", "minicons")
-METHODS = ("hf_loop", "padded", "padded_sorted", "lm_eval", "minicons",
-           "exact", "limit", "compiled", "limit_compiled")  # fmt: skip
+METHODS = ("exact", "limit", "compiled", "limit_compiled",
+           "hf_loop", "lm_eval", "padded_sorted", "minicons", "padded")  # fmt: skip
 RDPT = ("exact", "compiled")
 DEFAULT_PATH = Scoring().path
 
@@ -78,19 +78,6 @@ class Process:
         self._process.communicate("")
 
 
-def has_bfloat16() -> bool:
-    """Whether this CPU multiplies bfloat16 numbers at least as fast as float32 ones."""
-    seconds = {}
-    for dtype in (torch.float32, torch.bfloat16):
-        one = torch.randn(256, 512).to(dtype)
-        one @ one.T
-        begun = time.process_time()
-        for _ in range(10):
-            one @ one.T
-        seconds[dtype] = time.process_time() - begun
-    return seconds[torch.bfloat16] <= seconds[torch.float32]
-
-
 def prepare_peers() -> None:
     done = PEERS / "requirements.txt"
     wanted = HERE / "requirements.txt"
@@ -108,34 +95,37 @@ def prepare_peers() -> None:
 
 
 def measure(folder: Path, rounds: int, found: dict[str, list[Any]], threads: int) -> Iterator[None]:
-    """Adds to `found`, by method, the rounds that are left; yields after each. Only one process
-    computes at a time."""
-    processes = {name: Process(name, folder, threads) for name in found}
+    """Adds to `found`, by method, the rounds that are left; yields after each method's. Only one
+    process computes at a time."""
+    processes = {name: Process(name, folder, threads)
+                 for name, done in found.items() if len(done) < rounds}  # fmt: skip
     for name, process in processes.items():
         # The compiled paths meet every shape once before they are timed; the others warm up.
         process.round("run" if "compiled" in name else "warm")
-    for number in range(min(map(len, found.values())), rounds):
+    for number in range(rounds):
         for name, process in processes.items():
+            if len(found[name]) > number:
+                continue
             found[name].append(process.round())
             rate = found[name][-1]["tokens"] / found[name][-1]["cpu_s"]
             print(f"round {number + 1}  {name:<15} {rate:8,.0f} tokens/CPU-s", file=sys.stderr)
-        yield
+            yield
     for process in processes.values():
         process.stop()
 
 
 def ratios(found: dict[str, list[Any]], path: str) -> dict[str, float]:
-    """Of `path`'s rate to each method's, the limit in the same mode."""
+    """Of `path`'s rate to each method's, the limit in the same mode, over the rounds of both."""
     other = {"limit": "limit" if path == "exact" else "limit_compiled"}
     names = ("hf_loop", "padded", "padded_sorted", "lm_eval", "minicons", "limit")
-    return {
-        name: statistics.median(
-            theirs["cpu_s"] / ours["cpu_s"]
-            for ours, theirs in zip(found[path], found[other.get(name, name)], strict=True)
-        )
-        for name in names
-        if other.get(name, name) in found
+    pairs = {
+        name: zip(found[path], found.get(other.get(name, name), []), strict=False) for name in names
     }
+    quotients = {
+        name: [theirs["cpu_s"] / ours["cpu_s"] for ours, theirs in some]
+        for name, some in pairs.items()
+    }
+    return {name: statistics.median(some) for name, some in quotients.items() if some}
 
 
 def main() -> None:
@@ -143,14 +133,13 @@ def main() -> None:
     if set(asked.methods) & set(IN_PEERS):
         prepare_peers()
     shape = Shape(asked.vocabulary, asked.width, asked.layers)
-    dtype = torch.bfloat16 if has_bfloat16() else torch.float32
-    work = description(shape, asked.traces, asked.threads, dtype)
+    work = description(shape, asked.traces, asked.threads, asked.dtype)
     found: dict[str, list[Any]] = {name: [] for name in asked.methods}
     if asked.resume:
         found |= rounds_of(asked.json, work, asked.methods)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        write_model(shape, folder, dtype)
+        write_model(shape, folder, getattr(torch, asked.dtype))
         list_ = traces(asked.traces, shape.vocabulary)
         (folder / "traces.json").write_text(json.dumps(list_))
         for _ in measure(folder, asked.rounds, found, asked.threads):
@@ -168,8 +157,9 @@ def main() -> None:
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--json", type=Path, help="written anew after each round")
+    parser.add_argument("--json", type=Path, help="written anew after each method's round")
     parser.add_argument("--resume", action="store_true", help="go on with the rounds of --json")
+    parser.add_argument("--dtype", default="bfloat16", choices=("bfloat16", "float32"))
     parser.add_argument("--traces", type=int, default=64)
     parser.add_argument("--vocabulary", type=int, default=Shape.vocabulary)
     parser.add_argument("--width", type=int, default=Shape.width)
@@ -182,12 +172,12 @@ def arguments() -> argparse.Namespace:
     return asked
 
 
-def description(shape: Shape, num_traces: int, threads: int, dtype: torch.dtype) -> dict[str, Any]:
+def description(shape: Shape, num_traces: int, threads: int, dtype: str) -> dict[str, Any]:
     return {
         "num_traces": num_traces,
         "threads": threads,
         "shape": asdict(shape),
-        "dtype": str(dtype).removeprefix("torch."),
+        "dtype": dtype,
         "machine": {"cpu": cpu_name(), "torch": torch.__version__,
                     "amx": torch.cpu._is_amx_tile_supported()},
     }  # fmt: skip

@@ -29,6 +29,7 @@ from rdpt_core.scoring.attention import attending_by_pack
 from rdpt_core.scoring.cache import growing_cache
 from rdpt_core.scoring.compiling import filled
 from rdpt_core.scoring.head import Head
+from rdpt_core.scoring.products import quick_products
 from rdpt_core.scoring.statistics import Asked, Statistics, statistics
 
 PACK_TOKENS = 4096
@@ -139,11 +140,10 @@ class Forward:
             read = self.compiled
             ids_N, positions_N, edges = filled(ids_N, positions_N, edges, self.pack_tokens)
         with attending_by_pack(self.decoder):
-            found = read(
-                input_ids=ids_N[None], position_ids=positions_N[None], use_cache=False, edges=edges
+            hidden_ND = self._decoded(
+                read, ids_N, position_ids=positions_N[None], use_cache=False, edges=edges
             )
-        hidden_ND: Tensor = found[0][0, :size]
-        return hidden_ND
+        return hidden_ND[:size]
 
     def _read_in_chunks(self, one: Laid, chunk: int) -> Statistics:
         cache, found = growing_cache(self.decoder.config), []
@@ -151,13 +151,14 @@ class Forward:
         for at in range(0, len(one.ids) - 1, chunk):
             stop = min(at + chunk, len(one.ids) - 1)  # the last id predicts nothing
             with attending_by_pack(self.decoder):
-                hidden_ND = self.decoder(
-                    input_ids=ids_N[None, at:stop],
+                hidden_ND = self._decoded(
+                    self.decoder,
+                    ids_N[at:stop],
                     position_ids=torch.arange(at, stop, device=ids_N.device)[None],
                     past_key_values=cache,
                     use_cache=True,
                     edges=torch.tensor([0, stop - at]),
-                )[0][0]
+                )
             first = max(at, one.start - 1)
             targets_N = ids_N[first + 1 : stop + 1]
             found.append(self._statistics(hidden_ND[first - at :], targets_N))
@@ -166,8 +167,13 @@ class Forward:
     def _read_alone(self, one: Laid) -> Statistics:
         """Under the model's own attention: it is of a kind that cannot be packed."""
         ids_N = self._tensor(one.ids)
-        hidden_ND = self.decoder(input_ids=ids_N[None], use_cache=False)[0][0]
+        hidden_ND = self._decoded(self.decoder, ids_N, use_cache=False)
         return self._statistics(hidden_ND[one.start - 1 : -1], ids_N[one.start :])
+
+    def _decoded(self, read: Callable[..., Any], ids_N: Tensor, **asked: Any) -> Tensor:
+        with quick_products(self.head.weight_VD):
+            hidden_ND: Tensor = read(input_ids=ids_N[None], **asked)[0][0]
+        return hidden_ND
 
     def _statistics(self, hidden_ND: Tensor, targets_N: Tensor) -> Statistics:
         return statistics(hidden_ND, targets_N, self.head, self.asked)
