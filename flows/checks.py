@@ -14,12 +14,8 @@ from typing import Any
 
 from flows.configurations import imports_thoughts, models_of, sources_of
 from flows.workspace import Opened
-from rdpt_core.models.identity import (
-    check_device,
-    check_folder,
-    check_weights,
-    quantisation,
-)
+from rdpt_core.models.identity import quantisation
+from rdpt_core.models.refusals import check_device, check_folder, check_weights
 from rdpt_core.scoring.paths import has_gpu
 from settings.loading import BadSettings
 from tasks import sources

@@ -24,7 +24,8 @@ from rdpt_core import ids
 from rdpt_core.checkpoints import write_durably
 from rdpt_core.finetune_batches import held_out
 from rdpt_core.finetune_recipe import Machine, TrainingRecipe
-from rdpt_core.models.identity import check_folder, loaded_files
+from rdpt_core.models.identity import loaded_files
+from rdpt_core.models.refusals import check_folder
 from rdpt_core.recipe import Rule, plain
 from rdpt_core.rows import TrainingStep
 from rdpt_core.store import file_hash

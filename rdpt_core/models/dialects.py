@@ -1,7 +1,6 @@
 """How model servers are spoken to: what is sent, and what their answers mean.
 
-A dialect only writes requests and reads answers; it sends nothing. Answers are read strictly: what
-is not exactly as it must be raises Garbage, and no number of it is used.
+A dialect only writes requests and reads answers (by `answers.py`); it sends nothing.
 """
 
 from __future__ import annotations
@@ -12,14 +11,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Protocol
 
-from rdpt_core.models.http import Garbage
+from rdpt_core.models import answers
+from rdpt_core.models.answers import Garbage
 from rdpt_core.models.spec import Sampling
 from rdpt_core.models.vocabulary import Vocabulary
-
-FLOOR = -9999.0
-"""What vLLM sends in place of minus infinity."""
-ROUNDING = 1e-6
-"""Nats above 0 that are taken for 0: the log-softmax of a certain token may round up."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +96,7 @@ class _Completions:
         named = answer.get("model", self.served)
         if named != self.served:
             raise Garbage(f"it is of another model: {str(named)[:60]!r}")
-        return _dict(_first(answer.get("choices"), "choices"), "choices[0]")
+        return answers.as_dict(answers.first(answer.get("choices"), "choices"), "choices[0]")
 
 
 class Vllm(_Completions):
@@ -117,16 +112,16 @@ class Vllm(_Completions):
 
     def read_text(self, answer: dict[str, Any]) -> Completion:
         choice = self._choice(answer)
-        ids = None if choice.get("token_ids") is None else _ids(choice["token_ids"])
-        told = _openai_logprobs(choice)
+        ids = None if choice.get("token_ids") is None else answers.token_ids(choice["token_ids"])
+        told = answers.told_logprobs(choice)
         logprobs = None
         if told is not None and ids is not None:
-            logprobs = _values(told.get("token_logprobs"))
-            _check_length(logprobs, ids)
+            logprobs = answers.logprobs(told.get("token_logprobs"))
+            answers.check_length(logprobs, ids)
         return Completion(
-            _text(choice.get("text")), _stopped(choice.get("finish_reason")),
-            len(ids) if ids is not None else _num_tokens(answer), ids, logprobs,
-            best=_tops(told),
+            answers.as_text(choice.get("text")), answers.stopped(choice.get("finish_reason")),
+            len(ids) if ids is not None else answers.num_tokens(answer), ids, logprobs,
+            best=answers.top_logprobs(told),
         )  # fmt: skip
 
     def ask_scores(self, token_ids: Sequence[int]) -> Request:
@@ -138,15 +133,22 @@ class Vllm(_Completions):
         }  # fmt: skip
 
     def read_scores(self, answer: dict[str, Any], token_ids: Sequence[int]) -> Echoed:
-        entries = _list(self._choice(answer).get("prompt_logprobs"), "prompt_logprobs")
-        _check_length(entries, token_ids)
+        entries = answers.as_list(self._choice(answer).get("prompt_logprobs"), "prompt_logprobs")
+        answers.check_length(entries, token_ids)
         logprobs, ranks, best = [math.nan], [0], [""]
         for token_id, entry in zip(token_ids[1:], entries[1:], strict=True):
-            told = _dict(entry, "an entry of prompt_logprobs")
-            own = _dict(told.get(str(token_id)), f"the entry of id {token_id}")
-            logprobs.append(_value(own.get("logprob")))
-            ranks.append(_rank(own.get("rank")))
-            best.append(max(told, key=lambda name: _value(_dict(told[name], "it").get("logprob"))))
+            told = answers.as_dict(entry, "an entry of prompt_logprobs")
+            own = answers.as_dict(told.get(str(token_id)), f"the entry of id {token_id}")
+            logprobs.append(answers.logprob(own.get("logprob")))
+            ranks.append(answers.rank(own.get("rank")))
+            best.append(
+                max(
+                    told,
+                    key=lambda name: answers.logprob(
+                        answers.as_dict(told[name], "it").get("logprob")
+                    ),
+                )
+            )
         return Echoed(logprobs, ranks, best)
 
     def name_of(self, token_id: int) -> str:
@@ -163,13 +165,15 @@ class Echo(_Completions):
 
     def read_text(self, answer: dict[str, Any]) -> Completion:
         choice = self._choice(answer)
-        told = _openai_logprobs(choice)
+        told = answers.told_logprobs(choice)
         return Completion(
-            _text(choice.get("text")), _stopped(choice.get("finish_reason")), _num_tokens(answer),
-            logprobs=None if told is None else _values(told.get("token_logprobs")),
-            tokens=None if told is None else _list(told.get("tokens"), "tokens"),
-            best=_tops(told),
-        )  # fmt: skip
+            answers.as_text(choice.get("text")),
+            answers.stopped(choice.get("finish_reason")),
+            answers.num_tokens(answer),
+            logprobs=None if told is None else answers.logprobs(told.get("token_logprobs")),
+            tokens=None if told is None else answers.as_list(told.get("tokens"), "tokens"),
+            best=answers.top_logprobs(told),
+        )
 
     def ask_scores(self, token_ids: Sequence[int]) -> Request:
         return "completions", {
@@ -178,17 +182,17 @@ class Echo(_Completions):
         }  # fmt: skip
 
     def read_scores(self, answer: dict[str, Any], token_ids: Sequence[int]) -> Echoed:
-        told = _dict(_openai_logprobs(self._choice(answer)), "logprobs")
-        tokens = _list(told.get("tokens"), "tokens")[: len(token_ids)]
-        _check_length(tokens, token_ids)
+        told = answers.as_dict(answers.told_logprobs(self._choice(answer)), "logprobs")
+        tokens = answers.as_list(told.get("tokens"), "tokens")[: len(token_ids)]
+        answers.check_length(tokens, token_ids)
         for token, token_id in zip(tokens, token_ids, strict=True):
             if not self._is(token, token_id):
                 raise Garbage(f"it reads {token!r} where rdpt has {self.name_of(token_id)!r}")
-        found = _list(told.get("token_logprobs"), "token_logprobs")[: len(token_ids)]
-        _check_length(found, token_ids)
-        tops = [*(_tops(told) or ({},) * len(token_ids))][: len(token_ids)]
+        found = answers.as_list(told.get("token_logprobs"), "token_logprobs")[: len(token_ids)]
+        answers.check_length(found, token_ids)
+        tops = [*(answers.top_logprobs(told) or ({},) * len(token_ids))][: len(token_ids)]
         best = [max(top, key=lambda name: top[name]) if top else "" for top in tops]
-        return Echoed([math.nan, *map(_value, found[1:])], None, best)
+        return Echoed([math.nan, *map(answers.logprob, found[1:])], None, best)
 
     def _is(self, token: Any, token_id: int) -> bool:
         """A piece of a character, and a control token, have no text of their own."""
@@ -216,15 +220,20 @@ class Chat(_Completions):
 
     def read_text(self, answer: dict[str, Any]) -> Completion:
         choice = self._choice(answer)
-        message = _dict(choice.get("message"), "message")
+        message = answers.as_dict(choice.get("message"), "message")
         thought = message.get("reasoning_content") or message.get("reasoning")
-        told = _dict(choice.get("logprobs") or {}, "logprobs")
-        tops = _list(told.get("content") or [], "logprobs.content")
-        best = tuple(_named(_dict(entry, "an entry of logprobs")) for entry in tops)
+        told = answers.as_dict(choice.get("logprobs") or {}, "logprobs")
+        tops = answers.as_list(told.get("content") or [], "logprobs.content")
+        best = tuple(
+            answers.top_by_text(answers.as_dict(entry, "an entry of logprobs")) for entry in tops
+        )
         return Completion(
-            _text(message.get("content") or ""), _stopped(choice.get("finish_reason")),
-            _num_tokens(answer), reasoning=_text(thought) if thought else None, best=best,
-        )  # fmt: skip
+            answers.as_text(message.get("content") or ""),
+            answers.stopped(choice.get("finish_reason")),
+            answers.num_tokens(answer),
+            reasoning=answers.as_text(thought) if thought else None,
+            best=best,
+        )
 
     def ask_scores(self, token_ids: Sequence[int]) -> Request:
         raise NotImplementedError
@@ -257,15 +266,23 @@ class Sglang:
         }  # fmt: skip
 
     def read_text(self, answer: dict[str, Any]) -> Completion:
-        meta = _dict(answer.get("meta_info"), "meta_info")
-        triples = _list(meta.get("output_token_logprobs"), "output_token_logprobs")
-        ids = _ids([_item(triple, 1) for triple in triples])
-        reason = _dict(meta.get("finish_reason"), "finish_reason")
+        meta = answers.as_dict(answer.get("meta_info"), "meta_info")
+        triples = answers.as_list(meta.get("output_token_logprobs"), "output_token_logprobs")
+        ids = answers.token_ids([answers.item(triple, 1) for triple in triples])
+        reason = answers.as_dict(meta.get("finish_reason"), "finish_reason")
         return Completion(
-            _text(answer.get("text")), _stopped(reason.get("type")), len(ids), ids,
-            [_value(_item(triple, 0)) for triple in triples],
-            best=tuple(map(_triples, _list(meta.get("output_top_logprobs") or [], "its tops"))),
-        )  # fmt: skip
+            answers.as_text(answer.get("text")),
+            answers.stopped(reason.get("type")),
+            len(ids),
+            ids,
+            [answers.logprob(answers.item(triple, 0)) for triple in triples],
+            best=tuple(
+                map(
+                    answers.top_of_triples,
+                    answers.as_list(meta.get("output_top_logprobs") or [], "its tops"),
+                )
+            ),
+        )
 
     def ask_scores(self, token_ids: Sequence[int]) -> Request:
         """From the first token on, so that nothing is read from the cache of a prefix."""
@@ -275,117 +292,19 @@ class Sglang:
         }  # fmt: skip
 
     def read_scores(self, answer: dict[str, Any], token_ids: Sequence[int]) -> Echoed:
-        meta = _dict(answer.get("meta_info"), "meta_info")
-        triples = _list(meta.get("input_token_logprobs"), "input_token_logprobs")
-        _check_length(triples, token_ids)
-        if [_item(triple, 1) for triple in triples] != list(token_ids):
+        meta = answers.as_dict(answer.get("meta_info"), "meta_info")
+        triples = answers.as_list(meta.get("input_token_logprobs"), "input_token_logprobs")
+        answers.check_length(triples, token_ids)
+        if [answers.item(triple, 1) for triple in triples] != list(token_ids):
             raise Garbage("its token ids are not those that were sent")
-        tops = [_triples(top) for top in _list(meta.get("input_top_logprobs") or [], "its tops")]
+        tops = [
+            answers.top_of_triples(top)
+            for top in answers.as_list(meta.get("input_top_logprobs") or [], "its tops")
+        ]
         tops = tops if len(tops) == len(token_ids) else [{}] * len(token_ids)
         best = [max(top, key=lambda name: top[name]) if top else "" for top in tops]
-        values = [_value(_item(triple, 0)) for triple in triples[1:]]
+        values = [answers.logprob(answers.item(triple, 0)) for triple in triples[1:]]
         return Echoed([math.nan, *values], None, best)
 
     def name_of(self, token_id: int) -> str:
         return str(token_id)
-
-
-# ---------------------------------------------------------------------------- reading
-
-
-def _first(value: Any, what: str) -> Any:
-    if not _list(value, what):
-        raise Garbage(f"{what} is empty")
-    return value[0]
-
-
-def _list(value: Any, what: str) -> list[Any]:
-    if not isinstance(value, list):
-        raise Garbage(f"{what} is no list")
-    return value
-
-
-def _dict(value: Any, what: str) -> dict[str, Any]:
-    if not isinstance(value, dict):
-        raise Garbage(f"{what} is not there")
-    return value
-
-
-def _item(triple: Any, index: int) -> Any:
-    found = _list(triple, "an entry")
-    if index >= len(found):
-        raise Garbage("an entry is too short")
-    return found[index]
-
-
-def _text(value: Any) -> str:
-    if not isinstance(value, str):
-        raise Garbage("its text is none")
-    return value
-
-
-def _ids(values: Any) -> list[int]:
-    found = _list(values, "token ids")
-    if any(type(one) is not int or not 0 <= one < 2**31 for one in found):
-        raise Garbage("its token ids are no ids")
-    return found
-
-
-def _value(value: Any) -> float:
-    """A log-probability, in nats."""
-    if type(value) not in (int, float) or not FLOOR < value <= ROUNDING:
-        raise Garbage(f"a log-probability is {str(value)[:40]}")
-    return min(0.0, float(value))
-
-
-def _values(values: Any) -> list[float]:
-    return [_value(value) for value in _list(values, "token_logprobs")]
-
-
-def _rank(value: Any) -> int:
-    if type(value) is not int or not 0 < value < 2**32:
-        raise Garbage(f"a rank is {str(value)[:40]}")
-    return value
-
-
-def _check_length(entries: Sequence[Any], token_ids: Sequence[int]) -> None:
-    if len(entries) != len(token_ids):
-        raise Garbage(f"{len(entries)} entries for {len(token_ids)} ids")
-
-
-def _stopped(reason: Any) -> bool:
-    if reason not in ("stop", "length"):
-        raise Garbage(f"its text ended by {str(reason)[:40]!r}, which is neither stop nor length")
-    return bool(reason == "stop")
-
-
-def _num_tokens(answer: dict[str, Any]) -> int | None:
-    usage = answer.get("usage")
-    found = usage.get("completion_tokens") if isinstance(usage, dict) else None
-    return found if type(found) is int and found >= 0 else None
-
-
-def _openai_logprobs(choice: dict[str, Any]) -> dict[str, Any] | None:
-    told = choice.get("logprobs")
-    return None if told is None else _dict(told, "logprobs")
-
-
-def _tops(told: dict[str, Any] | None) -> tuple[dict[str, float], ...]:
-    found = (told or {}).get("top_logprobs") or []
-    return tuple(
-        {name: _value(value) for name, value in _dict(top or {}, "top_logprobs").items()}
-        for top in _list(found, "top_logprobs")
-    )
-
-
-def _triples(entry: Any) -> dict[str, float]:
-    """SGLang's candidates of one position, by their ids."""
-    return {str(_item(one, 1)): _value(_item(one, 0)) for one in _list(entry or [], "its tops")}
-
-
-def _named(entry: dict[str, Any]) -> dict[str, float]:
-    """A chat's candidates of one position, by their text."""
-    found = [
-        _dict(one, "a candidate") for one in _list(entry.get("top_logprobs") or [], "its tops")
-    ]
-    return {_text(one.get("token")): _value(one.get("logprob")) for one in found}

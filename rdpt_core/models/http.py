@@ -25,6 +25,7 @@ from typing import Any, TypeVar
 
 import httpx
 
+from rdpt_core.models.answers import Garbage, parse
 from rdpt_core.models.endpoint import Server
 
 T = TypeVar("T")
@@ -63,10 +64,6 @@ class Refused(ValueError):
 
 class ItemFailed(ValueError):
     """This request cannot be answered; others may."""
-
-
-class Garbage(ValueError):
-    """An answer that is none; raised by who reads it."""
 
 
 @dataclass(frozen=True)
@@ -337,40 +334,6 @@ def _client(server: Server, process: int) -> Client:
 def client_of(server: Server) -> Client:
     """One client per server and process: whoever asks shares its window."""
     return _client(server, os.getpid())
-
-
-def parse(content: bytes) -> dict[str, Any]:
-    """A JSON object without NaN, infinities and keys that stand twice. Raises Garbage."""
-    try:
-        found = json.loads(content, parse_constant=_no_number, object_pairs_hook=_once)
-    except (ValueError, RecursionError) as error:
-        raise Garbage(f"no JSON: {str(error)[:100]}") from error
-    if not isinstance(found, dict):
-        raise Garbage(f"a JSON {type(found).__name__}, not an object")
-    _check_finite(found)
-    return found
-
-
-def _no_number(text: str) -> None:
-    raise Garbage(f"{text} is no JSON number")
-
-
-def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) < len(pairs):
-        raise Garbage("a key stands twice")
-    return found
-
-
-def _check_finite(value: Any) -> None:
-    """A number such as 1e999 is read as infinite."""
-    if isinstance(value, float):
-        if not math.isfinite(value):
-            raise Garbage("a number is beyond all measure")
-        return
-    for item in value.values() if isinstance(value, dict) else value:
-        if isinstance(item, float | dict | list):
-            _check_finite(item)
 
 
 def _seconds(told: str | None) -> float | None:

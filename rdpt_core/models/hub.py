@@ -19,16 +19,8 @@ from huggingface_hub.errors import (
     RevisionNotFoundError,
 )
 
-from rdpt_core.models.identity import (
-    check_config,
-    check_folder,
-    check_names,
-    loaded_files,
-    matches,
-    needed,
-    patterns_of,
-    quantisation,
-)
+from rdpt_core.models.identity import loaded_files, matches, patterns_of, quantisation
+from rdpt_core.models.refusals import check_config, check_folder, check_names, needed
 from rdpt_core.models.spec import ModelSpec
 
 

@@ -1,8 +1,7 @@
 """Model identity: a digest of what a model is, whatever it is called and wherever it lies.
 
 A folder counts by the content of the files that loading reads: two copies are one model, a README
-moves nothing. The same scan refuses what could run code of a stranger's: only safetensors are
-loaded, and never a folder that brings Python files or asks for them.
+moves nothing.
 """
 
 from __future__ import annotations
@@ -10,15 +9,14 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from safetensors import SafetensorError, safe_open
-
 from rdpt_core import ids
 from rdpt_core.models.adapters import adapter_digest, check_adapter, sha256
+from rdpt_core.models.refusals import check_folder, read_object
 from rdpt_core.models.spec import Backend, Logged, ModelSpec, Numerics
 from rdpt_core.recipe import Rule, plain
 from rdpt_core.store import replace_file
@@ -39,8 +37,6 @@ READ = tuple(dict.fromkeys(TOKENIZER + TEMPLATE))
 LOADED = tuple(dict.fromkeys(WEIGHTS + READ))
 """Patterns of the files that loading reads; nothing else of a model is downloaded or hashed."""
 
-PICKLES = (".bin", ".pt", ".pth", ".pkl", ".ckpt")
-ATTENTION = {"eager", "sdpa", "flash_attention_2", "flash_attention_3", "flex_attention"}
 HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 
 
@@ -122,103 +118,6 @@ def local_folder(spec: ModelSpec, base: Path) -> Path | None:
             "as Qwen/Qwen3-4B: either correct the path, or give owner/name"
         )
     return None
-
-
-def check_folder(folder: Path, spec: ModelSpec | None = None) -> None:
-    """Raises ValueError, naming the file, for a model that would run code or is not complete."""
-    names = sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
-    check_names(names, str(folder), needed(spec))
-    for name in ("config.json", "tokenizer_config.json"):
-        path = folder / name
-        if path.exists():
-            check_config(_read_object(path), path)
-
-
-def _read_object(path: Path) -> dict[str, Any]:
-    try:
-        found = json.loads(path.read_bytes())
-    except (ValueError, RecursionError) as error:
-        raise ValueError(f"{path} is not JSON ({error}): copy the model again") from error
-    if not isinstance(found, dict):
-        raise ValueError(
-            f"{path} is a JSON {type(found).__name__}, not an object: it is no model's"
-        )
-    return found
-
-
-def check_device(quantisation: str, gpu: bool) -> None:
-    """Raises ValueError for packed weights on a device that has no kernels for them."""
-    if not gpu:
-        method = json.loads(quantisation).get("quant_method", "unknown")
-        raise ValueError(
-            f"its weights are quantised ({method}), which needs a GPU, and this is a CPU: use the "
-            "unquantised model, a GGUF file, or a machine with RDPT_DEVICE=cuda"
-        )
-
-
-def check_weights(folder: Path) -> None:
-    """Reads the header of each file of weights, which knows how long the file is: a copy that broke
-    off is found now, not when the model is first needed. Raises ValueError, naming the file."""
-    for path in sorted(folder.glob("*.safetensors")):
-        try:
-            with safe_open(path, framework="np"):
-                pass
-        except SafetensorError as error:
-            raise ValueError(f"{path} is cut or damaged ({error}): copy the model again") from error
-
-
-def needed(spec: ModelSpec | None) -> str | None:
-    """The file, or kind of file, that holds the weights; None where none are loaded here."""
-    if spec is None or spec.backend == "hf":
-        return spec.gguf if spec and spec.gguf else ".safetensors"
-    return None
-
-
-def check_names(names: Iterable[str], where: str, weights: str | None = ".safetensors") -> None:
-    """The part of the check that needs file names only."""
-    found = list(names)
-    scripts = [name for name in found if name.endswith(".py")]
-    if scripts:
-        raise ValueError(
-            f"{where} brings code ({scripts[0]}), which is never run: remove it if the "
-            "architecture is one of transformers' own, or use another model"
-        )
-    if weights is None:
-        return
-    if weights != ".safetensors" and weights not in found:
-        raise ValueError(f"{where} has no {weights}: correct `gguf`, or give the right folder")
-    if not any(name.endswith(weights) and "/" not in name for name in found):
-        pickled = [name for name in found if name.endswith(PICKLES)]
-        reason = f"only pickled weights ({pickled[0]})" if pickled else "no *.safetensors"
-        raise ValueError(
-            f"{where} has {reason}: convert it with save_pretrained(..., safe_serialization=True) "
-            "in a place that you trust, or use a revision that has safetensors"
-        )
-    if weights == ".safetensors" and "config.json" not in found:
-        raise ValueError(f"{where} has no config.json: give the folder that holds the whole model")
-
-
-def check_config(config: Mapping[str, Any], path: Path) -> None:
-    """Refuses a JSON file that asks for code from elsewhere, at any depth."""
-    for key, value in _leaves(config):
-        attention = key.startswith(("_attn_implementation", "attn_implementation"))
-        kernel = attention and isinstance(value, str) and value not in ATTENTION
-        if key == "auto_map" or (key == "trust_remote_code" and value) or kernel:
-            raise ValueError(
-                f"{path} asks for code from elsewhere ({key}: {value!r}), which is never run: "
-                f"remove {key} if the architecture is one of transformers' own, "
-                "or use another model"
-            )
-
-
-def _leaves(value: Any) -> Iterable[tuple[str, Any]]:
-    if isinstance(value, list):
-        for item in value:
-            yield from _leaves(item)
-    items = value.items() if isinstance(value, Mapping) else []
-    for key, item in items:
-        yield key, item
-        yield from _leaves(item)
 
 
 def loaded_files(folder: Path, patterns: Sequence[str] = LOADED) -> list[Path]:
@@ -316,7 +215,7 @@ def _line(rule: Rule | None) -> str | None:
 def quantisation(folder: Path) -> str | None:
     """How a folder says that its weights are packed, as one line."""
     path = folder / "config.json"
-    packed = _read_object(path).get("quantization_config") if path.exists() else None
+    packed = read_object(path).get("quantization_config") if path.exists() else None
     return None if packed is None else json.dumps(packed, sort_keys=True)
 
 

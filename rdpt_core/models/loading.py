@@ -29,13 +29,8 @@ from transformers import (
 from transformers.utils import logging
 
 from rdpt_core.models.adapters import merged
-from rdpt_core.models.identity import (
-    HashMemory,
-    ModelIdentity,
-    check_device,
-    identify,
-    local_folder,
-)
+from rdpt_core.models.identity import HashMemory, ModelIdentity, identify, local_folder
+from rdpt_core.models.refusals import check_device
 from rdpt_core.models.render import Renderer, read_renderer
 from rdpt_core.models.spec import ModelSpec, Numerics, Rope
 from rdpt_core.rows import Problem

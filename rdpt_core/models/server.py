@@ -16,9 +16,10 @@ import numpy as np
 
 from rdpt_core import ids
 from rdpt_core.abreast import abreast
+from rdpt_core.models.answers import Garbage
 from rdpt_core.models.author import Author
 from rdpt_core.models.dialects import Chat, Completion, Dialect, Echo, Echoed, Prompt, Sglang, Vllm
-from rdpt_core.models.http import Client, Garbage, ItemFailed, Tick, Unreachable
+from rdpt_core.models.http import Client, ItemFailed, Tick, Unreachable
 from rdpt_core.models.identity import ModelIdentity
 from rdpt_core.models.layout import Layout
 from rdpt_core.models.probe import TEXTS, described, fingerprint, scoring_fault

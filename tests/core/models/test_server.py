@@ -15,10 +15,11 @@ import numpy as np
 import pytest
 from pydantic import SecretStr
 
+from rdpt_core.models.answers import Garbage, parse
 from rdpt_core.models.dialects import Chat, Sglang
 from rdpt_core.models.endpoint import Server
 from rdpt_core.models.hf import HfGenerator, HfScorer, load
-from rdpt_core.models.http import Client, Garbage, ItemFailed, Refused, Unreachable, parse
+from rdpt_core.models.http import Client, ItemFailed, Refused, Unreachable
 from rdpt_core.models.identity import identify
 from rdpt_core.models.server import Remote, ServerGenerator, ServerScorer, connect
 from rdpt_core.models.spec import ModelSpec, Sampling

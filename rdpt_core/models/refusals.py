@@ -1,0 +1,116 @@
+"""Models that are refused before anything of them is loaded.
+
+What could run code of a stranger's is one of them: only safetensors are loaded, and never a folder
+that brings Python files or asks for them.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError, safe_open
+
+from rdpt_core.models.spec import ModelSpec
+
+PICKLES = (".bin", ".pt", ".pth", ".pkl", ".ckpt")
+ATTENTION = {"eager", "sdpa", "flash_attention_2", "flash_attention_3", "flex_attention"}
+
+
+def check_folder(folder: Path, spec: ModelSpec | None = None) -> None:
+    """Raises ValueError, naming the file, for a model that would run code or is not complete."""
+    names = sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
+    check_names(names, str(folder), needed(spec))
+    for name in ("config.json", "tokenizer_config.json"):
+        path = folder / name
+        if path.exists():
+            check_config(read_object(path), path)
+
+
+def read_object(path: Path) -> dict[str, Any]:
+    try:
+        found = json.loads(path.read_bytes())
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"{path} is not JSON ({error}): copy the model again") from error
+    if not isinstance(found, dict):
+        raise ValueError(
+            f"{path} is a JSON {type(found).__name__}, not an object: it is no model's"
+        )
+    return found
+
+
+def check_device(quantisation: str, gpu: bool) -> None:
+    """Raises ValueError for packed weights on a device that has no kernels for them."""
+    if not gpu:
+        method = json.loads(quantisation).get("quant_method", "unknown")
+        raise ValueError(
+            f"its weights are quantised ({method}), which needs a GPU, and this is a CPU: use the "
+            "unquantised model, a GGUF file, or a machine with RDPT_DEVICE=cuda"
+        )
+
+
+def check_weights(folder: Path) -> None:
+    """Reads the header of each file of weights, which knows how long the file is: a copy that broke
+    off is found now, not when the model is first needed. Raises ValueError, naming the file."""
+    for path in sorted(folder.glob("*.safetensors")):
+        try:
+            with safe_open(path, framework="np"):
+                pass
+        except SafetensorError as error:
+            raise ValueError(f"{path} is cut or damaged ({error}): copy the model again") from error
+
+
+def needed(spec: ModelSpec | None) -> str | None:
+    """The file, or kind of file, that holds the weights; None where none are loaded here."""
+    if spec is None or spec.backend == "hf":
+        return spec.gguf if spec and spec.gguf else ".safetensors"
+    return None
+
+
+def check_names(names: Iterable[str], where: str, weights: str | None = ".safetensors") -> None:
+    """The part of the check that needs file names only."""
+    found = list(names)
+    scripts = [name for name in found if name.endswith(".py")]
+    if scripts:
+        raise ValueError(
+            f"{where} brings code ({scripts[0]}), which is never run: remove it if the "
+            "architecture is one of transformers' own, or use another model"
+        )
+    if weights is None:
+        return
+    if weights != ".safetensors" and weights not in found:
+        raise ValueError(f"{where} has no {weights}: correct `gguf`, or give the right folder")
+    if not any(name.endswith(weights) and "/" not in name for name in found):
+        pickled = [name for name in found if name.endswith(PICKLES)]
+        reason = f"only pickled weights ({pickled[0]})" if pickled else "no *.safetensors"
+        raise ValueError(
+            f"{where} has {reason}: convert it with save_pretrained(..., safe_serialization=True) "
+            "in a place that you trust, or use a revision that has safetensors"
+        )
+    if weights == ".safetensors" and "config.json" not in found:
+        raise ValueError(f"{where} has no config.json: give the folder that holds the whole model")
+
+
+def check_config(config: Mapping[str, Any], path: Path) -> None:
+    """Refuses a JSON file that asks for code from elsewhere, at any depth."""
+    for key, value in _leaves(config):
+        attention = key.startswith(("_attn_implementation", "attn_implementation"))
+        kernel = attention and isinstance(value, str) and value not in ATTENTION
+        if key == "auto_map" or (key == "trust_remote_code" and value) or kernel:
+            raise ValueError(
+                f"{path} asks for code from elsewhere ({key}: {value!r}), which is never run: "
+                f"remove {key} if the architecture is one of transformers' own, "
+                "or use another model"
+            )
+
+
+def _leaves(value: Any) -> Iterable[tuple[str, Any]]:
+    if isinstance(value, list):
+        for item in value:
+            yield from _leaves(item)
+    items = value.items() if isinstance(value, Mapping) else []
+    for key, item in items:
+        yield key, item
+        yield from _leaves(item)
