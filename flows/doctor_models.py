@@ -135,7 +135,7 @@ def _dtype(model: Model, opened: Opened) -> Finding:
     stored = config.get("dtype") or config.get("torch_dtype") or "unknown"
     read = model.spec.dtype
     if read == "bfloat16" and opened.runtime.device == "cpu" and not has_units():
-        advice = "without units for it: float32 is no slower, and exact"
+        advice = "without units for it: float32 is exact, and writes faster"
         return Finding(State.WARN, "  dtype", f"{read}, on CPU", advice)
     said = f"{read}, stored as {stored}"
     if read == "bfloat16" and stored == "float32":

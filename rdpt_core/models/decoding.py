@@ -20,7 +20,6 @@ from rdpt_core.models.seam import Progress, silent
 from rdpt_core.models.spec import Sampling
 from rdpt_core.scoring.cache import growing_cache
 from rdpt_core.scoring.head import Head
-from rdpt_core.scoring.products import quick_products
 
 SHRINK = 0.8
 """A batch is cut down when fewer than this share of its rows still run; each cut copies the
@@ -66,14 +65,13 @@ def sample_batch(
     cache = growing_cache(decoder.config)
     step = 0
     while True:
-        with quick_products(head.weight_VD):
-            hidden_BLD = decoder(
-                input_ids=ids_BL,
-                attention_mask=mask_BL,
-                position_ids=positions_BL,
-                past_key_values=cache,
-                use_cache=True,
-            ).last_hidden_state
+        hidden_BLD = decoder(
+            input_ids=ids_BL,
+            attention_mask=mask_BL,
+            position_ids=positions_BL,
+            past_key_values=cache,
+            use_cache=True,
+        ).last_hidden_state
         chosen_B = _extend(
             [samples[row] for row in rows],
             head(hidden_BLD[:, -1]),

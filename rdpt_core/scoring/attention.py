@@ -108,7 +108,7 @@ def _by_queries(
         if softcap is not None:
             found.append(_capped(part, keys, values, mask, scale, softcap))
         elif sinks is not None:
-            found.append(_kernel(*_with_sinks(part, keys, values, mask, sinks / scale), scale))
+            found.append(_kernel(*_with_sinks(part, keys, values, mask, sinks, scale), scale))
         else:
             found.append(_kernel(part, keys, values, mask, scale))
     return torch.cat(found, dim=2)
@@ -123,7 +123,8 @@ def _mask(first: int, last: int, low: int, window: int | None, device: torch.dev
 
 
 def _kernel(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, scale: float) -> Tensor:
-    """torch's attention, asked so that it never has a matrix of all scores; causal without a mask.
+    """torch's attention, asked so that it need not have a matrix of all scores; causal without a
+    mask.
 
     Its kernels without one want values as wide as keys (DeepSeek's are narrower), and on a GPU as
     many heads of keys as of queries, where there is a mask, float32 or a wide head.
@@ -141,17 +142,20 @@ def _kernel(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, scal
 
 
 def _with_sinks(
-    query: Tensor, key: Tensor, value: Tensor, mask: Tensor, sinks_H: Tensor
+    query: Tensor, key: Tensor, value: Tensor, mask: Tensor, sinks_H: Tensor, scale: float
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """With a sink as one more key, of value zero, that all see.
 
-    It points along a dimension of its own, in which queries have the sink of their head and other
-    keys nothing. Widths stay a multiple of eight, as kernels want it.
+    It points along two dimensions of its own, in which queries have their head's sink, and what
+    rounding took from it, and other keys nothing. Eight are added, for kernels want multiples.
     """
-    own = sinks_H.to(query.dtype).reshape(1, -1, 1, 1).expand(*query.shape[:3], 1)
-    query = pad(torch.cat([query, own], dim=-1), (0, 7))
+    whole_H = sinks_H.float() / scale
+    high_H = whole_H.to(query.dtype)
+    own_H2 = torch.stack([high_H, (whole_H - high_H.float()).to(query.dtype)], dim=-1)
+    own = own_H2[None, :, None].expand(*query.shape[:3], 2)
+    query = pad(torch.cat([query, own], dim=-1), (0, 6))
     key, value = pad(key, (0, 8, 0, 1)), pad(value, (0, 0, 0, 1))
-    key[:, :, -1, -8] = 1
+    key[:, :, -1, -8:-6] = 1
     return query, key, value, pad(mask, (0, 1), value=True)
 
 

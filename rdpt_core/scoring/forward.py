@@ -5,8 +5,8 @@ Which sequences share a pack follows from their lengths alone, so a run that is 
 same numbers.
 
 A sequence that is too much for the memory is read in chunks, over a cache of the keys and values
-before. In most models that cache, which holds every layer at once, is larger than all that one long
-pass has in memory at a time; so chunks are the second choice.
+before. Where all layers attend in full, that cache, which holds every layer at once, is larger than
+what one long pass has in memory at a time (perf/memory.py); so chunks are the second choice.
 
 Shapes: N positions of a pack, D hidden width.
 """

@@ -25,8 +25,8 @@ def faster_path(dtype: str, gpu: bool, flags: Collection[str]) -> tuple[ScoringP
         return "compiled", reason
     if dtype == "bfloat16" and flags:
         reason = (
-            "this CPU has no bfloat16 units: products are made in float32 and take nearly all the "
-            'time; dtype = "float32" is no slower and more exact, in twice the memory'
+            "this CPU has no bfloat16 units: linear layers are multiplied in float32, which takes "
+            'nearly all the time; dtype = "float32" is more exact, and writes traces faster'
         )
         return "exact", reason
     return "exact", (

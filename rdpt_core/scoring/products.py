@@ -1,7 +1,7 @@
-"""Products of bfloat16 numbers on a CPU that has no units for them, at the speed of float32.
+"""Linear layers of bfloat16 numbers on a CPU without units for them, at the speed of float32.
 
-There torch multiplies them ten times more slowly than float32 numbers (perf/blocks.py). Here the
-operands are held in float32, some at a time, and the sums rounded to bfloat16, as torch rounds its.
+There torch takes ten times as long for them as for float32 ones (perf/blocks.py). Here the operands
+are held in float32, some at a time, and the sums rounded to bfloat16, as torch rounds its.
 
 Shapes: N positions, D inputs, E outputs.
 """
@@ -39,9 +39,14 @@ class InFloat32(TorchFunctionMode):
         args: Sequence[Any] = (),
         kwargs: dict[str, Any] | None = None,
     ) -> Any:
-        if function is linear and args[0].dtype == torch.bfloat16:
-            return linear_in_float32(*args, **(kwargs or {}))
-        return function(*args, **(kwargs or {}))
+        named = kwargs or {}
+        if function is linear and _is_half(*args, **named):
+            return linear_in_float32(*args, **named)
+        return function(*args, **named)
+
+
+def _is_half(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> bool:
+    return input.dtype == weight.dtype == torch.bfloat16
 
 
 @torch.library.custom_op("rdpt::linear_in_float32", mutates_args=())

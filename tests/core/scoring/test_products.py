@@ -12,7 +12,7 @@ from torch.nn.functional import linear
 from rdpt_core.models.hf import HfScorer, load
 from rdpt_core.models.spec import ModelSpec
 from rdpt_core.rows import TokenScores
-from rdpt_core.scoring import products
+from rdpt_core.scoring import paths, products
 from rdpt_core.scoring.products import InFloat32, linear_in_float32, quick_products
 from tests.core.models import tiny
 
@@ -32,20 +32,36 @@ def test_only_the_sum_is_rounded(bias: bool, monkeypatch: pytest.MonkeyPatch) ->
     np.testing.assert_allclose(found.double(), wanted, rtol=2**-8, atol=1e-5)
 
 
-def test_other_numbers_and_other_operations_are_left_alone() -> None:
+def test_other_numbers_and_other_operations_are_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    calls: list[object] = []
+    monkeypatch.setattr(products, "linear_in_float32", lambda *_, **__: calls.append(0))
     one, other = torch.randn(4, 6), torch.randn(5, 6)
-    wanted = linear(one, other), one.bfloat16() @ other.bfloat16().T
     with InFloat32():
-        assert torch.equal(linear(one, other), wanted[0])
-        assert torch.equal(one.bfloat16() @ other.bfloat16().T, wanted[1])
+        linear(one, other)
+        one.bfloat16() @ other.bfloat16().T
+        with pytest.raises(RuntimeError, match="same dtype"):
+            linear(one.bfloat16(), other)
+        assert not calls
+        linear(input=one.bfloat16(), weight=other.bfloat16())
+    assert calls
 
 
 def test_it_is_for_cpus_without_units(monkeypatch: pytest.MonkeyPatch) -> None:
     half, whole = torch.zeros(1, dtype=torch.bfloat16), torch.zeros(1)
+    elsewhere = half.to("meta")
     for units in (False, True):
         monkeypatch.setattr(products, "has_units", lambda units=units: units)
         assert isinstance(quick_products(half), InFloat32) is not units
         assert not isinstance(quick_products(whole), InFloat32)
+        assert not isinstance(quick_products(elsewhere), InFloat32)
+
+
+@pytest.mark.parametrize(("flags", "units"), [("avx2", False), ("avx2 amx_bf16", True), ("", True)])
+def test_a_cpu_says_whether_it_has_units(
+    flags: str, units: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(paths, "cpu_flags", lambda: frozenset(flags.split()))
+    assert paths.has_units.__wrapped__() is units
 
 
 def test_a_model_scores_as_with_units(models: Path, monkeypatch: pytest.MonkeyPatch) -> None:
