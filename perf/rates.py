@@ -47,7 +47,7 @@ def main() -> None:
     parser.add_argument("figure", type=Path)
     asked = parser.parse_args()
     found = json.loads(asked.json.read_text())
-    rates = {name: rate(found["rounds"][name]) for name in NAMES if name in found["rounds"]}
+    rates = {name: rate(found["rounds"][name]) for name in NAMES if found["rounds"].get(name)}
     figure = Figure(figsize=(8, 3.6), layout="constrained")
     axes = figure.add_subplot()
     bars = axes.barh([NAMES[name] for name in rates], list(rates.values()),

@@ -97,21 +97,26 @@ def prepare_peers() -> None:
 def measure(folder: Path, rounds: int, found: dict[str, list[Any]], threads: int) -> Iterator[None]:
     """Adds to `found`, by method, the rounds that are left; yields after each method's. Only one
     process computes at a time."""
-    processes = {name: Process(name, folder, threads)
-                 for name, done in found.items() if len(done) < rounds}  # fmt: skip
-    for name, process in processes.items():
-        # The compiled paths meet every shape once before they are timed; the others warm up.
-        process.round("run" if "compiled" in name else "warm")
+    processes: dict[str, Process] = {}
     for number in range(rounds):
-        for name, process in processes.items():
-            if len(found[name]) > number:
+        for name, done in found.items():
+            if len(done) > number:
                 continue
-            found[name].append(process.round())
-            rate = found[name][-1]["tokens"] / found[name][-1]["cpu_s"]
+            if name not in processes:
+                processes[name] = warm(name, folder, threads)
+            done.append(processes[name].round())
+            rate = done[-1]["tokens"] / done[-1]["cpu_s"]
             print(f"round {number + 1}  {name:<15} {rate:8,.0f} tokens/CPU-s", file=sys.stderr)
             yield
     for process in processes.values():
         process.stop()
+
+
+def warm(name: str, folder: Path, threads: int) -> Process:
+    """The compiled paths meet every shape once before they are timed."""
+    process = Process(name, folder, threads)
+    process.round("run" if "compiled" in name else "warm")
+    return process
 
 
 def ratios(found: dict[str, list[Any]], path: str) -> dict[str, float]:
