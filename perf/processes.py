@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from scoring import Process
+from scoring import Process, warm
 from workload import Shape, traces, write_model
 
 
@@ -37,9 +37,8 @@ def prepared(shape: Shape, work: list[list[int]], stack: ExitStack) -> list[Proc
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         write_model(shape, folder, torch.bfloat16)
         (folder / "traces.json").write_text(json.dumps(half))
-        process = Process("exact", folder, threads=1)
+        process = warm("exact", folder, threads=1)
         stack.callback(process.stop)
-        process.round("warm")
         found.append(process)
     return found
 

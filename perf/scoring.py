@@ -27,6 +27,7 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from dataclasses import asdict
+from operator import truediv
 from pathlib import Path
 from typing import Any
 
@@ -123,14 +124,15 @@ def ratios(found: dict[str, list[Any]], path: str) -> dict[str, float]:
     """Of `path`'s rate to each method's, the limit in the same mode, over the rounds of both."""
     other = {"limit": "limit" if path == "exact" else "limit_compiled"}
     names = ("hf_loop", "padded", "padded_sorted", "lm_eval", "minicons", "limit")
-    pairs = {
-        name: zip(found[path], found.get(other.get(name, name), []), strict=False) for name in names
+    ours = [one["cpu_s"] for one in found[path]]
+    theirs = {
+        name: [one["cpu_s"] for one in found.get(other.get(name, name), [])] for name in names
     }
-    quotients = {
-        name: [theirs["cpu_s"] / ours["cpu_s"] for ours, theirs in some]
-        for name, some in pairs.items()
+    return {
+        name: statistics.median(map(truediv, some, ours))
+        for name, some in theirs.items()
+        if some and ours
     }
-    return {name: statistics.median(some) for name, some in quotients.items() if some}
 
 
 def main() -> None:

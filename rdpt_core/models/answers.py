@@ -139,6 +139,11 @@ def top_logprobs(told: dict[str, Any] | None) -> tuple[dict[str, float], ...]:
     )
 
 
+def likeliest(top: dict[str, float]) -> str:
+    """The most probable of some candidates, by its name; "" for none."""
+    return max(top, key=lambda name: top[name]) if top else ""
+
+
 def top_of_triples(entry: Any) -> dict[str, float]:
     """SGLang's candidates of one position, by their ids."""
     return {str(item(one, 1)): logprob(item(one, 0)) for one in as_list(entry or [], "its tops")}

@@ -191,7 +191,7 @@ class Echo(_Completions):
         found = answers.as_list(told.get("token_logprobs"), "token_logprobs")[: len(token_ids)]
         answers.check_length(found, token_ids)
         tops = [*(answers.top_logprobs(told) or ({},) * len(token_ids))][: len(token_ids)]
-        best = [max(top, key=lambda name: top[name]) if top else "" for top in tops]
+        best = [*map(answers.likeliest, tops)]
         return Echoed([math.nan, *map(answers.logprob, found[1:])], None, best)
 
     def _is(self, token: Any, token_id: int) -> bool:
@@ -302,7 +302,7 @@ class Sglang:
             for top in answers.as_list(meta.get("input_top_logprobs") or [], "its tops")
         ]
         tops = tops if len(tops) == len(token_ids) else [{}] * len(token_ids)
-        best = [max(top, key=lambda name: top[name]) if top else "" for top in tops]
+        best = [*map(answers.likeliest, tops)]
         values = [answers.logprob(answers.item(triple, 0)) for triple in triples[1:]]
         return Echoed([math.nan, *values], None, best)
 

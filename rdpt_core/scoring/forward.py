@@ -71,7 +71,8 @@ class Forward:
     """The decoder through torch.compile, where that path was asked for. It reads packs; a longer
     sequence, which would be a shape of its own, is read by the decoder as it stands."""
     chunked: bool = False
-    """Whether a longer sequence is read in chunks of that size, also where memory would do."""
+    """Whether a sequence longer than `pack_tokens` is read in chunks of so many, also where memory
+    would do."""
 
     @torch.inference_mode()
     def run(self, sequences: Mapping[int, Laid]) -> Iterator[Scored]:
