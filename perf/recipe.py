@@ -95,12 +95,12 @@ def examples(opened: Opened, arm: Configuration) -> list[Example]:
 
 
 def measured(
-    base: Path, rows: list[Example], recipe: TrainingRecipe, seed: int, asked: list[WordProblem]
-) -> dict[str, float]:
+    base: Path, rows: list[Example], recipe: TrainingRecipe, seed: int, asked: list[WordProblem],
+    machine: Machine,
+) -> dict[str, float]:  # fmt: skip
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder) / "out"
-        finetune.train(base, rows, recipe, seed, "student", Path(folder) / "work", out,
-                       Machine(device_batch=4, threads=2))  # fmt: skip
+        finetune.train(base, rows, recipe, seed, "student", Path(folder) / "work", out, machine)
         return by_depth(out / "checkpoint", asked)
 
 
@@ -119,7 +119,10 @@ def main() -> None:
     parser.add_argument("--json", type=Path, default=Path("perf/results/recipe.json"))
     parser.add_argument("--only", nargs="+", help="names of recipes; all of them by default")
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1])
+    parser.add_argument("--threads", type=int, default=2)
     asked = parser.parse_args()
+    torch.set_num_threads(asked.threads)
+    machine = Machine(device_batch=4, threads=asked.threads)
     opened = open_asked(asked.experiment, Runtime())
     rows, stories = examples(opened, named(opened, ARM)), development()
     (student,) = opened.experiment.students
@@ -134,7 +137,7 @@ def main() -> None:
         key = name if seed is None else f"{name}, seed {seed}"
         if key not in kept:
             kept[key] = (by_depth(base, stories) if seed is None
-                         else measured(base, rows, tried[name], seed, stories))  # fmt: skip
+                         else measured(base, rows, tried[name], seed, stories, machine))  # fmt: skip
             asked.json.write_text(json.dumps(kept, indent=1) + "\n")
         print(line(name, "" if seed is None else str(seed), kept[key]), flush=True)
 
