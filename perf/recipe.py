@@ -136,8 +136,10 @@ def main() -> None:
     for name, seed in [("undistilled student", None), *runs]:
         key = name if seed is None else f"{name}, seed {seed}"
         if key not in kept:
-            kept[key] = (by_depth(base, stories) if seed is None
-                         else measured(base, rows, tried[name], seed, stories, machine))  # fmt: skip
+            if seed is None:
+                kept[key] = by_depth(base, stories)
+            else:
+                kept[key] = measured(base, rows, tried[name], seed, stories, machine)
             asked.json.write_text(json.dumps(kept, indent=1) + "\n")
         print(line(name, "" if seed is None else str(seed), kept[key]), flush=True)
 
