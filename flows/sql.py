@@ -11,6 +11,7 @@ import csv
 import datetime
 import json
 import math
+import re
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
@@ -84,7 +85,7 @@ def _ask(connection: Connection, query: str, show: Show) -> None:
     """Shows the answer to each statement. Raises BadSettings with what DuckDB says."""
     try:
         for statement in connection.extract_statements(query):
-            _require_reading(statement)
+            _require_reading(connection, statement)
             connection.execute(statement)
             if connection.description:
                 show([column[0] for column in connection.description], _rows(connection))
@@ -92,11 +93,17 @@ def _ask(connection: Connection, query: str, show: Show) -> None:
         raise BadSettings("sql", printable_lines(str(error))) from error
 
 
-def _require_reading(statement: Any) -> None:
-    """`EXPLAIN ANALYZE` runs what it explains, whatever that is."""
+_EXPLAIN = re.compile(r"explain\s+(analyze\s+)?(\([^()]*\)\s*)?", re.IGNORECASE)
+
+
+def _require_reading(connection: Connection, statement: Any) -> None:
+    """What is explained must itself read: `EXPLAIN ANALYZE` runs it."""
     kind = statement.type.name
-    explains = kind == "EXPLAIN" and "analyze" not in statement.query.lower()
-    if kind != "SELECT" and not explains:
+    if kind == "EXPLAIN":
+        explained = _EXPLAIN.sub("", statement.query, count=1)
+        for inner in connection.extract_statements(explained):
+            _require_reading(connection, inner)
+    elif kind != "SELECT":
         raise BadSettings("sql", [
             f"{kind} is refused: the catalogue is only read (SELECT, FROM, WITH, DESCRIBE, "
             "SUMMARIZE, SHOW, EXPLAIN). To work on a copy: rdpt export FILE -o copy.duckdb"

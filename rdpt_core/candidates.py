@@ -14,7 +14,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import expit
 
 from rdpt_core.provenance import LABELS, MISSING, LabelRule, label, log_probabilities
 from rdpt_core.rows import Candidate, Label, SentenceScore, Trace
@@ -199,6 +198,8 @@ def _of_gaps(
     s: Sentences, size: int, beta: float
 ) -> Iterator[list[float | None] | list[int | None]]:
     """`soft_count` to `num_teacher_high`."""
+    from scipy.special import expit  # takes half a second, and every command imports this module
+
     counted = ~s.tokenless
     owner, gap = s.owner[counted], s.gap[counted]
     yield _sums(owner, expit((gap - beta) / SOFT_WIDTH), size)

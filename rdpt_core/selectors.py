@@ -15,7 +15,6 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import isotonic_regression
 
 from rdpt_core import ids
 from rdpt_core.candidates import CandidateRecord
@@ -113,6 +112,8 @@ def count_length_residual(pool: Pool, seed: int) -> Floats:
     """Keep high: `count - E[count given #sentences]`, the expectation being the isotonic regression
     of count on the number of sentences over the whole pool. A control of rdpt: more Teacher
     sentences than its length explains. The pool is the data set, so a merit moves with it."""
+    from scipy.optimize import isotonic_regression  # as in candidates.py: slow to import
+
     counts, lengths = teacher_count(pool, seed), _column(pool, "num_sentences")
     residuals = np.full(len(counts), np.nan)
     known = ~np.isnan(counts)

@@ -18,7 +18,7 @@ from rdpt_core.models.seam import Progress, silent
 from rdpt_core.models.spec import Logged
 from rdpt_core.rows import Problem, ScoreSource, ScoreStatus, TokenScores, Trace
 from rdpt_core.scoring.entries import scored, unscored
-from rdpt_core.scoring.statistics import Statistics
+from rdpt_core.scoring.token_statistics import Statistics
 
 
 class LoggedScorer:

@@ -30,7 +30,7 @@ from rdpt_core.models.spec import ModelSpec, Sampling
 from rdpt_core.models.template import conversation
 from rdpt_core.rows import Problem, ScoreSource, ScoreStatus, TokenScores, Trace
 from rdpt_core.scoring.entries import scored, unscored
-from rdpt_core.scoring.statistics import Statistics
+from rdpt_core.scoring.token_statistics import Statistics
 from rdpt_core.spelling import hint
 
 FIRST_TRIES = 2

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from rdpt_core.models.layout import Layout
 from rdpt_core.models.vocabulary import Vocabulary
 from rdpt_core.rows import ZoneKind
-from rdpt_core.scoring.statistics import Statistics
+from rdpt_core.scoring.token_statistics import Statistics
 
 
 def blank_ids(vocabulary: Vocabulary, num_ids: int) -> NDArray[np.bool_]:

@@ -30,7 +30,8 @@ from rdpt_core.scoring.cache import growing_cache
 from rdpt_core.scoring.compiling import filled
 from rdpt_core.scoring.head import Head
 from rdpt_core.scoring.products import quick_products
-from rdpt_core.scoring.statistics import Asked, Statistics, statistics
+from rdpt_core.scoring.statistics import Asked, statistics
+from rdpt_core.scoring.token_statistics import Statistics
 
 PACK_TOKENS = 4096
 """Most tokens of a pack of several sequences."""

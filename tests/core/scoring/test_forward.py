@@ -36,7 +36,8 @@ from rdpt_core.provenance import LabelRule, label
 from rdpt_core.scoring import attention
 from rdpt_core.scoring.forward import Forward, Laid, keeps_apart
 from rdpt_core.scoring.head import Head
-from rdpt_core.scoring.statistics import Asked, Statistics, statistics
+from rdpt_core.scoring.statistics import Asked, statistics
+from rdpt_core.scoring.token_statistics import Statistics
 
 SMALL: dict[str, Any] = {
     "vocab_size": 97,

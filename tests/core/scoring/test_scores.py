@@ -19,7 +19,8 @@ from rdpt_core.rows import FinishReason, ScoreStatus, TokenScores, Trace
 from rdpt_core.scoring import forward
 from rdpt_core.scoring.forward import Forward, Laid
 from rdpt_core.scoring.head import Stretch
-from rdpt_core.scoring.statistics import Statistics, statistics
+from rdpt_core.scoring.statistics import statistics
+from rdpt_core.scoring.token_statistics import Statistics
 from tests.core.models import tiny
 
 NAMES = ["qwen", "llama"]
