@@ -8,7 +8,6 @@ import shutil
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -103,25 +102,12 @@ def _check_model(device: str, model: Model) -> None:
 
 
 def _compiler_fault(device: str) -> list[str]:
-    """On a CPU torch.compile writes C++, and links it by a command that does not quote its own
-    folder."""
-    if has_gpu(device):
-        return []
+    """On a CPU torch.compile writes C++."""
     compilers = (shutil.which("g++"), shutil.which("clang++"), os.environ.get("CXX"))
-    if not any(compilers):
-        return ['scoring.path: "compiled" needs a C++ compiler, and there is none: install g++, or '
-                'take path = "exact"']  # fmt: skip
-    folder = _folder_of("torch")
-    if " " in folder:
-        return [f'scoring.path: "compiled" needs torch in a folder without blanks, and it is in '
-                f'{folder}: move the environment, or take path = "exact"']  # fmt: skip
-    return []
-
-
-def _folder_of(package: str) -> str:
-    """Where it is installed, found without its import."""
-    found = find_spec(package)
-    return str(Path(found.origin or "").parent) if found else ""
+    if has_gpu(device) or any(compilers):
+        return []
+    return ['scoring.path: "compiled" needs a C++ compiler, and there is none: install g++, or '
+            'take path = "exact"']  # fmt: skip
 
 
 def _identify(model: Model) -> None:

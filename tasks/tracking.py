@@ -10,6 +10,7 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import logging
+import math
 import os
 import queue
 import re
@@ -39,7 +40,11 @@ T = TypeVar("T")
 
 PATIENCE = 10.0
 """Seconds that a run waits for MLflow, in all."""
+REQUIRED_PATIENCE = 30.0
+"""The same for the first answer of an MLflow that is required."""
 PROBE_SECONDS = 3.0
+LINK_SECONDS = 10.0
+"""That a command waits for the link to its results, where no run told MLflow before."""
 LIVE_SECONDS = 2.0
 """Between two tellings of training steps: a step is some milliseconds of a small model."""
 LOSS = "students/loss"
@@ -74,7 +79,8 @@ class Tracker:
     """Tells MLflow about the configurations of one experiment.
 
     No method fails or waits because of MLflow, except where the runtime says that tracking is
-    required: then the first failure is raised as ConnectionError, and waiting has no end but that.
+    required: then the first failure is raised as ConnectionError, as is a first answer that does
+    not come; what follows may take as long as it does.
     """
 
     def __init__(self, runtime: Runtime, experiment_name: str) -> None:
@@ -92,7 +98,7 @@ class Tracker:
             threading.Thread(target=self._act, name="mlflow", daemon=True).start()
             self._work.put(self._mlflow.open)
             if self._required:
-                self.close()
+                self.close(REQUIRED_PATIENCE)
 
     def step(self, configurations: Sequence[Named], row: TrainingStep) -> None:
         """A training step as it comes about."""
@@ -115,13 +121,15 @@ class Tracker:
             return
         self._work.put(lambda: self._mlflow.tell(projection))
 
-    def close(self) -> None:
-        """Waits until all is told, within the patience that is left."""
+    def close(self, patience: float = math.inf) -> None:
+        """Waits until all is told: `patience` where tracking is required, else what is left of the
+        run's."""
         if self._off:
             return
         begun = time.monotonic()
+        patience = patience if self._required else self._patience
         self._work.put(lambda: None)  # wakes the thread, and is done after the last steps
-        while self._busy and (self._required or time.monotonic() - begun < self._patience):
+        while self._busy and time.monotonic() - begun < patience:
             time.sleep(0.02)
         self._patience -= time.monotonic() - begun
         if self._busy:
@@ -341,9 +349,21 @@ def view_address(runtime: Runtime, experiment_name: str, view: str) -> str | Non
     if runtime.tracking == "off":
         return None
     place = uri, experiment_name
-    identity = _OPENED[place] if place in _OPENED else _experiment_id(uri, experiment_name)
+    if place not in _OPENED:
+        _OPENED[place] = _within(LINK_SECONDS, lambda: _experiment_id(uri, experiment_name))
+    identity = _OPENED[place]
     server = shown(uri).rstrip("/") if uri.startswith(("http://", "https://")) else LOCAL
     return identity and f"{server}/#/experiments/{identity}/runs?viewStateShareKey={view}"
+
+
+def _within(seconds: float, ask: Callable[[], T]) -> T | None:
+    """The answer, or None where it takes longer. A limit of its own: those of sockets are for each
+    read, and an answer that trickles in has no last one."""
+    answers: list[T] = []
+    asking = threading.Thread(target=lambda: answers.append(ask()), daemon=True)
+    asking.start()
+    asking.join(seconds)
+    return answers[0] if answers else None
 
 
 def _experiment_id(uri: str, name: str) -> str | None:

@@ -6,11 +6,14 @@ handful of shapes however many traces there are. What it made is kept on disk be
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
+from torch.utils import cpp_extension
 from transformers import PreTrainedModel
 
 SMALLEST = 1024
@@ -27,12 +30,19 @@ def compile_decoder(decoder: PreTrainedModel) -> Callable[..., Any]:
     on uncompiled without a word. So what earlier models left is dropped first (one that is still
     in use finds its graphs on disk), and reaching the limit is an error.
     """
+    _quote_library_folder()
     torch._dynamo.reset()
     torch._dynamo.utils.counters.clear()
     torch._dynamo.config.recompile_limit = MOST_GRAPHS
     torch._dynamo.config.fail_on_recompile_limit_hit = True
     compiled: Callable[..., Any] = torch.compile(decoder, dynamic=False)
     return compiled
+
+
+def _quote_library_folder() -> None:
+    """torch 2.13 splits its linker's command like a shell and quotes every folder in it but this
+    one, so an environment whose path holds a space compiled nothing."""
+    cpp_extension.TORCH_LIB_PATH = shlex.quote(str(Path(torch.__file__).parent / "lib"))
 
 
 def num_graphs() -> int:

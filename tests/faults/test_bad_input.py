@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from flows import checks, cli
+from flows import cli
 from tests.core.models import tiny
 from tests.flows.asked import refused
 
@@ -230,6 +230,3 @@ def test_compiling_without_a_compiler_is_refused_before_any_work(
     monkeypatch.delenv("CXX", raising=False)
     monkeypatch.setattr(shutil, "which", lambda name: None)
     assert "needs a C++ compiler" in refused(capsys, "run", "study.toml")
-    monkeypatch.setenv("CXX", "c++")
-    monkeypatch.setattr(checks, "_folder_of", lambda package: f"/two words/{package}")
-    assert "in a folder without blanks" in refused(capsys, "run", "study.toml")

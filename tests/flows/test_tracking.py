@@ -15,6 +15,7 @@ import time
 import tomllib
 import zlib
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -43,7 +44,7 @@ from settings.runtime import Runtime
 from tasks import tracking, views
 from tasks.projection import Point, Projection, metric_key, run_name, tag_key
 from tasks.stage import Parts, Work, stage
-from tasks.tracking import LOSS, Mlflow, Tracker
+from tasks.tracking import LOSS, Mlflow, Tracker, view_address
 from tests.stages import toys
 
 ANSWERS = 12
@@ -391,6 +392,29 @@ def half() -> Iterator[str]:
 
 
 @pytest.fixture
+def endless() -> Iterator[str]:
+    """A server whose every answer trickles in and has no end."""
+    over = threading.Event()
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.end_headers()
+            with suppress(OSError):
+                while not over.wait(0.2):
+                    self.wfile.write(b" ")
+
+        def log_message(self, *_: Any) -> None: ...
+
+    served = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    served.daemon_threads = True
+    threading.Thread(target=served.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{served.server_port}"
+    over.set()
+    served.shutdown()
+
+
+@pytest.fixture
 def locked(tmp_path: Path) -> Iterator[str]:
     path = tmp_path / "locked.db"
     connection = sqlite3.connect(path, isolation_level=None)
@@ -399,7 +423,7 @@ def locked(tmp_path: Path) -> Iterator[str]:
     connection.close()
 
 
-@pytest.mark.parametrize("trouble", ["dead", "mute", "half", "broken", "locked"])
+@pytest.mark.parametrize("trouble", ["dead", "mute", "half", "broken", "endless", "locked"])
 def test_an_mlflow_in_trouble_delays_a_run_by_seconds_and_warns_once(
     trouble: str,
     whole: Projection,
@@ -426,6 +450,24 @@ def test_one_that_hangs_later_costs_the_patience_and_no_more(
     monkeypatch.setattr(Mlflow, "tell", lambda self, projection: forever.wait())
     assert tell(Runtime(workspace=tmp_path), whole, steps=0) < 2
     forever.set()
+
+
+def test_a_link_is_waited_for_once_and_not_for_ever(
+    tmp_path: Path, endless: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tracking, "LINK_SECONDS", 0.5)
+    begun = time.monotonic()
+    for _ in range(9):
+        assert view_address(Runtime(workspace=tmp_path, tracking=endless), "toy", "x") is None
+    assert time.monotonic() - begun < 4
+
+
+def test_a_required_mlflow_whose_answer_has_no_end_is_an_error(
+    tmp_path: Path, endless: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tracking, "REQUIRED_PATIENCE", 0.5)
+    with pytest.raises(ConnectionError, match="did not answer in time"):
+        Tracker(Runtime(workspace=tmp_path, tracking=endless, tracking_required=True), "toy")
 
 
 def test_a_required_mlflow_that_is_down_is_an_error(
