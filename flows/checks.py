@@ -120,13 +120,16 @@ def _identify(model: Model) -> None:
 
 
 def _faults(kind: str, things: Mapping[str, Any], check: Callable[[Any], object]) -> list[str]:
-    """What is wrong with each of them, one line with its name each."""
-    lines = []
+    """What is wrong with each of them, one line with its name each. Raises ConnectionError with
+    what could not be reached where nothing else is wrong."""
+    lines, unreachable = [], []
     for name, thing in things.items():
         try:
             check(thing)
-        except ConnectionError:
-            raise
+        except ConnectionError as error:
+            unreachable.append(f"{kind}{name}: {error}")
         except (ValueError, OSError) as error:
             lines.append(f"{kind}{name}: {error}")
+    if unreachable and not lines:
+        raise ConnectionError("\n".join(unreachable))
     return lines

@@ -11,10 +11,8 @@ from pathlib import Path
 from huggingface_hub import HfApi, hf_hub_download, snapshot_download
 from huggingface_hub.errors import (
     GatedRepoError,
-    HfHubHTTPError,
     HFValidationError,
     LocalEntryNotFoundError,
-    OfflineModeIsEnabled,
     RepositoryNotFoundError,
     RevisionNotFoundError,
 )
@@ -22,6 +20,11 @@ from huggingface_hub.errors import (
 from rdpt_core.models.identity import loaded_files, matches, patterns_of, quantisation
 from rdpt_core.models.refusals import check_config, check_folder, check_names, needed
 from rdpt_core.models.spec import ModelSpec
+
+TIMEOUT_SECONDS = 10.0
+REFUSED = (RepositoryNotFoundError, RevisionNotFoundError, GatedRepoError, HFValidationError)
+"""What the hub says of a model. Any other failure is one of reaching it: which exceptions those
+are has changed with each HTTP library that its client was built on."""
 
 
 def hub_files(spec: ModelSpec) -> tuple[str, dict[str, str], str | None]:
@@ -32,11 +35,13 @@ def hub_files(spec: ModelSpec) -> tuple[str, dict[str, str], str | None]:
     neither the hub nor the local cache has it.
     """
     try:
-        info = HfApi().model_info(spec.path, revision=spec.revision, files_metadata=True)
-    except (RepositoryNotFoundError, RevisionNotFoundError, GatedRepoError, HFValidationError) as e:
-        raise _refused(spec, e) from e
-    except (OfflineModeIsEnabled, OSError, HfHubHTTPError):
-        return _cached_files(spec)
+        info = HfApi().model_info(
+            spec.path, revision=spec.revision, files_metadata=True, timeout=TIMEOUT_SECONDS
+        )
+    except REFUSED as error:
+        raise _refused(spec, error) from error
+    except Exception as error:
+        return _cached_files(spec, error)
     siblings = info.siblings or []
     check_names([item.rfilename for item in siblings], spec.path, needed(spec))
     names = {item.rfilename for item in siblings}
@@ -59,30 +64,32 @@ def hub_snapshot(spec: ModelSpec, revision: str | None = None) -> Path:
     try:
         patterns = list(patterns_of(spec))
         folder = Path(snapshot_download(spec.path, revision=chosen, allow_patterns=patterns))
-    except (RepositoryNotFoundError, RevisionNotFoundError, GatedRepoError, HFValidationError) as e:
-        raise _refused(spec, e) from e
-    except (OfflineModeIsEnabled, OSError, HfHubHTTPError):
-        folder = _cached_snapshot(spec, chosen)
+    except REFUSED as error:
+        raise _refused(spec, error) from error
+    except Exception as error:
+        folder = _cached_snapshot(spec, chosen, error)
     check_folder(folder, spec)
     return folder
 
 
-def _cached_files(spec: ModelSpec) -> tuple[str, dict[str, str], str | None]:
-    folder = _cached_snapshot(spec, spec.revision)
+def _cached_files(spec: ModelSpec, reason: Exception) -> tuple[str, dict[str, str], str | None]:
+    folder = _cached_snapshot(spec, spec.revision, reason)
     check_folder(folder, spec)
     # The cache stores a file under the hash by which the hub knows it and links to it.
     digests = {path.name: path.resolve().name for path in loaded_files(folder, patterns_of(spec))}
     return folder.name, digests, quantisation(folder)
 
 
-def _cached_snapshot(spec: ModelSpec, revision: str | None) -> Path:
+def _cached_snapshot(spec: ModelSpec, revision: str | None, reason: Exception) -> Path:
     try:
         return Path(snapshot_download(spec.path, revision=revision, local_files_only=True))
-    except (LocalEntryNotFoundError, OSError) as e:
+    except (LocalEntryNotFoundError, OSError) as error:
+        said = (str(reason).strip().splitlines() or [type(reason).__name__])[0]
         raise ConnectionError(
-            f"model {spec.path!r}: the hub cannot be reached and the local cache does not hold it: "
-            "either go online once, or give the folder of a copy as path"
-        ) from e
+            f"path = {spec.path!r}: there is no such folder, the hub cannot be reached ({said}), "
+            "and the local cache does not hold a model of that name: either correct the path, "
+            "or go online once"
+        ) from error
 
 
 def _refused(spec: ModelSpec, error: Exception) -> ValueError:

@@ -116,9 +116,21 @@ def test_x1_a_repository_with_code_is_refused_before_any_download(
         identify(SPEC, tmp_path)
 
 
-def test_an_unreachable_hub_is_a_connection_error(
+class Unresolved(Exception):
+    """As HTTP libraries have it: no OSError."""
+
+
+def test_a_wrong_path_names_what_was_looked_for_where(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise Unresolved("[Errno -2] Name or service not known")
+
     _unreachable(monkeypatch, tmp_path / "hub")
-    with pytest.raises(ConnectionError, match="either go online once, or give the folder"):
-        identify(SPEC, tmp_path)
+    monkeypatch.setattr(HfApi, "model_info", refuse)
+    with pytest.raises(ConnectionError) as found:
+        identify(ModelSpec(path="models/techer"), tmp_path)
+    said = str(found.value)
+    assert said.startswith("path = 'models/techer': there is no such folder")
+    assert "the hub cannot be reached ([Errno -2] Name or service not known)" in said
+    assert "correct the path, or go online once" in said
