@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import errno
+import http.client
 import os
 import shutil
+import urllib.error
+import urllib.request
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
@@ -17,11 +20,16 @@ from rdpt_core.models.identity import quantisation
 from rdpt_core.models.refusals import check_device, check_folder, check_weights
 from rdpt_core.scoring.paths import has_gpu
 from settings.loading import BadSettings
+from settings.secrets import is_plain
 from tasks import sources
 from tasks.models import Model
 
 FLOOR = 64 * 2**20
 """Bytes: Prefect's and MLflow's databases, the catalogue, and some parts."""
+
+
+PREFECT = "PREFECT_API_URL"
+PREFECT_SECONDS = 4.0
 
 
 def check_workspace(workspace: Path, writes: bool) -> None:
@@ -49,6 +57,32 @@ def check_room(workspace: Path) -> None:
     if free < FLOOR:
         told = f"{free / 2**20:.0f} MB are free in {workspace}, and a run needs {FLOOR / 2**20:.0f}"
         raise OSError(errno.ENOSPC, told)
+
+
+def check_prefect() -> None:
+    """Raises BadSettings or ConnectionError where runs are to be told to a Prefect server that is
+    not there, which Prefect itself says after a minute and without the variable's name."""
+    address = os.environ.get(PREFECT)
+    if not address:
+        return
+    if not is_plain(address):
+        raise BadSettings(PREFECT, [
+            "holds a user, a password or a query, which Prefect does not use and prints: give the "
+            "address alone, and PREFECT_API_AUTH_STRING or PREFECT_API_KEY"
+        ])  # fmt: skip
+    try:
+        with urllib.request.urlopen(address.rstrip("/") + "/health", timeout=PREFECT_SECONDS):
+            return
+    except urllib.error.HTTPError as error:
+        if error.code < 500:  # a server that wants a password answers a stranger 401
+            return
+        fault: Exception = error
+    except (OSError, ValueError, http.client.HTTPException) as error:
+        fault = error
+    raise ConnectionError(
+        f"{PREFECT} = {address} does not answer ({fault}): start that server, or unset the "
+        "variable, and the run brings a server of its own"
+    )
 
 
 def check_inputs(opened: Opened) -> None:

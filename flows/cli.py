@@ -110,13 +110,19 @@ def _parsed(arguments: list[str]) -> Verb | int:
         assert isinstance(verb, Verb)
         return verb
     except ValidationError as error:
-        sys.stderr.write("".join(f"rdpt {_fault(one)}\n" for one in error.errors()))
-        return USAGE
+        return _refused(*(f"rdpt {_fault(one)}" for one in error.errors()))
     except SettingsError as error:
-        sys.stderr.write(f"rdpt: {error}\nrdpt --help shows what is known\n")
-        return USAGE
+        return _refused(f"rdpt: {error}", "rdpt --help shows what is known")
     except SystemExit as stop:
         return int(stop.code or 0)
+
+
+def _refused(*lines: str) -> int:
+    from tasks.progress import say
+
+    for line in lines:
+        say(line)
+    return USAGE
 
 
 def _fault(error: ErrorDetails) -> str:

@@ -25,6 +25,7 @@ from rdpt_core.recipe import Unstable
 from rdpt_core.store import TooNew
 from rdpt_core.table_files import BadTable
 from settings.loading import BadSettings
+from tasks.progress import say
 from tasks.stage import Busy
 from tasks.stopping import Stopped
 
@@ -59,13 +60,13 @@ def explain(error: BaseException, verbose: bool = False) -> int:
     if isinstance(error, SystemExit):
         return int(error.code) if isinstance(error.code, int) else STAGE
     if verbose:
-        traceback.print_exception(error)
+        say("".join(traceback.format_exception(error)))
     if isinstance(error, BrokenPipeError):
         # What is still buffered must not fail once more when Python ends.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     code = code_of(error)
     for line in [] if code == CLOSED else _lines(error)[:8]:
-        sys.stderr.write(line + "\n")
+        say(line)
     return code
 
 

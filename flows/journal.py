@@ -8,6 +8,8 @@ import time
 import traceback
 from pathlib import Path
 
+from settings.secrets import redacted
+
 
 class Journal:
     """Appends to `logs/<experiment>.jsonl`; a line is on disk when the call returns."""
@@ -19,7 +21,7 @@ class Journal:
     def note(self, event: str, **values: object) -> None:
         line = {"time": time.strftime("%Y-%m-%dT%H:%M:%S%z"), "pid": os.getpid(), "event": event}
         with self.path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(line | values, default=str) + "\n")
+            file.write(redacted(json.dumps(line | values, default=str)) + "\n")
             file.flush()
             os.fsync(file.fileno())
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import sys
 from collections.abc import Iterator, Mapping, Sequence
 
 import pyarrow as pa
@@ -17,6 +16,7 @@ from rdpt_core.selection_stats import token_gap
 from rdpt_core.table_files import open_table
 from rdpt_core.table_output import create_table
 from settings.loading import BadSettings
+from tasks.progress import say
 
 NEEDS = {
     "teacher_count": ("label",),
@@ -114,7 +114,7 @@ def _match(
         candidates.sort(key=lambda one: one.record.trace_id not in chosen)
     gap = token_gap(picks, target)
     if gap.note:
-        sys.stderr.write(f"rdpt: tokens are {gap.note}\n")
+        say(f"rdpt: tokens are {gap.note}")
 
 
 def _table(found: Sequence[CandidateRecord], ranked: Questions) -> pa.RecordBatch:
@@ -145,4 +145,4 @@ def _report(found: Sequence[CandidateRecord], ranked: Questions) -> None:
     line = f"rdpt: {len(found)} candidates of {num_problems} problems"
     if num_without:
         line += f"; without merit {num_without}, problems without pick {num_problems - len(ranked)}"
-    sys.stderr.write(line + "\n")
+    say(line)

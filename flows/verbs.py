@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from pydantic_settings import SettingsError
 
 from flows import faults, report
-from flows.checks import check_inputs, check_room, check_workspace
+from flows.checks import check_inputs, check_prefect, check_room, check_workspace
 from flows.workspace import (
     Opened,
     freeze,
@@ -58,6 +58,7 @@ def resume(name: str | None, wait: bool) -> int:
 
 def _run(opened: Opened) -> int:
     check_workspace(opened.runtime.workspace, writes=True)
+    check_prefect()
     check_inputs(opened)
     if not report.is_complete(opened):
         failed = _build(opened)

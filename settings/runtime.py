@@ -21,6 +21,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from rdpt_core.models.endpoint import Server
 from rdpt_core.spelling import nearest
+from settings.secrets import is_plain
 
 PREFIX = "RDPT_"
 NESTED = "__"
@@ -73,6 +74,17 @@ class Runtime(BaseSettings):
             faults = error.errors(include_url=False, include_context=False, include_input=False)
             lines = [f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}" for fault in faults]
             raise ValueError("; ".join(lines)) from None
+
+    @field_validator("tracking")
+    @classmethod
+    def _holds_no_secret(cls, tracking: str | None) -> str | None:
+        if tracking and tracking.startswith(("http://", "https://")) and not is_plain(tracking):
+            raise ValueError(
+                "holds a user, a password or a query, which MLflow does not use and prints: give "
+                "the address alone, and MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or "
+                "MLFLOW_TRACKING_TOKEN"
+            )
+        return tracking
 
     @property
     def store(self) -> Path:

@@ -12,7 +12,9 @@ from typing import Any
 
 from tqdm import tqdm
 
+from rdpt_core.report.terminal import printable
 from rdpt_core.store import Holder, Part
+from settings.secrets import redacted
 from tasks.stage import Call, Given, Job
 
 PLAIN_SECONDS = 30.0
@@ -88,7 +90,13 @@ class Progress:
 
 def say(line: str) -> None:
     """One line for the person in front of the run."""
-    tqdm.write(line, file=sys.stderr)
+    tqdm.write(harmless(line), file=sys.stderr)
+
+
+def harmless(text: str) -> str:
+    """Text that names of files, columns and keys, or messages of servers, may be part of, as it may
+    reach a terminal: no character acts there, and no secret is repeated."""
+    return "\n".join(printable(line) for line in redacted(text).split("\n"))
 
 
 def token_bar(name: str) -> Any:

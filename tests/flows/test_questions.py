@@ -210,6 +210,7 @@ def test_sql_gives_no_json_that_loses_a_column(here: Studio, capsys: Capture) ->
         "DELETE FROM configurations",
         "COPY (SELECT 1) TO 'out.csv'",
         "COPY (SELECT 1) TO 'workspace/store/out.csv'",
+        "EXPLAIN (ANALYZE) COPY (SELECT 1) TO 'workspace/store/out.csv'",
         "EXPLAIN ANALYZE COPY (SELECT 1) TO 'workspace/store/out.csv'",
         "SELECT 1; DROP TABLE configurations",
         "ATTACH 'other.duckdb'",
@@ -224,6 +225,22 @@ def test_sql_reads_and_does_nothing_else(here: Studio, capsys: Capture, query: s
     assert cli.main(["sql", query]) == 2
     assert capsys.readouterr().err.startswith("rdpt: sql:\n  ")
     assert sorted(here.folder.rglob("*")) == before
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "EXPLAIN SELECT 'analyze'",
+        "EXPLAIN ANALYZE SELECT 1",
+        "explain (analyze, format json) SELECT 1",
+        "-- why\nEXPLAIN SELECT 1",
+        "DESCRIBE configurations",
+        "SUMMARIZE configurations",
+        "WITH x AS (SELECT 1) SELECT * FROM x",
+    ],
+)
+def test_sql_explains_whatever_reads(here: Studio, query: str) -> None:
+    assert cli.main(["sql", query]) == 0
 
 
 def test_what_a_model_wrote_cannot_act_on_a_terminal(here: Studio, capsys: Capture) -> None:
