@@ -54,7 +54,13 @@ def recipes() -> dict[str, TrainingRecipe]:
         f"rank {rank}, {rate:g}, {epochs} epochs": TrainingRecipe(
             learning_rate=rate, epochs=epochs, lora=Lora(rank=rank, alpha=2 * rank), **common
         )
-        for rank, rate, epochs in [(16, 1e-3, 3), (16, 2e-3, 3), (16, 2e-3, 6)]
+        for rank, rate, epochs in [
+            (16, 1e-3, 3),
+            (16, 2e-3, 3),
+            (16, 2e-3, 6),
+            (16, 4e-3, 3),
+            (64, 2e-3, 3),
+        ]
     }
     return full | low_rank
 
