@@ -18,7 +18,7 @@ from transformers import PreTrainedModel
 
 from rdpt_core.models.seam import Progress, silent
 from rdpt_core.models.spec import Sampling
-from rdpt_core.scoring.cache import growing_cache
+from rdpt_core.scoring.cache import growing_cache, keep_rows
 from rdpt_core.scoring.head import Head
 
 SHRINK = 0.8
@@ -88,7 +88,7 @@ def sample_batch(
         mask_BL = torch.cat([mask_BL, mask_BL.new_ones(len(rows), 1)], dim=1)
         if len(alive) < SHRINK * len(rows):
             kept = torch.tensor(alive, device=device)
-            cache.batch_select_indices(kept)
+            keep_rows(cache, kept)
             ids_BL, positions_BL, mask_BL = ids_BL[kept], positions_BL[kept], mask_BL[kept]
             uniforms_BT = uniforms_BT[kept.cpu()]
             rows = [rows[index] for index in alive]

@@ -6,7 +6,7 @@ from typing import Any
 
 from torch import Tensor
 from transformers import DynamicCache
-from transformers.cache_utils import DynamicLayer
+from transformers.cache_utils import DynamicLayer, LinearAttentionCacheLayerMixin
 
 
 class GrowingLayer(DynamicLayer):
@@ -46,6 +46,16 @@ class GrowingLayer(DynamicLayer):
 
 def _growing() -> GrowingLayer:
     return GrowingLayer()  # type: ignore[no-untyped-call]
+
+
+def keep_rows(cache: DynamicCache, rows: Tensor) -> None:
+    """Leaves these rows of the batch, in every kind of layer: those with a recurrent state, or a
+    convolution's, know another word for it, and hybrid ones inherit one that forgets the state."""
+    for layer in cache.layers:
+        if isinstance(layer, LinearAttentionCacheLayerMixin):
+            layer.reorder_cache(rows)
+        else:
+            layer.batch_select_indices(rows)
 
 
 def growing_cache(config: Any) -> DynamicCache:

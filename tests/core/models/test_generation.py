@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from transformers import AutoConfig, AutoModelForCausalLM
 
 from rdpt_core.models.decoding import sample_batch
 from rdpt_core.models.hf import HfGenerator, Loaded, load
+from rdpt_core.models.loading import make_head
 from rdpt_core.models.spec import ModelSpec, Sampling
 from rdpt_core.rows import FinishReason
 from tests.core.models import tiny
@@ -95,6 +98,43 @@ def test_temperature_zero_takes_the_likeliest(qwen: Loaded) -> None:
     raw = reference(qwen, qwen.renderer.prompt_ids(PROBLEMS[1]), trace.token_ids.tolist())
     assert trace.token_ids.tolist() == raw.argmax(-1).tolist()
     assert not trace.sampled_logprobs.any()
+
+
+HYBRID: dict[str, dict[str, Any]] = {
+    "qwen3": {},
+    "qwen3_5_text": {
+        "layer_types": ["linear_attention", "full_attention"], "linear_num_key_heads": 2,
+        "linear_num_value_heads": 2, "linear_key_head_dim": 16, "linear_value_head_dim": 16,
+        "linear_conv_kernel_dim": 4,
+    },
+    "lfm2": {"layer_types": ["conv", "full_attention"]},
+    "gemma3_text": {
+        "layer_types": ["sliding_attention", "full_attention"], "sliding_window": 4,
+        "query_pre_attn_scalar": 8,
+    },
+    "qwen3_moe": {"num_experts": 4, "num_experts_per_tok": 2, "moe_intermediate_size": 16},
+}  # fmt: skip
+"""Recurrent, convolutional, windowed and sparse layers."""
+
+
+@pytest.mark.parametrize("architecture", HYBRID)
+def test_t21_a_row_of_a_batch_is_sampled_as_it_is_alone(architecture: str) -> None:
+    """Prompts of several lengths, and rows that leave the batch early: the cache of a convolution
+    could not drop a row."""
+    torch.manual_seed(4)
+    config = AutoConfig.for_model(
+        architecture, vocab_size=60, head_dim=8, **tiny.SIZE, **HYBRID[architecture]
+    )
+    model = AutoModelForCausalLM.from_config(config).eval()
+    head = make_head(model, 60)
+    prompts = [[5, 6, 7], [8, 9, 10, 11, 12, 13, 14], [15]]
+    rule, seeds, budgets = Sampling(), [1, 2, 3], [3, 24, 16]
+    decoder = model.get_decoder()
+    together = sample_batch(decoder, head, prompts, seeds, budgets, rule, ends=())
+    for prompt, seed, budget, sample in zip(prompts, seeds, budgets, together, strict=True):
+        (alone,) = sample_batch(decoder, head, [prompt], [seed], [budget], rule, ends=())
+        assert sample.token_ids == alone.token_ids
+        assert sample.logprobs == pytest.approx(alone.logprobs, abs=1e-4)
 
 
 def test_tokens_come_as_often_as_their_probability_says(qwen: Loaded) -> None:
