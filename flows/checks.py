@@ -17,7 +17,8 @@ from typing import Any
 from flows.configurations import imports_thoughts, models_of, sources_of
 from flows.workspace import Opened
 from rdpt_core.models.identity import quantisation
-from rdpt_core.models.refusals import check_device, check_folder, check_weights
+from rdpt_core.models.reading import check_rows, stated_rows
+from rdpt_core.models.refusals import check_folder, check_packing, check_weights
 from rdpt_core.scoring.paths import has_gpu
 from settings.loading import BadSettings
 from settings.secrets import is_plain
@@ -131,7 +132,10 @@ def _check_model(device: str, model: Model) -> None:
         check_weights(model.folder)
         packed = quantisation(model.folder)
         if packed is not None:
-            check_device(packed, has_gpu(device))
+            check_packing(packed, has_gpu(device))
+    num_rows = stated_rows(model.folder)
+    if num_rows is not None and model.spec.gguf is None and model.spec.backend != "logged":
+        check_rows(model.renderer, num_rows)
     assert model.renderer
 
 

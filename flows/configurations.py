@@ -426,6 +426,6 @@ def models_of(experiment: Experiment) -> dict[str, ModelSpec]:
     for entry in entries:  # a teacher and a student may have one name
         found[entry.name if entry.name not in found else f"{entry.name} (student)"] = entry.spec
     for student in experiment.students:
-        if student.distilled is not None:
+        if student.source == "import":
             found[f"{student.name} (distilled)"] = student.distilled_spec
     return found

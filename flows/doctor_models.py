@@ -55,6 +55,7 @@ def _model(what: str, model: Model, opened: Opened, thoughts: bool) -> Iterator[
                       "right for a base model; others should bring their own")  # fmt: skip
     else:
         yield Finding(State.OK, "  template", f"{contract.template[:12]}")
+        yield from _variables(model)
     yield _thinking(model, thoughts)
     if contract.end is None:
         yield Finding(State.WARN, "  end of turn", "none found",
@@ -66,6 +67,23 @@ def _model(what: str, model: Model, opened: Opened, thoughts: bool) -> Iterator[
     elif model.spec.gguf is None:
         yield _context(model.spec.context or _own_context(model), opened)
         yield _dtype(model, opened)
+
+
+def _variables(model: Model) -> Iterator[Finding]:
+    """Variables that the template reads: the values that the entry gives, and those not set."""
+    template = model.renderer.template
+    if template is None:
+        return
+    given = [f"{name} = {json.dumps(value)}" for name, value in template.variables.items()]
+    unset = template.unset_variables()
+    said = [*([", ".join(given)] if given else []),
+            *([f"not set: {', '.join(unset)}"] if unset else [])]  # fmt: skip
+    unread = sorted(template.variables.keys() - template.read_variables())
+    if unread:
+        yield Finding(State.WARN, "  variables", f"the template does not read {', '.join(unread)}",
+                      "leave it out: it changes nothing")  # fmt: skip
+    elif said:
+        yield Finding(State.OK, "  variables", "; ".join(said))
 
 
 def _own_context(model: Model) -> int | None:

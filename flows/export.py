@@ -194,19 +194,20 @@ def _messages(
     opened: Opened, configuration: Configuration, parts: tuple[Part, ...]
 ) -> Iterator[dict[str, Any]]:
     """A row holds the user's prompt and the turn that the student is taught, between the
-    student's own delimiters."""
+    student's own delimiters; and what its template is given, under the name that TRL reads."""
     student = _student(opened, configuration)
     picks = [pick for rows in Parts(opened.store, Pick, parts) for pick in rows]
     traces = _rows(opened, configuration, Trace, {p.trace_id for p in picks}, "trace_id")
     problems = _rows(opened, configuration, Problem, {t.problem_id for t in traces.values()},
                      "problem_id")  # fmt: skip
-    system = student.spec.system
+    system, variables = student.spec.system, student.spec.variables
     for pick in sorted(picks, key=lambda pick: (pick.rank, pick.trace_id)):
         trace = traces[pick.trace_id]
         said = [("system", system)] if system is not None else []
         said += [("user", problems[trace.problem_id].prompt),
                  ("assistant", student.renderer.turn(trace))]  # fmt: skip
         yield {"messages": [{"role": role, "content": text} for role, text in said],
+               **({"chat_template_kwargs": variables} if variables else {}),
                "trace_id": trace.trace_id, "problem_id": trace.problem_id}  # fmt: skip
 
 

@@ -24,6 +24,7 @@ from rdpt_core.table_files import Table, open_table, refuse
 from rdpt_core.table_output import create_table
 from settings.loading import BadSettings
 from tasks.models import Model, usable
+from tasks.progress import say
 
 GROUP = 128
 """Texts that are packed by length together; their scores are in memory at once."""
@@ -41,6 +42,8 @@ def spec_of(
         raise BadSettings("--revision", ["is of a hub id: a server has what it has loaded"])
     if revision and Path(model).is_dir():
         raise BadSettings("--revision", [f"is of a hub id, and {model} is a folder: leave it out"])
+    if server and dtype != "float32":
+        raise BadSettings("--dtype", ["is for models that are loaded here: leave it out"])
     if not server and not served:
         return ModelSpec(path=model, dtype=dtype, revision=revision or None)
     if not server:
@@ -61,7 +64,14 @@ def score(file: str, output: str, spec: ModelSpec) -> int:
         with _bar() as bar:
             for problems, traces in _groups(table):
                 out.write(_batch(list(scorer.score(problems, traces, bar.update))))
+    _warn_of_errors(scorer)
     return 0
+
+
+def _warn_of_errors(scorer: TextScorer) -> None:
+    reasons = [why for name in ("reasons", "unread") for why in getattr(scorer, name, {}).values()]
+    if reasons:
+        say(f"warning: {len(reasons)} texts have no scores, such as {reasons[0]}")
 
 
 def _batch(rows: Sequence[TokenScores]) -> pa.RecordBatch:

@@ -56,6 +56,17 @@ def plain(value: object, path: str = "") -> Plain:
     )
 
 
+def plain_without_unset(rule: BaseModel, *later: str) -> dict[str, Plain]:
+    """The JSON form of a rule without those of the fields `later` that are None: they came later,
+    and where nobody sets them a digest is what it was before."""
+    fields = {name: getattr(rule, name) for name in type(rule).model_fields}
+    return {
+        name: plain(value, name)
+        for name, value in fields.items()
+        if not (name in later and value is None)
+    }
+
+
 def _key(key: object, path: str) -> str:
     if not isinstance(key, str):
         raise Unstable(f"{path} has the key {key!r}: keys of a table are strings")

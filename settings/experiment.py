@@ -11,13 +11,13 @@ from itertools import product
 from pathlib import Path
 from typing import Annotated, Literal, TypeVar
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Discriminator, Field, Tag, field_validator, model_validator
 
 from rdpt_core.benchmarks import ProblemSource
 from rdpt_core.finetune_recipe import TrainingRecipe
 from rdpt_core.grading import GradeRule
 from rdpt_core.imports import TraceSource
-from rdpt_core.models.spec import ModelSpec, Sampling, Scoring
+from rdpt_core.models.spec import USES_OF, ModelSpec, Sampling, Scoring, Use, obeys, refuse
 from rdpt_core.provenance import LabelRule
 from rdpt_core.recipe import Rule
 from rdpt_core.segmentation import SegmentRule
@@ -25,6 +25,10 @@ from rdpt_core.selection import PoolRule, Selector
 
 E = TypeVar("E", bound=Rule)
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,59}$")]
+
+
+READING = ("dtype", "thinking", "system", "think", "template", "context", "rope")
+"""How a model is read, as against where it lies."""
 
 
 class Model(ModelSpec):
@@ -38,13 +42,22 @@ class Model(ModelSpec):
         return ModelSpec(**self.model_dump(include=set(ModelSpec.model_fields)))
 
 
+Build = Annotated[
+    Annotated[str, Tag("path")] | Annotated[ModelSpec, Tag("table")],
+    Discriminator(lambda given: "path" if isinstance(given, str) else "table"),
+]
+"""A model by its folder or hub id, or as a table of what is told of it."""
+
+
 class Student(Model):
     """A base model and how its distilled self comes about."""
 
     source: Literal["train", "import", "select"] = "train"
     """`select` trains nothing: its traces are scored and selected for it, no more."""
-    distilled: str | None = None
-    """With `import`: the folder or hub id of the model that somebody distilled from this base."""
+    distilled: Build | None = None
+    """With `import`: the model that somebody distilled from this base, as a folder or hub id; or a
+    table such as `{path = "...", gguf = "..."}` where it is another kind of build than the base.
+    What the table leaves out is as the base has it."""
     distilled_revision: str | None = None
     """Commit of that hub id."""
     distilled_adapter: str | None = None
@@ -54,10 +67,23 @@ class Student(Model):
     def distilled_spec(self) -> ModelSpec:
         """The imported distilled model, read as its base is."""
         if self.distilled_adapter is not None:
-            return self.spec.model_copy(update={"adapter": self.distilled_adapter})
+            changes = {"adapter": self.distilled_adapter}
+            return ModelSpec.model_validate(self.spec.model_dump() | changes)
+        if isinstance(self.distilled, ModelSpec):
+            return self._read_as_the_base_is(self.distilled)
         assert self.distilled is not None
-        changes = {"path": self.distilled, "revision": self.distilled_revision}
-        return self.spec.model_copy(update=changes)
+        plain = ModelSpec(path=self.distilled, revision=self.distilled_revision)
+        return self._read_as_the_base_is(plain)
+
+    def _read_as_the_base_is(self, build: ModelSpec) -> ModelSpec:
+        """`build` with the base's own way of reading, as far as its backend has one."""
+        given = {name: getattr(build, name) for name in build.model_fields_set}
+        inherited = {
+            name: getattr(self, name)
+            for name in READING
+            if name not in given and all(obeys(name, use) for use in USES_OF[build.backend])
+        }
+        return ModelSpec.model_validate(inherited | given)
 
     @model_validator(mode="after")
     def _imported_has_a_path(self) -> Student:
@@ -66,18 +92,17 @@ class Student(Model):
             raise ValueError(
                 '`distilled`, or `distilled_adapter`, goes with source = "import", and with it only'
             )
-        if self.adapter is not None and self.source != "select":
+        if self.distilled_revision is not None and not isinstance(self.distilled, str):
+            raise ValueError("`distilled_revision` goes with a hub id as `distilled`")
+        if self.distilled_adapter is not None and self.adapter is not None:
+            raise ValueError("`distilled_adapter` needs its base without an `adapter`")
+        if self.backend == "logged" or (given and self.distilled_spec.backend == "logged"):
             raise ValueError(
-                "`adapter` cannot be trained further, nor be the base of an import: merge it into "
-                "the model first"
+                "a student's own log-probabilities are needed for every trace, and so are its "
+                'distilled self\'s: give backend = "hf" or "server"'
             )
-        if self.backend == "logged":
-            raise ValueError("a student's own log-probabilities are needed for every trace")
-        if self.source != "select" and (self.backend != "hf" or self.gguf is not None):
-            raise ValueError(
-                "only a model that is loaded here from safetensors can be trained, or read beside "
-                'its distilled self: give its folder, or source = "select", which trains nothing'
-            )
+        if self.source == "train":
+            refuse(self.spec, Use.TRAIN)
         return self
 
 
@@ -237,11 +262,15 @@ class Experiment(Rule):
         """The probability of any blank is known only where a model's whole distribution is."""
         if self.scoring.leading_blank == "with_word":
             return
-        for model in (*self.teachers, *self.students):
-            if model.backend != "hf":
+        backends = {model.name: model.backend for model in (*self.teachers, *self.students)}
+        for student in self.students:
+            if student.source == "import":
+                backends[f"{student.name} (distilled)"] = student.distilled_spec.backend
+        for name, backend in backends.items():
+            if backend != "hf":
                 raise ValueError(
                     f'scoring.leading_blank = "before" needs all models loaded here, and '
-                    f"{model.name!r} is {model.backend}: leave leading_blank out, or give it "
+                    f"{name!r} is {backend}: leave leading_blank out, or give it "
                     'backend = "hf"'
                 )
 

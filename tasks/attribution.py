@@ -32,10 +32,11 @@ from rdpt_core.rows import (
 from rdpt_core.selection import PoolRule, Selector
 from tasks.batches import NOTED, Batches, Failed
 from tasks.models import Model, note
+from tasks.progress import say
 from tasks.stage import Parts, Work, stage
 
 
-@stage("scores", version=3, row=TokenScores, over="traces")
+@stage("scores", version=4, row=TokenScores, over="traces")
 def score(
     problems: list[Problem],
     traces: list[Trace],
@@ -51,7 +52,7 @@ def score(
         return
     scorer = model.text_scorer(work, topk_stats)
     yield from scorer.score(problems, traces, work.progress)
-    work.made |= _compiled(model) | _disbelieved(scorer, traces)
+    work.made |= _compiled(model) | _unscored(scorer, model, traces)
 
 
 def _compiled(model: Model) -> dict[str, int]:
@@ -63,17 +64,24 @@ def _compiled(model: Model) -> dict[str, int]:
     return {"compiled_graphs": num_graphs()}
 
 
-def _disbelieved(scorer: TextScorer, traces: list[Trace]) -> dict[str, Any]:
-    """Logged traces whose ids are not their text, such as one that was cut inside a character.
-    Raises ValueError where they are most: then the tokenizer is another one."""
-    if not isinstance(scorer, LoggedScorer) or not scorer.reasons:
-        return {}
-    reasons = list(scorer.reasons.values())
-    if 1 < len(traces) < 2 * len(reasons):
+def _unscored(scorer: TextScorer, model: Model, traces: list[Trace]) -> dict[str, Any]:
+    """Traces whose rows are errors, with the reasons. Raises ValueError where the ids of most
+    logged traces are not their texts: then the tokenizer is another one."""
+    reasons = list(getattr(scorer, "reasons", {}).values())
+    if isinstance(scorer, LoggedScorer) and 1 < len(traces) < 2 * len(reasons):
         raise ValueError(
             f"{len(reasons)} of {len(traces)} logged traces cannot be believed, such as "
             f"{reasons[0]}: give the tokenizer of the model that wrote them, or leave them out"
         )
+    return _warned(reasons, model, traces)
+
+
+def _warned(reasons: list[str], model: Model, traces: list[Trace]) -> dict[str, Any]:
+    """What a part's record says of traces that have no scores; the user is told as well."""
+    if not reasons:
+        return {}
+    count = f"{len(reasons)} of {len(traces)} traces have no scores"
+    say(f"warning: {count} under {model.spec.place}, such as {reasons[0]}")
     return {"errors": len(reasons), "reasons": reasons[:NOTED]}
 
 
@@ -125,11 +133,12 @@ def _asked(
     """
     batches: Batches[TokenScores] = Batches(TokenScores, work.folder)
     scorer = cache(model.server_scorer)
-    failed = Failed()
+    failed, unread = Failed(), {}
 
     def make(index: int) -> list[TokenScores]:
         mine = scorer()
         rows = list(mine.score(problems, traces[index : index + 1], work.progress))
+        unread.update(mine.unread)
         if reason := mine.reasons.get(rows[0].trace_id):
             failed.add(reason)
         else:
@@ -139,6 +148,7 @@ def _asked(
     for rows in batches.resumed(len(traces), make, model.width):
         yield from rows
     failed.settle(len(traces), f"traces could not be scored by server {model.spec.server!r}")
+    work.made |= _warned(list(unread.values()), model, traces)
     work.made |= failed.noted() | {"batches_kept_from_before": batches.num_found}
 
 

@@ -19,7 +19,7 @@ from rdpt_core.models.reading import own_limit
 from rdpt_core.models.render import Renderer, read_renderer
 from rdpt_core.models.seam import TextGenerator, TextScorer
 from rdpt_core.models.spec import Logged, ModelSpec, Numerics, Sampling
-from rdpt_core.recipe import Plain, plain
+from rdpt_core.recipe import Plain
 from rdpt_core.scoring.paths import cpu_flags
 from rdpt_core.spelling import hint
 from rdpt_core.store import Part, Store
@@ -61,7 +61,7 @@ class Model:
         return identify(self.spec, self.base, self.memory, self.numerics, declared)
 
     def identity(self) -> Plain:
-        return plain(self.known)
+        return self.known.as_plain()
 
     @property
     def scorer(self) -> str:
@@ -243,7 +243,7 @@ class Distilled:
 
     call: Call
     spec: ModelSpec
-    """Of the base model: how it is read stays the same."""
+    """That of the base model: how it is read stays the same."""
     numerics: Numerics = "exact"
 
     def on(self, numerics: Numerics) -> Distilled:
@@ -255,7 +255,8 @@ class Distilled:
             spec = self.spec.model_copy(update={"adapter": str(folder)})
             base = self.call.parameters["model"].base
         else:
-            changes = {"path": str(folder), "revision": None, "gguf": None}
+            # Positions that were stretched for training are so in the folder's own config.json.
+            changes = {"path": str(folder), "revision": None, "rope": None}
             spec, base = self.spec.model_copy(update=changes), folder
         return Model(spec, base, numerics=self.numerics)
 

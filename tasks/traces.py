@@ -16,7 +16,7 @@ from tasks.models import Model, note
 from tasks.stage import Work, stage
 
 
-@stage("traces", version=1, row=Trace, over="problems", each="sample_index")
+@stage("traces", version=2, row=Trace, over="problems", each="sample_index")
 def sample(
     problems: list[Problem],
     model: Model,

@@ -7,6 +7,7 @@ goes is found by rendering the template, or declared; it is never guessed from a
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from typing import Literal
 
 from rdpt_core import ids
@@ -14,15 +15,20 @@ from rdpt_core.models.delimiters import Delimiters
 from rdpt_core.models.spec import ModelSpec, Thinking
 from rdpt_core.models.template import (
     CLOCK,
-    PROBLEM,
     Template,
-    conversation,
     probe_answer,
     probe_end,
+    probe_prompt,
     probe_thinking,
+    reads_system,
 )
 from rdpt_core.models.vocabulary import Vocabulary
-from rdpt_core.recipe import Rule, plain
+from rdpt_core.recipe import Rule, plain_without_unset
+from rdpt_core.spelling import hint
+
+
+class Unobeyed(ValueError):
+    """A setting of a model's entry that nothing would read."""
 
 
 class UndeclaredThinking(ValueError):
@@ -41,11 +47,18 @@ class UndeclaredThinking(ValueError):
 class ClosedThinking(UndeclaredThinking):
     """A thought is to be laid behind one that the model's prompt has closed."""
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, switches: Sequence[str]) -> None:
+        """`switches` are settings under which the prompt leaves the thought open."""
+        way_out = " or ".join(f"`{switch}`" for switch in switches)
         ValueError.__init__(
             self,
-            f"the prompt of {path} ends with a closed thought, so none can follow: set "
-            "`think = true` in its entry, or leave `think` out if its template thinks by itself",
+            f"the prompt of {path} ends with a closed thought, so none can follow: "
+            + (
+                f"set {way_out} in its entry"
+                if switches
+                else 'its template has no switch that opens one; `thinking = "none"` in its entry '
+                "makes the thought part of the answer"
+            ),
         )
 
 
@@ -60,6 +73,8 @@ class Contract(Rule):
     system: str | None
     think: bool | None = None
     """The thinking mode that the template is asked for; None asks for none."""
+    variables: str | None = None
+    """JSON of the other variables that the template is given; None where there are none."""
     date: str = CLOCK.date().isoformat()
     bos: Literal["template", "tokenizer"]
     """Who writes the first token: the template's text, or the tokenizer before plain text."""
@@ -78,7 +93,8 @@ class Contract(Rule):
 
     @property
     def digest(self) -> str:
-        return ids.digest("contract", json.dumps(plain(self), sort_keys=True))
+        fields = plain_without_unset(self, "variables")
+        return ids.digest("contract", json.dumps(fields, sort_keys=True))
 
     @property
     def delimiters(self) -> Delimiters:
@@ -89,34 +105,61 @@ class Contract(Rule):
 
 
 def read_contract(spec: ModelSpec, vocabulary: Vocabulary, template: Template | None) -> Contract:
-    """The contract that a model's files and its entry amount to."""
-    prompt = "" if template is None else _probe_prompt(template, spec.system)
+    """The contract that a model's files and its entry amount to.
+
+    Raises Unobeyed for a setting that the template does not read, ValueError for a template whose
+    probes show nothing.
+    """
+    if spec.api != "chat":  # there the server's own template decides
+        _check_obeyed(spec, template)
+    prompt = "" if template is None else probe_prompt(template, spec.system)
     found = _find_thinking(spec, vocabulary, template, prompt)
     open_, close, where = ("", "", None) if found is None else found
     header = "" if template is None else probe_answer(template, spec.system)
     if spec.thinking == "none":
         open_ = header  # thought and answer are one content
+    given = spec.template.values
     return Contract(
         template=None if template is None else template.digest,
         vocabulary=vocabulary.digest,
         num_ids=vocabulary.size,
         system=spec.system,
         think=spec.think,
+        variables=json.dumps(given, sort_keys=True) if given else None,
         bos="tokenizer" if template is None else "template",
         think_open=where,
         open=open_,
         close=close,
         answer_open=header,
-        fresh=any(map(vocabulary.is_control, vocabulary.parse(prompt)[-1:])),
+        fresh=any(map(vocabulary.stands_apart, vocabulary.parse(prompt)[-1:])),
         closed=bool(close.strip()) and close.strip() in prompt,
         end=_find_end(spec, vocabulary, template),
     )
 
 
-def _probe_prompt(template: Template, system: str | None) -> str:
-    """What stands between a problem and the model's own text."""
-    rendered = template.render(conversation(PROBLEM, system), generation=True)
-    return rendered.rpartition(PROBLEM)[2]
+def _check_obeyed(spec: ModelSpec, template: Template | None) -> None:
+    """Raises Unobeyed for what the entry sets and the template does not read. `think` is a wish
+    that many templates have no answer to: `rdpt doctor` says so."""
+    given = list(spec.template.values)
+    if template is None:
+        for name in [*given, *(["system"] if spec.system is not None else [])]:
+            raise Unobeyed(
+                f"{spec.path} has no chat template, so nothing would read `{name}`: leave it out "
+                "of the model's entry, or give the model its template"
+            )
+        return
+    if spec.system and not reads_system(template):
+        raise Unobeyed(
+            f"the chat template of {spec.path} renders no system prompt: leave `system` out of the "
+            "model's entry"
+        )
+    known = template.read_variables() if given else frozenset()
+    for name in given:
+        if name not in known:
+            raise Unobeyed(
+                f"the chat template of {spec.path} reads no variable {name!r}; {hint(name, known)}"
+                f"it reads: {', '.join(sorted(known)) or 'none'}"
+            )
 
 
 _Thinking = tuple[str, str, Literal["prompt", "trace"]]
@@ -140,9 +183,9 @@ def _find_thinking(
 
 
 def _find_end(spec: ModelSpec, vocabulary: Vocabulary, template: Template | None) -> int | None:
-    """The control token that the template writes after an answer, else the tokenizer's own."""
+    """The added token that the template writes after an answer, else the tokenizer's own end."""
     written = "" if template is None else probe_end(template, spec.system)
     for token_id in vocabulary.parse(written):
-        if vocabulary.is_control(token_id):
+        if vocabulary.stands_apart(token_id):
             return token_id
     return vocabulary.id_of(vocabulary.special.get("eos_token"))

@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 import secrets
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, ClassVar, Protocol
 
 from rdpt_core.models import answers
@@ -24,8 +24,8 @@ class Prompt:
     token_ids: Sequence[int]
     text: str
     messages: Sequence[Mapping[str, str]] = ()
-    think: bool | None = None
-    """The thinking mode that a server is asked for which renders itself; None asks for none."""
+    variables: Mapping[str, Any] = field(default_factory=dict)
+    """What a server that renders itself gives its template."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,11 +211,10 @@ class Chat(_Completions):
 
     def ask_text(self, prompt: Prompt, rule: Sampling, seed: int, top: int = 1) -> Request:
         """Candidates are asked for where more than one is wanted, since some servers refuse."""
-        mode = {} if prompt.think is None else {"enable_thinking": prompt.think}
         return "chat/completions", self._sampling(rule, seed, top) | {
             "messages": list(prompt.messages), "logprobs": top > 1,
             **({"top_logprobs": top} if top > 1 else {}),
-            **({"chat_template_kwargs": mode} if mode else {}),
+            **({"chat_template_kwargs": dict(prompt.variables)} if prompt.variables else {}),
         }  # fmt: skip
 
     def read_text(self, answer: dict[str, Any]) -> Completion:

@@ -102,6 +102,8 @@ class HfScorer:
         alone: bool = False,
     ) -> None:
         self.scorer = loaded.identity.digest
+        self.reasons: dict[str, str] = {}
+        """Why a trace is an error, by its id."""
         self._loaded = loaded
         numerics = loaded.identity.numerics
         self._moves_blanks = numerics.endswith("+blanks")
@@ -154,6 +156,7 @@ class HfScorer:
     def _row(self, trace: Trace, layout: Layout, one: Scored) -> TokenScores:
         found, asked = one.statistics, self._forward.asked
         if found is None or not np.isfinite(found.logprobs).all():
+            self._note(trace, "a log-probability is not finite, or memory ran out")
             return unscored(trace, self.scorer, ScoreStatus.ERROR)
         if self._moves_blanks:
             found = counted_before(found, layout, self._loaded.blank_ids)
@@ -162,8 +165,13 @@ class HfScorer:
     def _lay(self, problem: Problem | None, trace: Trace) -> Layout | ScoreStatus:
         loaded = self._loaded
         laid = layout_of(
-            loaded.renderer, loaded.identity.author, loaded.limit, problem, trace, self._alone
-        )
+            loaded.renderer, loaded.identity.author, loaded.limit, problem, trace, self._alone,
+            self.reasons,
+        )  # fmt: skip
         if isinstance(laid, Layout) and max(laid.input_ids) >= loaded.num_rows:
+            self._note(trace, f"it has id {max(laid.input_ids)}, and the weights end before that")
             return ScoreStatus.ERROR
         return laid
+
+    def _note(self, trace: Trace, why: str) -> None:
+        self.reasons[trace.trace_id] = f"trace {trace.trace_id}: {why}"

@@ -18,10 +18,11 @@ from rdpt_core import ids
 from rdpt_core.models.adapters import adapter_digest, check_adapter, sha256
 from rdpt_core.models.refusals import check_folder, read_object
 from rdpt_core.models.spec import Backend, Logged, ModelSpec, Numerics
-from rdpt_core.recipe import Rule, plain
+from rdpt_core.recipe import Plain, Rule, plain, plain_without_unset
 from rdpt_core.store import replace_file
 
-WEIGHTS = ("*.safetensors", "*.safetensors.index.json", "config.json", "generation_config.json")
+ENDS = "generation_config.json"
+WEIGHTS = ("*.safetensors", "*.safetensors.index.json", "config.json", ENDS)
 TOKENIZER = (
     "tokenizer.json",
     "tokenizer_config.json",
@@ -60,15 +61,21 @@ class ModelIdentity(Rule):
     rope: str | None = None
     """A context override."""
     think: bool | None = None
+    variables: str | None = None
+    """Variables that its template is given, `think` apart; None where there are none."""
     backend: Backend = "hf"
     logged: str | None = None
     """How log-probabilities were taken that come with the traces."""
     served: str | None = None
     """What a server declares of the model, with its probe's fingerprint."""
 
+    def as_plain(self) -> dict[str, Plain]:
+        """What reaches keys."""
+        return plain_without_unset(self, "variables")
+
     @property
     def digest(self) -> str:
-        return ids.digest("model", json.dumps(plain(self), sort_keys=True))
+        return ids.digest("model", json.dumps(self.as_plain(), sort_keys=True))
 
     @property
     def author(self) -> str:
@@ -92,6 +99,10 @@ def identify(
     needed and cannot be reached.
     """
     folder = local_folder(spec, base)
+    if folder is not None and spec.revision is not None:
+        raise ValueError(
+            f"model {spec.path!r} is a local folder, which has no revision: leave `revision` out"
+        )
     if folder is None:
         from rdpt_core.models.hub import hub_files
 
@@ -126,10 +137,12 @@ def loaded_files(folder: Path, patterns: Sequence[str] = LOADED) -> list[Path]:
 
 
 def patterns_of(spec: ModelSpec) -> tuple[str, ...]:
-    """Of the files of this model that loading reads."""
-    if spec.backend != "hf":
+    """Patterns of the files of this model that loading reads."""
+    if spec.backend == "server":
+        return (*READ, "config.json")  # the longest sequence
+    if spec.backend == "logged":
         return READ
-    return (*READ, spec.gguf) if spec.gguf else LOADED
+    return (*READ, ENDS, spec.gguf) if spec.gguf else LOADED
 
 
 @dataclass(frozen=True)
@@ -192,6 +205,7 @@ def _identity(
         check_adapter(folder, tensors_digest(digests))
         weights = ids.digest("adapted", weights, adapter_digest(folder))
     thinking = spec.thinking if spec.thinking in (None, "none") else plain(spec.thinking)
+    given = spec.template.values
     return ModelIdentity(
         weights=weights,
         tokenizer=_group(digests, TOKENIZER),
@@ -203,6 +217,7 @@ def _identity(
         context=spec.context,
         rope=_line(spec.rope),
         think=spec.think,
+        variables=json.dumps(given, sort_keys=True) if given else None,
         backend=spec.backend,
         logged=_line(spec.logged or Logged()) if spec.backend == "logged" else None,
     )

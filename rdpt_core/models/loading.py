@@ -21,7 +21,6 @@ from transformers import (
     MODEL_FOR_CAUSAL_LM_MAPPING,
     AutoConfig,
     AutoModelForCausalLM,
-    GenerationConfig,
     GgufConfig,
     PretrainedConfig,
     PreTrainedModel,
@@ -30,15 +29,14 @@ from transformers.utils import logging
 
 from rdpt_core.models.adapters import merged
 from rdpt_core.models.identity import HashMemory, ModelIdentity, identify, local_folder
-from rdpt_core.models.refusals import check_device
+from rdpt_core.models.reading import check_rows, ends_of
+from rdpt_core.models.refusals import check_packing
 from rdpt_core.models.render import Renderer, read_renderer
 from rdpt_core.models.spec import ModelSpec, Numerics, Rope
-from rdpt_core.rows import Problem
 from rdpt_core.scoring.blanks import blank_ids
 from rdpt_core.scoring.compiling import compile_decoder
 from rdpt_core.scoring.head import Head
 
-PROBE = Problem("", "", "", "", "How much is 1 and 1?", None)
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
 
@@ -99,7 +97,7 @@ def load(
         torch.set_num_threads(threads)
     identity = identify(spec, base, memory, numerics)
     if identity.quantisation is not None:
-        check_device(identity.quantisation, device != "cpu")
+        check_packing(identity.quantisation, device != "cpu")
     folder = model_folder(spec, base, identity)
     renderer = read_renderer(spec, folder)
     logging.disable_progress_bar()  # standard error is the caller's to write on
@@ -114,20 +112,10 @@ def load(
     head = make_head(model, renderer.contract.num_ids)
     _check_head(model, decoder, head, renderer.contract.num_ids)
     limit = spec.context or _own_limit(model.config)
-    found = Loaded(identity, renderer, model, decoder, head, limit, _ends(renderer, folder))
-    _check_ids(found)
+    ends = ends_of(renderer, folder)
+    found = Loaded(identity, renderer, model, decoder, head, limit, ends)
+    check_rows(renderer, found.num_rows)
     return found
-
-
-def _check_ids(loaded: Loaded) -> None:
-    """Raises ValueError where a prompt or an end of turn needs rows that the weights lack."""
-    contract = loaded.renderer.contract
-    used = [*loaded.renderer.prompt_ids(PROBE), *([contract.end] if contract.end else [])]
-    if max(used, default=0) >= loaded.num_rows:
-        raise ValueError(
-            f"its tokenizer writes a prompt with id {max(used)}, and its weights end at id "
-            f"{loaded.num_rows - 1}: they are not of one model, or its embeddings were not resized"
-        )
 
 
 def _read_weights(spec: ModelSpec, folder: Path, device: str | None) -> PreTrainedModel:
@@ -168,7 +156,10 @@ def attention_of(config: PretrainedConfig) -> str:
 
 def stretch(config: Any, rope: Rope) -> None:
     """Writes a context override into a model's configuration. Raises ValueError for a model whose
-    positions are of another kind, or stretched already."""
+    positions are of another kind, or stretched already.
+
+    What is trained stretched is exported with the same settings (`finetune_export.py`).
+    """
     text = config.get_text_config()
     known = getattr(text, "rope_parameters", None) or {}
     if known.get("rope_type", "none") != "default":
@@ -231,13 +222,3 @@ def _own_limit(config: object) -> int:
             "its entry"
         )
     return int(limit)
-
-
-def _ends(renderer: Renderer, folder: Path) -> frozenset[int]:
-    """The end of turn of the template, the tokenizer's, and those of the generation settings."""
-    vocabulary = renderer.vocabulary
-    found = {renderer.contract.end, vocabulary.id_of(vocabulary.special.get("eos_token"))}
-    if (folder / "generation_config.json").exists():
-        stated = GenerationConfig.from_pretrained(folder, local_files_only=True).eos_token_id
-        found |= set(stated) if isinstance(stated, list) else {stated}
-    return frozenset(token_id for token_id in found if token_id is not None)

@@ -75,7 +75,7 @@ class LoggedScorer:
             return None
         given = [int(token_id) for token_id in trace.token_ids]
         vocabulary = self._renderer.vocabulary
-        ended = bool(given) and vocabulary.is_control(given[-1])
+        ended = bool(given) and vocabulary.stands_apart(given[-1])
         for body, end in ((given, ()), (given[:-1], tuple(given[-1:]))):
             pieces = map_sampled(body, trace, vocabulary) if not end or ended else None
             if pieces is not None:

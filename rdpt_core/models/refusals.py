@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,16 @@ from safetensors import SafetensorError, safe_open
 
 from rdpt_core.models.spec import ModelSpec
 
+UNPACKED_BY = {
+    "awq": ("gptqmodel", "'rdpt[awq]'"),
+    "gptq": ("gptqmodel", "'rdpt[awq]'"),
+    "compressed-tensors": ("compressed_tensors", "compressed-tensors"),
+    "bitsandbytes": ("bitsandbytes", "bitsandbytes"),
+}
+"""Method of quantisation to the package that transformers needs for it, and how it is installed."""
+INDEX = "model.safetensors.index.json"
+ELSEWHERE = ("auto_map", "configuration_files", "transformers_weights")
+"""Keys that name other files to load, which the identity would not cover."""
 PICKLES = (".bin", ".pt", ".pth", ".pkl", ".ckpt")
 ATTENTION = {"eager", "sdpa", "flash_attention_2", "flash_attention_3", "flex_attention"}
 
@@ -27,6 +38,26 @@ def check_folder(folder: Path, spec: ModelSpec | None = None) -> None:
         path = folder / name
         if path.exists():
             check_config(read_object(path), path)
+    if needed(spec) == ".safetensors":
+        check_index(folder)
+
+
+def check_index(folder: Path) -> None:
+    """Raises ValueError for an index of weights that names other files than the safetensors beside
+    it: those alone are hashed. A file may itself be a link, as in the hub's cache, since it is
+    hashed by its content."""
+    path = folder / INDEX
+    if not path.exists():
+        return
+    shards = read_object(path).get("weight_map")
+    if not isinstance(shards, dict) or not all(isinstance(one, str) for one in shards.values()):
+        raise ValueError(f"{path} maps no weights to files: copy the model again")
+    beside = {file.name for file in folder.glob("*.safetensors") if file.is_file()}
+    for name in sorted(set(shards.values()) - beside):
+        raise ValueError(
+            f"{path} names the weights {name!r}; only *.safetensors in the same folder are "
+            f"loaded, and there are {', '.join(sorted(beside))}: copy the model again"
+        )
 
 
 def read_object(path: Path) -> dict[str, Any]:
@@ -41,10 +72,17 @@ def read_object(path: Path) -> dict[str, Any]:
     return found
 
 
-def check_device(quantisation: str, gpu: bool) -> None:
-    """Raises ValueError for packed weights on a device that has no kernels for them."""
+def check_packing(quantisation: str, gpu: bool) -> None:
+    """Raises ValueError for packed weights on a device that has no kernels for them, or without
+    the package that unpacks them."""
+    method = str(json.loads(quantisation).get("quant_method", "unknown"))
+    package, extra = UNPACKED_BY.get(method, ("", ""))
+    if gpu and package and find_spec(package) is None:
+        raise ValueError(
+            f"its weights are quantised ({method}), which needs the package {package}: "
+            f"pip install {extra}"
+        )
     if not gpu:
-        method = json.loads(quantisation).get("quant_method", "unknown")
         raise ValueError(
             f"its weights are quantised ({method}), which needs a GPU, and this is a CPU: use the "
             "unquantised model, a GGUF file, or a machine with RDPT_DEVICE=cuda"
@@ -89,6 +127,11 @@ def check_names(names: Iterable[str], where: str, weights: str | None = ".safete
             f"{where} has {reason}: convert it with save_pretrained(..., safe_serialization=True) "
             "in a place that you trust, or use a revision that has safetensors"
         )
+    if "adapter_config.json" in found:
+        raise ValueError(
+            f"{where} is an adapter (adapter_config.json), which transformers would load on its "
+            "own base: give the base as `path` and this folder as `adapter`"
+        )
     if weights == ".safetensors" and "config.json" not in found:
         raise ValueError(f"{where} has no config.json: give the folder that holds the whole model")
 
@@ -98,7 +141,7 @@ def check_config(config: Mapping[str, Any], path: Path) -> None:
     for key, value in _leaves(config):
         attention = key.startswith(("_attn_implementation", "attn_implementation"))
         kernel = attention and isinstance(value, str) and value not in ATTENTION
-        if key == "auto_map" or (key == "trust_remote_code" and value) or kernel:
+        if (key in ELSEWHERE and value) or (key == "trust_remote_code" and value) or kernel:
             raise ValueError(
                 f"{path} asks for code from elsewhere ({key}: {value!r}), which is never run: "
                 f"remove {key} if the architecture is one of transformers' own, "

@@ -10,7 +10,7 @@ reads them.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from itertools import accumulate
 from pathlib import Path
@@ -19,12 +19,22 @@ from rdpt_core.models.contract import (
     ClosedThinking,
     Contract,
     UndeclaredThinking,
+    Unobeyed,
     read_contract,
 )
 from rdpt_core.models.layout import Example, Layout, Piece, map_sampled
 from rdpt_core.models.spec import ModelSpec
-from rdpt_core.models.template import PROBLEM, Template, conversation, read_template
-from rdpt_core.models.vocabulary import Vocabulary, read_vocabulary
+from rdpt_core.models.template import (
+    PROBLEM,
+    Template,
+    TemplateFault,
+    TemplateRefused,
+    conversation,
+    probe_prompt,
+    read_template,
+)
+from rdpt_core.models.tokenizer_files import read_vocabulary
+from rdpt_core.models.vocabulary import Vocabulary
 from rdpt_core.rows import FinishReason, Problem, Trace, Zone, ZoneKind
 
 SEAM = 32
@@ -48,12 +58,26 @@ class Renderer:
     def require_thinking(self) -> None:
         """Raises UndeclaredThinking unless a thought can be laid for this model."""
         if self.contract.closed:
-            raise ClosedThinking(self.path)
+            raise ClosedThinking(self.path, self._opening_switches())
         if self.contract.think_open is None:
             raise UndeclaredThinking(self.path)
 
+    def _opening_switches(self) -> list[str]:
+        """Settings of the model's entry, found by rendering, under which a thought can follow."""
+        if self.template is None:
+            return []
+        found = []
+        for name in sorted(self.template.read_variables()):
+            other = self.template.with_variables(self.template.variables | {name: True})
+            with suppress(ValueError):
+                if self.contract.close.strip() not in probe_prompt(other, self.contract.system):
+                    is_think = name == "enable_thinking"
+                    found.append("think = true" if is_think else f"template = {{{name} = true}}")
+        return found
+
     def prompt_ids(self, problem: Problem) -> list[int]:
-        """Ids up to where the model's own text begins."""
+        """Ids up to where the model's own text begins. Raises ValueError where the template
+        renders no prompt."""
         if self.template is None:
             return self._plain_ids(problem.prompt)
         if not self.vocabulary.holds_control(problem.prompt):
@@ -71,7 +95,10 @@ class Renderer:
         return [*first, *self.vocabulary.encode(prompt, start=True)]
 
     def _prompt(self, template: Template, text: str) -> str:
-        return template.render(conversation(text, self.contract.system), generation=True)
+        try:
+            return template.render(conversation(text, self.contract.system), generation=True)
+        except (TemplateRefused, TemplateFault) as error:
+            raise ValueError(f"the chat template of {self.path}: {error}") from error
 
     def zones(self, text: str) -> tuple[Zone, ...]:
         """Zones of a text that this model wrote after its prompt."""
@@ -114,7 +141,7 @@ class Renderer:
             return None
         given = [int(token_id) for token_id in trace.token_ids]
         body, _ = _split_end(given, trace.finish_reason)
-        if body and self.vocabulary.is_control(body[-1]):  # an end of turn that nobody told of
+        if body and self.vocabulary.stands_apart(body[-1]):  # an end of turn that nobody told of
             body = body[:-1]
         for ids in (given, body):
             if self.vocabulary.lengths(ids, trace.text.encode()) is not None:
@@ -131,7 +158,7 @@ class Renderer:
         if not isinstance(first, Zone):
             return False  # a delimiter stands between them, or there is no text
         ids = self.prompt_ids(problem)
-        control = [at for at, token_id in enumerate(ids) if self.vocabulary.is_control(token_id)]
+        control = [at for at, token_id in enumerate(ids) if self.vocabulary.stands_apart(token_id)]
         plain = ids[max(control, default=-1) + 1 :][-SEAM:]
         before = self.vocabulary.join(plain).decode(errors="ignore")
         text = self._as_text(first, trace.text.encode())
@@ -218,7 +245,7 @@ class Renderer:
         if not text:
             return []
         # A delimiter of control tokens is parsed; one of plain text gets no dummy blank inside.
-        parsed = self.vocabulary.holds_control(text)
+        parsed = self.vocabulary.holds_control(text)  # other added tokens are read by both
         laid = self.vocabulary.parse(text) if parsed else self.vocabulary.encode(text, start)
         return [Piece(ZoneKind.TAG, tuple(laid), 0)]
 
@@ -248,7 +275,9 @@ def _split_end(given: list[int], reason: FinishReason) -> tuple[list[int], list[
 
 
 def make_renderer(spec: ModelSpec, vocabulary: Vocabulary, template: Template | None) -> Renderer:
-    return Renderer(read_contract(spec, vocabulary, template), vocabulary, template, spec.path)
+    contract = read_contract(spec, vocabulary, template)
+    own = vocabulary.guarding((contract.open, contract.close, contract.answer_open))
+    return Renderer(contract, own, template, spec.path)
 
 
 def read_renderer(spec: ModelSpec, folder: Path) -> Renderer:
@@ -259,7 +288,7 @@ def read_renderer(spec: ModelSpec, folder: Path) -> Renderer:
     with _named(f"the tokenizer of {folder}"):
         vocabulary = read_vocabulary(folder, spec.gguf)
     with _named(f"the chat template of {folder}"):
-        template = read_template(folder, vocabulary.special, spec.think)
+        template = read_template(folder, vocabulary.special, spec.variables)
         return make_renderer(spec, vocabulary, template)
 
 
@@ -269,7 +298,7 @@ def _named(what: str) -> Iterator[None]:
     is a program of somebody's, run here on a probe."""
     try:
         yield
-    except (ConnectionError, MemoryError):
+    except (ConnectionError, MemoryError, Unobeyed):
         raise
     except Exception as error:
         why = " ".join(str(error).split())

@@ -212,7 +212,7 @@ class ServerGenerator:
             prompt_ids,
             renderer.vocabulary.decode(prompt_ids),
             conversation(problem.prompt, renderer.contract.system),
-            renderer.contract.think,
+            self._remote.spec.variables,
         )
         rule = self._sampling.model_copy(update={"max_new_tokens": room})
         return self._remote.write(prompt, rule, seed=seed, tick=lambda: progress(0))
@@ -253,7 +253,9 @@ class ServerScorer:
         remote.require_scoring()
         self.scorer = identity.digest
         self.reasons: dict[str, str] = {}
-        """Why a trace has no score, by its id."""
+        """Why the server gave a trace no score, by its id; it may be asked again."""
+        self.unread: dict[str, str] = {}
+        """Why a trace cannot be sent at all."""
         self._remote, self._author, self._alone = remote, identity.author, alone
 
     def score(
@@ -270,8 +272,9 @@ class ServerScorer:
     def _row(self, problem: Problem | None, trace: Trace, progress: Progress) -> TokenScores:
         longest = self._remote.limit - 1  # one token must be generated (T28)
         layout = layout_of(
-            self._remote.renderer, self._author, longest, problem, trace, self._alone
-        )
+            self._remote.renderer, self._author, longest, problem, trace, self._alone,
+            self.unread,
+        )  # fmt: skip
         if not isinstance(layout, Layout):
             return unscored(trace, self.scorer, layout, ScoreSource.SERVER)
         try:

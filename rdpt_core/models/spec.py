@@ -1,10 +1,15 @@
-"""What an experiment says about a model: the part of its identity that a user writes down."""
+"""What an experiment says about a model: the part of its identity that a user writes down.
+
+No field is ever passed over in silence: `TABLE` says for each field and each use of a model whether
+the use obeys it or refuses it, and the refusals are derived from that table.
+"""
 
 from __future__ import annotations
 
+from enum import StrEnum
 from typing import Literal
 
-from pydantic import Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, model_validator
 
 from rdpt_core.recipe import Rule
 
@@ -36,6 +41,34 @@ class Rope(Rule):
     kind: Literal["linear", "yarn"] = "yarn"
     factor: float = Field(gt=1.0, le=1024.0)
     """The model's own context times this is the new one."""
+
+
+RENDERED = {"messages", "add_generation_prompt", "raise_exception", "strftime_now"}
+"""Names in a chat template that rdpt gives it."""
+
+
+class Variables(BaseModel):
+    """Variables of a chat template, under the template's own names.
+
+    Example: `{thinking = true, reasoning_effort = "high", date_string = "01 Jan 2025"}`.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="allow", allow_inf_nan=False)
+    __pydantic_extra__: dict[str, JsonValue]
+
+    @property
+    def values(self) -> dict[str, JsonValue]:
+        return dict(self.__pydantic_extra__)
+
+    @model_validator(mode="after")
+    def _may_be_set(self) -> Variables:
+        for name in self.values:
+            if not name.isidentifier() or name in RENDERED:
+                raise ValueError(
+                    f"a template variable cannot be named {name!r}: rdpt gives the template "
+                    f"{', '.join(sorted(RENDERED))}, and other names are letters, digits and _"
+                )
+        return self
 
 
 class Logged(Rule):
@@ -89,6 +122,9 @@ class ModelSpec(Rule):
     """System prompt; None passes none (the template's own default then stands)."""
     think: bool | None = None
     """Passed to the template as `enable_thinking`; None passes nothing."""
+    template: Variables = Variables()
+    """Other variables that the template reads, such as `{thinking = true}`; `rdpt doctor` names
+    those that nobody set."""
     context: int | None = Field(default=None, ge=1)
     """Longest sequence in tokens, prompt included; None takes the model's own limit."""
     rope: Rope | None = None
@@ -96,26 +132,117 @@ class ModelSpec(Rule):
 
     @model_validator(mode="after")
     def _fits_its_backend(self) -> ModelSpec:
-        here = {"adapter": self.adapter, "gguf": self.gguf, "rope": self.rope}
-        there = {"server": self.server, "served": self.served}
         if self.backend == "server" and self.server is None:
             raise ValueError('backend = "server" needs `server`: its name in RDPT_SERVERS')
-        for key, value in (here if self.backend != "hf" else {}).items():
-            if value is not None:
-                raise ValueError(f'`{key}` is for models that are loaded here (backend = "hf")')
-        for key, value in (there if self.backend != "server" else {}).items():
-            if value is not None:
-                raise ValueError(f'`{key}` goes with backend = "server"')
-        if self.logged is not None and self.backend != "logged":
-            raise ValueError('`logged` goes with backend = "logged"')
+        for use in USES_OF[self.backend]:
+            refuse(self, use)
         if self.gguf is not None and self.adapter is not None:
             raise ValueError("`adapter` is merged into safetensors, not into a GGUF file")
+        if self.think is not None and "enable_thinking" in self.template.values:
+            raise ValueError(
+                "`think` is template = {enable_thinking = ...}: give one of the two, not both"
+            )
         return self
+
+    @property
+    def variables(self) -> dict[str, JsonValue]:
+        """All variables that the template is given."""
+        mode = {} if self.think is None else {"enable_thinking": self.think}
+        return mode | self.template.values
 
     @property
     def place(self) -> str:
         """Where it lies, for people."""
         return self.path if self.adapter is None else f"{self.path} + {self.adapter}"
+
+
+# ---------------------------------------------------------------------------- what obeys a field
+
+
+class Use(StrEnum):
+    """What a model is used for."""
+
+    SAMPLE = "sample"
+    SCORE = "score"
+    """As `sample`, with weights that are loaded here."""
+    TRAIN = "train"
+    EXPORT = "export"
+    """The trained model as a folder, and the selection that another trainer reads."""
+    SERVE = "serve"
+    """Sampled and scored by a model server."""
+    LOGGED = "logged"
+    """Scored by what imported traces bring."""
+    ATTRIBUTE = "attribute"
+    """Read as an imported distilled model, by whichever backend."""
+
+
+USES_OF: dict[Backend, tuple[Use, ...]] = {
+    "hf": (Use.SAMPLE, Use.SCORE),
+    "server": (Use.SERVE,),
+    "logged": (Use.LOGGED,),
+}
+OBEYED, REFUSED, APART = "o", "r", "-"
+"""APART: the use has a setting of its own for it, or the field has no meaning there; it moves no
+number."""
+
+_TABLE = """
+            sample score train export serve logged attribute
+path        o      o     o     o      o     o      o
+backend     o      o     r     r      o     o      o
+server      r      r     r     r      o     r      o
+served      r      r     r     r      o     r      o
+api         r      r     r     r      o     r      o
+logged      r      r     r     r      r     o      r
+gguf        o      o     r     r      r     r      o
+revision    o      o     o     o      o     o      o
+adapter     o      o     r     r      r     r      o
+dtype       o      o     -     -      r     r      o
+thinking    o      o     o     o      o     o      o
+system      o      o     o     o      o     o      o
+think       o      o     o     o      o     o      o
+template    o      o     o     o      o     o      o
+context     o      o     o     -      o     r      o
+rope        o      o     o     o      r     r      o
+"""
+"""`dtype` of a training is that of [training]; `context` is a limit and no part of a folder."""
+
+
+def _parsed(table: str) -> dict[str, dict[Use, str]]:
+    head, *lines = table.strip().splitlines()
+    uses = [Use(name) for name in head.split()]
+    rows = [line.split() for line in lines]
+    return {name: dict(zip(uses, marks, strict=True)) for name, *marks in rows}
+
+
+TABLE = _parsed(_TABLE)
+"""Field of `ModelSpec` to use to what the use does with it."""
+
+_HERE = 'is for models that are loaded here (backend = "hf"): leave it out'
+_SERVED = 'goes with backend = "server": leave it out'
+_RULES = {
+    "server": _SERVED, "served": _SERVED, "api": _SERVED, "gguf": _HERE, "adapter": _HERE,
+    "dtype": _HERE, "rope": _HERE, "logged": 'goes with backend = "logged": leave it out',
+    "context": "limits what a model reads, and a logged one reads nothing: leave it out",
+}  # fmt: skip
+_TRAINED = {
+    "adapter": "cannot be trained further: merge it into the model first",
+    "backend": "must be the default, since only a model that is loaded here from safetensors can "
+    'be trained: give its folder, or source = "select", which trains nothing',
+    "gguf": "cannot be trained, since its weights are packed: give the model as safetensors, or "
+    'source = "select", which trains nothing',
+}
+
+
+def refuse(spec: ModelSpec, use: Use) -> None:
+    """Raises ValueError for a field that is set and that this use could not obey."""
+    rules = _TRAINED if use in (Use.TRAIN, Use.EXPORT) else _RULES
+    for name, field in ModelSpec.model_fields.items():
+        if TABLE[name][use] == REFUSED and getattr(spec, name) != field.default:
+            raise ValueError(f"`{name}` {rules.get(name, _RULES.get(name))}")
+
+
+def obeys(name: str, use: Use) -> bool:
+    return TABLE[name][use] == OBEYED
 
 
 class Scoring(Rule):

@@ -1,7 +1,9 @@
 """A tokenizer as rdpt uses it: ids and the bytes that they stand for.
 
 The one distinction drawn here: `parse` reads what a template wrote, where `<|im_end|>` is a control
-token; `encode` reads what somebody wrote, where the same characters are text. Both come from
+token; `encode` reads what somebody wrote, where the same characters are text. Control tokens are
+the tokenizer's special tokens and the delimiters that the contract declares; its other added tokens
+(`<tool_call>`, `<br>`, words) are one id each in both, as engines write them. Both come from
 `tokenizer.json`, the file that the identity hashes; Unicode normalisation is left out of `encode`,
 so that the bytes of a text can be covered exactly (equal ids for text that is already normal).
 """
@@ -12,7 +14,6 @@ import copy
 import hashlib
 import json
 from collections.abc import Iterable, Sequence
-from pathlib import Path
 from typing import Any
 
 from tokenizers import AddedToken, Tokenizer
@@ -54,13 +55,12 @@ class Vocabulary:
                 "the tokenizer is neither a byte-level BPE nor of the SentencePiece family: the "
                 "bytes of its tokens are unknown; use a model with one of these"
             )
-        self._encoder = self._starter = _text_reader(backend, spec, dummy_prefix=False)
-        if not self._byte_level:
-            self._starter = _text_reader(backend, spec, dummy_prefix=True)
-        self._alone = self._starter
-        if '"add_prefix_space": true' in json.dumps(spec["pre_tokenizer"]):
-            self._alone = _text_reader(backend, spec, dummy_prefix=True, prefix_space=True)
-        self._control = {key for key, item in self._added.items() if not _is_space(item["content"])}
+        self._apart = {key for key, item in self._added.items() if not _is_space(item["content"])}
+        self._taking = {
+            key for key, item in self._added.items() if item["lstrip"] or item["rstrip"]
+        }
+        self._steps = {name: spec[name] for name in ("normalizer", "pre_tokenizer")}
+        self._read_as_text(frozenset())
         self._bytes: dict[int, bytes] = {}
         self.size = max(backend.get_vocab(with_added_tokens=True).values()) + 1
         """Ids from here on are padding of the weights: they are cut off before any softmax."""
@@ -80,7 +80,30 @@ class Vocabulary:
         return None if found is None else int(found)
 
     def is_control(self, token_id: int) -> bool:
+        """True if `encode` never gives this id: a special token, or a guarded one."""
         return token_id in self._control
+
+    def stands_apart(self, token_id: int) -> bool:
+        """True for an added token with other characters than whitespace: text is cut at it before
+        anything is merged."""
+        return token_id in self._apart
+
+    def guarding(self, delimiters: Iterable[str]) -> Vocabulary:
+        """The same tokenizer, to which these delimiters are text where somebody wrote them.
+
+        Only delimiters that are spelled by added tokens alone: a plain "Answer:" may be written.
+        """
+        spelled: set[str] = set()
+        for delimiter in delimiters:
+            ids = self.parse(delimiter.strip())
+            if all(map(self.stands_apart, ids)):
+                spelled |= {self._added[token_id]["content"] for token_id in ids}
+        known = {self._added[key]["content"] for key in self._control}
+        if spelled <= known:
+            return self
+        other = copy.copy(self)
+        other._read_as_text(self._guarded | spelled)
+        return other
 
     def holds_control(self, text: str) -> bool:
         return any(self._added[key]["content"] in text for key in self._control)
@@ -98,6 +121,8 @@ class Vocabulary:
 
     def _encoded(self, encoder: Tokenizer, text: str) -> list[int]:
         found: list[int] = list(encoder.encode(text, add_special_tokens=False).ids)
+        if self._renamed:
+            found = [self._renamed.get(token_id, token_id) for token_id in found]
         wrong = [token_id for token_id in found if token_id in self._control]
         if wrong:
             raise ValueError(
@@ -107,7 +132,7 @@ class Vocabulary:
         return found
 
     def encode_alone(self, text: str) -> list[int]:
-        """As `encode`, with whatever blank the tokenizer itself puts before a text."""
+        """As `encode`, with whatever space the tokenizer itself puts before a text."""
         return self._encoded(self._alone, text)
 
     def bytes_of(self, token_id: int) -> bytes:
@@ -131,18 +156,40 @@ class Vocabulary:
     def lengths(self, token_ids: Sequence[int], text: bytes) -> list[int] | None:
         """Bytes of `text` that each token covers; None where the tokens are not the text.
 
-        The dummy blank of SentencePiece owns no byte.
+        The dummy blank of SentencePiece owns no byte; an added token owns the whitespace that it
+        takes beside itself (`lstrip`, `rstrip`).
         """
         tokens = [self.bytes_of(token_id) for token_id in token_ids]
-        joined = b"".join(tokens)
-        sizes = [len(token) for token in tokens]
-        if joined == text:
-            return sizes
-        if not self._byte_level and joined == b" " + text:
-            first = next(index for index, size in enumerate(sizes) if size)
-            sizes[first] -= 1
-            return sizes
-        return None
+        sizes = self._cover(token_ids, tokens, text)
+        if sizes is None and not self._byte_level:
+            sizes = self._cover(token_ids, tokens, b" " + text)
+            if sizes is not None:
+                sizes[next(index for index, size in enumerate(sizes) if size)] -= 1
+        return sizes
+
+    def _cover(
+        self, token_ids: Sequence[int], tokens: Sequence[bytes], text: bytes
+    ) -> list[int] | None:
+        if b"".join(tokens) == text:
+            return [len(token) for token in tokens]
+        if not self._taking.intersection(token_ids):
+            return None
+        sizes: list[int] = []
+        at, loose = 0, False
+        for token_id, token in zip(token_ids, tokens, strict=True):
+            rules = self._added.get(token_id, {})
+            found = _find(text, token, at, loose or rules.get("lstrip", False))
+            if found is None:
+                return None
+            if loose:  # the whitespace belongs to the token before
+                sizes[-1] += found - at
+                at = found
+            sizes.append(found - at + len(token))
+            at, loose = found + len(token), rules.get("rstrip", False)
+        if loose and not text[at:].strip():
+            sizes[-1] += len(text) - at
+            at = len(text)
+        return sizes if at == len(text) else None
 
     def lengths_alone(self, token_ids: Sequence[int], text: bytes) -> list[int] | None:
         """As `lengths`, for ids of `encode_alone`: a blank that the tokenizer put in front owns no
@@ -164,6 +211,55 @@ class Vocabulary:
             blanks -= taken
         return sizes
 
+    def _read_as_text(self, guarded: frozenset[str]) -> None:
+        """Makes the readers to which special tokens and `guarded` ones are text."""
+        self._guarded = guarded
+        self._control = {key for key in self._apart if self._is_guarded(self._added[key])}
+        self._encoder = self._starter = self._text_reader(dummy_prefix=False)
+        if not self._byte_level:
+            self._starter = self._text_reader(dummy_prefix=True)
+        self._alone = self._starter
+        if '"add_prefix_space": true' in json.dumps(self._steps["pre_tokenizer"]):
+            self._alone = self._text_reader(dummy_prefix=True, prefix_space=True)
+        self._renamed = self._moved_ids()
+
+    def _is_guarded(self, item: dict[str, Any]) -> bool:
+        return bool(item["special"]) or item["content"] in self._guarded
+
+    def _text_reader(self, dummy_prefix: bool, prefix_space: bool = False) -> Tokenizer:
+        """The tokenizer that reads control tokens as text, without Unicode normalisation and
+        post-processing.
+
+        Added tokens of whitespace alone (GPT-NeoX, Gemma) are ordinary vocabulary. The model is
+        shared with the parser: large vocabularies take seconds to read.
+        """
+        cut = self._steps["pre_tokenizer"]
+        steps = {
+            "normalizer": _blanks_only(self._steps["normalizer"], dummy_prefix),
+            "pre_tokenizer": cut
+            if prefix_space
+            else _without_prefix(copy.deepcopy(cut), dummy_prefix),
+        }
+        empty = {"type": "BPE", "vocab": {}, "merges": []}
+        shell = Tokenizer.from_str(json.dumps({"added_tokens": [], "model": empty, **steps}))
+        reader = Tokenizer(self._parser.model)
+        reader.normalizer, reader.pre_tokenizer = shell.normalizer, shell.pre_tokenizer
+        for item in self._added.values():
+            special = not _is_space(item["content"]) and self._is_guarded(item)
+            rules = {name: item[name] for name in ("single_word", "lstrip", "rstrip", "normalized")}
+            token = AddedToken(item["content"], special=special, **rules)
+            reader.add_special_tokens([token]) if special else reader.add_tokens([token])
+        reader.encode_special_tokens = True
+        return reader
+
+    def _moved_ids(self) -> dict[int, int]:
+        """Ids of added tokens in a reader, which counts them without the gaps that a file may
+        have, to their own."""
+        pairs = (
+            (self._encoder.token_to_id(item["content"]), key) for key, item in self._added.items()
+        )
+        return {there: own for there, own in pairs if there is not None and there != own}
+
     def _read(self, token_id: int) -> bytes:
         added = self._added.get(token_id)
         token = self._parser.id_to_token(token_id)
@@ -179,67 +275,19 @@ class Vocabulary:
         return str(token).replace(BLANK, " ").encode()
 
 
-def read_vocabulary(folder: Path, gguf: str | None = None) -> Vocabulary:
-    """The tokenizer of a local model folder; slow formats, and one inside a GGUF file, go through
-    transformers."""
-    path = folder / "tokenizer.json"
-    if path.exists():
-        return Vocabulary(Tokenizer.from_file(str(path)), read_special(folder))
-    from transformers import AutoTokenizer
-
-    loaded = AutoTokenizer.from_pretrained(folder, gguf_file=gguf, trust_remote_code=False)
-    named = read_special(folder) or {
-        name: token for name, token in loaded.special_tokens_map.items() if isinstance(token, str)
-    }
-    return Vocabulary(loaded.backend_tokenizer, named)
-
-
-def read_special(folder: Path) -> dict[str, str]:
-    """Named control tokens of `special_tokens_map.json` and `tokenizer_config.json`."""
-    named: dict[str, str] = {}
-    for name in ("special_tokens_map.json", "tokenizer_config.json"):
-        path = folder / name
-        for key, value in (json.loads(path.read_text()) if path.exists() else {}).items():
-            content = value.get("content") if isinstance(value, dict) else value
-            if key.endswith("_token") and isinstance(content, str):
-                named[key] = content
-    return named
-
-
 def _mentions(spec: Any, kind: str) -> bool:
     return f'"type": "{kind}"' in json.dumps(spec)
 
 
+def _find(text: bytes, token: bytes, at: int, loose: bool) -> int | None:
+    """Where a token begins: here, or where it is `loose`, behind whitespace; else None."""
+    while loose and not text.startswith(token, at) and text[at : at + 1].isspace():
+        at += 1
+    return at if text.startswith(token, at) else None
+
+
 def _is_space(content: str) -> bool:
     return not content.replace(BLANK, "").strip()
-
-
-def _text_reader(
-    backend: Tokenizer, spec: dict[str, Any], dummy_prefix: bool, prefix_space: bool = False
-) -> Tokenizer:
-    """The tokenizer without control tokens, Unicode normalisation and post-processing.
-
-    Added tokens of white space alone (GPT-NeoX, Gemma) are ordinary vocabulary and stay. The
-    model is shared with `backend`: large vocabularies take seconds to read.
-    """
-    steps = {
-        "normalizer": _blanks_only(spec["normalizer"], dummy_prefix),
-        "pre_tokenizer": spec["pre_tokenizer"]
-        if prefix_space
-        else _without_prefix(copy.deepcopy(spec["pre_tokenizer"]), dummy_prefix),
-    }
-    empty = {"type": "BPE", "vocab": {}, "merges": []}
-    shell = Tokenizer.from_str(json.dumps({"added_tokens": [], "model": empty, **steps}))
-    reader = Tokenizer(backend.model)
-    reader.normalizer, reader.pre_tokenizer = shell.normalizer, shell.pre_tokenizer
-    reader.add_tokens(
-        [
-            AddedToken(item["content"], normalized=item["normalized"])
-            for item in spec["added_tokens"]
-            if _is_space(item["content"])
-        ]
-    )
-    return reader
 
 
 def _blanks_only(normalizer: Any, dummy_prefix: bool) -> Any:

@@ -20,6 +20,7 @@ from rdpt_core.finetune_recipe import Machine, TrainingRecipe
 
 RECIPE = TrainingRecipe(epochs=6, learning_rate=3e-3, global_batch=4, max_length=64)
 MACHINE = Machine(device_batch=2, save_steps=3)
+TEMPLATE = "{% for m in messages %}{{ m['content'] }}{% endfor %}"
 NUM_STEPS = 18  # 10 examples in batches of 4, 4, 2; six epochs
 
 
@@ -38,7 +39,7 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ),
     )
     tokenizer = PreTrainedTokenizerFast(tokenizer_object=bpe, eos_token="<end>", pad_token="<pad>")
-    tokenizer.chat_template = "{{ messages[0]['content'] }}"
+    tokenizer.chat_template = TEMPLATE
     tokenizer.save_pretrained(folder)
     torch.manual_seed(1)
     config = Qwen3Config(

@@ -21,7 +21,7 @@ from rdpt_core import checkpoints, finetune
 from rdpt_core.finetune import Example, train
 from rdpt_core.finetune_recipe import Machine, TrainingRecipe
 from rdpt_core.rows import TrainingStep
-from tests.core.learners import MACHINE, NUM_STEPS, RECIPE, base, examples
+from tests.core.learners import MACHINE, NUM_STEPS, RECIPE, TEMPLATE, base, examples
 
 __all__ = ["base", "examples"]
 
@@ -111,7 +111,7 @@ def test_the_distilled_model_loads_anywhere_and_keeps_the_bases_tokenizer(
     model = AutoModelForCausalLM.from_pretrained(folder, use_safetensors=True)
     assert model.dtype == torch.float32
     assert model.generation_config.temperature == pytest.approx(0.6)
-    assert AutoTokenizer.from_pretrained(folder).chat_template == "{{ messages[0]['content'] }}"
+    assert AutoTokenizer.from_pretrained(folder).chat_template == TEMPLATE
     same = {"tokenizer.json", "tokenizer_config.json", "chat_template.jinja"}
     same |= {"generation_config.json"}
     for name in same:

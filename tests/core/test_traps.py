@@ -53,6 +53,8 @@ TRAPS = {
     "T39": "limits of MLflow",
     "T40": "Prefect's cache",
     "T41": "an echo shifted by one",
+    "T45": "added tokens that are not special",
+    "T46": "a probe whose marker is missing",
 }
 NAMED = re.compile(r"test_((?:t\d+[a-c]?_)+)")
 ROW = re.compile(r"^\| (T\d+[a-c]?) \|.*`(test_\w+)` \|$", re.MULTILINE)

@@ -67,6 +67,27 @@ def test_delimiters_that_nobody_declared_fail_where_a_thought_is_to_be_laid(
     assert 'thinking = "none"' in said[said.index(failed) + 1]
 
 
+def test_variables_of_a_template_that_nobody_set_are_named(study: Path, capsys: Capture) -> None:
+    source = "{% if thinking is defined and thinking %}{% endif %}{{ effort | default('') }}"
+    for name in ("teacher", "student"):
+        (study / name / "chat_template.jinja").write_text(tiny.CHATML + source)
+
+    def variables(teacher: str = "") -> list[str]:
+        text = STUDY.format(**PLAIN)
+        (study / "study.toml").write_text(
+            text.replace('path = "teacher"', f'path = "teacher"{teacher}')
+        )
+        said = lines(capsys, "study.toml")
+        return [line for line in said if line[6:].startswith("  variables")]
+
+    assert [line.split("not set: ")[1] for line in variables()] == ["effort, thinking"] * 2
+    first, _ = variables('\ntemplate = { thinking = true, effort = "high" }')
+    assert 'thinking = true, effort = "high"' in first
+    assert "not set" not in first
+    first, _ = variables("\nthink = false")
+    assert "does not read enable_thinking" in first
+
+
 def test_a_context_that_traces_may_exceed_is_warned_of(study: Path, capsys: Capture) -> None:
     config = json.loads((study / "student" / "config.json").read_text())
     config["max_position_embeddings"] = 5

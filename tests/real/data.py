@@ -19,7 +19,8 @@ from tokenizers import Tokenizer
 from rdpt_core.models.render import Renderer, make_renderer
 from rdpt_core.models.spec import ModelSpec
 from rdpt_core.models.template import Template
-from rdpt_core.models.vocabulary import Vocabulary, read_vocabulary
+from rdpt_core.models.tokenizer_files import read_vocabulary
+from rdpt_core.models.vocabulary import Vocabulary
 
 VARIABLE = "DATA_FOR_RDPT_TESTS"
 FOLDER = Path(os.environ.get(VARIABLE) or "none")
@@ -93,7 +94,9 @@ def template_source(family: str) -> str:
 def renderer(family: str, think: bool | None = None, **fields: Any) -> Renderer:
     known = vocabulary(TEMPLATES[family][0])
     spec = ModelSpec.model_validate({"path": family, "think": think, **fields})
-    return make_renderer(spec, known, Template(template_source(family), known.special, think))
+    return make_renderer(
+        spec, known, Template(template_source(family), known.special, spec.variables)
+    )
 
 
 def base(tokenizer: str) -> Renderer:

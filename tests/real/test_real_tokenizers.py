@@ -6,20 +6,26 @@ Traps are named as in docs/scoring.md.
 from __future__ import annotations
 
 import datetime
+import unicodedata
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import cache
 from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from numpy.typing import NDArray
+from tokenizers import AddedToken, Tokenizer
 from transformers import AutoTokenizer
 
 from rdpt_core.models.contract import ClosedThinking, UndeclaredThinking
 from rdpt_core.models.render import Renderer
 from rdpt_core.models.spec import Thinking
 from rdpt_core.models.template import CLOCK
+from rdpt_core.models.vocabulary import Vocabulary
 from rdpt_core.rows import FinishReason, Trace
 from tests.core.models import tiny
 from tests.real import data
@@ -226,6 +232,33 @@ def test_expected_ids_of_every_text() -> None:
             wrong.append(row["text"])
     assert wrong == []
     assert read_as_text == 2
+
+
+PLAIN = ("<br>", " answer", "<table>", "Wait", "\\boxed")
+
+
+@pytest.mark.parametrize("name", data.TOKENIZERS)
+@settings(max_examples=200, deadline=None)
+@given(text=st.data())
+def test_t45_with_plain_added_tokens_a_text_has_the_tokenizer_s_own_ids(
+    name: str, text: st.DataObject
+) -> None:
+    known, theirs = _with_plain_tokens(name)
+    special = [item.content for item in theirs.get_added_tokens_decoder().values()]
+    pieces = st.sampled_from([*PLAIN, *special, " the", "\n\n", " = 4."]) | st.text(max_size=5)
+    said = unicodedata.normalize("NFC", "".join(text.draw(st.lists(pieces, max_size=8))))
+    ids = theirs.encode(said, add_special_tokens=False).ids
+    assert known.encode(said, start=True) == ids
+    assert sum(known.lengths(ids, said.encode()) or [0]) == len(said.encode())
+
+
+@cache
+def _with_plain_tokens(name: str) -> tuple[Vocabulary, Tokenizer]:
+    theirs = data.backend(name)
+    theirs.add_tokens([AddedToken(one, special=False, normalized=False) for one in PLAIN])
+    known = Vocabulary(Tokenizer.from_str(theirs.to_str()))
+    theirs.encode_special_tokens = True
+    return known, theirs
 
 
 @pytest.mark.timeout(900)

@@ -25,7 +25,7 @@ def with_template(source: str, control: list[str] = CHAT, bos: str = "", **field
     vocabulary = Vocabulary(tokenizer)
     special = {"eos_token": "<|im_end|>", "bos_token": bos}
     spec = ModelSpec.model_validate({"path": "x", **fields})
-    return make_renderer(spec, vocabulary, Template(source, special, spec.think))
+    return make_renderer(spec, vocabulary, Template(source, special, spec.variables))
 
 
 def laid_text(of: Renderer, trace_text: str, delimiters: str = "<think>") -> str:

@@ -150,7 +150,7 @@ def test_ids_that_weights_lack_may_be_there_as_long_as_nothing_uses_them(tmp_pat
 
 
 def test_a_prompt_that_needs_ids_that_weights_lack_is_refused(tmp_path: Path) -> None:
-    with_more_ids(tmp_path / "more", "{{ messages[0].content }}<|most|>")
+    with_more_ids(tmp_path / "more", "{% for m in messages %}{{ m.content }}<|most|>{% endfor %}")
     with pytest.raises(ValueError, match="its embeddings were not resized"):
         load(ModelSpec(path="more"), tmp_path, threads=1)
 

@@ -21,7 +21,8 @@ from rdpt_core.models.contract import ClosedThinking, UndeclaredThinking
 from rdpt_core.models.delimiters import named_delimiters
 from rdpt_core.models.render import NotVerbatim, Renderer, make_renderer, read_renderer
 from rdpt_core.models.spec import ModelSpec, Thinking
-from rdpt_core.models.vocabulary import BLANK, Vocabulary, read_vocabulary
+from rdpt_core.models.tokenizer_files import read_vocabulary
+from rdpt_core.models.vocabulary import BLANK, Vocabulary
 from rdpt_core.rows import FinishReason, Trace, ZoneKind
 from tests.core.models import tiny
 from tests.core.models.laying import laid_text, with_template
@@ -96,9 +97,11 @@ def test_t4_no_thought_is_laid_behind_a_closed_one() -> None:
     source = tiny.CHATML.removesuffix("{% endif %}") + "<think>\n\n</think>\n\n{% endif %}"
     closed = with_template(source)
     assert closed.contract.closed
-    with pytest.raises(ClosedThinking, match="`think = true`"):
+    with pytest.raises(ClosedThinking, match='no switch that opens one; `thinking = "none"`'):
         laid_text(closed, tiny.THINKING)
     assert laid_text(closed, "It is 42.") == "It is 42."
+    answered = with_template(source, thinking="none")
+    assert laid_text(answered, tiny.THINKING).endswith("\n\nThe answer is 42."), "the advice works"
 
 
 def test_an_answer_without_a_thought_closes_the_one_that_the_prompt_opened(models: Path) -> None:
