@@ -26,6 +26,7 @@ from rdpt_core.finetune_batches import held_out
 from rdpt_core.finetune_recipe import Machine, TrainingRecipe
 from rdpt_core.models.identity import loaded_files
 from rdpt_core.models.refusals import check_folder
+from rdpt_core.models.spec import Rope
 from rdpt_core.recipe import Rule, plain
 from rdpt_core.rows import TrainingStep
 from rdpt_core.store import file_hash
@@ -67,6 +68,10 @@ class Job(Rule):
     recipe: TrainingRecipe
     seed: int
     machine: Machine
+    rope: Rope | None = None
+    """How the base's positions are stretched, in training and in what it leaves."""
+    ends: tuple[int, ...] = ()
+    """Ids that end a turn, for the generation settings of what it leaves; none keeps the base's."""
     run: str
     """Digest of all that moves the weights, and of how they are sharded; a checkpoint of another
     run is not resumed from."""
@@ -92,6 +97,8 @@ def train(
     out: Path,
     machine: Machine,
     on_step: Callable[[TrainingStep], None] = lambda step: None,
+    rope: Rope | None = None,
+    ends: Sequence[int] = (),
 ) -> list[TrainingStep]:
     """Trains `base` on `examples`; leaves `out/checkpoint/` and `out/preview.txt`.
 
@@ -103,7 +110,7 @@ def train(
     ordered = checked(examples, recipe.max_length, vocabulary_size(base))
     workdir.mkdir(parents=True, exist_ok=True)
     out.mkdir(parents=True, exist_ok=True)
-    job = prepare(base, ordered, recipe, seed, student, workdir, out, machine)
+    job = prepare(base, ordered, recipe, seed, student, workdir, out, machine, rope, ends)
     while True:
         try:
             return _attempt(job, on_step)
@@ -164,12 +171,15 @@ def prepare(
     workdir: Path,
     out: Path,
     machine: Machine,
+    rope: Rope | None = None,
+    ends: Sequence[int] = (),
 ) -> Job:
     """Lays down in `workdir` what a worker needs; `examples` as `checked` gives them."""
     rows = workdir / "examples.arrow"
     _write_examples(rows, examples, held_out([e.trace_id for e in examples], recipe.held_out, seed))
     weights = [[file.name, file_hash(file)] for file in loaded_files(base)]
-    run = ids.digest(recipe.identity(), plain(recipe.accelerate), seed, file_hash(rows), weights)
+    moves = [recipe.identity(), plain(recipe.accelerate), seed, file_hash(rows), weights]
+    run = ids.digest(*moves, *([plain(rope)] if rope else []))
     return Job(
         student=student,
         base=base.resolve(),
@@ -179,6 +189,8 @@ def prepare(
         recipe=recipe,
         seed=seed,
         machine=machine,
+        rope=rope,
+        ends=tuple(ends),
         run=run,
     )
 

@@ -37,6 +37,12 @@ from rdpt_core.finetune_rows import Batch, Rows, preview
 
 Step: TypeAlias = dict[str, float | int | None]
 
+ROUTERS = {"gate", "router", "shared_expert_gate"}
+"""Names of the layer that chooses experts: of Qwen, Mixtral and DeepSeek; of gpt-oss; of Qwen's
+shared expert."""
+EXPERTS = ("num_experts", "num_local_experts", "n_routed_experts")
+"""Settings of a model's configuration that say that it has experts."""
+
 _SCHEDULES = {
     "cosine": "cosine_with_min_lr",
     "linear": "linear",
@@ -69,7 +75,7 @@ def tuner(job: Job, callbacks: list[TrainerCallback]) -> Tuner:
     tokenizer = AutoTokenizer.from_pretrained(
         job.base, local_files_only=True, trust_remote_code=False
     )
-    model = load_base(job.base)
+    model = load_base(job.base, job.rope)
     if job.recipe.packing:
         check_rows_apart(model)
     rows, held_out = (Rows(job.examples, held_out=held) for held in (False, True))
@@ -85,6 +91,8 @@ def tuner(job: Job, callbacks: list[TrainerCallback]) -> Tuner:
         peft_config=_lora(job.recipe.lora) if job.recipe.lora else None,
         callbacks=callbacks,
     )
+    if job.recipe.lora and job.recipe.lora.targets == "all-linear":
+        leave_routers(trainer.model)
     trainer.remove_callback(PrinterCallback)
     return trainer
 
@@ -169,6 +177,18 @@ def _lora(lora: Lora) -> LoraConfig:
         lora_dropout=lora.dropout,
         target_modules=targets,
     )
+
+
+def leave_routers(model: Any) -> None:
+    """Holds the update of each router at zero, where it begins: which expert reads a token is part
+    of what the base is. peft counts routers among all linear layers of a sparse model, also where
+    they are told apart by name only."""
+    text = model.config.get_text_config()
+    if not any(getattr(text, name, None) for name in EXPERTS):
+        return
+    for name, weight in model.named_parameters():
+        if "lora_" in name and not ROUTERS.isdisjoint(name.split(".")):
+            weight.requires_grad_(False)
 
 
 class Tuner(SFTTrainer):

@@ -10,13 +10,14 @@ from rdpt_core import finetune
 from rdpt_core.finetune import Example
 from rdpt_core.finetune_recipe import HOW, Machine, TrainingRecipe
 from rdpt_core.models.adapters import is_adapter
+from rdpt_core.models.reading import ends_of
 from rdpt_core.models.render import read_renderer
 from rdpt_core.rows import Pick, Problem, Trace, TrainingStep
 from tasks.models import CHECKPOINT, Model, note, usable
 from tasks.stage import Parts, Work, stage
 
 
-@stage("students", version=2, row=TrainingStep, by_id=("problems", "traces"))
+@stage("students", version=3, row=TrainingStep, by_id=("problems", "traces"))
 def train(
     selection: Parts[Pick],
     problems: Parts[Problem],
@@ -29,6 +30,8 @@ def train(
     """Fine-tunes the base model on the picked traces, in a process of its own. The texts are no
     part of the key: a trace id digests its text."""
     examples = _examples(selection, problems, traces, model)
+    if model.spec.context is not None:
+        check_context(examples, model.spec.context)
     out = work.folder / "out"
     steps = finetune.train(
         model.folder,
@@ -40,6 +43,8 @@ def train(
         out=out,
         machine=_machine(work),
         on_step=work.heard,
+        rope=model.spec.rope,
+        ends=sorted(ends_of(model.renderer, model.folder)),
     )
     shutil.rmtree(work.folder / "training")
     if not is_adapter(out / CHECKPOINT):  # which is read as its base is, by the same files
@@ -60,6 +65,16 @@ def _examples(
     of = {p.problem_id: p for rows in problems for p in rows if p.problem_id in wanted}
     rows = ((t.trace_id, model.renderer.example(of[t.problem_id], t)) for t in chosen)
     return [Example(name, row.input_ids, row.completion_mask) for name, row in rows]
+
+
+def check_context(examples: list[Example], limit: int) -> None:
+    """Raises ValueError for examples that the student could not read whole afterwards."""
+    longest = max(examples, key=lambda example: len(example.input_ids))
+    if len(longest.input_ids) > limit:
+        raise ValueError(
+            f"{longest.trace_id} has {len(longest.input_ids)} tokens, and the student's `context` "
+            f"is {limit}: raise it, or cap the length of eligible candidates"
+        )
 
 
 def check_contract(model: Model, checkpoint: Path) -> None:

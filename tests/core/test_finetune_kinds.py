@@ -9,6 +9,7 @@ import json
 import multiprocessing
 import os
 import random
+import shutil
 import signal
 from pathlib import Path
 from threading import Event
@@ -17,9 +18,10 @@ from typing import Any
 import pytest
 import torch
 from safetensors.torch import load_file
-from transformers import AutoModelForCausalLM
+from transformers import AutoConfig, AutoModelForCausalLM, LogitsProcessorList
 
 from rdpt_core.finetune import Example, Job, checked, prepare, train
+from rdpt_core.finetune_export import load_base, write_model
 from rdpt_core.finetune_launch import configuration
 from rdpt_core.finetune_recipe import Accelerate, TrainingRecipe
 from rdpt_core.finetune_rows import Rows, preview
@@ -27,9 +29,10 @@ from rdpt_core.finetune_trainer import Step, check_rows_apart, fit
 from rdpt_core.models.adapters import WEIGHTS
 from rdpt_core.models.identity import identify
 from rdpt_core.models.loading import load
-from rdpt_core.models.spec import ModelSpec
+from rdpt_core.models.spec import ModelSpec, Rope
 from rdpt_core.packing import packed
 from tests.core.learners import MACHINE, NUM_STEPS, RECIPE, base, examples
+from tests.core.models import tiny
 
 __all__ = ["base", "examples"]
 
@@ -44,13 +47,16 @@ class Bench:
     def __init__(self, base: Path, examples: list[Example], root: Path) -> None:
         self.base, self.examples, self.root = base, examples, root
 
-    def job(self, name: str, **changes: Any) -> Job:
+    def job(
+        self, name: str, rope: Rope | None = None, ends: tuple[int, ...] = (), **changes: Any
+    ) -> Job:
         recipe = TrainingRecipe(**(RECIPE.model_dump() | changes))
         folder = self.root / name
         for part in ("work", "out"):
             (folder / part).mkdir(parents=True, exist_ok=True)
         ordered = checked(self.examples, recipe.max_length, 999)
-        return prepare(self.base, ordered, recipe, 7, "s", folder / "work", folder / "out", MACHINE)
+        return prepare(self.base, ordered, recipe, 7, "s", folder / "work", folder / "out", MACHINE,
+                       rope, ends)  # fmt: skip
 
     def run(self, job: Job) -> list[Step]:
         told: list[Step] = []
@@ -140,7 +146,7 @@ def _losses_by_example(
 def test_an_architecture_that_lets_packed_examples_see_each_other_is_refused(
     bench: Bench,
 ) -> None:
-    model = AutoModelForCausalLM.from_pretrained(bench.base)
+    model = load_base(bench.base)
     check_rows_apart(model)
     forward = model.model.forward
     model.model.forward = lambda position_ids=None, **rest: forward(**rest)
@@ -279,6 +285,109 @@ def test_the_identity_of_an_adapted_model_is_base_and_adapter(
         identify(other, tmp_path)
     with pytest.raises(ValueError, match="has no adapter_config"):
         identify(with_adapter.model_copy(update={"adapter": str(bench.base)}), tmp_path)
+
+
+# ---------------------------------------------------------------------------- what it leaves
+
+
+def test_a_stretched_student_is_trained_stretched_and_its_folder_alone_is(
+    bench: Bench, plain: tuple[list[Step], Weights]
+) -> None:
+    rope = Rope(factor=4.0)
+    job = bench.job("stretched", rope=rope)
+    steps = bench.run(job)
+    assert losses(steps) != losses(plain[0])
+    folder = job.out / "checkpoint"
+    alone = load(ModelSpec(path=str(folder), thinking="none"), bench.root)
+    assert alone.limit == 4 * 128
+    assert alone.model.config.rope_parameters["rope_type"] == "yarn"
+    stretched = load_base(bench.base, rope)
+    stretched.load_state_dict(load_file(folder / "model.safetensors"), strict=False)
+    ids = torch.arange(20)[None]
+    assert torch.equal(alone.model(ids).logits, stretched.eval()(ids).logits)
+    with pytest.raises(ValueError, match="leave it out"):  # it would be stretched twice
+        load(ModelSpec(path=str(folder), thinking="none", rope=rope), bench.root)
+
+
+def test_a_stretched_adapter_is_merged_into_the_stretched_base(bench: Bench) -> None:
+    rope = Rope(factor=4.0)
+    jobs = [bench.job(f"rope-{keep}", rope=rope, epochs=1, lora=LORA | {"keep": keep})
+            for keep in ("adapter", "merged")]  # fmt: skip
+    for job in jobs:
+        bench.run(job)
+    folders = [str(job.out / "checkpoint") for job in jobs]
+    whole = load(ModelSpec(path=folders[1], thinking="none"), bench.root)
+    spec = ModelSpec(path=str(bench.base), adapter=folders[0], thinking="none", rope=rope)
+    ids = torch.arange(20)[None]
+    assert torch.equal(load(spec, bench.root).model(ids).logits, whole.model(ids).logits)
+
+
+def test_a_config_of_before_transformers_5_carries_the_stretch_in_its_own_words(
+    bench: Bench, tmp_path: Path
+) -> None:
+    old = shutil.copytree(bench.base, tmp_path / "old")
+    config = json.loads((old / "config.json").read_text())
+    theta = config.pop("rope_parameters")["rope_theta"]
+    (old / "config.json").write_text(
+        json.dumps(config | {"rope_theta": theta, "rope_scaling": None})
+    )
+    job = bench.job("old").model_copy(update={"base": old, "rope": Rope(factor=2.0)})
+    model = load_base(old, job.rope)
+    write_model(model, model.state_dict(), job, tmp_path / "made")
+    written = json.loads((tmp_path / "made" / "config.json").read_text())
+    assert (written["rope_theta"], written["rope_scaling"]["factor"]) == (theta, 2.0)
+    read = AutoConfig.from_pretrained(tmp_path / "made").rope_parameters
+    assert read == model.config.rope_parameters
+
+
+def test_every_end_that_was_trained_stops_plain_transformers_too(bench: Bench) -> None:
+    """The base's own settings name one end; the template's may be another."""
+    job = bench.job("ends", epochs=1, ends=(1, 7))
+    bench.run(job)
+    folder = job.out / "checkpoint"
+    settings = json.loads((folder / "generation_config.json").read_text())
+    before = json.loads((bench.base / "generation_config.json").read_text())
+    assert settings == before | {"eos_token_id": [1, 7]}
+    loaded = load(ModelSpec(path=str(folder), thinking="none"), bench.root)
+    assert loaded.ends == {1, 7}
+    model = AutoModelForCausalLM.from_pretrained(folder)
+    for end in (1, 7):
+        forced = LogitsProcessorList([lambda ids, scores, end=end: one_hot(scores, end)])
+        written = model.generate(torch.arange(5, 9)[None], max_new_tokens=20,
+                                 logits_processor=forced)  # fmt: skip
+        assert written.tolist()[0][4:] == [end]
+
+
+def one_hot(scores: torch.Tensor, token_id: int) -> torch.Tensor:
+    forced = torch.full_like(scores, -torch.inf)
+    forced[:, token_id] = 0.0
+    return forced
+
+
+def test_an_adapter_of_all_linear_layers_leaves_the_choice_of_experts_alone(
+    bench: Bench, tmp_path: Path
+) -> None:
+    """Through a whole training; named among the targets, routers are trained."""
+    torch.manual_seed(0)
+    shape = tiny.SIZE | {"num_experts": 4, "num_experts_per_tok": 2, "moe_intermediate_size": 16}
+    config = AutoConfig.for_model("qwen3_moe", vocab_size=300, head_dim=8, **shape)
+    sparse = Bench(shutil.copytree(bench.base, tmp_path / "moe"), bench.examples, tmp_path)
+    AutoModelForCausalLM.from_config(config).save_pretrained(sparse.base)
+
+    def changed(name: str, **lora: Any) -> set[str]:
+        job = sparse.job(name, epochs=1, lora={"rank": 2, "alpha": 4, **lora})
+        sparse.run(job)
+        before, after = load_file(sparse.base / "model.safetensors"), weights(job)
+        assert before.keys() == after.keys()
+        return {key.split("layers.0.")[-1] for key in after
+                if "layers.0." in key and not torch.equal(before[key], after[key])}  # fmt: skip
+
+    everything = changed("everything")
+    assert {"self_attn.q_proj.weight", "mlp.experts.0.up_proj.weight"} <= everything
+    assert "mlp.gate.weight" not in everything
+    assert changed("named", targets=("q_proj", "gate")) == {
+        "self_attn.q_proj.weight", "mlp.gate.weight",
+    }  # fmt: skip
 
 
 # ---------------------------------------------------------------------------- several processes

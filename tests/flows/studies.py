@@ -99,6 +99,7 @@ def copying_train(
     out: Path,
     machine: Machine,
     on_step: Callable[[TrainingStep], None],
+    **how: Any,
 ) -> list[TrainingStep]:
     """Stands in for a fine-tuning where only identity matters: the base model, with a mark."""
     workdir.mkdir(parents=True, exist_ok=True)
