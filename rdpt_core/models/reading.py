@@ -88,7 +88,8 @@ def check_rows(renderer: Renderer, num_rows: int) -> None:
     contract, vocabulary = renderer.contract, renderer.vocabulary
     delimiters = (contract.open, contract.close, contract.answer_open)
     used = {*renderer.prompt_ids(PROBE), *chain(*map(vocabulary.parse, delimiters))}
-    used |= {contract.end} - {None}
+    if contract.end is not None:
+        used.add(contract.end)
     lacking = sorted(token_id for token_id in used if token_id >= num_rows)
     if lacking:
         named = ", ".join(f"{i} ({vocabulary.bytes_of(i).decode()!r})" for i in lacking)

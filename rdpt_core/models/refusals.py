@@ -24,8 +24,12 @@ UNPACKED_BY = {
 }
 """Method of quantisation to the package that transformers needs for it, and how it is installed."""
 INDEX = "model.safetensors.index.json"
-ELSEWHERE = ("auto_map", "configuration_files", "transformers_weights")
-"""Keys that name other files to load, which the identity would not cover."""
+ELSEWHERE = {
+    "trust_remote_code": "code",
+    "configuration_files": "files",
+    "transformers_weights": "files",
+}
+"""Keys that have code run, or other files loaded than the identity covers."""
 PICKLES = (".bin", ".pt", ".pth", ".pkl", ".ckpt")
 ATTENTION = {"eager", "sdpa", "flash_attention_2", "flash_attention_3", "flex_attention"}
 
@@ -137,15 +141,16 @@ def check_names(names: Iterable[str], where: str, weights: str | None = ".safete
 
 
 def check_config(config: Mapping[str, Any], path: Path) -> None:
-    """Refuses a JSON file that asks for code from elsewhere, at any depth."""
+    """Refuses a JSON file that asks for code or files from elsewhere, at any depth."""
     for key, value in _leaves(config):
         attention = key.startswith(("_attn_implementation", "attn_implementation"))
         kernel = attention and isinstance(value, str) and value not in ATTENTION
-        if (key in ELSEWHERE and value) or (key == "trust_remote_code" and value) or kernel:
+        if key == "auto_map" or (key in ELSEWHERE and value) or kernel:
             raise ValueError(
-                f"{path} asks for code from elsewhere ({key}: {value!r}), which is never run: "
-                f"remove {key} if the architecture is one of transformers' own, "
-                "or use another model"
+                f"{path} asks for {ELSEWHERE.get(key, 'code')} from elsewhere ({key}: {value!r}), "
+                "which is never loaded: "
+                f"remove {key} if the architecture is one of transformers' own, or use another "
+                "model"
             )
 
 

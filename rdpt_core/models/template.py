@@ -73,12 +73,13 @@ class Template:
 
     def read_variables(self) -> frozenset[str]:
         """Variables that the template reads and the model's entry may set."""
-        names = template_process.variables_of(self._source) - GIVEN
-        return frozenset(name for name in names if not name.endswith("_token"))
+        names, _ = template_process.variables_of(self._source)
+        return frozenset(name for name in names - GIVEN if not name.endswith("_token"))
 
     def unset_variables(self) -> list[str]:
-        """Variables that the template reads and nobody set, by name."""
-        return sorted(self.read_variables() - self.variables.keys())
+        """Variables that the template reads and nobody set, the template itself included."""
+        _, own = template_process.variables_of(self._source)
+        return sorted(self.read_variables() - own - self.variables.keys())
 
     def _render(self, messages: Sequence[Message], generation: bool, parts: bool) -> str:
         said = [

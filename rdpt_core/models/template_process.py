@@ -42,9 +42,11 @@ def render(source: str, values: str) -> str:
 
 
 @lru_cache(maxsize=256)
-def variables_of(source: str) -> frozenset[str]:
-    """Names that a template reads and does not set; raises as `render` does."""
-    return frozenset(_PROCESS.ask({"source": source})["variables"])
+def variables_of(source: str) -> tuple[frozenset[str], frozenset[str]]:
+    """Names that a template may read from outside, and those of them that it sets itself; raises
+    as `render` does."""
+    answer = _PROCESS.ask({"source": source})
+    return frozenset(answer["variables"]), frozenset(answer["own"])
 
 
 class _Process:

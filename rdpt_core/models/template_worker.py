@@ -69,13 +69,12 @@ def _compiled(source: str) -> Template:
 
 
 def answer(request: dict[str, Any]) -> dict[str, Any]:
-    """`text` of a rendering or `variables` that a template reads; else `refused`, where the
-    template raises, or `fault`, where it breaks or is too large."""
+    """`text` of a rendering, or the `variables` that a template reads and which of them are its
+    `own`; else `refused`, where the template raises, or `fault`, where it breaks or is too large.
+    """
     try:
         if "values" not in request:
-            tree = ENVIRONMENT.parse(request["source"])
-            names = meta.find_undeclared_variables(tree) - ENVIRONMENT.globals.keys()
-            return {"variables": sorted(names)}
+            return _variables(ENVIRONMENT.parse(request["source"]))
         text = _compiled(request["source"]).render(**request["values"])
     except TemplateError as error:
         return {"refused": f"{type(error).__name__}: {error}"}
@@ -86,6 +85,19 @@ def answer(request: dict[str, Any]) -> dict[str, Any]:
     if len(text) > MOST_CHARACTERS:
         return {"fault": f"renders {len(text):,} characters, and {MOST_CHARACTERS:,} are allowed"}
     return {"text": text}
+
+
+def _variables(tree: nodes.Template) -> dict[str, Any]:
+    """Jinja counts among the undeclared what a template sets in one branch and reads in another.
+    Of these, the ones that it never asks for (`is defined`, `default`) are its own."""
+    names = meta.find_undeclared_variables(tree) - ENVIRONMENT.globals.keys()
+    stored = {name.name for name in tree.find_all(nodes.Name) if name.ctx == "store"}
+    asked = {
+        ask.node.name
+        for ask in tree.find_all((nodes.Test, nodes.Filter))
+        if ask.name in ("defined", "undefined", "default", "d") and isinstance(ask.node, nodes.Name)
+    }
+    return {"variables": sorted(names), "own": sorted(names & stored - asked)}
 
 
 def _limit_time() -> None:

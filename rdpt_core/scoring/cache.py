@@ -52,10 +52,11 @@ def keep_rows(cache: DynamicCache, rows: Tensor) -> None:
     """Leaves these rows of the batch, in every kind of layer: those with a recurrent state, or a
     convolution's, know another word for it, and hybrid ones inherit one that forgets the state."""
     for layer in cache.layers:
+        kept: Any = layer  # the base class of layers declares neither
         if isinstance(layer, LinearAttentionCacheLayerMixin):
-            layer.reorder_cache(rows)
+            kept.reorder_cache(rows)
         else:
-            layer.batch_select_indices(rows)
+            kept.batch_select_indices(rows)
 
 
 def growing_cache(config: Any) -> DynamicCache:

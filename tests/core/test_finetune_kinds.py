@@ -350,7 +350,7 @@ def test_every_end_that_was_trained_stops_plain_transformers_too(bench: Bench) -
     assert settings == before | {"eos_token_id": [1, 7]}
     loaded = load(ModelSpec(path=str(folder), thinking="none"), bench.root)
     assert loaded.ends == {1, 7}
-    model = AutoModelForCausalLM.from_pretrained(folder)
+    model: Any = AutoModelForCausalLM.from_pretrained(folder)
     for end in (1, 7):
         forced = LogitsProcessorList([lambda ids, scores, end=end: one_hot(scores, end)])
         written = model.generate(torch.arange(5, 9)[None], max_new_tokens=20,
@@ -397,7 +397,7 @@ def test_two_processes_take_the_steps_of_one(
     bench: Bench, examples: list[Example], tmp_path: Path
 ) -> None:
     """Through accelerate, over gloo; the last step of an epoch has less than both could take."""
-    changes = {"epochs": 2, "held_out": 0.1, "packing": True, "global_batch": 4}
+    changes: dict[str, Any] = {"epochs": 2, "held_out": 0.1, "packing": True, "global_batch": 4}
     alone = bench.job("one-process", **changes)
     expected = bench.run(alone)
     recipe = alone.recipe.model_copy(update={"accelerate": Accelerate(num_processes=2)})

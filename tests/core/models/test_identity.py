@@ -83,9 +83,9 @@ def test_every_file_that_loading_opens_counts_for_the_identity(folder: Path, bui
     (folder / "generation_config.json").write_text('{"eos_token_id": 3}')
     spec = ModelSpec(path=str(folder))
     if build == "sharded":
-        model = AutoModelForCausalLM.from_pretrained(folder)
+        whole = AutoModelForCausalLM.from_pretrained(folder)
         (folder / "model.safetensors").unlink()
-        model.save_pretrained(folder, max_shard_size="20KB")
+        whole.save_pretrained(folder, max_shard_size="20KB")
     else:
         tokenizer = tiny.byte_level(["<|im_start|>", "<|im_end|>", "<think>", "</think>"])
         model = tiny.llama(tiny.size_of(tokenizer))

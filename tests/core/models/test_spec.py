@@ -89,7 +89,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
                base / "model" / "tiny.gguf")  # fmt: skip
     plain = AutoModelForCausalLM.from_pretrained(base / "model")
     lora = LoraConfig(task_type="CAUSAL_LM", r=2, init_lora_weights=False)
-    get_peft_model(plain, lora).save_pretrained(base / "adapter")
+    get_peft_model(plain, lora).save_pretrained(str(base / "adapter"))
     return base
 
 
@@ -228,7 +228,7 @@ def test_every_backend_is_refused_what_its_uses_refuse() -> None:
 
 def test_a_server_that_renders_itself_is_given_the_variables() -> None:
     chat = Chat("served", "http://127.0.0.1", Vocabulary(tiny.byte_level([])))
-    asked = ModelSpec(path="m", think=True, template={"reasoning_effort": "high"})  # type: ignore[arg-type]
+    asked = ModelSpec(path="m", think=True, template={"reasoning_effort": "high"})
     prompt = Prompt([], "", [{"role": "user", "content": "Q?"}], asked.variables)
     wanted = {"enable_thinking": True, "reasoning_effort": "high"}
     assert chat.ask_text(prompt, SOME, 0)[1]["chat_template_kwargs"] == wanted

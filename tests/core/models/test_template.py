@@ -7,6 +7,7 @@ import os
 import re
 import threading
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -169,7 +170,7 @@ def test_variables_of_an_entry_reach_the_template_the_contract_and_what_is_laid(
 
 
 @pytest.mark.parametrize("fields", [{}, {"template": {"thinking": False}}])
-def test_the_advice_of_a_closed_prompt_works(fields: dict[str, object]) -> None:
+def test_the_advice_of_a_closed_prompt_works(fields: dict[str, Any]) -> None:
     closed = with_template(CLOSES, THINK, **fields)
     with pytest.raises(ClosedThinking, match=r"set `template = \{thinking = true\}` in its entry"):
         closed.require_thinking()
@@ -190,7 +191,7 @@ def test_a_variable_that_the_template_does_not_read_is_refused() -> None:
 
 @pytest.mark.parametrize("fields", [{"template": {"x": 1}}, {"system": "S"}])
 def test_what_only_a_template_reads_is_refused_without_one(
-    models: Path, fields: dict[str, object]
+    models: Path, fields: dict[str, Any]
 ) -> None:
     folder = models / "untold"
     folder.mkdir(exist_ok=True)
@@ -201,6 +202,7 @@ def test_what_only_a_template_reads_is_refused_without_one(
 
 def test_variables_that_nobody_set_are_known() -> None:
     source = CLOSES + "{% set own = 1 %}{{ own }}{{ strftime_now('%Y') }}{{ bos_token }}{{ date }}"
+    source += "{% if date %}{% set late = 1 %}{% endif %}{{ late }}"
     template = Template(source, {}, {"date": "today"})
     assert template.unset_variables() == ["thinking"]
 

@@ -94,7 +94,7 @@ def test_t45_a_plain_added_token_is_one_id_and_a_declared_delimiter_is_text() ->
     names = [known.bytes_of(one).decode() for one in known.encode(text)]
     assert names == ["<br>", " answer", "<think>"]
     guarded = known.guarding(["<think>\n", "\n</think>\n\n", "The answer:"])
-    tag = theirs.token_to_id("<think>")
+    (tag,) = known.parse("<think>")
     assert (known.is_control(tag), guarded.is_control(tag)) == (False, True)
     ids = guarded.encode(text)
     assert tag not in ids
