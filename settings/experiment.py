@@ -27,7 +27,7 @@ E = TypeVar("E", bound=Rule)
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,59}$")]
 
 
-READING = ("dtype", "thinking", "system", "think", "template", "context", "rope")
+READING = ("dtype", "thinking", "system", "think", "template", "context")
 """How a model is read, as against where it lies."""
 
 
@@ -57,7 +57,8 @@ class Student(Model):
     distilled: Build | None = None
     """With `import`: the model that somebody distilled from this base, as a folder or hub id; or a
     table such as `{path = "...", gguf = "..."}` where it is another kind of build than the base.
-    What the table leaves out is as the base has it."""
+    How it is read is as the base is where the table does not say, but for `rope`: whether its
+    positions are stretched stands in its own config.json."""
     distilled_revision: str | None = None
     """Commit of that hub id."""
     distilled_adapter: str | None = None
@@ -70,17 +71,17 @@ class Student(Model):
             changes = {"adapter": self.distilled_adapter}
             return ModelSpec.model_validate(self.spec.model_dump() | changes)
         if isinstance(self.distilled, ModelSpec):
-            return self._read_as_the_base_is(self.distilled)
+            return self._read_as_the_base_is(self.distilled, READING)
         assert self.distilled is not None
         plain = ModelSpec(path=self.distilled, revision=self.distilled_revision)
-        return self._read_as_the_base_is(plain)
+        return self._read_as_the_base_is(plain, (*READING, "rope"))
 
-    def _read_as_the_base_is(self, build: ModelSpec) -> ModelSpec:
-        """`build` with the base's own way of reading, as far as its backend has one."""
+    def _read_as_the_base_is(self, build: ModelSpec, names: tuple[str, ...]) -> ModelSpec:
+        """`build` with these fields of the base's, as far as its backend obeys them."""
         given = {name: getattr(build, name) for name in build.model_fields_set}
         inherited = {
             name: getattr(self, name)
-            for name in READING
+            for name in names
             if name not in given and all(obeys(name, use) for use in USES_OF[build.backend])
         }
         return ModelSpec.model_validate(inherited | given)

@@ -20,8 +20,6 @@ from rdpt_core.models.template_worker import MOST_BYTES, MOST_SECONDS
 
 SILENCE_S = 120.0
 """Longest wait for an answer, in wall time; processor time is limited by the process itself."""
-KEPT = ("PATH", "LD_LIBRARY_PATH", "SYSTEMROOT")
-"""Variables that the process gets: what an interpreter needs to start, and no secret."""
 
 
 class TemplateRefused(ValueError):
@@ -95,15 +93,15 @@ class _Process:
 
 
 def _start() -> subprocess.Popen[bytes]:
-    """Isolated, and in a session of its own, so that Ctrl-C does not reach it."""
+    """Isolated, without a secret in its environment, and in a session of its own, so that Ctrl-C
+    does not reach it."""
     return subprocess.Popen(
         [sys.executable, "-I", str(Path(template_worker.__file__))],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
-        env={name: os.environ[name] for name in KEPT if name in os.environ},
+        env={"LD_LIBRARY_PATH": os.environ.get("LD_LIBRARY_PATH", "")},
         start_new_session=True,
-        bufsize=-1,
     )
 
 

@@ -203,6 +203,7 @@ def test_an_imported_distilled_model_is_read_as_its_base_is_where_its_backend_ca
     assert (plain.system, plain.rope) == ("Be brief.", Student(**base, distilled="d").rope)
     packed = Student(**base, distilled={"path": "d", "gguf": "d.gguf", "dtype": "float32"})
     assert (packed.distilled_spec.gguf, packed.distilled_spec.dtype) == ("d.gguf", "float32")
+    assert packed.distilled_spec.rope is None, "its own config.json says so"
     served = {"path": "d", "backend": "server", "server": "lab"}
     found = Student(**base, distilled=served).distilled_spec
     assert (found.backend, found.rope, found.dtype) == ("server", None, "float32")
