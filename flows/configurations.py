@@ -12,13 +12,12 @@ from functools import cached_property, partial
 from pathlib import Path
 
 from rdpt_core import ids
-from rdpt_core.benchmarks import ProblemSource
-from rdpt_core.imports import TraceSource
 from rdpt_core.models.endpoint import Server
 from rdpt_core.models.identity import HashMemory
 from rdpt_core.models.spec import ModelSpec, Scoring
-from rdpt_core.recipe import Rule
 from rdpt_core.selection import Selector
+from rdpt_core.sources.problems import ProblemSource
+from rdpt_core.sources.traces import TraceSource
 from settings.experiment import (
     Answers,
     Benchmark,
@@ -290,7 +289,7 @@ class Study:
         picks = attribution.select(**chooses)
         draft.add("train", None, scored.problems, scored.traces, grades, scored.sentences, labels,
                   pool, picks)  # fmt: skip
-        self._add_rejects("train", e.traces, e.problems, draft)
+        self._add_aside("train", e.traces, e.problems, draft)
         draft.add("train", "teacher", t_tokens, t_joined)
         draft.add("train", "student", s_tokens, s_joined)
         draft.summaries["train"] = partial(
@@ -332,13 +331,17 @@ class Study:
         named = {s.label: s for s in self.experiment.selectors}
         return named[selector.match_tokens] if selector.match_tokens else None
 
-    def _add_rejects(
-        self, side: str, traces: Generate | Import | None, problems: Rule | None, draft: Draft
+    def _add_aside(
+        self,
+        side: str,
+        traces: Generate | Import | None,
+        problems: ProblemSource | None,
+        draft: Draft,
     ) -> None:
-        """Rows of a source that could not be used are kept beside those that could."""
+        """Rows of a source that could not be used, and its account, go with those that could."""
         source = traces if isinstance(traces, Import) else problems
         assert source is not None
-        draft.add(side, None, sources.rejects(source, self.experiment.part_size, self.base))
+        draft.add(side, None, *sources.aside(source, self.experiment.part_size, self.base))
 
     # ------------------------------------------------------------------ test side
 
@@ -364,7 +367,7 @@ class Study:
             rule=e.labels,
         )
         draft.add(side, None, problems, written, grades, scored.sentences, labels)
-        self._add_rejects(side, how, benchmark.problems, draft)
+        self._add_aside(side, how, benchmark.problems, draft)
         for role, calls in of.items():
             draft.add(side, role, *calls)
         summary = partial(results.attributed, traces=written, grades=grades, labels=labels,

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
+from flows import accounts
 from flows.configurations import Configuration, Use
 from flows.workspace import Opened
 from rdpt_core.rows import Result
@@ -32,7 +33,7 @@ def is_complete(opened: Opened) -> bool:
 
 
 def print_plan(opened: Opened) -> None:
-    """One line for every table of every configuration."""
+    """One line for every table of every configuration; then what the sources are read as."""
     plan = Plan(opened.store, peek=True)
     lines = [("configuration", "side", "table", "role", "state", "parts", "estimate")]
     for configuration in opened.study.configurations():
@@ -41,6 +42,7 @@ def print_plan(opened: Opened) -> None:
             lines.append((configuration.name, use.side, use.call.table, use.role or "",
                           _state(table), _parts(table), _estimate(use, table)))  # fmt: skip
     sys.stdout.write(aligned(lines))
+    sys.stdout.writelines(f"{line}\n" for line in accounts.plan_lines(opened))
     _say_path(opened)
 
 

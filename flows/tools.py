@@ -19,6 +19,7 @@ from rdpt_core.models.delimiters import Delimiters, named_delimiters
 from rdpt_core.provenance import DIRECTIONS, LABELS, MISSING, Codes, LabelRule
 from rdpt_core.rows import FinishReason, Grade, Problem, Sentence, Trace
 from rdpt_core.segmentation import SegmentRule
+from rdpt_core.sources.golds import gold_text
 from rdpt_core.table_files import (
     ROWS,
     Table,
@@ -30,6 +31,7 @@ from rdpt_core.table_files import (
 )
 from rdpt_core.table_output import create_table
 from settings.loading import BadSettings
+from tasks.progress import say
 
 
 def segment(
@@ -172,13 +174,19 @@ def grade(
     with create_table(output) as out:
         table = open_table(file)
         table.require("gold", "pred")
+        odd: list[str] = []
         for batch in table.batches():
-            out.write(_graded(batch, tags, rule))
+            out.write(_graded(batch, tags, rule, odd))
+    if odd:
+        say(f"{len(odd)} golds are not understood, and their rows ungraded: {odd[0]}")
     return 0
 
 
-def _graded(batch: pa.RecordBatch, tags: Delimiters, rule: GradeRule) -> pa.RecordBatch:
-    golds, preds = _answers(batch, "gold"), _answers(batch, "pred")
+def _graded(
+    batch: pa.RecordBatch, tags: Delimiters, rule: GradeRule, odd: list[str]
+) -> pa.RecordBatch:
+    golds = [_gold(value, odd) for value in values(batch.column("gold"))]
+    preds = [_as_text(value) for value in values(batch.column("pred"))]
     rows = [str(row) for row in range(batch.num_rows)]
     problems = [
         # An output that is missing has no verdict, whatever the right answer is.
@@ -195,13 +203,20 @@ def _graded(batch: pa.RecordBatch, tags: Delimiters, rule: GradeRule) -> pa.Reco
     )
 
 
-def _answers(batch: pa.RecordBatch, name: str) -> list[str | None]:
-    found: list[Any] = values(batch.column(name))
-    return [None if one is None else _as_text(one) for one in found]
+def _gold(value: Any, odd: list[str]) -> str | None:
+    """The gold as a run reads it; one that is not understood is none, and noted."""
+    try:
+        return gold_text(value)
+    except ValueError as error:
+        odd.append(str(error))
+        return None
 
 
-def _as_text(value: Any) -> str:
-    """A number, a truth value, a list or an object is the text that JSON writes for it."""
-    if isinstance(value, bool | int | float | list | dict):
+def _as_text(value: Any) -> str | None:
+    """An output as text; one that is a number, a truth value or a list is written as a gold is."""
+    if value is None or isinstance(value, str):
+        return value
+    try:
+        return gold_text(value) or ""
+    except ValueError:
         return json.dumps(value, ensure_ascii=False, default=str)
-    return str(value)

@@ -9,7 +9,7 @@ from functools import partial
 from pydantic import ValidationError
 from pydantic_settings import SettingsError
 
-from flows import faults, report
+from flows import accounts, faults, report
 from flows.checks import check_inputs, check_prefect, check_room, check_workspace
 from flows.workspace import (
     Opened,
@@ -69,6 +69,8 @@ def _run(opened: Opened) -> int:
         publish_catalogue(opened)
     else:
         say("nothing to be done: every part exists")
+    for line in accounts.account_lines(opened):
+        say(line)
     report.print_results(opened)
     sys.stdout.flush()  # before MLflow is imported, which takes seconds
     report.say_address(opened)

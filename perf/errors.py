@@ -17,12 +17,12 @@ from typing import Any
 import numpy as np
 import torch
 
-from rdpt_core import benchmarks
+import rdpt_core
 from rdpt_core.models.hf import HfGenerator, HfScorer, Loaded, load
 from rdpt_core.models.spec import ModelSpec, Sampling
 from rdpt_core.rows import Problem, Trace
 
-MODELS = Path(benchmarks.__file__).parent / "pocket" / "models"
+MODELS = Path(rdpt_core.__file__).parent / "pocket" / "models"
 PROBLEM = (
     "Ann has {n} apples. She buys {n} more each day for 3 days. How many apples does she have?"
 )

@@ -82,6 +82,8 @@ def _at_once(gold: str | None, trace: Trace, rule: GradeRule) -> _Verdict | Ques
         return _Verdict(Outcome.UNGRADED)
     if trace.finish_reason is FinishReason.LENGTH:
         return _Verdict(Outcome.TRUNCATED)
+    if trace.finish_reason.is_unfinished:
+        return _Verdict(Outcome.UNPARSED)
     answer = (answer_text(trace.text, trace.zones) or "").strip()
     if not answer:
         return _Verdict(Outcome.UNPARSED)

@@ -32,7 +32,17 @@ class ZoneKind(StrEnum):
 class FinishReason(StrEnum):
     STOP = "stop"
     LENGTH = "length"
+    CONTENT_FILTER = "content_filter"
+    TOOL_CALLS = "tool_calls"
+    ERROR = "error"
     UNKNOWN = "unknown"
+
+    @property
+    def is_unfinished(self) -> bool:
+        """True if something other than the author or a limit ended the text."""
+        return self in (
+            FinishReason.CONTENT_FILTER, FinishReason.TOOL_CALLS, FinishReason.ERROR
+        )  # fmt: skip
 
 
 class Outcome(StrEnum):
@@ -136,6 +146,41 @@ class Reject:
     reason: str
     raw: bytes
     num_tries: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """What an import says of a trace beyond the trace itself; rows only where it says something."""
+
+    TABLE: ClassVar[str] = "origins"
+    KEY: ClassVar[tuple[str, ...]] = ("trace_id",)
+
+    trace_id: str
+    system: str | None
+    """The system turn that it was written under; never a part of the problem."""
+    finish: str | None
+    """The finish reason as it was spelled."""
+    correct: bool | None
+    """Verdict of the source; rdpt grades by itself."""
+    num_tokens: int | None
+    """Tokens as the source counted them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """How many values of a source were used, missing, rejected or not understood, by role."""
+
+    TABLE: ClassVar[str] = "accounts"
+    KEY: ClassVar[tuple[str, ...]] = ("source", "role", "became")
+
+    source: str
+    role: str
+    """What the values are for: problem, trace, answer, finish, ...; or rows, traces, problems."""
+    became: str
+    column: str | None
+    num: int
+    example: str | None
+    """The first such value, shortened; of rejected rows the reason."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -317,6 +362,6 @@ Row = (
 )  # fmt: skip
 
 ROWS: tuple[type[Row], ...] = (
-    Problem, Trace, Reject, Grade, Sentence, TokenScores, SentenceScore, Provenance,
-    Candidate, Pick, TrainingStep, Result,
+    Problem, Trace, Reject, Origin, Account, Grade, Sentence, TokenScores, SentenceScore,
+    Provenance, Candidate, Pick, TrainingStep, Result,
 )  # fmt: skip

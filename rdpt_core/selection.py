@@ -36,7 +36,8 @@ TOKEN_TOLERANCE = 0.01
 
 class PoolRule(Rule):
     eligible: Literal["correct", "finished", "all"] = "correct"
-    """`finished`: not cut by the length limit; an import's unknown ending counts as finished."""
+    """`finished`: not cut by the length limit; an import's unknown ending counts as finished. A
+    trace that a filter, a tool call or an error ended is never eligible."""
     max_tokens: int | None = Field(default=None, ge=1)
     """In the student's tokens, as they would be trained on."""
 
@@ -77,9 +78,10 @@ def pool(
     scores_student: Iterable[TokenScores],
     rule: PoolRule,
 ) -> Iterator[Candidate]:
-    """One row per trace, with `eligible` or the first rule that it breaks, in this order: its
-    outcome (the outcome's name), its scores (`teacher_too_long`, `student_error`, ...), no token to
-    learn from (`empty`), the length cap (`over_max_tokens`)."""
+    """One row per trace, with `eligible` or the first rule that it breaks, in this order: what
+    ended it (`content_filter`, `tool_calls`, `error`), its outcome (the outcome's name), its scores
+    (`teacher_too_long`, `student_error`, ...), no token to learn from (`empty`), the length cap
+    (`over_max_tokens`)."""
     outcome_of = {grade.trace_id: grade.outcome for grade in grades}
     teacher = {score.trace_id: score.status for score in scores_teacher}
     student = {score.trace_id: (score.status, score) for score in scores_student}
@@ -97,6 +99,8 @@ def pool(
 
 
 def _outcome_reason(trace: Trace, outcome: Outcome, rule: PoolRule) -> str | None:
+    if trace.finish_reason.is_unfinished:
+        return trace.finish_reason.value
     if rule.eligible == "correct" and outcome != Outcome.CORRECT:
         return outcome.value
     cut = trace.finish_reason == FinishReason.LENGTH or outcome == Outcome.TRUNCATED

@@ -8,29 +8,36 @@ that an unchanged file is not read again.
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from rdpt_core import __version__, benchmarks, columns, ids, imports
-from rdpt_core.benchmarks import FileSource, ProblemSource
-from rdpt_core.imports import TraceSource
-from rdpt_core.recipe import Recipe, Rule, plain
-from rdpt_core.rows import Problem, Reject, Trace
-from rdpt_core.store import Part, Store, file_hash, replace_file
+from rdpt_core import __version__, columns, ids
+from rdpt_core.recipe import Recipe, plain
+from rdpt_core.rows import Account, Origin, Problem, Reject, Trace
+from rdpt_core.sources.account import Ledger
+from rdpt_core.sources.naming import names_of, problem_columns
+from rdpt_core.sources.opening import files_of
+from rdpt_core.sources.problems import FileSource, ProblemSource, blocks
+from rdpt_core.sources.traces import TraceSource, import_blocks, import_columns
+from rdpt_core.store import Damaged, Part, Store, file_hash, replace_file
 from rdpt_core.table_files import BadTable
 from tasks.stage import Given
 
-ROWS = {"problems": Problem, "traces": Trace, "rejects": Reject}
+ROWS = {"problems": Problem, "traces": Trace, "rejects": Reject, "origins": Origin,
+        "accounts": Account}  # fmt: skip
+READER = 2
+"""Raise it when the same file gives other rows; what sources gave is then read again."""
 Group = tuple[str, Sequence[Any]]
 """A table and the rows of one part of it; traces and rejects follow the problems they descend
 from."""
 
 
-_PEEKED: dict[str, tuple[Part, ...]] = {}
-"""What sources would give, read once in a process that plans."""
+_PEEKED: dict[str, tuple[tuple[Part, ...], list[Account]]] = {}
+"""What sources would give, with their accounts, read once in a process that plans."""
 
 
 @dataclass(frozen=True)
@@ -51,8 +58,18 @@ class Source:
             self.name,
             parts=lambda store: self._parts(store, table),
             read=self._read,
-            peek=lambda: self._peeked(table),
+            peek=lambda: tuple(part for part in self._peeked()[0] if part.table == table),
         )
+
+    def account(self, store: Store) -> list[Account]:
+        """What became of its rows and values, when it was read or as a plan reads it."""
+        parts = self._parts(store, "accounts")
+        try:
+            if parts is not None:
+                return [row for part in parts for row in store.rows(Account, part)]
+        except Damaged:  # set aside by now, and the next run writes it again
+            pass
+        return self._peeked()[1]
 
     def groups(self) -> Iterator[Group]:
         """Raises BadTable where no row can be used, with what is wrong with the first."""
@@ -91,14 +108,15 @@ class Source:
             keys.append((table, part.key))
         replace_file(self._memory(store), json.dumps(keys))
 
-    def _peeked(self, table: str) -> tuple[Part, ...]:
-        """The parts as they would be committed, in memory only."""
+    def _peeked(self) -> tuple[tuple[Part, ...], list[Account]]:
+        """The parts as they would be committed, in memory only, and the account."""
         if self.name not in _PEEKED:
             _PEEKED[self.name] = self._would_commit()
-        return tuple(part for part in _PEEKED[self.name] if part.table == table)
+        return _PEEKED[self.name]
 
-    def _would_commit(self) -> tuple[Part, ...]:
+    def _would_commit(self) -> tuple[tuple[Part, ...], list[Account]]:
         parts: list[Part] = []
+        account: list[Account] = []
         chain: tuple[str, ...] = ()
         for name, rows in self.groups():
             recipe, content = _recipe(name, rows)
@@ -106,11 +124,12 @@ class Source:
             part = Part(name, recipe.key, content, len(rows), (*above, content), 0.0, 0)
             chain = part.chain if name == "problems" else chain
             parts.append(part)
-        return tuple(parts)
+            account += rows if name == "accounts" else []
+        return tuple(parts), account
 
     def _memory(self, store: Store) -> Path:
         """Also of this version of rdpt, whose generator and reader made the rows."""
-        return store.root / "sources" / f"{ids.digest(self.name, __version__)}.json"
+        return store.root / "sources" / f"{ids.digest(self.name, __version__, READER)}.json"
 
 
 def _committed(store: Store, table: str, rows: Sequence[Any], chain: tuple[str, ...]) -> Part:
@@ -131,20 +150,21 @@ def _recipe(table: str, rows: Sequence[Any]) -> tuple[Recipe, str]:
 
 def problems(rule: ProblemSource, part_size: int, base: Path) -> Given:
     """The problems of a source, in blocks of `part_size`."""
-    return _problem_source(rule, part_size, base).given("problems")
+    return source_of(rule, part_size, base).given("problems")
 
 
 def imported(rule: TraceSource, part_size: int, base: Path) -> tuple[Given, Given]:
     """Problems and traces of an import; a part of traces holds one candidate of each problem."""
-    source = _trace_source(rule, part_size, base)
+    source = source_of(rule, part_size, base)
     return source.given("problems"), source.given("traces")
 
 
-def rejects(rule: Rule, part_size: int, base: Path) -> Given:
-    """The rows of a source that could not be used."""
-    if isinstance(rule, TraceSource):
-        return _trace_source(rule, part_size, base).given("rejects")
-    return _problem_source(rule, part_size, base).given("rejects")
+def aside(rule: ProblemSource | TraceSource, part_size: int, base: Path) -> tuple[Given, ...]:
+    """What is kept beside the problems and traces of a source: rows that could not be used, what
+    an import says of its traces beyond their text, and the account of all."""
+    source = source_of(rule, part_size, base)
+    tables = ["rejects", "accounts", *(["origins"] if isinstance(rule, TraceSource) else [])]
+    return tuple(source.given(table) for table in tables)
 
 
 def check(rule: ProblemSource | TraceSource, base: Path) -> None:
@@ -152,43 +172,63 @@ def check(rule: ProblemSource | TraceSource, base: Path) -> None:
 
     A data set of the hub is left to the task that fetches it. Raises BadTable.
     """
-    if isinstance(rule, TraceSource) and rule.path is not None:
-        imports.trace_columns(rule.columns, rule.records(base).names())
+    if isinstance(rule, TraceSource):
+        if rule.path is not None:
+            import_columns(rule, rule.records(base))
+        if rule.companion is not None and rule.companion.path is not None:
+            rule.companion.records(base)
     elif isinstance(rule, FileSource):
-        benchmarks.found_columns(rule.columns, rule.records(base).names())
+        problem_columns(rule.columns, names_of(rule.records(base)))
 
 
-def _problem_source(rule: Any, part_size: int, base: Path) -> Source:
-    def groups() -> Iterator[Group]:
-        for block in benchmarks.blocks(rule, part_size, base):
-            yield "problems", block.problems
-            yield "rejects", block.rejects
-
-    return Source(_named(rule, part_size, base), rule.label, groups)
+def source_of(rule: ProblemSource | TraceSource, part_size: int, base: Path) -> Source:
+    """What a rule of an experiment reads."""
+    read = _trace_groups if isinstance(rule, TraceSource) else _problem_groups
+    return Source(_named(rule, part_size, base), rule.label,
+                  lambda: read(rule, part_size, base))  # fmt: skip
 
 
-def _trace_source(rule: TraceSource, part_size: int, base: Path) -> Source:
-    def groups() -> Iterator[Group]:
-        for block in imports.import_blocks(rule, part_size, base):
-            yield "problems", block.problems
-            for traces in block.traces:
-                yield "traces", traces
-            yield "rejects", block.rejects
-
-    return Source(_named(rule, part_size, base), rule.label, groups)
+def _problem_groups(rule: Any, part_size: int, base: Path) -> Iterator[Group]:
+    ledger = Ledger()
+    for block in blocks(rule, part_size, base, ledger):
+        yield "problems", block.problems
+        yield "rejects", block.rejects
+    yield "accounts", ledger.rows(rule.label)
 
 
-def _named(rule: Rule, part_size: int, base: Path) -> str:
-    """Settings without the path, and the hash of the file that lies there."""
-    settings = json.dumps(plain(rule.model_dump(mode="json", exclude={"path"})), sort_keys=True)
-    path = getattr(rule, "path", None)
-    if path is None or not (base / path).is_file():
-        return ids.digest("source", settings, part_size, path)
-    status = (base / path).stat()
-    held = _file_hash(base / path, status.st_size, status.st_mtime_ns)
-    return ids.digest("source", settings, part_size, held)
+def _trace_groups(rule: Any, part_size: int, base: Path) -> Iterator[Group]:
+    ledger = Ledger()
+    for block in import_blocks(rule, part_size, base, ledger):
+        yield "problems", block.problems
+        for traces in block.traces:
+            yield "traces", traces
+        yield "origins", block.origins
+        yield "rejects", block.rejects
+    yield "accounts", ledger.rows(rule.label)
 
 
-@lru_cache(maxsize=64)
+def _named(rule: Any, part_size: int, base: Path) -> str:
+    """Settings without paths, and the hashes of the files that lie there."""
+    without: Any = {"path": True, "companion": {"path"}}
+    settings = json.dumps(plain(rule.model_dump(mode="json", exclude=without)), sort_keys=True)
+    held = [_held(part, base) for part in (rule, getattr(rule, "companion", None)) if part]
+    return ids.digest("source", settings, part_size, *held)
+
+
+def _held(rule: Any, base: Path) -> str | None:
+    """Digest of the file, or of the files in their order; the hub's id of what is not here."""
+    path: str | None = getattr(rule, "path", None)
+    if path is None or not os.path.exists(base / path):
+        return path
+    hashes = [_hash_now(file) for file in files_of(base / path, rule.split)]
+    return hashes[0] if len(hashes) == 1 else ids.digest("files", *hashes)
+
+
+def _hash_now(path: Path) -> str:
+    status = path.stat()
+    return _file_hash(path, status.st_size, status.st_mtime_ns)
+
+
+@lru_cache(maxsize=4096)
 def _file_hash(path: Path, size: int, mtime_ns: int) -> str:
     return file_hash(path)

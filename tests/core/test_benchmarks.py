@@ -13,17 +13,10 @@ import pytest
 from pydantic import TypeAdapter, ValidationError
 
 from rdpt_core import ids
-from rdpt_core.benchmarks import (
-    Block,
-    FileSource,
-    PocketSource,
-    ProblemColumns,
-    ProblemSource,
-    blocks,
-    gold_answer,
-    last_boxed,
-)
 from rdpt_core.rows import Problem
+from rdpt_core.sources.golds import gold_text, last_boxed
+from rdpt_core.sources.naming import ProblemColumns
+from rdpt_core.sources.problems import Block, FileSource, PocketSource, ProblemSource, blocks
 
 
 def jsonl(folder: Path, rows: Sequence[Any], name: str = "set.jsonl") -> Path:
@@ -95,9 +88,9 @@ def test_a_missing_column_is_named_with_those_found_and_the_nearest(tmp_path: Pa
 def test_a_missing_or_unknown_file_says_what_to_give(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"set\.jsonl is no file"):
         read(tmp_path)
-    (tmp_path / "set.csv").write_text("x")
-    with pytest.raises(ValueError, match=r"\.jsonl and \.parquet"):
-        read(tmp_path, path="set.csv")
+    (tmp_path / "set.pkl").write_text("x")
+    with pytest.raises(ValueError, match=r"ends in \.pkl: rdpt reads \.jsonl"):
+        read(tmp_path, path="set.pkl")
 
 
 def test_unusable_rows_are_rejects_with_their_bytes_and_reason(tmp_path: Path) -> None:
@@ -236,5 +229,4 @@ def test_sources_are_told_apart_by_their_field_and_refuse_unknown_keys() -> None
 def test_boxes_are_read_with_their_braces_balanced() -> None:
     assert last_boxed("\\boxed{1} and \\boxed{\\{1, {2}\\}}") == "\\{1, {2}\\}"
     assert last_boxed("\\boxed{1") is None
-    assert gold_answer("in the end #### $1,000.50") == "$1000.50"
-    assert gold_answer(True) is None
+    assert gold_text("in the end #### $1,000.50") == "$1000.50"

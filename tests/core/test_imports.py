@@ -15,8 +15,8 @@ import pytest
 from pydantic import ValidationError
 
 from rdpt_core import columns, ids
-from rdpt_core.imports import ImportBlock, TraceSource, import_blocks
 from rdpt_core.rows import FinishReason, Problem, Trace
+from rdpt_core.sources.traces import ImportBlock, TraceSource, import_blocks
 
 
 def jsonl(folder: Path, rows: Sequence[Any]) -> None:

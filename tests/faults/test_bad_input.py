@@ -7,6 +7,7 @@ What becomes of single values (columns, answers, token ids, log-probabilities) s
 
 from __future__ import annotations
 
+import gzip
 import json
 import shutil
 from collections.abc import Callable
@@ -121,7 +122,9 @@ REFUSED: dict[str, tuple[Spoil, str]] = {
     "a path without end": (swap("traces.jsonl", "a" * 5000), "is no file"),
     # The rows.
     "no such file": (drop(ROWS), "traces.jsonl is no file"),
-    "a folder for a file": (swap("traces.jsonl", "teacher"), "teacher is no file"),
+    "a folder of other things": (swap("traces.jsonl", "teacher"), "looks like the problem"),
+    "a folder of nothing": (
+        lambda f: (swap("traces.jsonl", "none")(f), (f / "none").mkdir()), "holds no file that"),
     "an empty file": (write(ROWS, b""), "traces.jsonl is empty"),
     "blank lines": (write(ROWS, b"\n \r\n"), "traces.jsonl has no column"),
     "a file of something else": (write(ROWS, b"\x89PNG\xff"), "first line is not UTF-8 at byte 0"),
@@ -130,9 +133,18 @@ REFUSED: dict[str, tuple[Spoil, str]] = {
     "a column under another name": (
         swap('.jsonl"', '.jsonl", columns = { trace = "trac" }'), "did you mean 'trace'"),
     "CSV": (swap("traces.jsonl", "teacher/../a.csv"), "a.csv is no file"),
-    "CSV with a BOM": (
-        lambda f: (write("a.csv", b"\xef\xbb\xbfproblem,trace\nA,B\n")(f),
-                   swap("traces.jsonl", "a.csv")(f)), "rdpt reads .jsonl and .parquet"),
+    "CSV with a column twice": (
+        lambda f: (write("a.csv", b"\xef\xbb\xbfproblem,trace,trace\nA,B,C\n")(f),
+                   swap("traces.jsonl", "a.csv")(f)), "two columns 'trace'"),
+    "a pickle": (
+        lambda f: (write("a.pkl", b"\x80\x04N.")(f), swap("traces.jsonl", "a.pkl")(f)),
+        "ends in .pkl: rdpt reads .jsonl"),
+    "gzip that is cut": (
+        lambda f: (write("a.jsonl.gz", gzip.compress(b"{}\n" * 9)[:-9])(f),
+                   swap("traces.jsonl", "a.jsonl.gz")(f)), "is not gzip, or is cut"),
+    "gzip that is none": (
+        lambda f: (write("a.jsonl.gz", b"{}")(f), swap("traces.jsonl", "a.jsonl.gz")(f)),
+        "is not gzip, or is cut"),
     "Parquet without its end": (as_parquet(cut("traces.parquet", 9)), "is cut or damaged"),
     "Parquet of no bytes": (as_parquet(write("traces.parquet", b"")), "is empty"),
     "Parquet that is none": (as_parquet(write("traces.parquet", b"PAR1")), "is cut or damaged"),

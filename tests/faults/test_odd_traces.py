@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from flows.workspace import Opened, open_file
-from rdpt_core.imports import TraceSource
 from rdpt_core.rows import ROWS
+from rdpt_core.sources.traces import TraceSource
 from settings.runtime import Runtime
 from tasks import sources
 from tasks.stage import Plan, Worker
@@ -71,7 +71,7 @@ def rows(opened: Opened, table: str) -> list[Any]:
     """All rows of a table; every scorer's, where several have one."""
     source, block = opened.experiment.traces, opened.experiment.part_size
     assert isinstance(source, TraceSource)
-    calls = [*opened.study.calls(), sources.rejects(source, block, opened.base)]
+    calls = [*opened.study.calls(), *sources.aside(source, block, opened.base)]
     plan = Plan(opened.store)
     parts = [part for call in calls if call.table == table for part in plan.table(call).parts]
     (kind,) = (row for row in ROWS if table == row.TABLE)

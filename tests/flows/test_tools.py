@@ -193,14 +193,17 @@ def test_choices_are_graded_as_letters(tmp_path: Path) -> None:
     assert (row["outcome"], row["extracted"]) == ("correct", "B")
 
 
-def test_answers_that_are_no_text_are_what_json_writes_for_them(tmp_path: Path) -> None:
-    golds = [True, None, [1, "x"], {"a": None}, 1.5, "Text"]
-    preds = ["true", "x", '[1, "x"]', '{"a": null}', "1.5", "Text"]
+def test_golds_that_are_no_text_are_read_as_a_run_reads_them(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    golds = [True, None, [1, "x"], {"a": None}, 1e-05, "Text", 2**70, False]
+    preds = ["True", "x", "1, x", '{"a": null}', "0.00001", "Text", str(2**70), False]
     rows = ({"gold": gold, "pred": pred} for gold, pred in zip(golds, preds, strict=True))
     file = write(tmp_path / "a.jsonl", *rows)
     found = made("grade", file, "--grader", "exact", "-o", str(tmp_path / "g.jsonl"))
-    outcomes = ["correct", "ungraded", *["correct"] * 4]
+    outcomes = ["correct", "ungraded", "correct", "ungraded", *["correct"] * 4]
     assert [row["outcome"] for row in found] == outcomes
+    assert "1 golds are not understood" in capsys.readouterr().err
 
 
 # ---------------------------------------------------------------------------- score

@@ -11,11 +11,14 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from rdpt_core import benchmarks, columns, imports, recipe, segmentation
+from rdpt_core import columns, recipe, segmentation
 from rdpt_core.models.delimiters import named_delimiters
 from rdpt_core.protected import masked, protected
 from rdpt_core.rows import FinishReason, Problem, Reject, Trace, Zone
 from rdpt_core.segmentation import SegmentRule
+from rdpt_core.sources import problems as benchmarks
+from rdpt_core.sources import traces as imports
+from rdpt_core.sources.account import Ledger
 from rdpt_core.table_files import BadTable
 from settings.loading import BadSettings, read_experiment
 
@@ -23,9 +26,11 @@ NAMES = ("<think>", "<|begin_of_thought|>", "none")
 
 
 def rows(file: Path) -> None:
-    """A .jsonl or .parquet file of anything: a row that is found is used, or is a reject."""
+    """A file of anything: a row that is found is used, or is a reject; the account holds it."""
+    ledger = Ledger()
+    source = imports.TraceSource(path=file.name)
     try:
-        found = list(imports.import_blocks(imports.TraceSource(path=file.name), 2, file.parent))
+        found = list(imports.import_blocks(source, 2, file.parent, ledger))
     except BadTable:
         found = []
     traces = [trace for block in found for group in block.traces for trace in group]
@@ -33,7 +38,11 @@ def rows(file: Path) -> None:
     if found and file.suffix == ".jsonl":
         lines = file.read_bytes().removeprefix(b"\xef\xbb\xbf").split(b"\n")
         lost = [reject for reject in rejects if not reject.reason.startswith("used")]
-        assert len(traces) + len(lost) == sum(bool(line.strip()) for line in lines)
+        account = {(row.role, row.became): row.num for row in ledger.rows("")}
+        assert account.get(("rows", "rejected"), 0) == len(lost)
+        assert account.get(("traces", "used"), 0) == len(traces)
+        of_rows = sum(num for (role, _), num in account.items() if role == "rows")
+        assert of_rows == sum(bool(line.strip()) for line in lines)
     _storable(Trace, traces)
     _storable(Reject, rejects)
     for trace in traces:

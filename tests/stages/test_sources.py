@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from rdpt_core.benchmarks import FileSource
-from rdpt_core.imports import TraceSource
+from rdpt_core.sources.problems import FileSource
+from rdpt_core.sources.traces import TraceSource
 from rdpt_core.store import Store
 from tasks import sources
 from tasks.stage import Plan
@@ -31,7 +31,7 @@ def write_import(folder: Path, num_problems: int = 10) -> TraceSource:
 def test_an_import_gives_problems_traces_and_rejects_of_one_descent(tmp_path: Path) -> None:
     rule = write_import(tmp_path)
     problems, traces = sources.imported(rule, 4, tmp_path)
-    rejects = sources.rejects(rule, 4, tmp_path)
+    rejects = sources.aside(rule, 4, tmp_path)[0]
     store = Store(tmp_path / "store")
     problems.read(store)
     plan = Plan(store)
@@ -45,7 +45,7 @@ def test_an_import_gives_problems_traces_and_rejects_of_one_descent(tmp_path: Pa
 def test_readers_at_the_same_time_commit_each_part_once(tmp_path: Path) -> None:
     rule = write_import(tmp_path, 40)
     problems, traces = sources.imported(rule, 4, tmp_path)
-    tables = [problems, traces, sources.rejects(rule, 4, tmp_path)] * 4
+    tables = [problems, traces, sources.aside(rule, 4, tmp_path)[0]] * 4
     store = Store(tmp_path / "store")
     with ThreadPoolExecutor(len(tables)) as pool:
         list(pool.map(lambda given: given.read(store), tables))

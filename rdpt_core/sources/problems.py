@@ -7,8 +7,6 @@ blocks as they were.
 
 from __future__ import annotations
 
-import math
-import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -19,26 +17,13 @@ from pydantic import Field
 
 from rdpt_core import ids
 from rdpt_core.recipe import Rule
-from rdpt_core.records import (
-    HubRows,
-    Record,
-    Records,
-    Values,
-    choose_column,
-    open_records,
-    value_at,
-)
 from rdpt_core.rows import Problem, Reject
-
-
-class ProblemColumns(Rule):
-    """Which column holds what, where the well-known names do not fit."""
-
-    problem: str | None = None
-    answer: str | None = None
-    id: str | None = None
-    """The source's own id; two different problems under one id are refused."""
-    domain: str | None = None
+from rdpt_core.sources.account import PROBLEM, Ledger, Notes
+from rdpt_core.sources.golds import gold_text
+from rdpt_core.sources.naming import ProblemColumns, by_role, names_of, problem_columns
+from rdpt_core.sources.opening import open_hub, open_records, stem_of
+from rdpt_core.sources.records import Record, Records, Values, unpacked, value_at
+from rdpt_core.sources.turns import is_conversation, read_turns
 
 
 class PocketSource(Rule):
@@ -72,19 +57,20 @@ class _Found(Rule):
 
 
 class FileSource(_Found):
-    """A .jsonl or .parquet file."""
+    """A file, a folder of shards, or a folder of `save_to_disk`."""
 
     source: Literal["file"]
     path: str
     """Relative to the experiment's folder."""
     split: str = "default"
+    """Chooses from a folder that holds several, such as `test`."""
 
     @property
     def label(self) -> str:
-        return self.name or Path(self.path).stem
+        return self.name or stem_of(self.path)
 
     def records(self, base: Path) -> Records:
-        return open_records(base / self.path)
+        return open_records(base / self.path, self.split)
 
 
 class HubSource(_Found):
@@ -101,7 +87,7 @@ class HubSource(_Found):
         return self.name or self.path
 
     def records(self, base: Path) -> Records:
-        return HubRows(self.path, self.config, self.split, self.revision)
+        return open_hub(self.path, self.config, self.split, self.revision)
 
 
 ProblemSource = Annotated[PocketSource | FileSource | HubSource, Field(discriminator="source")]
@@ -112,7 +98,8 @@ class Block:
     """One part's worth of problems, with the unusable rows met on the way.
 
     The last block may hold rejects alone: a row belongs to the block that was being filled when it
-    was read, so that a longer file changes no block that was full.
+    was read, so that a longer file changes no block that was full. A block of rejects alone also
+    follows where their bytes would fill the memory.
     """
 
     problems: tuple[Problem, ...]
@@ -122,13 +109,19 @@ class Block:
 
 
 def blocks(
-    source: PocketSource | FileSource | HubSource, part_size: int, base: Path = Path()
+    source: PocketSource | FileSource | HubSource,
+    part_size: int,
+    base: Path = Path(),
+    ledger: Ledger | None = None,
 ) -> Iterator[Block]:
-    """Raises BadTable where the file or one of its columns is missing."""
+    """`ledger` counts what becomes of the rows while the blocks are made.
+
+    Raises BadTable where the file or one of its columns is missing.
+    """
     if isinstance(source, PocketSource):
         yield from _pocket_blocks(source, part_size)
         return
-    reader = _Reader(source, source.records(base))
+    reader = Reader(source, source.records(base), ledger)
     yield from _shuffled(reader, part_size) if source.shuffle else _in_order(reader, part_size)
 
 
@@ -151,7 +144,61 @@ def _pocket_blocks(source: PocketSource, part_size: int) -> Iterator[Block]:
         yield Block(block, (), 0)
 
 
-class _Read(NamedTuple):
+class Reader:
+    """Turns records into problems and knows those that it has met."""
+
+    def __init__(
+        self, source: FileSource | HubSource, records: Records, ledger: Ledger | None = None
+    ) -> None:
+        self.source, self.records = source, records
+        self.columns = problem_columns(source.columns, names_of(records))
+        self.ledger = ledger or Ledger()
+        self.ledger.columns = by_role(self.columns)
+        self._answers: dict[str, str | None] = {}
+        self._own_ids: dict[str, str] = {}
+
+    def scan(self) -> Iterator[Read]:
+        for record in self.records.scan():
+            yield self._read(record)
+
+    def fetch(self, places: Sequence[int]) -> Iterator[Problem]:
+        for record in self.records.fetch(places):
+            yield self.problem(record.values, Notes())
+
+    def problem(self, values: Values, notes: Notes) -> Problem:
+        """The problem of a row. Raises ValueError where it has none."""
+        return make_problem(values, self.columns, self.source.label, self.source.split, notes)
+
+    def _read(self, record: Record) -> Read:
+        notes = Notes()
+        try:
+            if record.fault:
+                raise ValueError(record.fault)
+            problem = self._new(self.problem(record.values, notes), record.values, notes)
+        except ValueError as error:
+            self.ledger.rejected(str(error))
+            return Read(record.place, None, reject(self.source.label, record, str(error)))
+        self.ledger.add(notes)
+        self.ledger.count(PROBLEM, "used" if problem else "repeated")
+        return Read(record.place, problem, reject(self.source.label, record, replaced(record)))
+
+    def _new(self, problem: Problem, values: Values, notes: Notes) -> Problem | None:
+        """The problem, or None where it is known. Raises ValueError where it contradicts one."""
+        own_id = value_at(values, self.columns.id)
+        notes.used("id", own_id)
+        if own_id is not None:
+            owner = self._own_ids.setdefault(str(own_id), problem.problem_id)
+            if owner != problem.problem_id:
+                raise ValueError(f"the id {own_id!r} belongs to another problem")
+        if problem.problem_id not in self._answers:
+            self._answers[problem.problem_id] = problem.answer
+            return problem
+        if self._answers[problem.problem_id] != problem.answer:
+            raise ValueError("the same problem came before with another answer")
+        return None
+
+
+class Read(NamedTuple):
     """What one record came to; neither problem nor reject where it repeats a problem."""
 
     place: int
@@ -159,76 +206,50 @@ class _Read(NamedTuple):
     reject: Reject | None
 
 
-class _Reader:
-    """Turns records into problems and knows those that it has met."""
-
-    def __init__(self, source: FileSource | HubSource, records: Records) -> None:
-        self.source, self.records = source, records
-        self.columns = found_columns(source.columns, records.names())
-        self._answers: dict[str, str | None] = {}
-        self._own_ids: dict[str, str] = {}
-
-    def scan(self) -> Iterator[_Read]:
-        for record in self.records.scan():
-            made = record.fault or self._new(record.values)
-            problem = made if isinstance(made, Problem) else None
-            fault = made if isinstance(made, str) else replaced(record)
-            yield _Read(record.place, problem, reject(self.source.label, record, fault))
-
-    def fetch(self, places: Sequence[int]) -> Iterator[Problem]:
-        for values in self.records.fetch(places):
-            problem = problem_of(values, self.columns, self.source)
-            assert isinstance(problem, Problem), "the file changed while it was read"
-            yield problem
-
-    def _new(self, values: Values) -> Problem | str | None:
-        """The problem; None if it is known; a fault if there is none or it contradicts another."""
-        problem = problem_of(values, self.columns, self.source)
-        if isinstance(problem, str):
-            return problem
-        own_id = value_at(values, self.columns.id)
-        if own_id is not None:
-            owner = self._own_ids.setdefault(str(own_id), problem.problem_id)
-            if owner != problem.problem_id:
-                return f"the id {own_id!r} belongs to another problem"
-        if problem.problem_id not in self._answers:
-            self._answers[problem.problem_id] = problem.answer
-            return problem
-        if self._answers[problem.problem_id] != problem.answer:
-            return "the same problem came before with another answer"
-        return None
+MOST_BYTES = 64 * 2**20
+"""Of the rows that are rejected together: a file may hold nothing else."""
 
 
-def _in_order(reader: _Reader, part_size: int) -> Iterator[Block]:
+def _in_order(reader: Reader, part_size: int) -> Iterator[Block]:
     num_left = reader.source.limit
     problems: list[Problem] = []
     rejects: list[Reject] = []
-    num_duplicates = 0
+    num_duplicates = num_bytes = 0
     for read in reader.scan():
-        rejects += [read.reject] if read.reject else []
+        if read.reject:
+            rejects.append(read.reject)
+            num_bytes += len(read.reject.raw)
         num_duplicates += read.problem is None and read.reject is None
+        if num_bytes > MOST_BYTES:
+            yield Block((), tuple(rejects), 0)
+            rejects, num_bytes = [], 0
         if read.problem is None:
             continue
         problems.append(read.problem)
         num_left = num_left and num_left - 1
         if len(problems) == part_size or num_left == 0:
             yield Block(tuple(problems), tuple(rejects), num_duplicates)
-            problems, rejects, num_duplicates = [], [], 0
+            problems, rejects, num_duplicates, num_bytes = [], [], 0, 0
         if num_left == 0:
             return
     if problems or rejects or num_duplicates:
         yield Block(tuple(problems), tuple(rejects), num_duplicates)
 
 
-def _shuffled(reader: _Reader, part_size: int) -> Iterator[Block]:
+def _shuffled(reader: Reader, part_size: int) -> Iterator[Block]:
     """Two passes: the order of the ids first, then each block's rows by their places. What the
     first pass left over goes with the first block."""
     order: list[tuple[str, int]] = []
     rejects: list[Reject] = []
-    num_duplicates = 0
+    num_duplicates = num_bytes = 0
     for read in reader.scan():
-        rejects += [read.reject] if read.reject else []
+        if read.reject:
+            rejects.append(read.reject)
+            num_bytes += len(read.reject.raw)
         num_duplicates += read.problem is None and read.reject is None
+        if num_bytes > MOST_BYTES:
+            yield Block((), tuple(rejects), 0)
+            rejects, num_bytes = [], 0
         if read.problem is not None:
             rank = ids.digest(reader.source.seed, read.problem.problem_id)
             order.append((rank, read.place))
@@ -243,84 +264,70 @@ def _shuffled(reader: _Reader, part_size: int) -> Iterator[Block]:
         rejects, num_duplicates = [], 0
 
 
-# As GSM8K, MATH, MATH-500, AIME and OlympiadBench files are found in public, lower-cased. The
-# order matters: a row that has both a gold answer and an answer means the first.
-_PROBLEM_NAMES = ("problem", "question", "prompt", "query", "instruction", "input")
-_ANSWER_NAMES = ("gold_answer", "final_answer", "expected_answer", "ground_truth", "answer", "gold",
-                 "target", "label", "solution")  # fmt: skip
-_DOMAIN_NAMES = ("domain", "subject", "topic", "category", "type")
+# ---------------------------------------------------------------------------- one row
 
 
-def found_columns(given: ProblemColumns, names: Sequence[str]) -> ProblemColumns:
-    """The columns of a source, those not given found by their well-known names."""
-    return ProblemColumns(
-        problem=choose_column("problem", given.problem, names, _PROBLEM_NAMES, required=True),
-        answer=choose_column("answer", given.answer, names, _ANSWER_NAMES),
-        id=choose_column("id", given.id, names, ()),
-        domain=choose_column("domain", given.domain, names, _DOMAIN_NAMES),
-    )
-
-
-def problem_of(
-    values: Values, columns: ProblemColumns, source: FileSource | HubSource
-) -> Problem | str:
-    """The problem of a row, or why it has none."""
-    return make_problem(values, columns, source.label, source.split)
-
-
-def make_problem(values: Values, columns: ProblemColumns, label: str, split: str) -> Problem | str:
-    prompt = value_at(values, columns.problem)
-    if not isinstance(prompt, str) or not prompt.strip():
-        return f"no problem text in {columns.problem!r}"
+def make_problem(
+    values: Values, columns: ProblemColumns, label: str, split: str, notes: Notes
+) -> Problem:
+    """The problem of a row. Raises ValueError where it has none."""
+    prompt = _prompt(values, columns)
+    notes.used("problem", prompt)
     domain = value_at(values, columns.domain)
+    if domain is None or isinstance(domain, str):
+        notes.used("domain", domain)
+    else:
+        notes.odd("domain", domain)
     return Problem(
         problem_id=ids.problem_id(label, prompt),
         source=label,
         split=split,
         domain=domain if isinstance(domain, str) else "",
         prompt=prompt,
-        answer=gold_answer(value_at(values, columns.answer), columns.answer or ""),
+        answer=_gold(values, columns, notes),
     )
 
 
-def gold_answer(value: Any, column: str = "") -> str | None:
-    """The gold answer in a cell, None where there is none.
+def _prompt(values: Values, columns: ProblemColumns) -> str:
+    given = columns.problem
+    names = given if isinstance(given, tuple) else (given,)
+    texts = [_text(value_at(values, name), name or "") for name in names]
+    prompt = "\n\n".join(text for text in texts if text.strip()) if len(texts) > 1 else texts[0]
+    if not prompt.strip():
+        raise ValueError(f"no problem text in {' + '.join(map(str, names))!r}")
+    return prompt
 
-    GSM8K's `... #### 1,234` is `1234`; of a `solution` the last boxed expression is taken, and
-    nothing where there is no box; numbers as they are written; a list of one as its item.
-    """
-    if isinstance(value, list) and value:
-        parts = [gold_answer(item, column) for item in value]
-        return ", ".join(part for part in parts if part) or None
-    if isinstance(value, bool) or not isinstance(value, str | int | float):
+
+def _text(value: Any, column: str) -> str:
+    """The text of a cell; of a conversation the question."""
+    turns = conversation(value)
+    if turns is not None:
+        return read_turns(turns).problem
+    if value is None:
+        return ""
+    if not isinstance(value, str):
+        raise ValueError(f"no problem text in {column!r}")
+    return value
+
+
+def conversation(value: Any) -> list[Any] | None:
+    """The messages in a cell, or in JSON that its text holds; None where there are none."""
+    found = unpacked(value)
+    return found if is_conversation(found) else None
+
+
+def _gold(values: Values, columns: ProblemColumns, notes: Notes) -> str | None:
+    value = value_at(values, columns.answer)
+    try:
+        text = gold_text(value, columns.answer or "")
+    except ValueError:
+        notes.odd("answer", value)
         return None
-    if isinstance(value, float):
-        if not math.isfinite(value):
-            return None
-        return str(int(value)) if value.is_integer() else repr(value)
-    text = str(value).strip()
-    if "####" in text:
-        return _THOUSANDS.sub("", text.rpartition("####")[2].strip()) or None
-    if column.lower() == "solution":
-        return last_boxed(text)
-    return text or None
+    notes.used("answer", text)
+    return text
 
 
-_THOUSANDS = re.compile(r"(?<=\d),(?=\d{3}(?!\d))")
-
-
-def last_boxed(text: str) -> str | None:
-    r"""The content of the last `\boxed{...}`, braces balanced."""
-    start = text.rfind("\\boxed{")
-    if start < 0:
-        return None
-    first = start + len("\\boxed{")
-    depth = 1
-    for brace in re.finditer(r"\\.|[{}]", text[first:], re.DOTALL):
-        depth += {"{": 1, "}": -1}.get(brace.group(), 0)
-        if depth == 0:
-            return text[first : first + brace.start()].strip() or None
-    return None
+# ---------------------------------------------------------------------------- rejects
 
 
 def reject(label: str, record: Record, fault: str | None) -> Reject | None:

@@ -1,0 +1,120 @@
+"""The account of a source: what became of every value that a column was pointed at.
+
+Each value of a role is used, missing, rejected with its row, or not understood; the four add up to
+the rows that were read. So a column that was pointed at and lost is a number, never a silence.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from typing import Any, Literal
+
+from rdpt_core.rows import Account
+
+Became = Literal["used", "missing", "rejected", "not understood"]
+ROW, TRACE, PROBLEM = "rows", "traces", "problems"
+"""What is counted beside the columns."""
+_LONGEST = 60
+
+
+class Notes:
+    """What became of the values of one row."""
+
+    def __init__(self) -> None:
+        self.entries: list[tuple[str, Became, Any]] = []
+
+    def used(self, role: str, value: Any) -> None:
+        """Notes a value that is used, or missing where it is None."""
+        self.entries.append((role, "missing" if value is None else "used", None))
+
+    def odd(self, role: str, value: Any) -> None:
+        """Notes a value that is not understood."""
+        self.entries.append((role, "not understood", value))
+
+
+class Ledger:
+    """Counts while a source is read; `rows` are its account."""
+
+    def __init__(self) -> None:
+        self.columns: Mapping[str, str] = {}
+        """Role to the column that it was pointed at; known once the source is open."""
+        self._num: Counter[tuple[str, str]] = Counter()
+        self._first: dict[tuple[str, str], str] = {}
+
+    def count(self, role: str, became: str, value: Any = None, num: int = 1) -> None:
+        """Notes what became of `num` values; the first one is kept as an example."""
+        self._num[role, became] += num
+        if value is not None:
+            self._first.setdefault((role, became), _example(value))
+
+    def add(self, notes: Notes) -> None:
+        """Counts a row that is used, and its values as far as a column was pointed at them."""
+        self.count(ROW, "used")
+        for role, became, value in notes.entries:
+            if role in self.columns:
+                self.count(role, became, value)
+
+    def rejected(self, reason: str) -> None:
+        """Notes a row that cannot be used, with every value that it has."""
+        self.count(ROW, "rejected", reason)
+        for role in self.columns:
+            self.count(role, "rejected")
+
+    def rows(self, source: str) -> list[Account]:
+        return [
+            Account(source, role, became, self.columns.get(role), num,
+                    self._first.get((role, became)))
+            for (role, became), num in sorted(self._num.items())
+            if num
+        ]  # fmt: skip
+
+
+def _example(value: Any) -> str:
+    text = value if isinstance(value, str) else repr(value)
+    text = text[: 4 * _LONGEST].encode("utf-8", "replace").decode()
+    return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 3]}..."
+
+
+def printable(text: str) -> str:
+    """Text for a terminal: what is not printable stands as its escape."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
+def shortened(text: str, width: int) -> str:
+    """Printable text that is at most `width` characters long."""
+    shown = printable(text[: width + 1])
+    return shown if len(shown) <= width else f"{shown[: max(0, width - 3)]}..."
+
+
+def lines(rows: list[Account], width: int = 80) -> Iterator[str]:
+    """An account as people read it: one line of totals, one for each column."""
+    num = {(row.role, row.became): row.num for row in rows}
+    yield f"{_totals(num)}"
+    columns = {row.role: row.column for row in rows if row.column}
+    for role, column in columns.items():
+        of_role = [row for row in rows if row.role == role]
+        said = ", ".join(f"{row.num} {row.became}" for row in _ordered(of_role))
+        yield shortened(f"  {role:<10} {column}: {said}", width)
+        odd = [row for row in of_role if row.became == "not understood" and row.example]
+        yield from (shortened(f"  {'':<10} not understood: {row.example}", width) for row in odd)
+    reasons = [row for row in rows if row.role == ROW and row.became == "rejected"]
+    yield from (shortened(f"  first reject: {row.example}", width) for row in reasons)
+
+
+_ORDER = ("used", "missing", "not understood", "rejected")
+
+
+def _ordered(rows: list[Account]) -> list[Account]:
+    return sorted(rows, key=lambda row: (*_ORDER, row.became).index(row.became))
+
+
+def _totals(num: Mapping[tuple[str, str], int]) -> str:
+    others = {became: count for (role, became), count in num.items() if role == ROW}
+    said = ", ".join(f"{others[key]} {key}" for key in sorted(others, key=_rank))
+    made = [f"{num[role, 'used']} {role}" for role in (TRACE, PROBLEM) if (role, "used") in num]
+    return f"{sum(others.values())} rows: {said or 'none'}; {', '.join(made) or 'nothing used'}"
+
+
+def _rank(became: str) -> int:
+    return _ORDER.index(became) if became in _ORDER else len(_ORDER)

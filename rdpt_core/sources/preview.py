@@ -1,0 +1,75 @@
+"""The first rows of a source as they will be read, so that a person sees a wrong column at once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import islice
+from pathlib import Path
+
+from rdpt_core.rows import Problem, Trace, ZoneKind
+from rdpt_core.sources.account import Ledger, Notes, shortened
+from rdpt_core.sources.problems import FileSource, HubSource, Reader
+from rdpt_core.sources.records import Record, Records
+from rdpt_core.sources.trace_rows import TraceReader
+from rdpt_core.sources.traces import TraceSource, open_import
+
+_NUM_ROWS = 3
+Fields = dict[str, str | None]
+"""What a row gives, by name; None where it gives nothing."""
+
+
+def preview(
+    source: TraceSource | FileSource | HubSource, base: Path, width: int = 80
+) -> Iterator[str]:
+    """The first rows as lines of at most `width` columns, those that are rejected with the reason.
+
+    Nothing in a row reaches the terminal unescaped. Raises BadTable.
+    """
+    reader, records = _opened(source, base)
+    for record in islice(records.scan(), _NUM_ROWS):
+        start = f"row {record.item + 1}"
+        for name, text in _fields(reader, record).items():
+            shown = "-" if text is None else text[: 2 * width]
+            yield shortened(f"  {start:<7} {name:<8} {shown}", width)
+            start = ""
+
+
+def _opened(
+    source: TraceSource | FileSource | HubSource, base: Path
+) -> tuple[TraceReader | Reader, Records]:
+    if isinstance(source, TraceSource):  # without the companion, whose ids would all be read first
+        return open_import(source.model_copy(update={"companion": None}), base, Ledger())
+    reader = Reader(source, source.records(base))
+    return reader, reader.records
+
+
+def _fields(reader: TraceReader | Reader, record: Record) -> Fields:
+    try:
+        if record.fault:
+            raise ValueError(record.fault)
+        if isinstance(reader, Reader):
+            return _of_problem(reader.problem(record.values, Notes()))
+        row = reader.row(record.values, Notes())
+    except ValueError as error:
+        return {"rejected": str(error)}
+    traces = [one.trace for one in row.imported]
+    more = {"more": f"{len(traces) - 1} other traces of this row"} if len(traces) > 1 else {}
+    return {**_of_problem(row.problem), **_of_trace(traces[0]), **more}
+
+
+def _of_problem(problem: Problem) -> Fields:
+    return {"problem": problem.prompt, "gold": problem.answer}
+
+
+def _of_trace(trace: Trace) -> Fields:
+    return {
+        "thought": _zone(trace, ZoneKind.THOUGHT),
+        "answer": _zone(trace, ZoneKind.ANSWER),
+        "finish": trace.finish_reason.value,
+    }
+
+
+def _zone(trace: Trace, kind: ZoneKind) -> str | None:
+    data = trace.text.encode()
+    found = [data[zone.start : zone.stop].decode() for zone in trace.zones if zone.kind is kind]
+    return " ".join(found) or None

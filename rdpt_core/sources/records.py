@@ -1,0 +1,313 @@
+"""Rows of JSON that somebody else wrote, one record at a time.
+
+A record is either values or a fault; nothing in such a file may stop a run, and nothing is
+repaired in silence. Files are scanned in order and never held in memory; a record is found again
+by its place.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import math
+import mmap
+import re
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import IO, Any, Protocol
+
+import pyarrow as pa
+
+from rdpt_core.table_files import BadTable
+
+Values = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One row as it was found."""
+
+    item: int
+    """Line or row number from 0; blank lines count. Meaningless in a record that was fetched."""
+    place: int
+    """Where `fetch` finds it again: a byte offset in a text file, else the row number."""
+    found: bytes | Values
+    """The line without its end, or the columns of a row of a table."""
+    values: Values
+    fault: str | None = None
+    """Why there are no values."""
+    num_replaced: int = 0
+    """Lone surrogates that became U+FFFD."""
+
+    @property
+    def raw(self) -> bytes:
+        """The bytes as they were; columns are written as JSON."""
+        if isinstance(self.found, bytes):
+            return self.found
+        return json.dumps(self.found, default=str).encode()
+
+
+class Records(Protocol):
+    """A source of records that can be read twice."""
+
+    def names(self) -> list[str]:
+        """Column names. Raises BadTable where there is none."""
+
+    def scan(self) -> Iterator[Record]: ...
+
+    def fetch(self, places: Sequence[int]) -> Iterator[Record]:
+        """The records at `places`, in their order; cheapest when ascending."""
+
+
+_SAMPLE = 100
+"""Rows whose keys are taken as the columns of a JSON file."""
+
+
+def _names(path: Path, records: Iterator[Record]) -> list[str]:
+    names: dict[str, None] = {}
+    why = "blank, and all others"
+    for number, record in enumerate(islice(records, _SAMPLE)):
+        names |= dict.fromkeys(record.values)
+        why = record.fault or "an object without keys" if number == 0 else why
+    if not names:
+        raise BadTable(f"{path} has no column: its first line is {why}")
+    return list(names)
+
+
+# ---------------------------------------------------------------------------- one object a line
+
+
+class JsonLines:
+    """One JSON object a line; UTF-8 with or without a BOM, Unix or Windows line ends.
+
+    With a compression (`gzip`, `zstd`) the file is unpacked as it is scanned, and into a temporary
+    file (of `TMPDIR`) once records are fetched.
+    """
+
+    def __init__(self, path: Path, compression: str | None = None) -> None:
+        self.path, self.compression = path, compression
+        self._unpacked: IO[bytes] | None = None
+
+    def names(self) -> list[str]:
+        return _names(self.path, self.scan())
+
+    def scan(self) -> Iterator[Record]:
+        place = 0
+        for item, line in enumerate(self._lines()):
+            raw = _line(line, place)
+            if raw.strip():
+                yield parsed(item, place, raw)
+            place += len(line)
+
+    def fetch(self, places: Sequence[int]) -> Iterator[Record]:
+        file = self._seekable()
+        for place in places:
+            file.seek(place)
+            yield parsed(0, place, _line(file.readline(), place))
+
+    def _lines(self) -> Iterator[bytes]:
+        with self._open() as file:
+            try:
+                yield from file
+            except OSError as error:
+                raise self._damaged(error) from error
+
+    def _open(self) -> IO[bytes]:
+        if self.compression is None:
+            return self.path.open("rb")
+        return io.BufferedReader(_Unpacking(self.path, self.compression), 1 << 20)
+
+    def _seekable(self) -> IO[bytes]:
+        if self._unpacked is None:
+            self._unpacked = self.path.open("rb") if self.compression is None else self._unpack()
+        return self._unpacked
+
+    def _unpack(self) -> IO[bytes]:
+        unpacked = tempfile.TemporaryFile()  # noqa: SIM115 - as long as this reader lives
+        with self._open() as packed:
+            shutil.copyfileobj(packed, unpacked, 1 << 20)
+        return unpacked
+
+    def _damaged(self, error: OSError) -> Exception:
+        if self.compression is None:
+            return error
+        return BadTable(f"{self.path} is not {self.compression}, or is cut or damaged: {error}")
+
+
+class _Unpacking(io.RawIOBase):
+    """Arrow's stream of a compressed file as Python's, which knows lines."""
+
+    def __init__(self, path: Path, compression: str) -> None:
+        self._stream = pa.input_stream(str(path), compression=compression)
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        return int(self._stream.readinto(buffer))
+
+
+def _line(line: bytes, place: int) -> bytes:
+    line = line.removesuffix(b"\n").removesuffix(b"\r")
+    return line.removeprefix(b"\xef\xbb\xbf") if place == 0 else line
+
+
+# ---------------------------------------------------------------------------- one JSON document
+
+
+class JsonDocument:
+    """A `.json` file: an array of objects, or objects one after the other, on any number of lines.
+
+    The file is mapped into memory, not read: what ends an element is found byte by byte, and one
+    element at a time is parsed.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def names(self) -> list[str]:
+        return _names(self.path, self.scan())
+
+    def scan(self) -> Iterator[Record]:
+        with self._mapped() as data:
+            for item, (start, stop) in enumerate(_elements(data)):
+                yield parsed(item, start, data[start:stop])
+
+    def fetch(self, places: Sequence[int]) -> Iterator[Record]:
+        with self._mapped() as data:
+            for place in places:
+                yield parsed(0, place, data[place : _end(data, place)])
+
+    def _mapped(self) -> closing[mmap.mmap]:
+        with self.path.open("rb") as file:
+            return closing(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
+
+
+# Possessive, so that a string of megabytes leaves no trail of places to come back to.
+_TOKEN = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"?|[{}\[\],]', re.DOTALL)
+_FIRST = re.compile(rb"(?:\xef\xbb\xbf)?[ \t\r\n]*")
+_BETWEEN = re.compile(rb"[ \t\r\n,]*")
+
+
+def _elements(data: mmap.mmap) -> Iterator[tuple[int, int]]:
+    """Where the elements of the outer array are, or the values that stand one after the other."""
+    first = _FIRST.match(data)
+    at = first.end() if first else 0
+    is_array = data[at : at + 1] == b"["
+    at += is_array
+    while True:
+        between = _BETWEEN.match(data, at)
+        at = between.end() if between else at
+        if at >= len(data) or (is_array and data[at : at + 1] == b"]"):
+            return
+        stop = _end(data, at)
+        yield at, stop
+        at = stop
+
+
+def _end(data: mmap.mmap, start: int) -> int:
+    """The end of the value that begins at `start`; that of the file where it is never closed."""
+    depth = 0
+    for token in _TOKEN.finditer(data, start):
+        kind = token.group()[:1]
+        if depth == 0 and kind in b",]}":
+            return max(token.start(), start + 1)
+        depth += (kind in b"{[") - (kind in b"}]")
+        if depth == 0 and kind in b'}]"':
+            return token.end()
+    return len(data)
+
+
+# ---------------------------------------------------------------------------- one object
+
+
+_SURROGATE = re.compile("[\ud800-\udfff]")
+_MAY_HOLD_SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]|\xed[\xa0-\xbf]")
+
+
+def parsed(item: int, place: int, raw: bytes) -> Record:
+    """The record in some bytes of JSON; a key that appears twice is a fault, since one of its
+    values would be lost."""
+    try:
+        # surrogatepass: some writers encode a lone surrogate as three bytes
+        text = raw.decode("utf-8", "surrogatepass")
+        values = json.loads(text, object_pairs_hook=_object)
+    except UnicodeDecodeError as error:
+        return Record(item, place, raw, {}, f"not UTF-8 at byte {error.start}")
+    except json.JSONDecodeError as error:
+        return Record(item, place, raw, {}, f"not JSON: {error.msg} at character {error.pos}")
+    except (ValueError, RecursionError) as error:
+        return Record(item, place, raw, {}, f"not JSON: {error}")
+    if not isinstance(values, dict):
+        return Record(item, place, raw, {}, f"a JSON {type(values).__name__}, not an object")
+    if not _MAY_HOLD_SURROGATE.search(raw):
+        return Record(item, place, raw, values)
+    clean, num_replaced = without_surrogates(values)
+    return Record(item, place, raw, clean, None, num_replaced)
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    values = dict(pairs)
+    if len(values) < len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise ValueError(f"the key {twice[:40]!r} appears twice")
+    return values
+
+
+def without_surrogates(value: Any) -> tuple[Any, int]:
+    """The value with U+FFFD for each lone surrogate, and how many there were."""
+    if isinstance(value, str):
+        return _SURROGATE.subn("\ufffd", value)
+    if isinstance(value, list):
+        pairs = [without_surrogates(item) for item in value]
+        return [item for item, _ in pairs], sum(count for _, count in pairs)
+    if isinstance(value, dict):
+        keys, num_in_keys = without_surrogates(list(value))
+        items, num_in_items = without_surrogates(list(value.values()))
+        return dict(zip(keys, items, strict=True)), num_in_keys + num_in_items
+    return value, 0
+
+
+# ---------------------------------------------------------------------------- values
+
+
+def value_at(values: Values, column: str | None) -> Any:
+    """The value of a column, or at a path into it such as `reward_model.ground_truth`.
+
+    A path may lead through text that is a JSON object. None where the value is missing, or NaN,
+    which is what data frames write for it.
+    """
+    found = _found_at(values, column)
+    return None if isinstance(found, float) and math.isnan(found) else found
+
+
+def _found_at(values: Values, column: str | None) -> Any:
+    if column is None or column in values:
+        return values.get(column) if column else None
+    at: Any = values
+    for step in column.split("."):
+        at = unpacked(at)
+        if isinstance(at, Mapping):
+            at = at.get(step)
+        elif isinstance(at, list) and step.isdecimal() and int(step) < len(at):
+            at = at[int(step)]
+        else:
+            return None
+    return at
+
+
+def unpacked(value: Any) -> Any:
+    """What text holds that is a JSON object or array, as some sets store nested values; anything
+    else as it is."""
+    if not isinstance(value, str) or not value.lstrip().startswith(("{", "[")):
+        return value
+    try:
+        return json.loads(value)
+    except (ValueError, RecursionError):
+        return value

@@ -1,0 +1,100 @@
+"""Conversations: whose turn is the problem, whose the trace.
+
+Turns are chosen by their role, never by their position: only some conversations begin with a system
+turn. Both spellings that are common in public are read, `role`/`content` and `from`/`value`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+_ROLES = {
+    "system": "system", "developer": "system",
+    "user": "user", "human": "user",
+    "assistant": "assistant", "gpt": "assistant", "model": "assistant", "bot": "assistant",
+    "chatgpt": "assistant",
+}  # fmt: skip
+THOUGHTS = ("reasoning_content", "reasoning", "thinking", "thought", "thoughts")
+"""Where a message keeps a thought that is set apart from its content."""
+
+
+@dataclass(frozen=True, slots=True)
+class Turns:
+    """One question and at most one reply."""
+
+    problem: str
+    trace: str | None
+    """The reply; None where the conversation ends with the question."""
+    thought: str | None
+    system: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class _Turn:
+    role: str
+    text: str
+    thought: str | None
+
+
+def is_conversation(value: Any) -> bool:
+    """True if a value is a list of messages."""
+    return isinstance(value, list) and bool(value) and all(
+        isinstance(turn, Mapping) and ("role" in turn or "from" in turn) for turn in value
+    )  # fmt: skip
+
+
+def read_turns(value: list[Mapping[str, Any]]) -> Turns:
+    """The question, the reply and the system turn of a conversation.
+
+    Raises ValueError, for the row's reason, where it is not one question and one reply: rdpt scores
+    single answers.
+    """
+    turns = [_turn(number, message) for number, message in enumerate(value, start=1)]
+    users = [turn for turn in turns if turn.role == "user"]
+    replies = [turn for turn in turns if turn.role == "assistant"]
+    if len(users) != 1:
+        raise ValueError(f"{len(users)} user turns: only one question and its reply can be used")
+    if len(replies) > 1:
+        raise ValueError(f"{len(replies)} replies: only one question and its reply can be used")
+    if replies and turns.index(replies[0]) < turns.index(users[0]):
+        raise ValueError("the reply comes before the question")
+    system = [turn.text for turn in turns if turn.role == "system" and turn.text]
+    reply = replies[0] if replies else None
+    return Turns(users[0].text, reply.text if reply else None, reply.thought if reply else None,
+                 "\n\n".join(system) or None)  # fmt: skip
+
+
+def read_reply(value: list[Mapping[str, Any]]) -> tuple[str | None, str | None]:
+    """The reply and its thought in a list of messages that may lack the question."""
+    turns = [_turn(number, message) for number, message in enumerate(value, start=1)]
+    replies = [turn for turn in turns if turn.role == "assistant"]
+    if len(replies) != 1:
+        raise ValueError(f"{len(replies)} replies: only one question and its reply can be used")
+    return replies[0].text, replies[0].thought
+
+
+def _turn(number: int, message: Mapping[str, Any]) -> _Turn:
+    said = message.get("role", message.get("from"))
+    role = _ROLES.get(str(said).lower())
+    if role is None:
+        raise ValueError(f"turn {number} is by {str(said)[:40]!r}, neither user nor assistant")
+    if message.get("tool_calls") or message.get("function_call"):
+        raise ValueError(f"turn {number} calls tools, and its text alone is not the answer")
+    thought = next((message[key] for key in THOUGHTS if isinstance(message.get(key), str)), None)
+    content = message.get("content", message.get("value"))
+    return _Turn(role, _text(number, content), thought or None)
+
+
+def _text(number: int, content: Any) -> str:
+    """The text of a message; parts of text are joined."""
+    if content is None:
+        return ""
+    if isinstance(content, str):
+        return content
+    parts = content if isinstance(content, list) else [content]
+    texts = [part.get("text") if isinstance(part, Mapping) else part for part in parts]
+    if not all(isinstance(text, str) for text in texts):
+        raise ValueError(f"turn {number} holds something that is not text")
+    return "".join(texts)
