@@ -7,7 +7,7 @@ the rows that were read. So a column that was pointed at and lost is a number, n
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Literal
 
 from rdpt_core.rows import Account
@@ -89,32 +89,35 @@ def shortened(text: str, width: int) -> str:
 
 def lines(rows: list[Account], width: int = 80) -> Iterator[str]:
     """An account as people read it: one line of totals, one for each column."""
-    num = {(row.role, row.became): row.num for row in rows}
-    yield f"{_totals(num)}"
+    yield _totals({(row.role, row.became): row.num for row in rows})
     columns = {row.role: row.column for row in rows if row.column}
-    for role, column in columns.items():
+    for role in sorted(columns, key=lambda role: _place(_ROLES, role)):
         of_role = [row for row in rows if row.role == role]
         said = ", ".join(f"{row.num} {row.became}" for row in _ordered(of_role))
-        yield shortened(f"  {role:<10} {column}: {said}", width)
-        odd = [row for row in of_role if row.became == "not understood" and row.example]
-        yield from (shortened(f"  {'':<10} not understood: {row.example}", width) for row in odd)
+        yield shortened(f"  {role:<10} {columns[role]}: {said}", width)
+        odd = [row for row in of_role if row.became not in ("used", "missing") and row.example]
+        yield from (shortened(f"  {'':<10} {row.became}: {row.example}", width) for row in odd)
     reasons = [row for row in rows if row.role == ROW and row.became == "rejected"]
     yield from (shortened(f"  first reject: {row.example}", width) for row in reasons)
 
 
-_ORDER = ("used", "missing", "not understood", "rejected")
+_ROLES = ("problem", "trace", "thought", "answer", "finish")
+_BECAME = ("used", "missing", "not understood", "rejected")
+
+
+def _place(order: Sequence[str], name: str) -> tuple[int, str]:
+    """Known names in their order, others behind them by the alphabet."""
+    return (order.index(name) if name in order else len(order), name)
 
 
 def _ordered(rows: list[Account]) -> list[Account]:
-    return sorted(rows, key=lambda row: (*_ORDER, row.became).index(row.became))
+    return sorted(rows, key=lambda row: _place(_BECAME, row.became))
 
 
 def _totals(num: Mapping[tuple[str, str], int]) -> str:
-    others = {became: count for (role, became), count in num.items() if role == ROW}
-    said = ", ".join(f"{others[key]} {key}" for key in sorted(others, key=_rank))
-    made = [f"{num[role, 'used']} {role}" for role in (TRACE, PROBLEM) if (role, "used") in num]
-    return f"{sum(others.values())} rows: {said or 'none'}; {', '.join(made) or 'nothing used'}"
-
-
-def _rank(became: str) -> int:
-    return _ORDER.index(became) if became in _ORDER else len(_ORDER)
+    of_rows = {became: count for (role, became), count in num.items() if role == ROW}
+    said = [f"{of_rows[key]} {key}" for key in sorted(of_rows, key=lambda k: _place(_BECAME, k))]
+    made = [f"{role}: {num[role, 'used']}" for role in (TRACE, PROBLEM) if (role, "used") in num]
+    return f"rows: {sum(of_rows.values())} ({', '.join(said) or 'none'})" + "".join(
+        f", {one}" for one in made
+    )

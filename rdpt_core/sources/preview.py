@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
 
-from rdpt_core.rows import Problem, Trace, ZoneKind
+from rdpt_core.rows import Trace, ZoneKind
 from rdpt_core.sources.account import Ledger, Notes, shortened
 from rdpt_core.sources.problems import FileSource, HubSource, Reader
 from rdpt_core.sources.records import Record, Records
@@ -48,24 +48,20 @@ def _fields(reader: TraceReader | Reader, record: Record) -> Fields:
         if record.fault:
             raise ValueError(record.fault)
         if isinstance(reader, Reader):
-            return _of_problem(reader.problem(record.values, Notes()))
+            problem = reader.problem(record.values, Notes())
+            return {"problem": problem.prompt, "gold": problem.answer}
         row = reader.row(record.values, Notes())
     except ValueError as error:
         return {"rejected": str(error)}
     traces = [one.trace for one in row.imported]
     more = {"more": f"{len(traces) - 1} other traces of this row"} if len(traces) > 1 else {}
-    return {**_of_problem(row.problem), **_of_trace(traces[0]), **more}
-
-
-def _of_problem(problem: Problem) -> Fields:
-    return {"problem": problem.prompt, "gold": problem.answer}
-
-
-def _of_trace(trace: Trace) -> Fields:
     return {
-        "thought": _zone(trace, ZoneKind.THOUGHT),
-        "answer": _zone(trace, ZoneKind.ANSWER),
-        "finish": trace.finish_reason.value,
+        "problem": row.problem.prompt,
+        "thought": _zone(traces[0], ZoneKind.THOUGHT),
+        "answer": _zone(traces[0], ZoneKind.ANSWER),
+        "gold": row.problem.answer,
+        "finish": traces[0].finish_reason.value,
+        **more,
     }
 
 

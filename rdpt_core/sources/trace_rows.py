@@ -100,10 +100,11 @@ class TraceReader:
     def _replies(self, values: Values) -> list[_Reply]:
         column = self.columns.trace
         value = value_at(values, column)
-        turns = conversation(value)
+        turns, is_whole = conversation(value), column == self.columns.problem
         if turns is not None:
-            same = column == self.columns.problem
-            return [self._reply_of(turns, values, is_whole=same)]
+            return [self._reply_of(turns, values, is_whole)]
+        if is_whole:
+            raise ValueError(f"no conversation in {column!r}")
         is_list = isinstance(value, list)
         texts = value if is_list else [value]
         parallel = {role: self._spread(values, role, len(texts), is_list)

@@ -129,13 +129,13 @@ def test_an_account_is_read_by_people(tmp_path: Path) -> None:
     list(import_blocks(TraceSource(path="set.jsonl"), 100, tmp_path, ledger))
     said = list(lines(ledger.rows("set")))
     assert said == [
-        "3 rows: 2 used, 1 rejected; 2 traces, 2 problems",
+        "rows: 3 (2 used, 1 rejected), traces: 2, problems: 2",
+        "  problem    problem: 2 used, 1 rejected",
+        "  trace      trace: 2 used, 1 rejected",
+        "  thought    inside <think>: 2 missing, 1 rejected",
         "  answer     answer: 1 used, 1 not understood, 1 rejected",
         "             not understood: {'x': '\\x1b[31m'}",
         "  finish     finish_reason: 1 missing, 1 not understood, 1 rejected",
         "             not understood: odd",
-        "  problem    problem: 2 used, 1 rejected",
-        "  thought    inside <think>: 2 missing, 1 rejected",
-        "  trace      trace: 2 used, 1 rejected",
         "  first reject: no problem text in 'problem'",
     ]

@@ -97,3 +97,35 @@ def test_a_source_without_a_usable_problem_is_an_error(tmp_path: Path) -> None:
     given = sources.problems(FileSource(source="file", path="empty.jsonl"), 4, tmp_path)
     with pytest.raises(ValueError, match="gave no problem"):
         given.read(Store(tmp_path / "store"))
+
+
+def test_the_account_of_a_source_is_the_same_planned_read_and_cached(tmp_path: Path) -> None:
+    rule = write_import(tmp_path)
+    store = Store(tmp_path / "store")
+    source = sources.source_of(rule, 4, tmp_path)
+    planned = source.account(store)
+    assert not store.root.exists()
+    source.given("traces").read(store)
+    cached = sources.source_of(rule, 4, tmp_path).account(store)
+    assert planned == cached
+    counts = {(row.role, row.became): row.num for row in cached}
+    assert counts["rows", "used"] == counts["traces", "used"] == 20
+    assert counts["rows", "rejected"] == counts["trace", "rejected"] == 1
+    (part,) = Plan(store).table(source.given("accounts")).parts
+    store.file(part).write_bytes(b"damaged")
+    assert source.account(store) == cached
+
+
+def test_what_a_companion_holds_is_identity_and_its_place_is_not(tmp_path: Path) -> None:
+    write_import(tmp_path)
+    (tmp_path / "tokens.jsonl").write_text('{"id": "a", "token_ids": [1], "logprobs": [-1]}\n')
+    shutil.copy(tmp_path / "tokens.jsonl", tmp_path / "same.jsonl")
+
+    def digest(name: str) -> str:
+        rule = TraceSource.model_validate({"path": "traces.jsonl", "companion": {"path": name}})
+        return sources.imported(rule, 4, tmp_path)[0].digest
+
+    first = digest("tokens.jsonl")
+    assert digest("same.jsonl") == first
+    (tmp_path / "same.jsonl").write_text('{"id": "b", "token_ids": [1], "logprobs": [-1]}\n')
+    assert digest("same.jsonl") != first
