@@ -357,8 +357,8 @@ class Result:
 
 
 Row = (
-    Problem | Trace | Reject | Grade | Sentence | TokenScores | SentenceScore | Provenance
-    | Candidate | Pick | TrainingStep | Result
+    Problem | Trace | Reject | Origin | Account | Grade | Sentence | TokenScores
+    | SentenceScore | Provenance | Candidate | Pick | TrainingStep | Result
 )  # fmt: skip
 
 ROWS: tuple[type[Row], ...] = (

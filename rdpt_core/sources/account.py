@@ -8,11 +8,10 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, Literal
+from typing import Any
 
 from rdpt_core.rows import Account
 
-Became = Literal["used", "missing", "rejected", "not understood"]
 ROW, TRACE, PROBLEM = "rows", "traces", "problems"
 """What is counted beside the columns."""
 _LONGEST = 60
@@ -22,11 +21,16 @@ class Notes:
     """What became of the values of one row."""
 
     def __init__(self) -> None:
-        self.entries: list[tuple[str, Became, Any]] = []
+        self.entries: list[tuple[str, str, Any]] = []
+        """Role, what became of the value, and an example where that is worth one."""
 
     def used(self, role: str, value: Any) -> None:
         """Notes a value that is used, or missing where it is None."""
         self.entries.append((role, "missing" if value is None else "used", None))
+
+    def rejected(self, *roles: str) -> None:
+        """Notes values that go with something that cannot be used."""
+        self.entries += [(role, "rejected", None) for role in roles]
 
     def odd(self, role: str, value: Any) -> None:
         """Notes a value that is not understood."""

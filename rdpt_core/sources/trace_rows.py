@@ -22,7 +22,7 @@ from rdpt_core.sources.finish import finish_reason
 from rdpt_core.sources.naming import TraceColumns
 from rdpt_core.sources.problems import conversation, make_problem
 from rdpt_core.sources.records import Values, unpacked, value_at
-from rdpt_core.sources.turns import read_reply, read_turns
+from rdpt_core.sources.turns import read_turns
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +90,7 @@ class TraceReader:
             except ValueError as error:
                 if len(replies) == 1:
                     raise
+                notes.rejected("trace", *_SHARED, *_OWN)
                 faults.append(f"trace {number}: {error}")
         if not imported:
             raise ValueError(faults[0] if faults else f"no trace in {self.columns.trace!r}")
@@ -118,17 +119,13 @@ class TraceReader:
 
     def _reply_of(self, turns: list[Any], values: Values, is_whole: bool) -> _Reply:
         """The reply of a conversation, which brings its own thought and system turn."""
-        if is_whole:
-            read = read_turns(turns)
-            text, thought, system = read.trace, read.thought, read.system
-        else:
-            (text, thought), system = read_reply(turns), self._system(values)
-        if text is None:
+        read = read_turns(turns, has_question=is_whole)
+        if read.trace is None:
             raise ValueError(f"no reply in {self.columns.trace!r}")
         given = {role: self._spread(values, role, 1, False)[0] for role in (*_SHARED, *_OWN)}
-        given["thought"] = thought if thought is not None else given["thought"]
-        given["system"] = system or given["system"]
-        return _Reply(text, **given)
+        given["thought"] = given["thought"] if read.thought is None else read.thought
+        given["system"] = read.system or self._system(values) or given["system"]
+        return _Reply(read.trace, **given)
 
     def _system(self, values: Values) -> str | None:
         """The system turn of a problem that is a list of messages."""

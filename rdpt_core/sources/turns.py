@@ -25,6 +25,7 @@ class Turns:
     """One question and at most one reply."""
 
     problem: str
+    """The question; empty where there is none."""
     trace: str | None
     """The reply; None where the conversation ends with the question."""
     thought: str | None
@@ -45,8 +46,10 @@ def is_conversation(value: Any) -> bool:
     )  # fmt: skip
 
 
-def read_turns(value: list[Mapping[str, Any]]) -> Turns:
+def read_turns(value: list[Mapping[str, Any]], has_question: bool = True) -> Turns:
     """The question, the reply and the system turn of a conversation.
+
+    Without `has_question` the question may be missing: it stands in a column of its own.
 
     Raises ValueError, for the row's reason, where it is not one question and one reply: rdpt scores
     single answers.
@@ -54,25 +57,19 @@ def read_turns(value: list[Mapping[str, Any]]) -> Turns:
     turns = [_turn(number, message) for number, message in enumerate(value, start=1)]
     users = [turn for turn in turns if turn.role == "user"]
     replies = [turn for turn in turns if turn.role == "assistant"]
-    if len(users) != 1:
+    if len(users) > 1 or (has_question and not users):
         raise ValueError(f"{len(users)} user turns: only one question and its reply can be used")
     if len(replies) > 1:
         raise ValueError(f"{len(replies)} replies: only one question and its reply can be used")
-    if replies and turns.index(replies[0]) < turns.index(users[0]):
+    if users and replies and turns.index(replies[0]) < turns.index(users[0]):
         raise ValueError("the reply comes before the question")
     system = [turn.text for turn in turns if turn.role == "system" and turn.text]
-    reply = replies[0] if replies else None
-    return Turns(users[0].text, reply.text if reply else None, reply.thought if reply else None,
-                 "\n\n".join(system) or None)  # fmt: skip
-
-
-def read_reply(value: list[Mapping[str, Any]]) -> tuple[str | None, str | None]:
-    """The reply and its thought in a list of messages that may lack the question."""
-    turns = [_turn(number, message) for number, message in enumerate(value, start=1)]
-    replies = [turn for turn in turns if turn.role == "assistant"]
-    if len(replies) != 1:
-        raise ValueError(f"{len(replies)} replies: only one question and its reply can be used")
-    return replies[0].text, replies[0].thought
+    return Turns(
+        problem=users[0].text if users else "",
+        trace=replies[0].text if replies else None,
+        thought=replies[0].thought if replies else None,
+        system="\n\n".join(system) or None,
+    )
 
 
 def _turn(number: int, message: Mapping[str, Any]) -> _Turn:

@@ -119,7 +119,7 @@ def test_a_companion_brings_the_tokens_of_its_ids(tmp_path: Path) -> None:
 
 
 def test_an_account_is_read_by_people(tmp_path: Path) -> None:
-    rows = [
+    rows: list[public.Row] = [
         {"problem": "A", "answer": {"x": "\x1b[31m"}, "trace": "t", "finish_reason": "odd"},
         {"problem": "B", "answer": 1, "trace": "t"},
         {"problem": " ", "trace": "t"},

@@ -208,6 +208,10 @@ def test_messages_may_be_parts_of_text_or_json_in_text(tmp_path: Path) -> None:
 
 def test_prompt_and_completion_may_be_messages(tmp_path: Path) -> None:
     assert text_of(tmp_path, {"prompt": [USER], "completion": [REPLY]}) == "A"
+    system = {"role": "system", "content": "S"}
+    block, _ = read(tmp_path, {"prompt": "Q", "messages": [system, USER, REPLY]})
+    assert [problem.prompt for problem in block.problems] == ["Q"]
+    assert [origin.system for origin in block.origins] == ["S"]
 
 
 def test_a_problem_in_two_columns_is_both(tmp_path: Path) -> None:
@@ -305,7 +309,11 @@ def test_a_list_of_another_length_refuses_its_row(tmp_path: Path, more: Row, rea
 
 
 def test_one_bad_trace_of_a_row_is_noted_and_the_others_used(tmp_path: Path) -> None:
-    block, _ = read(tmp_path, {**LISTS, "generations": ["A", None, "C"]})
+    row = {**LISTS, "generations": ["A", None, "C"], "finish_reasons": ["stop"] * 3}
+    block, ledger = read(tmp_path, row)
+    for role in ("trace", "finish"):
+        account = {row.became: row.num for row in ledger.rows("set") if row.role == role}
+        assert account == {"used": 2, "rejected": 1}
     assert {trace.text for trace in traces(block)} == {"A", "C"}
     assert [reject.reason for reject in block.rejects] == [
         "used, without trace 2: no text in 'generations'"

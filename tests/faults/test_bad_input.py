@@ -124,7 +124,8 @@ REFUSED: dict[str, tuple[Spoil, str]] = {
     "no such file": (drop(ROWS), "traces.jsonl is no file"),
     "a folder of other things": (swap("traces.jsonl", "teacher"), "looks like the problem"),
     "a folder of nothing": (
-        lambda f: (swap("traces.jsonl", "none")(f), (f / "none").mkdir()), "holds no file that"),
+        lambda f: (swap("traces.jsonl", "none")(f), shutil.copytree(f / "teacher", f / "none",
+                   ignore=lambda place, names: names)), "holds no file that"),
     "an empty file": (write(ROWS, b""), "traces.jsonl is empty"),
     "blank lines": (write(ROWS, b"\n \r\n"), "traces.jsonl has no column"),
     "a file of something else": (write(ROWS, b"\x89PNG\xff"), "first line is not UTF-8 at byte 0"),
