@@ -41,7 +41,7 @@ class Ledger:
     """Counts while a source is read; `rows` are its account."""
 
     def __init__(self) -> None:
-        self.columns: Mapping[str, str] = {}
+        self.columns: dict[str, str] = {}
         """Role to the column that it was pointed at; known once the source is open."""
         self._num: Counter[tuple[str, str]] = Counter()
         self._first: dict[tuple[str, str], str] = {}
@@ -53,10 +53,11 @@ class Ledger:
             self._first.setdefault((role, became), _example(value))
 
     def add(self, notes: Notes) -> None:
-        """Counts a row that is used, and its values as far as a column was pointed at them."""
+        """Counts a row that is used, and its values: nothing is missing where no column was pointed
+        at, though a conversation may bring a system turn all the same."""
         self.count(ROW, "used")
         for role, became, value in notes.entries:
-            if role in self.columns:
+            if role in self.columns or became == "used":
                 self.count(role, became, value)
 
     def rejected(self, reason: str) -> None:
@@ -94,11 +95,12 @@ def shortened(text: str, width: int) -> str:
 def lines(rows: list[Account], width: int = 80) -> Iterator[str]:
     """An account as people read it: one line of totals, one for each column."""
     yield _totals({(row.role, row.became): row.num for row in rows})
-    columns = {row.role: row.column for row in rows if row.column}
-    for role in sorted(columns, key=lambda role: _place(_ROLES, role)):
+    roles = {row.role for row in rows} - {ROW, TRACE, PROBLEM}
+    for role in sorted(roles, key=lambda role: _place(_ROLES, role)):
         of_role = [row for row in rows if row.role == role]
         said = ", ".join(f"{row.num} {row.became}" for row in _ordered(of_role))
-        yield shortened(f"  {role:<10} {columns[role]}: {said}", width)
+        column = f"{of_role[0].column}: " if of_role[0].column else ""
+        yield shortened(f"  {role:<10} {column}{said}", width)
         odd = [row for row in of_role if row.became not in ("used", "missing") and row.example]
         yield from (shortened(f"  {'':<10} {row.became}: {row.example}", width) for row in odd)
     reasons = [row for row in rows if row.role == ROW and row.became == "rejected"]

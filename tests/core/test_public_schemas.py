@@ -97,7 +97,8 @@ def test_several_generations_of_a_row_are_candidates_with_what_stands_beside_the
 
 def test_a_system_turn_is_kept_and_never_the_problem(tmp_path: Path) -> None:
     rows = public.rows(public.IMPORTS["conversations"])
-    block, _ = read(tmp_path, write(tmp_path, "set.jsonl", rows))
+    block, account = read(tmp_path, write(tmp_path, "set.jsonl", rows))
+    assert account["system", "used"] == 3
     of = {origin.trace_id: origin.system for origin in block.origins}
     asked = {problem.problem_id: problem.prompt for problem in block.problems}
     for trace in block.traces[0]:
