@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -64,11 +65,9 @@ class Source:
     def account(self, store: Store) -> list[Account]:
         """What became of its rows and values, when it was read or as a plan reads it."""
         parts = self._parts(store, "accounts")
-        try:
+        with suppress(Damaged):  # set aside then, and the next run writes it again
             if parts is not None:
                 return [row for part in parts for row in store.rows(Account, part)]
-        except Damaged:  # set aside by now, and the next run writes it again
-            pass
         return self._peeked()[1]
 
     def groups(self) -> Iterator[Group]:

@@ -1,7 +1,8 @@
 """The account of a source: what became of every value that a column was pointed at.
 
-Each value of a role is used, missing, rejected with its row, or not understood; the four add up to
-the rows that were read. So a column that was pointed at and lost is a number, never a silence.
+Each value of a role is used, missing, not understood, rejected with its row, or at odds with an
+earlier one; the counts add up to the values that were read. So a column that was pointed at and
+lost is a number, never a silence.
 """
 
 from __future__ import annotations
