@@ -173,7 +173,7 @@ class TraceReader:
             seed=None,
             source_id=None if reply.id is None else str(reply.id),
         )
-        self._note_thought(trace, reply, notes)
+        self._note_thought(trace, notes)
         return ImportedTrace(trace, _origin(trace, reply, notes))
 
     def _text(self, reply: _Reply, notes: Notes) -> str:
@@ -184,7 +184,7 @@ class TraceReader:
         if not isinstance(text, str) and not (text is None and thought):
             raise ValueError(f"no text in {self.columns.trace!r}")
         notes.used("trace", text or thought or "")
-        if not thought or not thought.strip() or (text and thought.strip() in text):
+        if not thought or not thought.strip():
             return text or ""
         return self._joined(text or "", thought)
 
@@ -192,7 +192,9 @@ class TraceReader:
         tags = self.tags
         if not tags.open:
             raise ValueError("a thought apart from its answer, and no delimiters to join them by")
-        if tags.open in text or tags.close in text:
+        if any(tag and tag in text for tag in (tags.open, tags.close)):
+            if thought.strip() in text:
+                return text  # the set has it twice
             raise ValueError("a thought apart from its answer, which has another thought inside")
         if not text:
             return f"{tags.open}\n{thought}"  # it was cut while it thought
@@ -201,7 +203,7 @@ class TraceReader:
             answer = f"{tags.answer_open}\n{text}\n{tags.answer_close}"
         return f"{tags.open}\n{thought}\n{tags.close}\n\n{answer}"
 
-    def _note_thought(self, trace: Trace, reply: _Reply, notes: Notes) -> None:
+    def _note_thought(self, trace: Trace, notes: Notes) -> None:
         """A text with the tags of another convention has a thought that is taken for its answer."""
         if any(zone.kind is ZoneKind.THOUGHT for zone in trace.zones):
             notes.used("thought", trace.text)
@@ -218,7 +220,7 @@ class TraceReader:
         self, reply: _Reply, notes: Notes
     ) -> tuple[NDArray[np.int32] | None, NDArray[np.float32] | None]:
         found_ids, found_logprobs = reply.token_ids, reply.logprobs
-        if self.companion and found_ids is None:
+        if self.companion and found_ids is None and reply.id is not None:
             found_ids, found_logprobs = self.companion.tokens(reply.id)
         token_ids = _ints(found_ids)
         logprobs = _logprobs(found_logprobs, token_ids)
@@ -241,8 +243,8 @@ def _finish(value: Any, notes: Notes) -> FinishReason:
 
 
 def _origin(trace: Trace, reply: _Reply, notes: Notes) -> Origin | None:
-    system = reply.system if isinstance(reply.system, str) and reply.system.strip() else None
-    notes.used("system", system)
+    given = reply.system or None
+    system = _noted("system", given, given if isinstance(given, str) else None, notes)
     finish = None if reply.finish is None else str(reply.finish)
     correct = _noted("correct", reply.correct, _truth(reply.correct), notes)
     num_tokens = _noted("num_tokens", reply.num_tokens, _count(reply.num_tokens), notes)

@@ -243,6 +243,11 @@ def test_a_thought_is_joined_by_the_declared_delimiters(tmp_path: Path) -> None:
         read(tmp_path, row, delimiters="none")
 
 
+def test_a_thought_that_the_answer_repeats_is_joined_all_the_same(tmp_path: Path) -> None:
+    row = {"problem": "Q", "response": "It is 2.", "reasoning": "2"}
+    assert text_of(tmp_path, row) == "<think>\n2\n</think>\n\nIt is 2."
+
+
 def test_a_thought_that_was_cut_is_not_closed(tmp_path: Path) -> None:
     for answer in (None, ""):
         row = {"problem": "Q", "response": answer, "reasoning": "Hm, so"}
