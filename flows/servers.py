@@ -22,6 +22,7 @@ from flows import faults
 from flows.verbs import runtime_of
 from settings.loading import BadSettings
 from settings.runtime import Runtime
+from tasks.artifacts import FOLDER, rehome
 from tasks.progress import say
 
 HOST = "127.0.0.1"
@@ -47,6 +48,7 @@ def serve(mlflow_port: int, prefect_port: int) -> int:
     password = password_file(runtime.workspace / "prefect")
     servers = [prefect_server(runtime, prefect_port, password)]
     if _is_local(runtime):
+        rehome(runtime)
         servers.insert(0, mlflow_server(runtime, mlflow_port))
     require_free(servers)
     for server in servers:
@@ -63,7 +65,7 @@ def _is_local(runtime: Runtime) -> bool:
 
 
 def mlflow_server(runtime: Runtime, port: int) -> Server:
-    artifacts = (runtime.workspace / "mlartifacts").resolve()
+    artifacts = (runtime.workspace / FOLDER).resolve()
     command = [
         *(sys.executable, "-m", "mlflow", "server", "--host", HOST, "--port", str(port)),
         *("--backend-store-uri", runtime.tracking_uri, "--workers", "1"),

@@ -19,7 +19,7 @@ from typing import Any
 import duckdb
 
 from flows.verbs import runtime_of
-from flows.workspace import frozen_names, open_frozen, publish_catalogue
+from flows.workspace import frozen_names, rebuild_catalogue
 from rdpt_core import catalog
 from rdpt_core.report.terminal import printable
 from rdpt_core.store import Store
@@ -56,9 +56,10 @@ def _opened(runtime: Runtime) -> Connection:
     """Read-only, and locked: only the store's files can be read, and nothing can be changed."""
     _require_catalogue(runtime)
     connection = duckdb.connect(str(runtime.catalog), read_only=True)
-    store = catalog.literal(str(runtime.store.resolve()))
+    stores = {str(runtime.store.absolute()), str(runtime.store.resolve())}  # it may be a link
+    allowed = ", ".join(map(catalog.literal, sorted(stores)))
     for setting in (
-        f"allowed_directories = [{store}]",  # before the next one, or the views are refused too
+        f"allowed_directories = [{allowed}]",  # before the next one, or the views are refused too
         "enable_external_access = false",
         "autoinstall_known_extensions = false",
         "autoload_known_extensions = false",
@@ -74,7 +75,7 @@ def _require_catalogue(runtime: Runtime) -> None:
         return
     if not frozen_names(runtime):
         raise BadSettings(str(runtime.workspace), ["no experiment was run in this workspace yet"])
-    publish_catalogue(open_frozen(None, runtime))
+    rebuild_catalogue(runtime)
     say(f"{runtime.catalog} was missing or out of place: written again from the store")
 
 

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from flows.report import aligned
 from flows.verbs import runtime_of
-from flows.workspace import Opened, frozen_names, open_asked
+from flows.workspace import Opened, brief, each_frozen, frozen_names, open_asked
 from rdpt_core.report.terminal import printable
 from settings.loading import BadSettings
 from tasks.running import Activity, activities
@@ -23,16 +23,21 @@ SILENT_SECONDS = 60.0
 
 def status(file: str) -> int:
     runtime = runtime_of()
-    names = [file] if file else frozen_names(runtime)
-    if not names:
+    if not file and not frozen_names(runtime):
         raise BadSettings(str(runtime.workspace), ["no experiment was run in this workspace yet"])
     found = activities(runtime.workspace)
     running = [activity for activity, lives, _ in found if lives]
     dead = [activity for activity, lives, _ in found if not lives]
-    for name in names:
-        opened = open_asked(name, runtime)
+
+    def show(opened: Opened) -> None:
         for line in _lines(opened, _of(opened, running), _of(opened, dead)):
             sys.stdout.write(printable(line) + "\n")
+
+    if file:
+        show(open_asked(file, runtime))
+        return 0
+    for name, error in each_frozen(runtime, show, read_only=True).items():
+        sys.stdout.write(printable(f"{name}: cannot be opened: {brief(error)}") + "\n")
     return 0
 
 

@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from contextlib import suppress
+from pathlib import Path
 
 from tqdm import tqdm
 
 from flows import faults
 from flows.verbs import runtime_of
 from flows.workspace import (
-    CONTENTS,
     Opened,
+    brief,
+    damaged_notes,
     frozen_names,
-    open_asked,
     open_frozen,
-    publish_catalogue,
+    published,
+    rebuild_catalogue,
 )
-from rdpt_core import catalog, integrity, sweep
+from rdpt_core import integrity, sweep
 from rdpt_core.report.terminal import printable
 from rdpt_core.store import Store
 from rdpt_core.sweep import PartName, Stray
@@ -36,7 +39,7 @@ LEFT_OVER = (".*.tmp", "runs/*/.*.tmp", "store/sources/*.tmp")
 
 
 def verify(repair: bool) -> int:
-    """Damaged parts to stdout; 6 where one is left."""
+    """Damaged parts and notes to stdout; 6 where one is left."""
     runtime = runtime_of()
     looking = Store(runtime.store, read_only=True)
     total = integrity.num_bytes(looking)
@@ -44,26 +47,47 @@ def verify(repair: bool) -> int:
         total=total, unit="B", unit_scale=True, desc="verify", disable=not sys.stderr.isatty()
     ) as bar:
         found = list(integrity.damages(looking, bar.update))
+    notes = dict(damaged_notes(runtime))
     for damage in found:
         sys.stdout.write(printable(f"{damage.table}/{damage.key}: {damage.reason}") + "\n")
-    if not found:
+    for path, reason in notes.items():
+        name = path.relative_to(runtime.workspace)
+        sys.stdout.write(printable(f"{name}: {reason}") + "\n")
+    _seal(runtime, found)
+    if not found and not notes:
         say(f"{_count(integrity.record_files(looking), 'part')}, {_size(total)}: all hold")
         return 0
     if not repair:
-        say(f"{_count(found, 'part')} of the store damaged: rdpt verify --repair sets them aside")
+        say(f"{_damaged(found, notes)} damaged: rdpt verify --repair sets them aside")
         return faults.DAMAGED
-    return _repair(runtime, found)
+    return _repair(runtime, found, notes)
 
 
-def _repair(runtime: Runtime, found: list[integrity.Damage]) -> int:
+def _seal(runtime: Runtime, found: Iterable[integrity.Damage]) -> None:
+    """A workspace that may not be written is left as it is."""
+    with suppress(OSError):
+        sealed = integrity.seal(Store(runtime.store), {(one.table, one.key) for one in found})
+        if sealed:
+            say(f"{sealed} records of an earlier release hold a digest of their own from now on")
+
+
+def _repair(runtime: Runtime, found: list[integrity.Damage], notes: Mapping[Path, str]) -> int:
     store = Store(runtime.store)
     busy = [damage for damage in found if not integrity.repair(store, damage)]
-    _publish(runtime)
-    say(f"{_count(found, 'part')} damaged, {len(found) - len(busy)} set aside in "
-        f"{runtime.store / 'quarantine'}; the next run builds them alone")  # fmt: skip
+    for path in notes:
+        store.notes.set_aside(path)
+    _rebuild(runtime)
+    say(f"{_damaged(found, notes)} damaged, {len(found) - len(busy) + len(notes)} set aside in "
+        f"{runtime.store / 'quarantine'}; the next run builds such parts alone")  # fmt: skip
     if busy:
         say(f"{_count(busy, 'part')} left alone: a run has them in hand")
     return faults.DAMAGED if busy else 0
+
+
+def _damaged(found: Collection[object], notes: Collection[object]) -> str:
+    """Such as "1 part and 2 notes"."""
+    counts = [_count(found, "part")] if found else []
+    return " and ".join([*counts, _count(notes, "note")] if notes else counts)
 
 
 # ---------------------------------------------------------------------------- gc
@@ -103,7 +127,7 @@ def _removed(runtime: Runtime, going: list[Stray]) -> dict[Stray, str]:
             gone = sweep.remove(store, stray)
             became[stray] = GONE if gone else "kept: another process has it in hand"
     finally:
-        _publish(runtime)
+        _rebuild(runtime)
     return became
 
 
@@ -128,15 +152,16 @@ def _reached(runtime: Runtime) -> tuple[set[PartName], set[PartName]]:
     """The parts of all experiments, and those that they would build."""
     reached: set[PartName] = set()
     working: set[PartName] = set()
-    for name in frozen_names(runtime):
-        opened = open_asked(name, runtime)
+    for folder in sorted(path for path in (runtime.workspace / "runs").glob("*") if path.is_dir()):
         try:
+            # Also of a folder that lost its experiment, whose parts must not go for that.
+            opened = open_frozen(folder.name, runtime, read_only=True)
             plan = Plan(opened.store, peek=True)
             tables = [plan.table(call) for call in opened.study.calls()]
         except (ValueError, OSError) as error:
-            raise BadSettings(str(opened.file), [
-                f"what it reaches cannot be told: {error}",
-                f"either put that back, or delete {opened.folder} if it is not wanted any more",
+            raise BadSettings(str(folder), [
+                f"what it reaches cannot be told: {brief(error)}",
+                f"either put that back, or delete {folder} if it is not wanted any more",
             ]) from error  # fmt: skip
         reached |= {(part.table, part.key) for table in tables for part in table.parts}
         working |= {(t.call.table, job.recipe.key) for t in tables for job in t.jobs}
@@ -155,10 +180,9 @@ def _once_begun(store: Store, tables: Iterable[Table]) -> Iterator[PartName]:
 def _once_used(opened: Opened) -> Iterator[PartName]:
     """What an experiment used when it was last whole: where a part was lost since, those that
     follow from it cannot be derived until it is built again."""
-    path = opened.folder / CONTENTS
-    if path.exists():
-        for use in catalog.from_json(path.read_text()).uses:
-            yield use.table, use.part
+    past = published(opened)
+    for use in past.uses if past else ():
+        yield use.table, use.part
 
 
 def _strays(runtime: Runtime, reached: set[PartName], working: set[PartName]) -> Iterator[Stray]:
@@ -182,10 +206,10 @@ def _kept(stray: Stray, days: float, alone: bool, running: Iterable[Activity]) -
 # ---------------------------------------------------------------------------- both
 
 
-def _publish(runtime: Runtime) -> None:
+def _rebuild(runtime: Runtime) -> None:
     """The catalogue without the parts that went: its views name files."""
     if frozen_names(runtime) and runtime.catalog.exists():
-        publish_catalogue(open_frozen(None, runtime))
+        rebuild_catalogue(runtime)
 
 
 def _count(things: Iterable[object], noun: str) -> str:

@@ -11,18 +11,22 @@ from pydantic_settings import SettingsError
 
 from flows import accounts, faults, report
 from flows.checks import check_inputs, check_prefect, check_room, check_workspace
+from flows.configurations import Configuration
 from flows.workspace import (
     Opened,
+    brief,
+    each_frozen,
     freeze,
-    frozen_names,
+    is_published,
     open_file,
     open_frozen,
     publish_catalogue,
 )
-from rdpt_core import catalog
+from rdpt_core.report.terminal import printable
 from settings.loading import BadSettings, find_experiment
 from settings.loading import faults as faults_of
 from settings.runtime import PREFIX, Runtime, unknown_variables
+from tasks.artifacts import rehome
 from tasks.progress import say
 from tasks.stage import Plan
 from tasks.stopping import Stopped
@@ -64,11 +68,12 @@ def _run(opened: Opened) -> int:
         failed = _build(opened)
         if failed:
             return failed
-    elif not catalog.is_current(opened.runtime.catalog, opened.store):
-        freeze(opened)
-        publish_catalogue(opened)
     else:
         say("nothing to be done: every part exists")
+        freeze(opened)
+        rehome(opened.runtime)
+        if not is_published(opened):
+            publish_catalogue(opened)
     for line in accounts.account_lines(opened):
         say(line)
     report.print_results(opened)
@@ -125,29 +130,49 @@ def plan(file: str) -> int:
 
 
 def runs() -> int:
-    runtime = runtime_of()
-    for name in frozen_names(runtime):
-        opened = open_frozen(name, runtime)
-        plan_ = Plan(opened.store)
-        tables = [plan_.table(call) for call in opened.study.calls()]
-        done = sum(table.complete for table in tables)
-        sys.stdout.write(f"{name}\t{done} of {len(tables)} tables\t{opened.base}\n")
+    failed = each_frozen(runtime_of(), _list_run, read_only=True)
+    for name, error in failed.items():
+        sys.stdout.write(f"{name}\tcannot be opened\t{printable(brief(error))}\n")
     return 0
+
+
+def _list_run(opened: Opened) -> None:
+    plan_ = Plan(opened.store)
+    tables = [plan_.table(call) for call in opened.study.calls()]
+    done = sum(table.complete for table in tables)
+    name = opened.experiment.name
+    sys.stdout.write(f"{name}\t{done} of {len(tables)} tables\t{opened.base}\n")
 
 
 def sync(name: str | None) -> int:
+    """The code of the first experiment that could not be told; the others are."""
+    runtime = runtime_of(tracking_required=True)  # to be told is all that is asked here
+    if name:
+        opened = open_frozen(name, runtime)
+        _tell(opened, _complete(opened))
+        return 0
+    # Before MLflow is asked for anything: its own faults end the command.
+    found: list[tuple[Opened, list[Configuration]]] = []
+    failed = each_frozen(runtime, lambda opened: found.append((opened, _complete(opened))))
+    for opened, whole in found:
+        _tell(opened, whole)
+    for each, error in failed.items():
+        say(f"{each} is not up to date in MLflow: {brief(error)}")
+    return max((faults.code_of(error) for error in failed.values()), default=0)
+
+
+def _complete(opened: Opened) -> list[Configuration]:
+    table_of = Plan(opened.store).table
+    return [c for c in opened.study.configurations()
+            if all(table_of(use.call).complete for use in c.uses)]  # fmt: skip
+
+
+def _tell(opened: Opened, whole: list[Configuration]) -> None:
     from flows.projection import project
     from tasks.tracking import Tracker
 
-    runtime = runtime_of(tracking_required=True)  # to be told is all that is asked here
-    for each in [name] if name else frozen_names(runtime):
-        opened = open_frozen(each, runtime)
-        tracker = Tracker(runtime, opened.experiment.name)
-        table_of = Plan(opened.store).table
-        whole = [c for c in opened.study.configurations()
-                 if all(table_of(use.call).complete for use in c.uses)]  # fmt: skip
-        for configuration in whole:
-            tracker.configuration(configuration.name, partial(project, opened, configuration))
-        tracker.close()
-        say(f"{each}: {len(whole)} complete configurations are up to date in MLflow")
-    return 0
+    tracker = Tracker(opened.runtime, opened.experiment.name)
+    for configuration in whole:
+        tracker.configuration(configuration.name, partial(project, opened, configuration))
+    tracker.close()
+    say(f"{opened.experiment.name}: {len(whole)} complete configurations are up to date in MLflow")

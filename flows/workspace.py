@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable, Iterator
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
+from typing import Any
+
+from pydantic import TypeAdapter
 
 from flows.configurations import Configuration, Study, Use, Wanted
-from rdpt_core import catalog
+from rdpt_core import catalog, ids, notes
 from rdpt_core.faults import fault_point
-from rdpt_core.models.identity import HashMemory
+from rdpt_core.models.identity import MEMORY, HashMemory
+from rdpt_core.notes import Notes, write_durably
 from rdpt_core.spelling import hint
-from rdpt_core.store import Store, replace_file
+from rdpt_core.store import Store
 from settings.experiment import Experiment
 from settings.loading import BadSettings, find_experiment, read_experiment
 from settings.runtime import Runtime
+from tasks import sources
 from tasks.models import Model
 from tasks.progress import say
 from tasks.stage import Call, Plan
@@ -25,6 +30,30 @@ EXPERIMENT = "experiment.toml"
 ORIGIN = "origin.json"
 CONTENTS = "catalogue.json"
 NOISE = "noise.json"
+MODELS = "models.json"
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Where a frozen experiment came from."""
+
+    base: str
+    """Where relative paths of its file start."""
+    beside: str | None = None
+    """The same, as seen from the workspace: it counts where `base` is gone, as after both moved."""
+    experiment: str | None = None
+    """Digest of the frozen file's text."""
+
+
+ORIGINS = TypeAdapter(Origin)
+SHAPES: dict[str, TypeAdapter[Any]] = {
+    MODELS: MEMORY,
+    NOISE: catalog.NOISE,
+    f"runs/*/{ORIGIN}": ORIGINS,
+    f"runs/*/{CONTENTS}": catalog.CONTENTS,
+    "store/sources/*.json": sources.KEYS,
+}
+"""The notes of a workspace. Files in `running/` are written in place, and so are none."""
 
 
 @dataclass(frozen=True)
@@ -56,14 +85,14 @@ class Opened:
     @property
     def memory(self) -> HashMemory:
         """A model of some hundred gigabytes is hashed once, not at every start."""
-        return HashMemory(self.runtime.workspace / "models.json", self.read_only)
+        return HashMemory(self.runtime.workspace / MODELS, self.store.notes)
 
 
 def open_file(path: Path, runtime: Runtime, read_only: bool = False) -> Opened:
     return Opened(runtime, read_experiment(path), path, path.resolve().parent, read_only)
 
 
-def open_frozen(name: str | None, runtime: Runtime) -> Opened:
+def open_frozen(name: str | None, runtime: Runtime, read_only: bool = False) -> Opened:
     """The frozen experiment of that name; the only one, or the last run, where none is given."""
     runs = frozen_names(runtime)
     if not runs:
@@ -72,16 +101,44 @@ def open_frozen(name: str | None, runtime: Runtime) -> Opened:
     if chosen not in runs:
         raise BadSettings(str(runtime.workspace), [f"no run {chosen!r}; runs: {', '.join(runs)}"])
     folder = runtime.workspace / "runs" / chosen
-    origin = json.loads((folder / ORIGIN).read_text())
     file = folder / EXPERIMENT
-    return Opened(runtime, read_experiment(file), file, Path(origin["base"]))
+    experiment = read_experiment(file)
+    return Opened(runtime, experiment, file, _base(folder, runtime, read_only), read_only)
+
+
+def _base(folder: Path, runtime: Runtime, read_only: bool) -> Path:
+    """Where relative paths of a frozen experiment start. Raises BadSettings where its files are not
+    those that were frozen."""
+    file = folder / EXPERIMENT
+    origin = notes_of(runtime, read_only).read(folder / ORIGIN, ORIGINS)
+    again = "run the experiment from its own file again (rdpt run FILE), which writes it anew"
+    if origin is None:
+        raise BadSettings(str(folder / ORIGIN), [
+            f"is missing or damaged, so that the files that {file} names cannot be found: {again}"
+        ])  # fmt: skip
+    if _was_changed(file, origin):
+        raise BadSettings(str(file), [f"is not the text that was run: {again}"])
+    base = Path(origin.base)
+    if base.is_dir() or origin.beside is None:
+        return base
+    return (runtime.workspace / origin.beside).resolve()
+
+
+def _was_changed(file: Path, origin: Origin) -> bool:
+    """True if a frozen file is not what was frozen; earlier releases kept no digest of it."""
+    return origin.experiment not in (None, ids.digest(file.read_text(encoding="utf-8")))
+
+
+def notes_of(runtime: Runtime, read_only: bool = False) -> Notes:
+    """The reader of the workspace's notes."""
+    return Store(runtime.store, warn=say, read_only=read_only).notes
 
 
 def open_asked(name: str, runtime: Runtime) -> Opened:
     """What a question is about, to be looked at only: an experiment of the workspace by its name,
     else a file or a shipped experiment; the last run where nothing is named."""
     if not name or name in frozen_names(runtime):
-        return replace(open_frozen(name or None, runtime), read_only=True)
+        return open_frozen(name or None, runtime, read_only=True)
     return open_file(find_experiment(name), runtime, read_only=True)
 
 
@@ -105,9 +162,34 @@ def frozen_names(runtime: Runtime) -> list[str]:
 def freeze(opened: Opened) -> None:
     """Keeps the experiment as it was asked, for `rdpt resume`."""
     opened.folder.mkdir(parents=True, exist_ok=True)
-    if opened.file.resolve() != (opened.folder / EXPERIMENT).resolve():
-        replace_file(opened.folder / EXPERIMENT, opened.file.read_text(encoding="utf-8-sig"))
-        replace_file(opened.folder / ORIGIN, json.dumps({"base": str(opened.base)}))
+    if opened.file.resolve() == (opened.folder / EXPERIMENT).resolve():
+        return
+    text = opened.file.read_text(encoding="utf-8-sig")
+    write_durably(opened.folder / EXPERIMENT, text.encode())
+    beside = os.path.relpath(opened.base, opened.runtime.workspace.resolve())
+    origin = Origin(str(opened.base), beside, ids.digest(text))
+    opened.store.notes.write(opened.folder / ORIGIN, asdict(origin))
+
+
+def each_frozen(
+    runtime: Runtime, act: Callable[[Opened], Any], read_only: bool = False
+) -> dict[str, Exception]:
+    """Lets `act` have every experiment of the workspace. One that cannot be opened, or whose models
+    or problems are gone, stops none of the others: the answer says what is wrong with it."""
+    failed: dict[str, Exception] = {}
+    for name in frozen_names(runtime):
+        try:
+            act(open_frozen(name, runtime, read_only))
+        except (ValueError, OSError) as error:
+            failed[name] = error
+    return failed
+
+
+def brief(error: Exception) -> str:
+    """One line for an experiment that cannot be looked at."""
+    place = f"{error.place}: " if isinstance(error, BadSettings) else ""
+    lines = str(error).splitlines() or [type(error).__name__]
+    return place + lines[0]
 
 
 # ---------------------------------------------------------------------------- the catalogue
@@ -117,23 +199,56 @@ def publish_catalogue(opened: Opened) -> None:
     """Writes what this experiment uses, and the catalogue over all experiments of the workspace;
     one process at a time."""
     with opened.store.lock("catalogue", "swap", wait=True):
-        _publish(opened)
+        _publish(opened.runtime, {opened.experiment.name: _keep_contents(opened)})
 
 
-def _publish(opened: Opened) -> None:
+def rebuild_catalogue(runtime: Runtime) -> None:
+    """Writes the catalogue again; of an experiment that cannot be opened, what it used last."""
+    found: dict[str, catalog.Contents] = {}
+
+    def keep(opened: Opened) -> None:
+        found[opened.experiment.name] = _keep_contents(opened)
+
+    with Store(runtime.store).lock("catalogue", "swap", wait=True):
+        for name, error in each_frozen(runtime, keep).items():
+            say(f"warning: {name} is shown as it was: {brief(error)}")
+        _publish(runtime, found)
+
+
+def _publish(runtime: Runtime, fresh: Mapping[str, catalog.Contents]) -> None:
+    """Of the experiments that are not `fresh`, what their notes say."""
+    paths = sorted((runtime.workspace / "runs").glob(f"*/{CONTENTS}"))
+    others = [_known(path, runtime) for path in paths if path.parent.name not in fresh]
+    everything = replace(catalog.merged([*fresh.values(), *others]), noise=read_noise(runtime))
+    catalog.publish(runtime.catalog, Store(runtime.store, warn=say), everything)
+
+
+def is_published(opened: Opened) -> bool:
+    """True if the catalogue is there, and what this experiment uses is noted for it."""
+    if published(opened) is None:
+        return False
+    return catalog.is_current(opened.runtime.catalog, opened.store)
+
+
+def _known(path: Path, runtime: Runtime) -> catalog.Contents:
+    """By its note, and where that is damaged by the experiment itself."""
+    found = notes_of(runtime).read(path, catalog.CONTENTS)
+    if found is None:
+        try:
+            return _keep_contents(open_frozen(path.parent.name, runtime))
+        except (ValueError, OSError) as error:
+            say(f"warning: {path.parent.name} is not in the catalogue: {brief(error)}")
+    return found or catalog.Contents((), (), ())
+
+
+def _keep_contents(opened: Opened) -> catalog.Contents:
     plan, configurations = Plan(opened.store), opened.study.configurations()
     contents = _contents(opened, configurations, plan)
     if past := _past(opened, configurations, plan):
         contents = catalog.with_past(contents, past)
     if opened.folder.exists():
-        replace_file(opened.folder / CONTENTS, catalog.as_json(contents))
-    others = [
-        catalog.from_json(path.read_text())
-        for path in sorted((opened.runtime.workspace / "runs").glob(f"*/{CONTENTS}"))
-        if path.parent != opened.folder
-    ]
-    everything = replace(catalog.merged([contents, *others]), noise=read_noise(opened.runtime))
-    catalog.publish(opened.runtime.catalog, opened.store, everything)
+        opened.store.notes.write(opened.folder / CONTENTS, catalog.plain(contents))
+    return contents
 
 
 def contents_of(opened: Opened) -> catalog.Contents:
@@ -147,9 +262,10 @@ def contents_of(opened: Opened) -> catalog.Contents:
 def _contents(opened: Opened, configurations: list[Configuration], plan: Plan) -> catalog.Contents:
     uses = [row for c in configurations for use in c.uses for row in _uses(c, use, plan)]
     models = {m.scorer: m for c in configurations for m in _models(c, plan)}
+    workspace = opened.runtime.workspace.resolve()
     return catalog.Contents(
         tuple(_configuration_row(opened, c, plan) for c in configurations),
-        tuple(_scorer_row(model) for model in models.values()),
+        tuple(_scorer_row(model, workspace) for model in models.values()),
         tuple(dict.fromkeys(uses)),
     )
 
@@ -161,19 +277,18 @@ def _past(
     follow from it cannot be derived until it is built again: without this, `gc` would take them.
     Tables that are complete have only the parts of now."""
     complete = {_place(c, u): plan.table(u.call).complete for c in configurations for u in c.uses}
-    past = None if all(complete.values()) else _published(opened.folder / CONTENTS)
+    if all(complete.values()):
+        return None
+    past = published(opened)
     if past is None:
         return None
     uses = (use for use in past.uses if not complete.get(replace(use, part="", scorer=None), False))
     return replace(past, uses=tuple(uses))
 
 
-def _published(path: Path) -> catalog.Contents | None:
-    """None where there is none, or none that can be read: it is about to be written anew."""
-    try:
-        return catalog.from_json(path.read_text())
-    except (FileNotFoundError, ValueError, KeyError, TypeError):
-        return None
+def published(opened: Opened) -> catalog.Contents | None:
+    """What an experiment used when the catalogue was last written for it."""
+    return opened.store.notes.read(opened.folder / CONTENTS, catalog.CONTENTS)
 
 
 def _configuration_row(
@@ -218,28 +333,50 @@ def model_of(call: Wanted, plan: Plan) -> Model | None:
     return found
 
 
-def _scorer_row(model: Model) -> catalog.ScorerRow:
+def _scorer_row(model: Model, workspace: Path) -> catalog.ScorerRow:
     known = model.known
+    place = model.spec.place
+    if Path(place).is_relative_to(workspace):  # a student that was trained here: it may move
+        place = str(Path(place).relative_to(workspace))
     return catalog.ScorerRow(
-        model.scorer, model.spec.place, known.revision, known.weights, known.tokenizer,
+        model.scorer, place, known.revision, known.weights, known.tokenizer,
         model.renderer.contract.digest, known.dtype, known.numerics, known.quantisation,
         known.backend,
     )  # fmt: skip
+
+
+# ---------------------------------------------------------------------------- notes
+
+
+def damaged_notes(runtime: Runtime) -> Iterator[tuple[Path, str]]:
+    """The notes of the workspace that cannot be read, and why; nothing is moved."""
+    for pattern, shape in SHAPES.items():
+        for path in sorted(runtime.workspace.glob(pattern)):
+            try:
+                notes.parse(path.read_bytes(), shape)
+            except FileNotFoundError:  # by now
+                continue
+            except OSError as error:
+                yield path, f"cannot be read ({error.strerror})"
+            except ValueError as error:
+                yield path, str(error)
+    for path in sorted(runtime.workspace.glob(f"runs/*/{EXPERIMENT}")):
+        try:
+            read_experiment(path)
+            if _was_changed(path, notes.parse((path.parent / ORIGIN).read_bytes(), ORIGINS)):
+                yield path, "is not the text that was run"
+        except BadSettings as error:
+            yield path, error.lines[0]
+        except (OSError, ValueError):  # the origin, which was told above or is missing
+            continue
 
 
 # ---------------------------------------------------------------------------- noise
 
 
 def read_noise(runtime: Runtime) -> tuple[catalog.NoiseRow, ...]:
-    """What was measured in this workspace. A file that cannot be read stops no run."""
-    path = runtime.workspace / NOISE
-    try:
-        return tuple(catalog.NoiseRow(**item) for item in json.loads(path.read_text()))
-    except FileNotFoundError:
-        return ()
-    except (ValueError, TypeError) as error:
-        say(f"warning: {path} cannot be read ({error}): rdpt doctor scorer measures it again")
-        return ()
+    """What was measured in this workspace; `rdpt doctor scorer` measures again what was lost."""
+    return notes_of(runtime).read(runtime.workspace / NOISE, catalog.NOISE) or ()
 
 
 def keep_noise(opened: Opened, measured: Iterable[catalog.NoiseRow]) -> None:
@@ -248,5 +385,5 @@ def keep_noise(opened: Opened, measured: Iterable[catalog.NoiseRow]) -> None:
     with opened.store.lock("catalogue", "noise", wait=True):
         rows = {(row.scorer, row.against): row for row in read_noise(opened.runtime)}
         rows |= {(row.scorer, row.against): row for row in measured}
-        text = json.dumps([asdict(row) for _, row in sorted(rows.items())], indent=1)
-        replace_file(opened.runtime.workspace / NOISE, text)
+        kept = [asdict(row) for _, row in sorted(rows.items())]
+        opened.store.notes.write(opened.runtime.workspace / NOISE, kept)

@@ -2,7 +2,8 @@
 
 It holds nothing that the store cannot rebuild. It is written beside itself and renamed, so that a
 reader never blocks a run nor a run a reader. One schema over everything (`main`), where `part`
-comes first in every table, and one schema per configuration with the parts that it uses.
+comes first in every table, and one schema per configuration with the parts that it uses. Its views
+find the store next to the file that is opened, so a workspace may be moved (STORE_FOLDER).
 """
 
 from __future__ import annotations
@@ -11,10 +12,12 @@ import json
 import os
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import duckdb
+from pydantic import TypeAdapter
 
 from rdpt_core import columns, ids
 from rdpt_core.rows import ROWS
@@ -90,6 +93,9 @@ class Contents:
     """Of the workspace; kept there, and so not written down with the rest."""
 
 
+CONTENTS = TypeAdapter(Contents)
+NOISE = TypeAdapter(tuple[NoiseRow, ...])
+
 TABLES = """
 CREATE TABLE noise(scorer VARCHAR, against VARCHAR, p99_logprob DOUBLE, p95_p DOUBLE,
     p99_p DOUBLE, flips DOUBLE, num_traces BIGINT, PRIMARY KEY (scorer, against));
@@ -114,6 +120,16 @@ CREATE VIEW label_noise AS
 """What a catalogue holds besides the stages' tables. `label_noise` is, for each part of
 `provenance`, the largest noise of the scorers that its labels were made from, or NULL where one of
 them was not measured."""
+STORE_FOLDER = """CREATE MACRO store_folder() AS coalesce(
+    getvariable('rdpt_workspace') || {inside},
+    CASE WHEN parse_filename(current_setting('temp_directory')) = {name} || '.tmp'
+         THEN parse_dirpath(current_setting('temp_directory')) || {inside} END,
+    {absolute})"""
+"""Where the views look for the parts. A relative path in a view resolves against the reader's
+working directory, and an absolute one breaks when the workspace moves. But DuckDB names its folder
+for temporary files after the file that it opened, so that file's own folder follows from a setting.
+Where the catalogue is attached to another database, or the setting was changed, the views look
+where it was written; `SET VARIABLE rdpt_workspace = '/new/place'` names another folder."""
 PLACES = ("model", "reasons")
 """Entries of a record that name a place."""
 UNDETERMINED = """margin < 2 * (SELECT p99_p FROM main.label_noise AS noise
@@ -133,21 +149,23 @@ def publish(path: Path, store: Store, contents: Contents) -> None:
     with duckdb.connect(str(beside)) as connection:
         connection.execute(TABLES + "CREATE TABLE catalogue(store VARCHAR)")
         connection.execute("INSERT INTO catalogue VALUES (?)", [str(store.root.resolve())])
+        connection.execute(_store_folder(path, store))
         insert(connection, contents, committed)
         for row in ROWS:
             parts = [record.part for record in committed[row.TABLE].values()]
-            connection.execute(_view(row, store, parts))
+            connection.execute(_view(row, parts))
         add_schemas(connection, contents.configurations, [row.TABLE for row in ROWS])
     beside.rename(path)
 
 
 def is_current(path: Path, store: Store) -> bool:
-    """Whether a catalogue is there, opens, and is about the store where it lies now."""
+    """True if a catalogue is there, opens, and was written where the store lies now."""
     if not path.exists():
         return False
     try:
         with duckdb.connect(str(path), read_only=True) as connection:
             connection.execute("SELECT made FROM parts LIMIT 0")  # since 0.1 there are no others
+            connection.execute("SELECT store_folder()")
             found = connection.execute("SELECT store FROM catalogue").fetchone()
     except duckdb.Error:
         return False
@@ -192,20 +210,28 @@ def _told(record: Record) -> str:
     return json.dumps({name: value for name, value in record.made.items() if name not in PLACES})
 
 
-def _view(row: type, store: Store, parts: Iterable[Part]) -> str:
-    """A view over the files of one table; absolute paths, since a relative one would resolve
-    against the reader's working directory."""
+def _store_folder(path: Path, store: Store) -> str:
+    """`path` is where the catalogue will lie, in a folder that also holds the store."""
+    inside = "/" + os.path.relpath(store.root.absolute(), path.parent.absolute())
+    absolute = str(store.root.resolve())
+    return STORE_FOLDER.format(
+        inside=literal(inside), name=literal(path.name), absolute=literal(absolute)
+    )
+
+
+def _view(row: type, parts: Iterable[Part]) -> str:
+    """A view over the files of one table."""
     table: str = row.TABLE  # type: ignore[attr-defined]
-    files = [str(store.file(part).resolve()) for part in parts]
+    keys = ", ".join(literal(part.key) for part in parts)
     names = ", ".join(quoted(column.name) for column in columns.columns(row))
     typed = ", ".join(
         f"NULL::{columns.sql_type(c.type)} AS {quoted(c.name)}" for c in columns.columns(row)
     )
     rows = f"SELECT NULL::VARCHAR AS filename, {typed} WHERE false"
-    if files:  # those of an earlier release may lack a column, which is then NULL
-        listed = ", ".join(map(literal, files))
+    if keys:  # files of an earlier release may lack a column, which is then NULL
+        files = f"[main.store_folder() || '/{table}/' || key || '.parquet' FOR key IN [{keys}]]"
         options = "filename = true, union_by_name = true"
-        rows += f" UNION ALL BY NAME FROM read_parquet([{listed}], {options})"
+        rows += f" UNION ALL BY NAME FROM read_parquet({files}, {options})"
     undetermined = f", {UNDETERMINED}" if table == "provenance" else ""
     return (
         f"CREATE VIEW main.{table} AS SELECT parse_filename(filename, true) AS part, {names}"
@@ -256,23 +282,9 @@ def literal(text: str) -> str:
     return "'" + text.replace("'", "''") + "'"
 
 
-def as_json(contents: Contents) -> str:
-    return json.dumps(
-        {
-            "configurations": [_fields(item) for item in contents.configurations],
-            "scorers": [_fields(item) for item in contents.scorers],
-            "uses": [_fields(item) for item in contents.uses],
-        }
-    )
-
-
-def from_json(text: str) -> Contents:
-    value = json.loads(text)
-    return Contents(
-        tuple(ConfigurationRow(**item) for item in value["configurations"]),
-        tuple(ScorerRow(**item) for item in value["scorers"]),
-        tuple(Use(**item) for item in value["uses"]),
-    )
+def plain(contents: Contents) -> dict[str, Any]:
+    """What a note holds of it: all but the noise, which is kept in one place for all."""
+    return asdict(replace(contents, noise=()))
 
 
 def merged(all_contents: Iterable[Contents]) -> Contents:
@@ -294,7 +306,3 @@ def with_past(contents: Contents, past: Contents) -> Contents:
         for c in contents.configurations
     )
     return replace(merged([past, contents]), configurations=configurations)
-
-
-def _fields(item: ConfigurationRow | ScorerRow | Use) -> dict[str, object]:
-    return {name: getattr(item, name) for name in type(item).__slots__}

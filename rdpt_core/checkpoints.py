@@ -7,25 +7,29 @@ quarantine and training falls back to the one before.
 
 from __future__ import annotations
 
-import json
-import os
 import shutil
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from rdpt_core.store import file_hash, sync
+from pydantic import TypeAdapter
+
+from rdpt_core import notes
+from rdpt_core.notes import sync
+from rdpt_core.store import file_hash
 
 MARKER = "complete.json"
 
 
-def write_durably(path: Path, content: bytes) -> None:
-    """The file is there with all of `content` or not at all, also after a power cut."""
-    partial = path.with_name(path.name + ".partial")
-    with partial.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    partial.replace(path)
-    sync(path.parent)
+@dataclass(frozen=True, slots=True)
+class Marker:
+    """What a whole checkpoint carries."""
+
+    run: str
+    files: dict[str, tuple[int, str]]
+    """Relative path to size and hash."""
+
+
+_MARKER = TypeAdapter(Marker)
 
 
 def seal(folder: Path, run: str) -> None:
@@ -33,21 +37,21 @@ def seal(folder: Path, run: str) -> None:
     files = sorted(file for file in folder.rglob("*") if file.is_file() and file.name != MARKER)
     for file in files:
         sync(file)
-    manifest = {str(f.relative_to(folder)): [f.stat().st_size, file_hash(f)] for f in files}
-    write_durably(folder / MARKER, json.dumps({"run": run, "files": manifest}).encode())
+    manifest = {str(f.relative_to(folder)): (f.stat().st_size, file_hash(f)) for f in files}
+    notes.write(folder / MARKER, asdict(Marker(run, manifest)))
 
 
 def fault(folder: Path, run: str) -> str | None:
     """Why a checkpoint cannot be resumed from, or None."""
     try:
-        marker = json.loads((folder / MARKER).read_bytes())
+        marker = notes.parse((folder / MARKER).read_bytes(), _MARKER)
     except FileNotFoundError:
         return "it was not finished"
-    except ValueError:
-        return "its marker is damaged"
-    if marker["run"] != run:
+    except (ValueError, OSError) as error:
+        return f"its marker {error}"
+    if marker.run != run:
         return "it belongs to another recipe, seed, base model or selection"
-    for name, (size, digest) in marker["files"].items():
+    for name, (size, digest) in marker.files.items():
         file = folder / name
         if not file.is_file() or file.stat().st_size != size or file_hash(file) != digest:
             return f"{name} is missing or damaged"

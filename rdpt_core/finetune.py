@@ -21,12 +21,12 @@ import pyarrow as pa
 
 import rdpt_core
 from rdpt_core import ids
-from rdpt_core.checkpoints import write_durably
 from rdpt_core.finetune_batches import held_out
 from rdpt_core.finetune_recipe import Machine, TrainingRecipe
 from rdpt_core.models.identity import loaded_files
 from rdpt_core.models.refusals import check_folder
 from rdpt_core.models.spec import Rope
+from rdpt_core.notes import write_durably
 from rdpt_core.recipe import Rule, plain
 from rdpt_core.rows import TrainingStep
 from rdpt_core.store import file_hash

@@ -15,9 +15,9 @@ from pydantic import JsonValue
 from torch.distributed.elastic.multiprocessing.api import SignalException
 from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
 
-from rdpt_core.checkpoints import write_durably
 from rdpt_core.finetune import EXIT_INTERRUPTED, EXIT_OUT_OF_MEMORY, Job
 from rdpt_core.finetune_recipe import Accelerate
+from rdpt_core.notes import write_durably
 
 FREE_PORT = 0
 

@@ -1,23 +1,22 @@
 """Whether a store still holds what was committed: every file against its record.
 
-A record is checked against itself (its recipe gives its key, its chain ends in its content), the
-files against the record. Nothing is changed here but by `repair`.
+A record is checked against itself (its digest, its recipe gives its key, its chain ends in its
+content), the files against the record. Nothing is changed here but by `repair` and `seal`.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from rdpt_core import ids
 from rdpt_core.rows import ROWS
-from rdpt_core.store import Part, Record, Store, file_hash
+from rdpt_core.store import Record, Store, file_hash, read_record
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +26,8 @@ class Damage:
     table: str
     key: str
     reason: str
+    strangers: tuple[str, ...] = ()
+    """Files in the payload that were not committed, where nothing else is wrong."""
 
 
 def record_files(store: Store) -> Iterator[Path]:
@@ -59,13 +60,20 @@ def damages(store: Store, has_read: Callable[[int], object]) -> Iterator[Damage]
 def check(store: Store, table: str, key: str) -> Damage | None:
     """What is wrong with a part, or None; also None for one that is gone by now."""
     path = store.root / table / f"{key}.json"
-    record = store.record(table, key)
-    if record is None:
-        if not path.exists():
-            return None
-        return Damage(table, key, "its record cannot be read")
+    try:
+        record = read_record(path)
+    except FileNotFoundError:
+        return None
+    except ValueError as error:
+        return Damage(table, key, f"its record {error}")
     reason = _wrong_record(record, table, key) or _wrong_files(store, record)
-    return Damage(table, key, reason) if reason else None
+    if reason:
+        return Damage(table, key, reason)
+    strangers = tuple(_strangers(store.file(record.part).with_suffix(""), record.payload))
+    if not strangers:
+        return None
+    reason = f"its payload has a file that was not committed: {strangers[0]}"
+    return Damage(table, key, reason, strangers)
 
 
 def _wrong_record(record: Record, table: str, key: str) -> str | None:
@@ -92,14 +100,22 @@ def _wrong_files(store: Store, record: Record) -> str | None:
     return _wrong_payload(file.with_suffix(""), record.payload)
 
 
-def _wrong_payload(folder: Path, manifest: Any) -> str | None:
+def _wrong_payload(folder: Path, manifest: Mapping[str, tuple[int, str]]) -> str | None:
     for name, (size, digest) in manifest.items():
         reason = _wrong_file(folder / name, size, digest)
         if reason:
             return f"its payload file {name} {reason}"
-    found = {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
-    strange = sorted(found - set(manifest))  # a model folder counts with all that loading reads
-    return f"its payload has a file that was not committed: {strange[0]}" if strange else None
+    return None
+
+
+def _strangers(folder: Path, manifest: Mapping[str, object]) -> list[str]:
+    """A model folder counts with all that loading reads, so that a stray file makes it another."""
+    found = {
+        str(path.relative_to(folder))
+        for path in folder.rglob("*")
+        if path.is_symlink() or not path.is_dir()
+    }
+    return sorted(found - manifest.keys())
 
 
 def _wrong_file(path: Path, size: int, digest: str) -> str | None:
@@ -115,12 +131,37 @@ def _wrong_file(path: Path, size: int, digest: str) -> str | None:
 
 
 def repair(store: Store, damage: Damage) -> bool:
-    """Sets a damaged part aside, so that the next run builds it alone; False where a run has it in
-    hand right now, or has built it again since."""
+    """Sets a damaged part aside, so that the next run builds it alone; of one that only has files
+    beside it that were not committed, these files. False where a run has it in hand right now, or
+    has built it again since."""
     with store.lock(damage.table, damage.key) as mine:
         looking = Store(store.root, read_only=True)  # else looking would set aside the record alone
-        if not mine or check(looking, damage.table, damage.key) is None:
+        now = check(looking, damage.table, damage.key) if mine else None
+        if now is None:
             return False
-        # What is set aside follows from the name alone: the record itself may be what is wrong.
-        store.quarantine(Part(damage.table, damage.key, "", 0, (), 0.0, 0), damage.reason)
+        for name in now.strangers:
+            store.notes.set_aside(store.root / now.table / now.key / name)
+        if not now.strangers:
+            # What is set aside follows from the name alone: the record itself may be wrong.
+            store.quarantine(now.table, now.key, now.reason)
+        return True
+
+
+def seal(store: Store, damaged: Collection[tuple[str, str]]) -> int:
+    """Gives the records of earlier releases a digest, now that their parts were found to hold; how
+    many got one. `damaged` are the table and key of the others."""
+    found = [record for row in ROWS for record in store.records(row.TABLE)]
+    return sum(
+        _seal(store, record)
+        for record in found
+        if record.digest is None and (record.part.table, record.part.key) not in damaged
+    )
+
+
+def _seal(store: Store, record: Record) -> bool:
+    """False where a run has the part in hand, or has built it again since."""
+    with store.lock(record.part.table, record.part.key) as mine:
+        if not mine or store.record(record.part.table, record.part.key) != record:
+            return False
+        store.seal(record)
         return True

@@ -12,17 +12,18 @@ import json
 import os
 import shutil
 import socket
-import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
 import xxhash
+from pydantic import TypeAdapter
 
-from rdpt_core import columns
+from rdpt_core import columns, notes
+from rdpt_core.notes import Notes, sync, temporary, write_durably
 from rdpt_core.recipe import Recipe
 
 R = TypeVar("R")
@@ -84,10 +85,18 @@ class Record:
     mtime_ns: int
     hash: str
     """xxh3_128 of the file: 73 of 200 flipped bits went unnoticed by Parquet itself."""
-    payload: Mapping[str, Sequence[Any]]
+    payload: Mapping[str, tuple[int, str]]
     """Relative path to size and hash, for each file of the payload directory."""
     made: Mapping[str, Any]
     """Engine, packages, threads, notes; for people, never for identity."""
+    digest: str | None = None
+    """Digest of all other fields; None in a record of an earlier release that no `rdpt verify`
+    has sealed yet."""
+
+
+_RECORD = TypeAdapter(Record)
+_HOLDER = TypeAdapter(Holder)
+_FIELDS = {*Record.__slots__, "format"} - {"digest"}
 
 
 def file_hash(path: Path) -> str:
@@ -126,30 +135,27 @@ class Store:
         try:
             status = self.file(record.part).stat()
             sound = status.st_size == record.part.size and self._payload_sizes_hold(record)
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             sound = False
         if sound and status.st_mtime_ns != record.mtime_ns:
             sound = file_hash(self.file(record.part)) == record.hash
             if sound:
-                os.utime(self.file(record.part), ns=(record.mtime_ns, record.mtime_ns))
+                with suppress(OSError):  # a workspace that may not be written is hashed each time
+                    os.utime(self.file(record.part), ns=(record.mtime_ns, record.mtime_ns))
         if not sound:
-            self.quarantine(record.part, "its file is missing or has changed")
+            self.quarantine(table, key, "its file is missing or has changed")
             return None
         return record.part
 
     def record(self, table: str, key: str) -> Record | None:
+        """What the part's file says of it. A damaged record is none, and its part is set aside."""
         path = self.root / table / f"{key}.json"
         try:
-            value = json.loads(path.read_bytes())
-            if value["format"] > FORMAT:
-                raise TooNew(f"{path} was written by a newer rdpt (format {value['format']})")
-            part = Part(**{**value["part"], "chain": tuple(value["part"]["chain"])})
-            rest = {name: value[name] for name in Record.__slots__ if name != "part"}
-            return Record(part=part, **rest)
-        except FileNotFoundError:
+            return read_record(path)
+        except (FileNotFoundError, NotADirectoryError):
             return None
-        except (ValueError, KeyError, TypeError):  # no text, no JSON, or not of this shape
-            self._set_aside(path)
+        except ValueError as error:
+            self.quarantine(table, key, f"its record {error}")
             return None
 
     def rows(self, row: type[R], part: Part) -> list[R]:
@@ -162,7 +168,9 @@ class Store:
         record = self.record(part.table, part.key)
         path = self.file(part)
         if record is None or not path.exists() or file_hash(path) != record.hash:
-            self.quarantine(part, "its bytes have changed since they were committed")
+            self.quarantine(
+                part.table, part.key, "its bytes have changed since they were committed"
+            )
             raise self._damaged(part)
         return path
 
@@ -174,7 +182,7 @@ class Store:
             not (folder / name).exists() or file_hash(folder / name) != expected
             for name, (_, expected) in record.payload.items()
         ):
-            self.quarantine(part, "its payload has changed since it was committed")
+            self.quarantine(part.table, part.key, "its payload has changed since it was committed")
             raise self._damaged(part)
         return folder
 
@@ -218,7 +226,7 @@ class Store:
         ordered = columns.in_key_order(row, rows)
         hashes = self._publish_payload(folder / key, payload) if payload else {}
         final = folder / f"{key}.parquet"
-        with _temporary(final) as path:
+        with temporary(final) as path:
             self._write(table, row, ordered, path)
             self._reached(table, "before_rename")
             path.rename(final)
@@ -231,7 +239,7 @@ class Store:
         record = Record(part, recipe.as_json(), dict(inputs or {}), status.st_mtime_ns,
                         file_hash(final), hashes, dict(made or {}))  # fmt: skip
         self._reached(table, "before_commit")
-        self._write_record(record)
+        self.seal(record)
         self._reached(table, "after_commit")
         shutil.rmtree(self.workdir(table, key), ignore_errors=True)
         return part
@@ -243,10 +251,10 @@ class Store:
         sync(path)
         self._reached(table, "after_write")
 
-    def _publish_payload(self, target: Path, payload: Path) -> dict[str, list[Any]]:
+    def _publish_payload(self, target: Path, payload: Path) -> dict[str, tuple[int, str]]:
         files = sorted(path for path in payload.rglob("*") if path.is_file())
-        hashes: dict[str, list[Any]] = {
-            str(path.relative_to(payload)): [path.stat().st_size, file_hash(path)] for path in files
+        hashes = {
+            str(path.relative_to(payload)): (path.stat().st_size, file_hash(path)) for path in files
         }
         for path in files:
             sync(path)
@@ -256,15 +264,14 @@ class Store:
         sync(target.parent)
         return hashes
 
-    def _write_record(self, record: Record) -> None:
-        final = self.root / record.part.table / f"{record.part.key}.json"
-        value = {name: getattr(record, name) for name in Record.__slots__}
+    def seal(self, record: Record) -> None:
+        """Writes a record with its digest: from then on the part counts. The caller holds the
+        part's lock."""
+        value = {name: getattr(record, name) for name in Record.__slots__ if name != "digest"}
         value |= {"format": FORMAT, "part": asdict(record.part)}
-        with _temporary(final) as path:
-            path.write_text(json.dumps(value, indent=1, sort_keys=True))
-            sync(path)
-            path.rename(final)
-        sync(final.parent)
+        value["digest"] = notes.digest(value)
+        path = self.root / record.part.table / f"{record.part.key}.json"
+        write_durably(path, json.dumps(value, indent=1, sort_keys=True).encode())
 
     # ------------------------------------------------------------------ work in progress
 
@@ -295,8 +302,8 @@ class Store:
     def holder(self, table: str, key: str) -> Holder | None:
         """Who holds the lock of a part, as far as its file says."""
         try:
-            return Holder(**json.loads(self._lock_path(table, key).read_bytes()))
-        except (FileNotFoundError, json.JSONDecodeError, TypeError):
+            return notes.parse(self._lock_path(table, key).read_bytes(), _HOLDER)
+        except (OSError, ValueError):
             return None
 
     def _lock_path(self, table: str, key: str) -> Path:
@@ -304,18 +311,22 @@ class Store:
 
     # ------------------------------------------------------------------ damage
 
-    def quarantine(self, part: Part, reason: str) -> None:
+    @property
+    def notes(self) -> Notes:
+        """The reader of the notes beside this store's parts."""
+        return Notes(self.root / "quarantine", self._warn, self.read_only)
+
+    def quarantine(self, table: str, key: str, reason: str) -> None:
         """Sets a part aside, so that the next run builds it again; its record goes first. With
         `read_only` it only warns."""
-        then = "rdpt verify --repair sets it aside" if self.read_only else "it is set aside"
-        self._warn(f"warning: {part.table}/{part.key[:12]}: {reason}; {then}")
+        line = f"warning: {table}/{key[:12]}: {reason}; "
         if self.read_only:
+            notes.say_once(self._warn, self.root, f"{line}rdpt verify --repair sets it aside")
             return
-        folder = self.root / part.table
-        for name in (f"{part.key}.json", f"{part.key}.parquet", part.key):
-            self._set_aside(folder / name)
-        note = self.root / "quarantine" / f"{part.key}.reason"
-        note.write_text(f"{part.table}/{part.key}: {reason}\n")
+        self._warn(f"{line}it is set aside")
+        for name in (f"{key}.json", f"{key}.parquet", key):
+            self.notes.set_aside(self.root / table / name)
+        (self.notes.quarantine / f"{key}.reason").write_text(f"{table}/{key}: {reason}\n")
 
     def _damaged(self, part: Part) -> Damaged:
         name = f"part {part.table}/{part.key}"
@@ -323,37 +334,19 @@ class Store:
             return Damaged(f"{name} is damaged: rdpt verify --repair sets it aside")
         return Damaged(f"{name} was damaged and is set aside")
 
-    def _set_aside(self, path: Path) -> None:
-        if self.read_only:
-            return
-        aside = self.root / "quarantine"
-        aside.mkdir(parents=True, exist_ok=True)
-        if path.exists():
-            path.rename(aside / f"{path.parent.name}-{path.name}-{time.time_ns()}")
 
-
-@contextmanager
-def _temporary(final: Path) -> Iterator[Path]:
-    """A name beside `final`; nothing is left there when the block fails."""
-    path = final.with_name(f".{final.name}.{os.getpid()}-{threading.get_ident()}.tmp")
-    try:
-        yield path
-    finally:
-        path.unlink(missing_ok=True)
-
-
-def replace_file(path: Path, text: str) -> None:
-    """Another process sees the file as it was, or with all of `text`; a power cut may lose it."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}.tmp")
-    beside.write_text(text, encoding="utf-8")
-    beside.replace(path)
-
-
-def sync(path: Path) -> None:
-    """The file, or the folder's list of names, is on disk when this returns."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+def read_record(path: Path) -> Record:
+    """Raises ValueError for a record that is damaged, TooNew for one that a newer rdpt wrote."""
+    value = notes.load(path.read_bytes())
+    written = value.get("format") if isinstance(value, dict) else None
+    if not isinstance(written, int):
+        raise ValueError("has another shape (no format)")
+    rest = {name: item for name, item in value.items() if name != "digest"}
+    # Where all else holds, the number of the format is what changed.
+    if written > FORMAT and value.get("digest") != notes.digest({**rest, "format": FORMAT}):
+        raise TooNew(f"{path} was written by a newer rdpt (format {written})")
+    if "digest" in value and value["digest"] != notes.digest(rest):
+        raise ValueError("has changed since it was committed")
+    if rest.keys() != _FIELDS:
+        raise ValueError(f"has another shape (its fields are {', '.join(sorted(value))[:200]})")
+    return notes.fit(value, _RECORD)

@@ -206,7 +206,7 @@ def _served(spec: ModelSpec, folder: Path, server: Server, memory: HashMemory | 
             raise
         return str(known[0])
     if memory:
-        memory.add({place: [found]})
+        memory.add({place: (found,)})
     return found
 
 

@@ -20,7 +20,9 @@ from pathlib import Path
 from typing import Any
 
 import psutil
+from pydantic import TypeAdapter
 
+from rdpt_core import notes
 from rdpt_core.store import Holder, Part
 from tasks.stage import Call, Given, Job, Watcher
 
@@ -52,6 +54,9 @@ class Activity:
     """When this was written; display only, as `since` is."""
     pid: int = field(default_factory=os.getpid)
     host: str = field(default_factory=socket.gethostname)
+
+
+ACTIVITY = TypeAdapter(Activity)
 
 
 class Beats:
@@ -167,8 +172,8 @@ def activities(workspace: Path) -> list[tuple[Activity, bool, Path]]:
     found = []
     for path in (workspace / FOLDER).glob("*.json"):
         # One that ended meanwhile, or is half written, is not there yet or no more.
-        with contextlib.suppress(OSError, ValueError, TypeError), path.open("rb") as file:
-            activity = Activity(**json.loads(file.read()))
+        with contextlib.suppress(OSError, ValueError), path.open("rb") as file:
+            activity = notes.parse(file.read(), ACTIVITY)
             found.append((activity, _lives(file, activity), path))
     return sorted(found, key=lambda each: each[0].since)
 

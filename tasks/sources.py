@@ -14,7 +14,9 @@ from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
+
+from pydantic import TypeAdapter
 
 from rdpt_core import __version__, columns, ids
 from rdpt_core.recipe import Recipe, plain
@@ -24,7 +26,7 @@ from rdpt_core.sources.naming import names_of, problem_columns
 from rdpt_core.sources.opening import files_of
 from rdpt_core.sources.problems import FileSource, ProblemSource, blocks
 from rdpt_core.sources.traces import TraceSource, import_blocks, import_columns
-from rdpt_core.store import Damaged, Part, Store, file_hash, replace_file
+from rdpt_core.store import Damaged, Part, Store, file_hash
 from rdpt_core.table_files import BadTable
 from tasks.stage import Given
 
@@ -37,6 +39,10 @@ Group = tuple[str, Sequence[Any]]
 from."""
 
 
+KEYS = TypeAdapter(
+    list[tuple[Literal["problems", "traces", "rejects", "origins", "accounts"], str]]
+)
+"""What is remembered of a source: table and key of each of its parts, in order."""
 _PEEKED: dict[str, tuple[tuple[Part, ...], list[Account]]] = {}
 """What sources would give, with their accounts, read once in a process that plans."""
 
@@ -85,10 +91,9 @@ class Source:
 
     def _parts(self, store: Store, table: str) -> tuple[Part, ...] | None:
         """The parts as remembered; None where the source, or one of its parts, must be read."""
-        memory = self._memory(store)
-        if not memory.exists():
+        keys = store.notes.read(self._memory(store), KEYS)
+        if not keys:
             return None
-        keys: list[tuple[str, str]] = json.loads(memory.read_text())
         found = [store.find(t, key) for t, key in keys if t == table]
         return tuple(part for part in found if part) if all(found) else None
 
@@ -105,7 +110,7 @@ class Source:
             part = _committed(store, table, rows, () if table == "problems" else chain)
             chain = part.chain if table == "problems" else chain
             keys.append((table, part.key))
-        replace_file(self._memory(store), json.dumps(keys))
+        store.notes.write(self._memory(store), keys)
 
     def _peeked(self) -> tuple[tuple[Part, ...], list[Account]]:
         """The parts as they would be committed, in memory only, and the account."""

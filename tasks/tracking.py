@@ -28,6 +28,7 @@ from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from rdpt_core.rows import TrainingStep
 from settings.runtime import Runtime
+from tasks.artifacts import artifact_folder, rehome
 from tasks.progress import say
 from tasks.projection import Dataset, Point, Projection, run_name
 from tasks.views import view_tags
@@ -196,6 +197,7 @@ class Mlflow:
         uri = self._runtime.tracking_uri
         probe(uri)
         set_defaults()
+        rehome(self._runtime)
         self._client = connect(uri)
         with self._alone():
             self._experiment = self._found_experiment() or self._made_experiment()
@@ -221,7 +223,7 @@ class Mlflow:
 
     def _made_experiment(self) -> Experiment:
         local = self._runtime.tracking_uri.startswith("sqlite:")
-        folder = (self._runtime.workspace / "mlartifacts" / self._name).resolve()
+        folder = artifact_folder(self._runtime, self._name)
         place = folder.as_uri() if local else None  # a server has a place of its own
         made = self._client.create_experiment(self._name, artifact_location=place)
         return self._client.get_experiment(made)

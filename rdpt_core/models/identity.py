@@ -12,14 +12,16 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TypeAlias
+
+from pydantic import TypeAdapter
 
 from rdpt_core import ids
 from rdpt_core.models.adapters import adapter_digest, check_adapter, sha256
 from rdpt_core.models.refusals import check_folder, read_object
 from rdpt_core.models.spec import Backend, Logged, ModelSpec, Numerics
+from rdpt_core.notes import Notes
 from rdpt_core.recipe import Plain, Rule, plain, plain_without_unset
-from rdpt_core.store import replace_file
 
 ENDS = "generation_config.json"
 WEIGHTS = ("*.safetensors", "*.safetensors.index.json", "config.json", ENDS)
@@ -145,25 +147,24 @@ def patterns_of(spec: ModelSpec) -> tuple[str, ...]:
     return (*READ, ENDS, spec.gguf) if spec.gguf else LOADED
 
 
+Entry: TypeAlias = tuple[int, int, str] | tuple[str]
+"""Size, mtime (ns) and hash of a file; or what a server said of its model."""
+MEMORY: TypeAdapter[dict[str, Entry]] = TypeAdapter(dict[str, Entry])
+
+
 @dataclass(frozen=True)
 class HashMemory:
-    """A JSON file that remembers the hashes of large files by path, size and mtime."""
+    """A note that remembers the hashes of large files by path: it only saves time."""
 
     file: Path
-    read_only: bool = False
+    notes: Notes
 
-    def entries(self) -> dict[str, list[Any]]:
-        """An unreadable memory is an empty one: it only saves time."""
-        try:
-            found = json.loads(self.file.read_text())
-        except (OSError, ValueError):
-            return {}
-        return found if isinstance(found, dict) else {}
+    def entries(self) -> dict[str, Entry]:
+        return self.notes.read(self.file, MEMORY) or {}
 
-    def add(self, fresh: Mapping[str, list[Any]]) -> None:
-        if self.read_only or not fresh:
-            return
-        replace_file(self.file, json.dumps({**self.entries(), **fresh}))
+    def add(self, fresh: Mapping[str, Entry]) -> None:
+        if fresh and not self.notes.read_only:
+            self.notes.write(self.file, {**self.entries(), **fresh})
 
 
 def hash_files(
@@ -172,14 +173,14 @@ def hash_files(
     """SHA-256 of each file that loading reads, by its name inside the folder."""
     known = memory.entries() if memory else {}
     digests: dict[str, str] = {}
-    fresh: dict[str, list[Any]] = {}
+    fresh: dict[str, Entry] = {}
     for path in loaded_files(folder, patterns):
         stat = path.stat()
-        key, mark = str(path.resolve()), [stat.st_size, stat.st_mtime_ns]
+        key, mark = str(path.resolve()), (stat.st_size, stat.st_mtime_ns)
         entry = known.get(key)
         if entry is None or entry[:2] != mark:
-            entry = fresh[key] = [*mark, sha256(path)]
-        digests[path.name] = entry[2]
+            entry = fresh[key] = (*mark, sha256(path))
+        digests[path.name] = str(entry[-1])
     if memory:
         memory.add(fresh)
     return digests

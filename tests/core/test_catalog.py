@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
@@ -89,7 +90,8 @@ def test_contents_survive_being_written_down() -> None:
     row = catalog.ConfigurationRow("c", "n", "e", None, "s", None, None, 3)
     scorer = catalog.ScorerRow("s", "m", None, "w", "t", "c", "float32", "exact", None, "hf")
     contents = catalog.Contents((row,), (scorer,), (catalog.Use("c", "test", "b", "t", "p", None),))
-    assert catalog.from_json(catalog.as_json(contents)) == contents
+    written = json.loads(json.dumps(catalog.plain(contents)))
+    assert catalog.CONTENTS.validate_python(written) == contents
     assert catalog.merged([contents, contents]) == contents
 
 

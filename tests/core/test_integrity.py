@@ -52,11 +52,21 @@ def flip(path: Path) -> None:
     keep_time(path, bytes(data))
 
 
-def edit_record(store: Store, part: Part, change: Callable[[dict], None]) -> None:
-    path = store.root / "grades" / f"{part.key}.json"
+def record_file(store: Store, part: Part) -> Path:
+    return store.root / "grades" / f"{part.key}.json"
+
+
+def edit_record(store: Store, part: Part, change: Callable[[dict], object]) -> None:
+    """As an earlier release might have written it: without a digest."""
+    path = record_file(store, part)
     value = json.loads(path.read_text())
+    del value["digest"]
     change(value)
     path.write_text(json.dumps(value))
+
+
+def keep_digest(value: dict) -> None:
+    value["digest"] = "0" * 32
 
 
 def test_a_sound_store_holds_and_all_of_it_is_read(store: Store) -> None:
@@ -71,10 +81,16 @@ def test_a_sound_store_holds_and_all_of_it_is_read(store: Store) -> None:
         (lambda s, p: flip(s.file(p)), "its file has changed since it was committed"),
         (lambda s, p: s.file(p).write_bytes(b""), "its file has 0 bytes instead of"),
         (lambda s, p: s.file(p).unlink(), "its file is missing"),
-        (lambda s, p: (s.root / "grades" / f"{p.key}.json").write_bytes(b"\xff{"),
-         "its record cannot be read"),
-        (lambda s, p: (s.root / "grades" / f"{p.key}.json").write_bytes(b"[]"),
-         "its record cannot be read"),
+        (lambda s, p: record_file(s, p).write_bytes(b""), "its record is empty"),
+        (lambda s, p: record_file(s, p).write_bytes(b"\xff{"), "its record is not JSON"),
+        (lambda s, p: record_file(s, p).write_bytes(b"[]"), "its record has another shape"),
+        (lambda s, p: record_file(s, p).write_text("[" * 100_000 + "]" * 100_000),
+         "its record is not JSON"),
+        (lambda s, p: record_file(s, p).write_text('{"format": ' * 100_000), "is not JSON"),
+        (lambda s, p: edit_record(s, p, keep_digest), "has changed since it was committed"),
+        (lambda s, p: edit_record(s, p, lambda v: v.update(more=1)), "has another shape"),
+        (lambda s, p: edit_record(s, p, lambda v: v.pop("hash")), "has another shape"),
+        (lambda s, p: edit_record(s, p, lambda v: v["part"].update(size="x")), "another shape"),
         (lambda s, p: edit_record(s, p, lambda v: v["recipe"]["parameters"].update(n=7)),
          "the recipe in it gives another key"),
         (lambda s, p: edit_record(s, p, lambda v: v["part"].update(content="0" * 32)),
@@ -96,6 +112,76 @@ def test_damage_of_a_part_is_found_and_repaired_alone(
     assert store.find("grades", other.key) == other
     assert found(store) == []
     assert reason in (store.root / "quarantine" / f"{victim.key}.reason").read_text()
+
+
+def test_no_byte_of_a_record_can_change_unseen(store: Store) -> None:
+    """Each byte in turn is another digit, or another character of those that JSON is made of."""
+    victim, _ = parts(store)
+    file = record_file(store, victim)
+    written = file.read_bytes()
+    meant = json.loads(written)
+    looking = Store(store.root, read_only=True)
+    for at in range(len(written)):
+        for byte in b"17a,":
+            changed = written[:at] + bytes([byte]) + written[at + 1 :]
+            file.write_bytes(changed)
+            found = looking.record("grades", victim.key)
+            assert found is None or json.loads(changed) == meant, changed[at - 20 : at + 20]
+    file.write_bytes(written)
+    assert looking.record("grades", victim.key) is not None
+
+
+def test_a_run_sets_a_part_with_a_changed_record_aside_and_says_so(store: Store) -> None:
+    victim, _ = parts(store)
+    file, said = record_file(store, victim), []
+    file.write_text(file.read_text().replace(victim.content, "0" + victim.content[1:], 1))
+    assert Store(store.root, warn=said.append).find("grades", victim.key) is None
+    assert said == [f"warning: grades/{victim.key[:12]}: its record has changed since it was "
+                    "committed; it is set aside"]  # fmt: skip
+    assert not store.file(victim).exists()
+
+
+def test_records_of_an_earlier_release_count_and_verify_gives_them_a_digest(store: Store) -> None:
+    plain, loaded = parts(store)
+    for part in (plain, loaded):
+        edit_record(store, part, lambda value: None)
+        assert store.find("grades", part.key) == part
+    before = record_file(store, loaded).read_bytes()
+    assert found(store) == []
+    assert integrity.seal(store, {("grades", loaded.key)}) == 1
+    assert record_file(store, loaded).read_bytes() == before
+    sealed = store.record("grades", plain.key)
+    assert sealed is not None
+    assert sealed.digest is not None
+    assert sealed.part == plain
+    assert integrity.seal(store, set()) == 1
+    assert integrity.seal(store, set()) == 0
+    with store.lock("grades", plain.key):
+        edit_record(store, plain, lambda value: None)
+        assert integrity.seal(store, set()) == 0, "a run has it in hand"
+
+
+def test_a_stray_file_beside_a_model_goes_and_the_model_stays(store: Store) -> None:
+    """Training again would take hours, and the committed bytes are all there."""
+    _, victim = parts(store)
+    folder = store.root / "grades" / victim.key / "checkpoint"
+    (folder / "tokenizer.json").write_text("{}")
+    (folder / "weights.lnk").symlink_to("nowhere")
+    (one,) = found(store)
+    assert one.strangers == ("checkpoint/tokenizer.json", "checkpoint/weights.lnk")
+    assert integrity.repair(store, one)
+    assert found(store) == []
+    assert store.find("grades", victim.key) == victim
+    assert store.payload(victim).exists()
+    aside = [path.name for path in (store.root / "quarantine").iterdir()]
+    assert [name.rpartition("-")[0] for name in sorted(aside)] == [
+        "checkpoint-tokenizer.json", "checkpoint-weights.lnk"
+    ]  # fmt: skip
+    (folder / "tokenizer.json").write_text("{}")
+    flip(folder / "weights")
+    (one,) = found(store)
+    assert integrity.repair(store, one), "what was committed is damaged too"
+    assert store.find("grades", victim.key) is None
 
 
 @pytest.mark.parametrize("kind", ["flipped", "cut", "missing", "strange"])

@@ -40,7 +40,7 @@ def test_what_crashes_leave_is_found(tmp_path: Path) -> None:
     for key in ("wanted", "given-up"):
         store.workdir("grades", key).mkdir(parents=True)
         (store.workdir("grades", key) / "batch").write_text("rows")
-    store.quarantine(commit(store, 1), "of the test")
+    store.quarantine("grades", commit(store, 1).key, "of the test")
     found = [(s.kind, s.name) for s in sweep.strays(store, set(), {("grades", "wanted")})]
     assert [kind for kind, _ in found] == [
         "leftover", "leftover", "unfinished part", "quarantined", "quarantined", "quarantined"

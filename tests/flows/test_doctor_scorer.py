@@ -163,7 +163,7 @@ def test_a_file_of_noise_that_is_broken_stops_nothing(study: Opened, capsys: Cap
     (study.runtime.workspace / NOISE).write_text("[{]")
     publish_catalogue(study)
     assert query(study.runtime.catalog, "FROM noise") == []
-    assert "noise.json cannot be read" in capsys.readouterr().err
+    assert "noise.json is not JSON" in capsys.readouterr().err
 
 
 def test_before_any_run_traces_are_sampled_and_nothing_is_committed(

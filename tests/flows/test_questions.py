@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 from flows import cli, upkeep
-from flows.workspace import CONTENTS, freeze, open_file, publish_catalogue
-from rdpt_core import catalog, finetune, sweep
+from flows.workspace import CONTENTS, freeze, open_file, publish_catalogue, published
+from rdpt_core import catalog, finetune, notes, sweep
 from rdpt_core.recipe import Recipe
 from rdpt_core.rows import Grade, Outcome
 from rdpt_core.store import Part, Store
@@ -301,7 +301,9 @@ def lose(here: Studio, table: str) -> Part:
 
 def contents(here: Studio) -> catalog.Contents:
     """What the experiment uses, as it was last published."""
-    return catalog.from_json((here.open().folder / CONTENTS).read_text())
+    found = published(here.open())
+    assert found is not None
+    return found
 
 
 def keys(here: Studio, table: str) -> set[str]:
@@ -379,10 +381,11 @@ def test_gc_keeps_it_also_after_the_catalogue_was_written_again(
 def test_what_was_used_before_gives_way_to_what_is_used_now(here: Studio, capsys: Capture) -> None:
     """In tables that are complete, and in all once the experiment is; what a configuration used
     that is no more is kept until then, and never shown."""
-    whole, file = contents(here), here.open().folder / CONTENTS
+    whole = contents(here)
     replaced = replace(next(u for u in whole.uses if u.table == "traces"), part="replaced")
     elsewhere = replace(next(u for u in whole.uses if u.table == "students"), configuration="was")
-    file.write_text(catalog.as_json(replace(whole, uses=(*whole.uses, replaced, elsewhere))))
+    changed = replace(whole, uses=(*whole.uses, replaced, elsewhere))
+    notes.write(here.open().folder / CONTENTS, catalog.plain(changed))
     lose(here, "sentences")
     publish_catalogue(here.open())
     assert contents(here).configurations == whole.configurations

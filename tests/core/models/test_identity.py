@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,7 @@ from rdpt_core.models.hf import load
 from rdpt_core.models.identity import HashMemory, hash_files, identify, patterns_of
 from rdpt_core.models.refusals import INDEX
 from rdpt_core.models.spec import ModelSpec
+from rdpt_core.notes import Notes
 from tests.conftest import ROOT
 from tests.core.models import tiny
 from tests.core.models.gguf_files import write_gguf
@@ -200,15 +202,15 @@ def test_t24_packed_weights_are_another_model_and_say_so(folder: Path) -> None:
 
 def test_hashes_are_remembered_until_the_file_changes(folder: Path, tmp_path: Path) -> None:
     cache, spec = tmp_path / "cache" / "hashes.json", ModelSpec(path=str(folder))
-    memory = HashMemory(cache)
+    notes = Notes(tmp_path / "quarantine")
+    memory = HashMemory(cache, notes)
     assert not cache.exists()
-    assert identify(spec, tmp_path, HashMemory(cache, read_only=True))
+    assert identify(spec, tmp_path, HashMemory(cache, replace(notes, read_only=True)))
     assert not cache.exists(), "a plan writes nothing"
     first = identify(spec, tmp_path, memory)
-    remembered = json.loads(cache.read_text())
     weights = str((folder / "model.safetensors").resolve())
-    remembered[weights][2] = "from the cache"
-    cache.write_text(json.dumps(remembered))
+    size, mtime, _ = memory.entries()[weights]
+    memory.add({weights: (size, mtime, "from the cache")})
     assert identify(spec, tmp_path, memory) != first, "the cache is read"
     os.utime(weights, ns=(1, 1))
     assert identify(spec, tmp_path, memory) == first, "another mtime means: hash it now"
