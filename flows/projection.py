@@ -11,7 +11,7 @@ import csv
 import io
 import json
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from functools import cached_property
 from typing import Any, TypeVar
 
@@ -301,7 +301,7 @@ def _artifacts(told: Told) -> Iterator[tuple[str, bytes]]:
 
 def _table(told: Told) -> str:
     file = io.StringIO()
-    writer = csv.DictWriter(file, list(Result.__dataclass_fields__), lineterminator="\n")
+    writer = csv.DictWriter(file, [field.name for field in fields(Result)], lineterminator="\n")
     writer.writeheader()
     for rows in told.results.values():
         writer.writerows(asdict(row) for row in rows.values())

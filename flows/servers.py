@@ -8,6 +8,7 @@ and a guard in front (`guard.py`).
 from __future__ import annotations
 
 import os
+import re
 import secrets
 import signal
 import socket
@@ -28,6 +29,7 @@ from tasks.progress import say
 HOST = "127.0.0.1"
 GRACE_SECONDS = 10.0
 PASSWORD = "password"
+COMPLETE = re.compile(rb"[^\s:]+:\S{8,}\n?")
 
 
 @dataclass(frozen=True)
@@ -102,7 +104,8 @@ def password_file(folder: Path) -> Path:
     """`user:password` of this workspace's Prefect, made once, readable by its owner alone."""
     path = folder / PASSWORD
     folder.mkdir(parents=True, exist_ok=True)
-    if not path.exists():
+    # An empty one would let everybody in.
+    if not path.exists() or not COMPLETE.fullmatch(path.read_bytes()):
         beside = path.with_name(f".{PASSWORD}.{os.getpid()}.tmp")
         with os.fdopen(os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
             file.write(f"rdpt:{secrets.token_urlsafe(18)}\n")

@@ -145,7 +145,7 @@ def _list_run(opened: Opened) -> None:
 
 
 def sync(name: str | None) -> int:
-    """The code of the first experiment that could not be told; the others are."""
+    """2 or 5 where an experiment could not be told; the others are."""
     runtime = runtime_of(tracking_required=True)  # to be told is all that is asked here
     if name:
         opened = open_frozen(name, runtime)
@@ -158,7 +158,8 @@ def sync(name: str | None) -> int:
         _tell(opened, whole)
     for each, error in failed.items():
         say(f"{each} is not up to date in MLflow: {brief(error)}")
-    return max((faults.code_of(error) for error in failed.values()), default=0)
+    away = any(isinstance(error, ConnectionError) for error in failed.values())
+    return 0 if not failed else faults.SERVICE if away else faults.USAGE
 
 
 def _complete(opened: Opened) -> list[Configuration]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
@@ -77,6 +78,47 @@ def test_a_moved_or_broken_catalogue_is_noticed(tmp_path: Path) -> None:
     assert not catalog.is_current(moved, Store(tmp_path / "new" / "store"))
     moved.write_bytes(b"no database")
     assert not catalog.is_current(moved, Store(tmp_path / "new" / "store"))
+
+
+def test_a_plain_reader_finds_the_parts_wherever_the_workspace_lies(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Moved, copied, opened by a relative path from another folder, under a name with a quote."""
+    old, new, elsewhere = tmp_path / "old", tmp_path / "it's new", tmp_path / "else" / "where"
+    path, _ = published(old)
+    old.rename(new)
+    elsewhere.mkdir(parents=True)
+    monkeypatch.chdir(elsewhere)
+    for place in (new / path.name, Path("../..") / new.name / path.name):
+        assert query(place, "SELECT count(*) FROM study_toy.traces") == [(16,)]
+    shutil.copytree(new, tmp_path / "copy")
+    shutil.rmtree(new)
+    assert query(tmp_path / "copy" / path.name, "SELECT count(*) FROM traces") == [(16,)]
+    assert not catalog.is_current(tmp_path / "copy" / path.name, Store(tmp_path / "copy" / "store"))
+
+
+def test_a_catalogue_that_is_attached_looks_where_it_was_written_or_is_told(
+    tmp_path: Path,
+) -> None:
+    path, _ = published(tmp_path / "old")
+    attach, count = f"ATTACH '{path}' AS old (READ_ONLY)", "SELECT count(*) FROM old.main.traces"
+    with duckdb.connect(str(tmp_path / "own.duckdb")) as connection:
+        connection.execute(attach)
+        assert connection.execute(count).fetchall() == [(16,)]
+    (tmp_path / "old").rename(tmp_path / "new")
+    with duckdb.connect() as connection:
+        connection.execute(attach.replace("old/", "new/"))
+        with pytest.raises(duckdb.IOException, match="No files found"):
+            connection.execute(count)
+        connection.execute(f"SET VARIABLE rdpt_workspace = '{tmp_path / 'new'}'")
+        assert connection.execute(count).fetchall() == [(16,)]
+
+
+def test_a_reader_with_a_place_of_its_own_for_temporary_files_reads_too(tmp_path: Path) -> None:
+    path, _ = published(tmp_path)
+    with duckdb.connect(str(path), read_only=True) as connection:
+        connection.execute(f"SET temp_directory = '{tmp_path / 'scratch'}'")
+        assert connection.execute("SELECT count(*) FROM traces").fetchall() == [(16,)]
 
 
 @pytest.mark.parametrize("name", ['a"; DROP TABLE parts; --', "x'y", "\u202egnp.exe", "main", ""])

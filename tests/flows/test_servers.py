@@ -47,6 +47,12 @@ def test_the_password_is_made_once_and_is_the_owners_alone(tmp_path: Path) -> No
     text = path.read_text()
     assert servers.password_file(tmp_path).read_text() == text
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    for damaged in (b"", b"rdpt:", b"\xff\xfe\x00", text.encode()[:7]):
+        path.write_bytes(damaged)
+        again = servers.password_file(tmp_path).read_text()
+        assert servers.COMPLETE.fullmatch(again.encode())
+    path.write_text("me:a password of my own\n".replace(" ", "-"))
+    assert servers.password_file(tmp_path).read_text().startswith("me:")
 
 
 def test_a_port_in_use_is_named_with_its_flag() -> None:

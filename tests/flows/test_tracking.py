@@ -8,8 +8,12 @@ from __future__ import annotations
 import base64
 import http.server
 import json
+import os
+import shutil
 import socket
 import sqlite3
+import subprocess
+import sys
 import threading
 import time
 import tomllib
@@ -25,6 +29,7 @@ import pytest
 
 from flows.configurations import Configuration, Use
 from flows.projection import MAX_METRICS, project
+from flows.servers import mlflow_server
 from flows.workspace import Opened
 from rdpt_core.curves import SIDES
 from rdpt_core.provenance import FOUR_WAY
@@ -42,11 +47,13 @@ from rdpt_core.rows import (
 from rdpt_core.store import file_hash
 from settings.runtime import Runtime
 from tasks import tracking, views
+from tasks.artifacts import rehome
 from tasks.projection import Point, Projection, metric_key, run_name, tag_key
 from tasks.stage import Parts, Work, stage
 from tasks.tracking import LOSS, Mlflow, Tracker, view_address
 from tests.stages import toys
 
+Capture = pytest.CaptureFixture[str]
 ANSWERS = 12
 DIGEST = "d" * 32
 
@@ -262,6 +269,82 @@ def test_no_address_of_a_run_gets_into_the_table_of_results(server: Mlflow) -> N
 def test_artifacts_lie_in_the_workspace(server: Mlflow, made: Opened) -> None:
     found = [*(made.runtime.workspace / "mlartifacts" / "toy").rglob("preview.txt")]
     assert len(found) == 1
+
+
+def test_a_workspace_that_moved_has_its_artifacts_in_its_new_place(
+    server: Mlflow, made: Opened, whole: Projection, tmp_path: Path, capsys: Capture
+) -> None:
+    """Also one that was copied: nothing is written into the old one."""
+    from mlflow.tracking._tracking_service import utils
+
+    moved = tmp_path / "moved to" / "workspace"
+    shutil.copytree(made.runtime.workspace, moved)
+    before = sorted(made.runtime.workspace.rglob("*"))
+    utils._artifact_repos_cache.clear()  # of a process: a run has one
+    told = Mlflow(Runtime(workspace=moved), "toy")
+    told.open()
+    assert "MLflow now looks for its files in " in capsys.readouterr().err
+    told.tell(replace(whole, artifacts={**whole.artifacts, "fresh.txt": b"new"}))
+    told.tell(replace(whole, digest="f" * 32, name="another"))
+    utils._artifact_repos_cache.clear()
+    places = {run.info.artifact_uri for run in runs_of(told)} | {told._experiment.artifact_location}
+    assert all(place.startswith(f"{moved.as_uri()}/mlartifacts/toy") for place in places)
+    assert len([*(moved / "mlartifacts" / "toy").rglob("fresh.txt")]) == 1
+    assert len([*(moved / "mlartifacts" / "toy").rglob("results.csv")]) == 2
+    assert sorted(made.runtime.workspace.rglob("*")) == before
+    Mlflow(Runtime(workspace=moved), "toy").open()
+    assert capsys.readouterr().err == "", "once is enough"
+
+
+def test_a_file_of_a_moved_workspace_opens_in_mlflows_page(
+    server: Mlflow, made: Opened, tmp_path: Path
+) -> None:
+    """Asked of the server that `rdpt ui` starts."""
+    runtime = Runtime(workspace=tmp_path / "moved")
+    shutil.copytree(made.runtime.workspace, runtime.workspace)
+    shutil.rmtree(runtime.workspace / "store")
+    rehome(runtime)
+    (run,) = [run for run in runs_of(server) if run.data.tags["rdpt.configuration"] == DIGEST]
+    away = made.runtime.workspace / "mlartifacts"
+    away.rename(away.with_name("away"))
+    try:
+        page = mlflow_page(runtime, f"/get-artifact?path=results.csv&run_uuid={run.info.run_id}")
+    finally:
+        away.with_name("away").rename(away)
+    assert page.startswith(b"configuration,side,benchmark,metric,value,low,high,n,note\n")
+
+
+def mlflow_page(runtime: Runtime, address: str) -> bytes:
+    """Answered by MLflow's own application in a process of its own, as `rdpt ui` starts it."""
+    command = mlflow_server(runtime, 5000)
+    place = command.command[command.command.index("--artifacts-destination") + 1]
+    code = (
+        "import sys; from mlflow.server import app, handlers; "
+        "handlers.initialize_backend_stores(sys.argv[1], default_artifact_root=sys.argv[2]); "
+        "answer = app.test_client().get(sys.argv[3], headers={'Host': '127.0.0.1:5000'}); "
+        "sys.stdout.buffer.write(answer.data); sys.exit(answer.status_code != 200)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, runtime.tracking_uri, place, address],
+        env={**os.environ, **command.environment}, capture_output=True, timeout=300,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def test_folders_that_the_user_chose_are_left_alone(server: Mlflow, tmp_path: Path) -> None:
+    runtime = Runtime(workspace=tmp_path)
+    shutil.copyfile(server._runtime.workspace / "mlflow.db", tmp_path / "mlflow.db")
+    change = "UPDATE experiments SET artifact_location = ? WHERE name = 'toy'"
+    for chosen in ("s3://bucket/mlartifacts/toy", "file:///shared/files/toy"):
+        with sqlite3.connect(tmp_path / "mlflow.db") as database:
+            database.execute(change, [chosen])
+        rehome(runtime)
+        with sqlite3.connect(tmp_path / "mlflow.db") as database:
+            query = "SELECT artifact_location FROM experiments WHERE name = 'toy'"
+            assert database.execute(query).fetchone() == (chosen,)
+    (tmp_path / "mlflow.db").write_bytes(b"no database")
+    rehome(runtime)
 
 
 def test_losses_that_were_told_live_are_not_told_twice(server: Mlflow, whole: Projection) -> None:
