@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import os
+import sqlite3
 import sys
+from contextlib import closing
 from functools import partial
+from pathlib import Path
 
 from pydantic import ValidationError
 from pydantic_settings import SettingsError
@@ -18,10 +21,12 @@ from flows.workspace import (
     each_frozen,
     freeze,
     is_published,
+    notes_of,
     open_file,
     open_frozen,
     publish_catalogue,
 )
+from rdpt_core.notes import Notes
 from rdpt_core.report.terminal import printable
 from settings.loading import BadSettings, find_experiment
 from settings.loading import faults as faults_of
@@ -105,6 +110,7 @@ def prepare_prefect(runtime: Runtime) -> None:
     """
     home = (runtime.workspace / "prefect").resolve()
     home.mkdir(parents=True, exist_ok=True)
+    set_aside_if_damaged(home / "prefect.db", notes_of(runtime))
     logs = (runtime.workspace / "logs").resolve()
     logs.mkdir(parents=True, exist_ok=True)
     defaults = {
@@ -120,6 +126,23 @@ def prepare_prefect(runtime: Runtime) -> None:
     }
     for name, value in defaults.items():
         os.environ.setdefault(name, value)
+
+
+def set_aside_if_damaged(database: Path, notes: Notes) -> None:
+    """For Prefect's own record of runs, which nothing else needs: over a damaged one its server
+    does not start, and says nothing for five minutes (measured)."""
+    if not database.is_file():
+        return
+    try:
+        with closing(sqlite3.connect(database, timeout=1.0, isolation_level=None)) as connection:
+            connection.execute("BEGIN IMMEDIATE")
+            connection.execute("ROLLBACK")
+    except sqlite3.OperationalError:  # a run that goes on writes to it
+        return
+    except sqlite3.DatabaseError as error:
+        notes.refuse(database, f"is damaged ({error})")
+        for beside in ("-wal", "-shm"):
+            notes.set_aside(database.with_name(database.name + beside))
 
 
 def plan(file: str) -> int:

@@ -12,14 +12,14 @@ from typing import Any
 from pydantic import TypeAdapter
 
 from flows.configurations import Configuration, Study, Use, Wanted
-from rdpt_core import catalog, ids, notes
+from rdpt_core import catalog, notes
 from rdpt_core.faults import fault_point
 from rdpt_core.models.identity import MEMORY, HashMemory
 from rdpt_core.notes import Notes, write_durably
 from rdpt_core.spelling import hint
 from rdpt_core.store import Store
 from settings.experiment import Experiment
-from settings.loading import BadSettings, find_experiment, read_experiment
+from settings.loading import BadSettings, find_experiment, parse_experiment, read_experiment
 from settings.runtime import Runtime
 from tasks import sources
 from tasks.models import Model
@@ -41,8 +41,9 @@ class Origin:
     """Where relative paths of its file start."""
     beside: str | None = None
     """The same, as seen from the workspace: it counts where `base` is gone, as after both moved."""
-    experiment: str | None = None
-    """Digest of the frozen file's text."""
+    text: str | None = None
+    """The experiment's file, as it was run. The file beside this note is for people; only where an
+    earlier release kept no text here it is read."""
 
 
 ORIGINS = TypeAdapter(Origin)
@@ -101,32 +102,31 @@ def open_frozen(name: str | None, runtime: Runtime, read_only: bool = False) -> 
     if chosen not in runs:
         raise BadSettings(str(runtime.workspace), [f"no run {chosen!r}; runs: {', '.join(runs)}"])
     folder = runtime.workspace / "runs" / chosen
-    file = folder / EXPERIMENT
-    experiment = read_experiment(file)
-    return Opened(runtime, experiment, file, _base(folder, runtime, read_only), read_only)
-
-
-def _base(folder: Path, runtime: Runtime, read_only: bool) -> Path:
-    """Where relative paths of a frozen experiment start. Raises BadSettings where its files are not
-    those that were frozen."""
-    file = folder / EXPERIMENT
-    origin = notes_of(runtime, read_only).read(folder / ORIGIN, ORIGINS)
-    again = "run the experiment from its own file again (rdpt run FILE), which writes it anew"
+    file, keeper = folder / EXPERIMENT, notes_of(runtime, read_only)
+    origin = keeper.read(folder / ORIGIN, ORIGINS)
     if origin is None:
         raise BadSettings(str(folder / ORIGIN), [
-            f"is missing or damaged, so that the files that {file} names cannot be found: {again}"
+            f"is missing or damaged, so that the files that {EXPERIMENT} names cannot be found: "
+            "run the experiment from its own file again (rdpt run FILE), which writes it anew"
         ])  # fmt: skip
-    if _was_changed(file, origin):
-        raise BadSettings(str(file), [f"is not the text that was run: {again}"])
     base = Path(origin.base)
-    if base.is_dir() or origin.beside is None:
-        return base
-    return (runtime.workspace / origin.beside).resolve()
+    if origin.beside is not None and not base.is_dir():
+        base = (runtime.workspace / origin.beside).resolve()
+    if origin.text is None:
+        return Opened(runtime, read_experiment(file), file, base, read_only)
+    if fault := _fault_of(file, origin.text):
+        keeper.refuse(file, fault)
+        if not read_only:
+            write_durably(file, origin.text.encode())
+    return Opened(runtime, parse_experiment(origin.text, file), file, base, read_only)
 
 
-def _was_changed(file: Path, origin: Origin) -> bool:
-    """True if a frozen file is not what was frozen; earlier releases kept no digest of it."""
-    return origin.experiment not in (None, ids.digest(file.read_text(encoding="utf-8")))
+def _fault_of(file: Path, text: str) -> str | None:
+    """What is wrong with a frozen file that should hold `text`."""
+    try:
+        return None if file.read_bytes() == text.encode() else "is not the text that was run"
+    except OSError as error:
+        return f"cannot be read ({error.strerror})"
 
 
 def notes_of(runtime: Runtime, read_only: bool = False) -> Notes:
@@ -155,8 +155,12 @@ def named(opened: Opened, name: str) -> Configuration:
 
 def frozen_names(runtime: Runtime) -> list[str]:
     """Names of the runs, the last used at the end."""
-    files = (runtime.workspace / "runs").glob(f"*/{EXPERIMENT}")
-    return [file.parent.name for file in sorted(files, key=lambda file: file.stat().st_mtime_ns)]
+    files = {
+        path.parent.name: path.stat().st_mtime_ns
+        for name in (EXPERIMENT, ORIGIN)  # the latter counts: the former may be written again
+        for path in (runtime.workspace / "runs").glob(f"*/{name}")
+    }
+    return sorted(files, key=files.__getitem__)
 
 
 def freeze(opened: Opened) -> None:
@@ -165,10 +169,10 @@ def freeze(opened: Opened) -> None:
     if opened.file.resolve() == (opened.folder / EXPERIMENT).resolve():
         return
     text = opened.file.read_text(encoding="utf-8-sig")
-    write_durably(opened.folder / EXPERIMENT, text.encode())
     beside = os.path.relpath(opened.base, opened.runtime.workspace.resolve())
-    origin = Origin(str(opened.base), beside, ids.digest(text))
+    origin = Origin(str(opened.base), beside, text)
     opened.store.notes.write(opened.folder / ORIGIN, asdict(origin))
+    write_durably(opened.folder / EXPERIMENT, text.encode())
 
 
 def each_frozen(
@@ -363,8 +367,9 @@ def damaged_notes(runtime: Runtime) -> Iterator[tuple[Path, str]]:
     for path in sorted(runtime.workspace.glob(f"runs/*/{EXPERIMENT}")):
         try:
             read_experiment(path)
-            if _was_changed(path, notes.parse((path.parent / ORIGIN).read_bytes(), ORIGINS)):
-                yield path, "is not the text that was run"
+            text = notes.parse((path.parent / ORIGIN).read_bytes(), ORIGINS).text
+            if text is not None and (fault := _fault_of(path, text)):
+                yield path, fault
         except BadSettings as error:
             yield path, error.lines[0]
         except (OSError, ValueError):  # the origin, which was told above or is missing

@@ -48,9 +48,9 @@ class Notes:
         except FileNotFoundError:
             return None
         except OSError as error:
-            self._refuse(path, f"cannot be read ({error.strerror})")
+            self.refuse(path, f"cannot be read ({error.strerror})")
         except ValueError as error:
-            self._refuse(path, str(error))
+            self.refuse(path, str(error))
         return None
 
     def write(self, path: Path, value: object) -> None:
@@ -65,7 +65,8 @@ class Notes:
         with contextlib.suppress(FileNotFoundError):
             path.rename(aside)
 
-    def _refuse(self, path: Path, reason: str) -> None:
+    def refuse(self, path: Path, reason: str) -> None:
+        """Names a damaged file, and sets it aside."""
         if self.read_only:
             line = f"warning: {path} {reason}: it is ignored; rdpt verify --repair sets it aside"
             say_once(self.warn, path, line)

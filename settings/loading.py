@@ -38,9 +38,16 @@ def find_experiment(name: str) -> Path:
 def read_experiment(path: Path) -> Experiment:
     """Raises BadSettings with all faults of the file."""
     try:
-        table = tomllib.loads(path.read_text(encoding="utf-8-sig"))
+        text = path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise BadSettings(str(path), [f"cannot be read: {error}"]) from error
+    return parse_experiment(text, path)
+
+
+def parse_experiment(text: str, path: Path) -> Experiment:
+    """The experiment that the text of a file describes. Raises BadSettings with all its faults."""
+    try:
+        table = tomllib.loads(text)
     except (ValueError, RecursionError) as error:  # also numbers and nesting beyond all measure
         raise BadSettings(str(path), [f"is not TOML: {error}"]) from error
     try:

@@ -420,6 +420,12 @@ def probe(uri: str) -> None:
             try:
                 connection.execute("BEGIN IMMEDIATE")
                 connection.execute("ROLLBACK")
+            except sqlite3.OperationalError:  # somebody writes, or the disk is full
+                raise
+            except sqlite3.DatabaseError as error:
+                raise ValueError(
+                    f"{error}: move {path} away, and `rdpt sync` writes another one"
+                ) from error
             finally:
                 connection.close()
     elif uri.startswith(("http://", "https://")):

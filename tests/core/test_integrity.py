@@ -133,7 +133,8 @@ def test_no_byte_of_a_record_can_change_unseen(store: Store) -> None:
 
 def test_a_run_sets_a_part_with_a_changed_record_aside_and_says_so(store: Store) -> None:
     victim, _ = parts(store)
-    file, said = record_file(store, victim), []
+    file = record_file(store, victim)
+    said: list[str] = []
     file.write_text(file.read_text().replace(victim.content, "0" + victim.content[1:], 1))
     assert Store(store.root, warn=said.append).find("grades", victim.key) is None
     assert said == [f"warning: grades/{victim.key[:12]}: its record has changed since it was "

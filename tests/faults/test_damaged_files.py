@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import os
 import shutil
+import sqlite3
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -26,6 +28,7 @@ from flows.workspace import (
 )
 from rdpt_core import finetune, integrity, notes
 from rdpt_core.catalog import NoiseRow
+from rdpt_core.notes import Notes
 from rdpt_core.store import Damaged, Store
 from tasks import models
 from tasks.running import announced
@@ -233,18 +236,37 @@ def test_one_experiment_whose_model_is_gone_stops_nothing_about_the_others(
         query = f"SELECT count(*) > 0 FROM configurations WHERE experiment = '{experiment}'"
         code, said = asked(capsys, "sql", query)
         assert code == 0
-        assert said.splitlines()[-1] == "true"
+        assert "true" in said.splitlines()
     assert asked(capsys, "verify")[0] == 0
     assert asked(capsys, "run", "study.toml")[0] == 0
+
+
+@pytest.mark.parametrize("damage", ["garbled", "cut"])
+def test_a_damaged_database_of_prefect_is_set_aside(tmp_path: Path, damage: str) -> None:
+    """Its server would not start, and a run would wait for it for five minutes."""
+    database = tmp_path / "prefect.db"
+    said: list[str] = []
+    notes = Notes(tmp_path / "quarantine", said.append)
+    with closing(sqlite3.connect(database)) as connection, connection:
+        connection.execute("CREATE TABLE runs AS SELECT hex(randomblob(20000)) AS name")
+    verbs.set_aside_if_damaged(database, notes)
+    assert database.exists()
+    database.write_bytes(DAMAGES[damage](database.read_bytes()))
+    verbs.set_aside_if_damaged(database, notes)
+    assert not list(tmp_path.glob("prefect.db*"))
+    assert said[0].startswith(f"warning: {database} is damaged (")
+    verbs.set_aside_if_damaged(database, notes)
+    assert len(said) == 1
 
 
 def test_gc_takes_nothing_of_an_experiment_that_lost_its_file(
     here: Studio, capsys: Capture
 ) -> None:
     workspace = here.folder / "workspace"
-    (workspace / "runs" / "second" / "experiment.toml").write_bytes(b"")
+    for name in ("experiment.toml", "origin.json"):
+        (workspace / "runs" / "second" / name).write_bytes(b"")
     assert asked(capsys, "verify", "--repair")[0] == 0
-    assert not (workspace / "runs" / "second" / "experiment.toml").exists()
+    assert not (workspace / "runs" / "second" / "origin.json").exists()
     before = sorted(workspace.glob("store/*/*.json"))
     code, said = asked(capsys, "gc")
     assert code == 2
@@ -252,11 +274,17 @@ def test_gc_takes_nothing_of_an_experiment_that_lost_its_file(
     assert sorted(workspace.glob("store/*/*.json")) == before
 
 
-def test_a_changed_digit_of_a_frozen_experiment_is_not_run(here: Studio, capsys: Capture) -> None:
+def test_a_changed_digit_of_a_frozen_experiment_is_mended(here: Studio, capsys: Capture) -> None:
     """It would be another experiment under the same name."""
     frozen = here.folder / "workspace" / "runs" / "study" / "experiment.toml"
-    frozen.write_text(frozen.read_text().replace("beta = 0.1", "beta = 0.2"))
-    assert "beta = 0.2" in frozen.read_text()
+    text = frozen.read_text()
+    frozen.write_text(text.replace("beta = 0.1", "beta = 0.2"))
+    assert frozen.read_text() != text
+    code, said = asked(capsys, "status")
+    assert code == 0
+    assert "is not the text that was run: it is ignored" in said
     code, said = asked(capsys, "resume", "study")
-    assert code == 2
-    assert "is not the text that was run" in said
+    assert code == 0
+    assert "is not the text that was run: it is set aside" in said
+    assert "nothing to be done" in said
+    assert frozen.read_text() == text
