@@ -78,7 +78,7 @@ def _repair(runtime: Runtime, found: list[integrity.Damage], notes: Mapping[Path
         store.notes.set_aside(path)
     _rebuild(runtime)
     say(f"{_damaged(found, notes)} damaged, {len(found) - len(busy) + len(notes)} set aside in "
-        f"{runtime.store / 'quarantine'}; the next run builds such parts alone")  # fmt: skip
+        f"{runtime.store / 'quarantine'}; the next run builds what is missing")  # fmt: skip
     if busy:
         say(f"{_count(busy, 'part')} left alone: a run has them in hand")
     return faults.DAMAGED if busy else 0

@@ -150,7 +150,8 @@ def repair(store: Store, damage: Damage) -> bool:
 def seal(store: Store, damaged: Collection[tuple[str, str]]) -> int:
     """Gives the records of earlier releases a digest, now that their parts were found to hold; how
     many got one. `damaged` are the table and key of the others."""
-    found = [record for row in ROWS for record in store.records(row.TABLE)]
+    looking = Store(store.root, read_only=True)
+    found = [record for row in ROWS for record in looking.records(row.TABLE)]
     return sum(
         _seal(store, record)
         for record in found

@@ -12,7 +12,7 @@ import pytest
 from rdpt_core import integrity
 from rdpt_core.recipe import Recipe
 from rdpt_core.rows import Grade, Outcome
-from rdpt_core.store import Damaged, Part, Store
+from rdpt_core.store import Damaged, Part, Store, TooNew
 
 
 @pytest.fixture
@@ -160,6 +160,18 @@ def test_records_of_an_earlier_release_count_and_verify_gives_them_a_digest(stor
     with store.lock("grades", plain.key):
         edit_record(store, plain, lambda value: None)
         assert integrity.seal(store, set()) == 0, "a run has it in hand"
+    record_file(store, loaded).write_bytes(b"")
+    assert integrity.seal(store, set()) == 1
+    assert record_file(store, loaded).exists(), "only a repair sets aside"
+
+
+def test_a_record_of_a_newer_rdpt_is_refused_and_left_alone(store: Store) -> None:
+    """Unlike one whose format alone is another digit, which is damaged."""
+    part, _ = parts(store)
+    edit_record(store, part, lambda value: value.update(format=2, more="fields", digest="newer"))
+    with pytest.raises(TooNew, match="written by a newer rdpt \\(format 2\\)"):
+        store.find("grades", part.key)
+    assert record_file(store, part).exists()
 
 
 def test_a_stray_file_beside_a_model_goes_and_the_model_stays(store: Store) -> None:

@@ -6,11 +6,13 @@ many, under the store that all commands look them up in.
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
@@ -31,7 +33,7 @@ from rdpt_core.catalog import NoiseRow
 from rdpt_core.notes import Notes
 from rdpt_core.store import Damaged, Store
 from tasks import models
-from tasks.running import announced
+from tasks.running import Activity, announced
 from tasks.stage import Plan, Worker
 from tests.core.models import tiny
 from tests.flows.studies import STUDENT, Studio, copying_train
@@ -92,7 +94,7 @@ def second(studio: Studio) -> Opened:
     return open_file(file, studio.open().runtime)
 
 
-def build(opened: Opened) -> None:
+def build(opened: Opened) -> int:
     """What a run does, without Prefect and its seconds."""
     with announced(opened.runtime.workspace, opened.experiment.name):
         log = opened.runtime.workspace / "logs" / f"{opened.experiment.name}.jsonl"
@@ -102,6 +104,7 @@ def build(opened: Opened) -> None:
             if not Plan(opened.store).table(call).complete:
                 Worker(opened.store, opened.runtime, Journal()).build(call)
         publish_catalogue(opened)
+    return 0
 
 
 @pytest.fixture
@@ -111,11 +114,13 @@ def here(finished: Studio, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> S
     monkeypatch.chdir(tmp_path / "copy")
     monkeypatch.setenv("RDPT_THREADS", "1")
     monkeypatch.setenv("RDPT_TRACKING", "off")
-    monkeypatch.setattr(verbs, "_build", lambda opened: build(opened) or 0)
+    monkeypatch.setattr(verbs, "_build", build)
     studio = Studio(tmp_path / "copy")
     for opened in (second(studio), studio.open()):  # the copy's own places
         freeze(opened)
         publish_catalogue(opened)
+    dead = json.dumps(asdict(Activity("study", "grades", pid=1)))
+    (tmp_path / "copy" / "workspace" / "running" / "1-dead.json").write_text(dead)
     return studio
 
 
@@ -130,8 +135,8 @@ def asked(capsys: Capture, *arguments: str) -> tuple[int, str]:
 
 
 FILES = (
-    "models.json", "noise.json", "rdpt.duckdb", "running/lock", "store/sources/*.json",
-    "store/grades/.locks/*", "runs/study/catalogue.json", "runs/study/origin.json",
+    "models.json", "noise.json", "rdpt.duckdb", "running/lock", "running/*.json",
+    "store/sources/*.json", "store/grades/.locks/*", "runs/study/catalogue.json", "runs/study/origin.json",
     "runs/study/experiment.toml", "logs/study.jsonl",
 )  # fmt: skip
 
