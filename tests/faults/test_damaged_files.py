@@ -136,8 +136,8 @@ def asked(capsys: Capture, *arguments: str) -> tuple[int, str]:
 
 FILES = (
     "models.json", "noise.json", "rdpt.duckdb", "running/lock", "running/*.json",
-    "store/sources/*.json", "store/grades/.locks/*", "runs/study/catalogue.json", "runs/study/origin.json",
-    "runs/study/experiment.toml", "logs/study.jsonl",
+    "store/sources/*.json", "store/grades/.locks/*", "runs/study/catalogue.json",
+    "runs/study/origin.json", "runs/study/experiment.toml", "logs/study.jsonl",
 )  # fmt: skip
 
 
@@ -179,6 +179,30 @@ def test_a_run_leaves_a_workspace_in_which_every_command_is_well(
         code, said = asked(capsys, *command)
         assert code == 0
         assert "warning" not in said
+
+
+def test_a_workspace_of_an_earlier_release_goes_on(here: Studio, capsys: Capture) -> None:
+    """Whose notes are bare values, and whose records have no digest."""
+    workspace = here.folder / "workspace"
+    for path in [path for pattern in SHAPES for path in workspace.glob(pattern)]:
+        bare = json.loads(path.read_bytes())["note"]
+        if path.name == "origin.json":
+            bare = {"base": bare["base"]}
+        path.write_text(json.dumps(bare))
+    records = [path for path in workspace.glob("store/*/*.json") if path.parent.name != "sources"]
+    for path in records:
+        value = json.loads(path.read_bytes())
+        del value["digest"]
+        path.write_text(json.dumps(value))
+    for command in (["status"], ["runs"], ["resume", "study"], ["run", "second.toml"]):
+        code, said = asked(capsys, *command)
+        assert code == 0
+        assert "warning" not in said
+    assert "nothing to be done" in said
+    code, said = asked(capsys, "verify")
+    assert code == 0
+    assert f"{len(records)} records of an earlier release hold a digest" in said
+    assert all("digest" in json.loads(path.read_bytes()) for path in records)
 
 
 def test_every_file_of_every_part_is_checked(here: Studio) -> None:
