@@ -20,6 +20,7 @@ from flows.workspace import (
     brief,
     each_frozen,
     freeze,
+    is_frozen,
     is_published,
     notes_of,
     open_file,
@@ -75,7 +76,8 @@ def _run(opened: Opened) -> int:
             return failed
     else:
         say("nothing to be done: every part exists")
-        freeze(opened)
+        if not is_frozen(opened):
+            freeze(opened)
         rehome(opened.runtime)
         if not is_published(opened):
             publish_catalogue(opened)

@@ -168,11 +168,21 @@ def freeze(opened: Opened) -> None:
     opened.folder.mkdir(parents=True, exist_ok=True)
     if opened.file.resolve() == (opened.folder / EXPERIMENT).resolve():
         return
-    text = opened.file.read_text(encoding="utf-8-sig")
-    beside = os.path.relpath(opened.base, opened.runtime.workspace.resolve())
-    origin = Origin(str(opened.base), beside, text)
+    origin = _origin_of(opened)
     opened.store.notes.write(opened.folder / ORIGIN, asdict(origin))
-    write_durably(opened.folder / EXPERIMENT, text.encode())
+    write_durably(opened.folder / EXPERIMENT, str(origin.text).encode())
+
+
+def is_frozen(opened: Opened) -> bool:
+    """True if the experiment is kept as it is asked now."""
+    file, origin = opened.folder / EXPERIMENT, _origin_of(opened)
+    kept = opened.store.notes.read(opened.folder / ORIGIN, ORIGINS)
+    return kept == origin and _fault_of(file, str(origin.text)) is None
+
+
+def _origin_of(opened: Opened) -> Origin:
+    beside = os.path.relpath(opened.base, opened.runtime.workspace.resolve())
+    return Origin(str(opened.base), beside, opened.file.read_text(encoding="utf-8-sig"))
 
 
 def each_frozen(
