@@ -26,13 +26,14 @@ from flows.findings import Finding, State, tell
 from flows.servers import listens
 from flows.verbs import runtime_of
 from flows.workspace import open_asked
+from rdpt_core.defaults import MLFLOW_PORT, PREFECT_PORT
 from settings.loading import BadSettings
 from settings.runtime import Runtime
 
 FREE_FAIL, FREE_WARN = 0.2e9, 5e9
 """Bytes. A pocket experiment takes 0.1 GB; 100,000 traces of 4,000 tokens under three models
 take 9 GB (7.3 bytes a token and model)."""
-PORTS = {"MLflow": 5000, "Prefect": 4200}
+PORTS = {"MLflow": MLFLOW_PORT, "Prefect": PREFECT_PORT}
 SHARED = ("nfs", "cifs", "smb", "fuse", "9p", "lustre", "gpfs", "beegfs")
 """Kinds of file system that several machines may see, where locks may hold on one of them only."""
 

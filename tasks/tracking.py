@@ -26,6 +26,7 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
+from rdpt_core.defaults import MLFLOW_PORT
 from rdpt_core.rows import TrainingStep
 from settings.runtime import Runtime
 from tasks.artifacts import artifact_folder, rehome
@@ -60,7 +61,7 @@ DEFAULTS = {
     "MLFLOW_ALLOW_PICKLE_DESERIALIZATION": "false",
     "DO_NOT_TRACK": "1",
 }
-LOCAL = "http://127.0.0.1:5000"
+LOCAL = f"http://127.0.0.1:{MLFLOW_PORT}"
 """Where `rdpt ui` serves the MLflow of a workspace unless it is given another port."""
 _OPENED: dict[tuple[str, str], str | None] = {}
 """Address and name to the id of an experiment that this process told about; None where MLflow

@@ -9,6 +9,7 @@ from pydantic_settings import CliPositionalArg, CliToggleFlag
 
 from flows.commands.verb import Verb
 from rdpt_core import __version__
+from rdpt_core.defaults import MLFLOW_PORT, PREFECT_PORT
 
 
 class Run(Verb):
@@ -98,8 +99,8 @@ class Ui(Verb):
     rdpt ui --mlflow-port 5001
     """
 
-    mlflow_port: int = Field(default=5000, description="of MLflow")
-    prefect_port: int = Field(default=4200, description="of Prefect")
+    mlflow_port: int = Field(default=MLFLOW_PORT, description="of MLflow")
+    prefect_port: int = Field(default=PREFECT_PORT, description="of Prefect")
 
     def act(self) -> int:
         from flows import servers

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pydantic import Field
 
 from flows.commands.tools import Tool
+from rdpt_core.defaults import BETA
 
 
 class Select(Tool):
@@ -24,7 +25,10 @@ class Select(Tool):
         default="", description="a selector whose total of tokens the picks come within 1% of"
     )
     beta: float = Field(
-        default=0.1, gt=0, lt=1, description="teacher: above the student's by more than it"
+        default=BETA,
+        gt=0,
+        lt=1,
+        description="a sentence is *teacher* if p_teacher - p_student exceeds this",
     )
     seed: int = Field(default=0, ge=0, description="of whatever is drawn")
     teacher: str = Field(

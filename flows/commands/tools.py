@@ -8,6 +8,7 @@ from pydantic import AliasChoices, Field
 from pydantic_settings import CliPositionalArg
 
 from flows.commands.verb import Verb
+from rdpt_core.defaults import ALPHA, BETA, DELIMITERS, GRADER, SEGMENTER
 
 FORMATS = ".jsonl, .csv or .parquet; - is standard"
 
@@ -25,15 +26,13 @@ class Segment(Tool):
     """Cut texts into sentences: rows of `trace_id, text` in, one row a sentence out.
 
     rdpt segment traces.jsonl -o sentences.parquet
-    rdpt segment traces.csv --segmenter lines --delimiters "<think>" -o -
+    rdpt segment traces.csv --segmenter lines --delimiters none -o -
     """
 
     segmenter: Literal["maths", "regex", "lines"] = Field(
-        default="maths", description="maths knows LaTeX, code and decimals"
+        default=SEGMENTER, description="maths knows LaTeX, code and decimals"
     )
-    delimiters: str = Field(
-        default="none", description="what marks a thought: <think> or another opening tag, or none"
-    )
+    delimiters: str = Field(default=DELIMITERS, description="opening tag of the thought, or none")
 
     def act(self) -> int:
         from flows import tools
@@ -73,10 +72,16 @@ class Label(Tool):
     """
 
     alpha: float = Field(
-        default=0.1, gt=0, lt=1, description="shared: the three lie within it of each other"
+        default=ALPHA,
+        gt=0,
+        lt=1,
+        description="a sentence is *shared* if the three probabilities differ by at most this",
     )
     beta: float = Field(
-        default=0.1, gt=0, lt=1, description="teacher: above the student's by more than it"
+        default=BETA,
+        gt=0,
+        lt=1,
+        description="a sentence is *teacher* if p_teacher - p_student exceeds this",
     )
 
     def act(self) -> int:
@@ -93,10 +98,10 @@ class GradeAnswers(Tool):
     """
 
     grader: Literal["math", "choice", "exact"] = Field(
-        default="math", description="how answers are compared"
+        default=GRADER, description="how answers are compared"
     )
     delimiters: str = Field(
-        default="<think>", description="what marks a thought, which is not read; or none"
+        default=DELIMITERS, description="opening tag of the thought, which is not graded; or none"
     )
 
     def act(self) -> int:

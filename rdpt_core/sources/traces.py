@@ -16,6 +16,7 @@ from pathlib import Path
 from pydantic import Field, field_validator, model_validator
 
 from rdpt_core import ids
+from rdpt_core.defaults import DELIMITERS
 from rdpt_core.models.delimiters import Delimiters, named_delimiters
 from rdpt_core.recipe import Rule
 from rdpt_core.rows import Origin, Problem, Reject, Trace
@@ -42,7 +43,7 @@ class TraceSource(Rule):
     name: str | None = None
     """Part of the ids of its problems; by default the file's stem or the hub id."""
     columns: TraceColumns = TraceColumns()
-    delimiters: str | Delimiters = "<think>"
+    delimiters: str | Delimiters = DELIMITERS
     """What marks the thought: `<think>`, `<|begin_of_thought|>`, `none`, another opening tag, or
     the tags themselves."""
     companion: CompanionSource | None = None
