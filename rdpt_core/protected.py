@@ -12,11 +12,13 @@ from collections.abc import Iterator
 
 # `\\` and `\$` come first: they are consumed, so that `\\[4pt]` and `\$5` open nothing.
 _DELIMITER = re.compile(
-    r"(?:\\[\\$])+|\\[()\[\]]|\\(?:begin|end)\{[A-Za-z]{1,20}\*?\}|\${1,2}|`{3}|`|\n[ \t\r]*\n\s*"
+    r"(?:\\[\\$])+|\\[()\[\]]|\\(?:begin|end)\{[A-Za-z]{1,20}\*?\}|\${1,2}|`{3,}|~{3,}|`"
+    r"|\n[ \t\r]*\n\s*"
 )
-_CLOSING = {"\\(": "\\)", "\\[": "\\]", "$$": "$$", "$": "$", "```": "```", "`": "`"}
+_CLOSING = {"\\(": "\\)", "\\[": "\\]", "$$": "$$", "$": "$", "`": "`"}
 _INLINE = ("\\(", "$", "`")
-DISPLAY = ("\\[", "$$", "\\begin{", "```")
+_FENCES = ("```", "~~~")
+DISPLAY = ("\\[", "$$", "\\begin{", *_FENCES)
 """What a displayed formula or a block of code begins with."""
 _MAX_INLINE = 2_000
 """Characters; a longer stretch between two dollars is two prices, not a formula."""
@@ -26,8 +28,9 @@ _MAX_DISPLAY = 20_000
 def protected(text: str) -> list[tuple[int, int]]:
     """Half-open spans in characters, in order, disjoint.
 
-    LaTeX (`$..$`, `$$..$$`, `\\(..\\)`, `\\[..\\]`, environments), fenced and inline code. A
-    delimiter without its partner protects nothing. Inline forms do not cross a blank line.
+    LaTeX (`$..$`, `$$..$$`, `\\(..\\)`, `\\[..\\]`, environments), inline code, and code fenced by
+    backquotes or tildes. A delimiter without its partner protects nothing. Inline forms do not
+    cross a blank line.
     """
     found = [(match.start(), match.group()) for match in _DELIMITER.finditer(text)]
     closers: dict[str, list[int]] = {}
@@ -47,7 +50,7 @@ def protected(text: str) -> list[tuple[int, int]]:
 def _opens(text: str, start: int, mark: str) -> bool:
     if mark == "$":
         return not text[start + 1 : start + 2].isspace()
-    if mark == "```":
+    if mark.startswith(_FENCES):
         return _begins_line(text, start)
     return mark in _CLOSING or mark.startswith("\\b")
 
@@ -57,7 +60,7 @@ def _closes(text: str, start: int, mark: str) -> bool:
     stay two prices."""
     if mark == "$":
         return not text[start - 1 : start].isspace() and not text[start + 1 : start + 2].isdigit()
-    if mark == "```":
+    if mark.startswith(_FENCES):
         return _begins_line(text, start)
     return mark in ("$$", "`", "\\)", "\\]") or mark.startswith("\\e")
 
@@ -71,7 +74,7 @@ def _begins_line(text: str, start: int) -> bool:
 
 def _partner(start: int, mark: str, closers: dict[str, list[int]]) -> int | None:
     """Where the span that opens here ends, or None."""
-    closing = _CLOSING.get(mark) or mark.replace("begin", "end", 1)
+    closing = _CLOSING.get(mark) or mark.replace("begin", "end", 1)  # a fence closes itself
     candidates = closers.get(closing, [])
     index = bisect_left(candidates, start + len(mark))
     if index == len(candidates):
@@ -95,7 +98,7 @@ def masked(text: str, spans: list[tuple[int, int]]) -> str:
 def _pieces(text: str, spans: list[tuple[int, int]]) -> Iterator[str]:
     at = 0
     for start, stop in spans:
-        inner = text[max(start, stop - 24) : stop].rstrip("$`)]}\\ \n")
+        inner = text[max(start, stop - 24) : stop].rstrip("$`~)]}\\ \n")
         yield text[at:start]
         yield "X" * (stop - start - 1)
         yield inner[-1] if inner[-1:] in (".", "?", "!") else "X"

@@ -13,6 +13,7 @@ from typing import Literal
 
 import sentencex
 
+from rdpt_core.defaults import SEGMENTER
 from rdpt_core.protected import DISPLAY, masked, protected
 from rdpt_core.recipe import Rule
 from rdpt_core.rows import Sentence, Trace, ZoneKind
@@ -21,7 +22,7 @@ from rdpt_core.rows import Sentence, Trace, ZoneKind
 class SegmentRule(Rule):
     """How text is cut into sentences."""
 
-    name: Literal["maths", "regex", "lines"] = "maths"
+    name: Literal["maths", "regex", "lines"] = SEGMENTER
     """`maths` knows LaTeX, code, decimals, list numbers and abbreviations; `regex` cuts after
     ". " and "? " as the published same-team code does; `lines` cuts at line ends."""
 
@@ -85,19 +86,31 @@ def _maths_cuts(text: str) -> Iterator[int]:
     hidden = masked(text, protected(text))
     start = 0
     for gap in re.finditer(r"\n\s*", hidden):
-        if _ends_line(text, gap):
+        if _ends_line(text, start, gap):
             yield from _cuts_in_line(hidden[start : gap.start()], start)
             yield gap.end()
             start = gap.end()
     yield from _cuts_in_line(hidden[start:], start)
 
 
-def _ends_line(text: str, gap: re.Match[str]) -> bool:
-    """A blank line always; a line end unless the next line goes on in lower case or with a
-    displayed formula."""
-    if "\n" in gap.group()[1:]:
-        return True
-    if text[max(0, gap.start() - 1) : gap.start()] in (".", "!", "?", ":", ";"):
+# A relation, and a line of marks alone such as `---`; neither begins a sentence.
+_CONTINUES = re.compile(
+    r"\s*(?:=(?![=>])|[≈≡≤≥×÷]|\\(?:approx|equiv|leq?|geq?|times|cdot)\b"
+    r"|[-*_=~|+:. \t]{1,200}(?:\n|\Z))"
+)
+_OPEN_END = re.compile(r"(?:(?<![=-])=|[×÷≈≡≤≥]|[\w)\]}] \+)\Z")
+
+
+def _ends_line(text: str, start: int, gap: re.Match[str]) -> bool:
+    """True if a line ends a sentence: not in the middle of a formula, not behind a list mark, not
+    before a rule such as `---`, and without a blank line not before lower case or a displayed
+    formula."""
+    line = text[max(start, gap.start() - 24) : gap.start()]
+    if _ENUMERATOR.fullmatch(line) and gap.start() - start < 24:
+        return False
+    if _OPEN_END.search(line) or _CONTINUES.match(text, gap.end()):
+        return False
+    if "\n" in gap.group()[1:] or line.endswith((".", "!", "?", ":", ";")):
         return True
     next_char = text[gap.end() : gap.end() + 1]
     return not next_char.islower() and not text.startswith(DISPLAY, gap.end())
@@ -112,13 +125,47 @@ _WINDOW = 2_000
 def _cuts_in_line(line: str, offset: int) -> Iterator[int]:
     if not _CAN_END.search(line):
         return
-    line = _without_false_ends(line)
-    start = 0 if _CAN_END.search(line) else len(line)
+    readable = _without_false_ends(line)
+    start = 0 if _CAN_END.search(readable) else len(line)
     while start < len(line):
-        ends = _ends(line[start : start + _WINDOW])
-        yield from (offset + start + end for end in ends)
+        ends = _ends(readable[start : start + _WINDOW])
+        for end in ends:
+            cut = _behind_closers(line, start + end)
+            if _ends_sentence(line, cut):
+                yield offset + cut
         # The next window starts with the last, perhaps unfinished sentence of this one.
         start += ends[-1] if ends else _WINDOW
+
+
+_CLOSING = r"(?:\*\*|__|[)\]}\"'”’»*_`]|</[a-z]{1,10}>)"
+_CLOSERS = re.compile(rf"{_CLOSING}{{1,8}}(?=\s|\Z)")
+
+
+def _behind_closers(line: str, cut: int) -> int:
+    """What closes bold type, a bracket or a quotation belongs to the sentence that it ends."""
+    closers = _CLOSERS.match(line, cut)
+    return closers.end() if closers else cut
+
+
+_BEFORE = 24
+"""Characters before a cut that say whether it ends a sentence. Formulas are masked as X."""
+_END_MARK = re.compile(rf"[.!?:…。！？．।॥؟۔።](?:{_CLOSING}|X){{0,8}}\s*\Z")
+_FACTORIAL = re.compile(r"(?:\d|\b[a-zA-Z]|[)}X])![)\]]{0,8}\s*\Z")
+_ELLIPSIS = re.compile(r"(?:\.\.\.|…)\s*\Z")
+_OPERATOR = re.compile(r"\s*[+^]\s")
+_GOES_ON = re.compile(
+    r"\s*(?:[=+×÷/^<>≤≥≈∪∩∧∨·→,;:.?()\]}%|]|[-*]\s*\w|[a-z]|\\[a-z])|(?<=\S)[A-Za-z0-9]"
+)
+
+
+def _ends_sentence(line: str, cut: int) -> bool:
+    """False inside a formula: behind anything but an end mark, and where a factorial or the dots
+    of `1 + 2 + ... + n` go on."""
+    before = line[max(0, cut - _BEFORE) : cut]
+    if not _END_MARK.search(before) or _CONTINUES.match(line, cut) or _OPERATOR.match(line, cut):
+        return False
+    is_maths = _FACTORIAL.search(before) or _ELLIPSIS.search(before)
+    return not (is_maths and _GOES_ON.match(line, cut))
 
 
 # All white space of several bytes in UTF-8. sentencex 1.0.32 panics where one stands before an
@@ -136,13 +183,16 @@ def _ends(window: str) -> list[int]:
 _NUMBER_AT_START = re.compile(
     r"[ \t]*(?:[-*+>#]{1,6}[ \t]+)?(?:\*\*)?"
     r"(?:(?:step|case|part|problem|example|question|claim|lemma|theorem)[ ])?"
-    r"(?:\d{1,3}|[A-Za-z]|[ivx]{1,5})\.(?=[ \t])",
+    r"(?:\d{1,3}|[A-Za-z]|[ivx]{1,5})\.(?=\s)",
     re.IGNORECASE,
+)
+_ENUMERATOR = re.compile(
+    r"\s*(?:[-*+>#]{1,6}[ \t]+)?(?:\*\*)?\(?(?:\d{1,3}|[A-Za-z]|[ivx]{1,5})[.)](?:\*\*)?[ \t]*"
 )
 # sentencex knows Dr., e.g. and the like; these stand in mathematical prose.
 _FALSE_END = re.compile(
     r"\b(?i:eqs?|figs?|approx|resp|cf|thm|lem|prop|cor|def|ch|vs|ca|viz|w\.r\.t|w\.l\.o\.g)\.(?=\s)"
-    r"|(?<=[.:;!?] )\d{1,2}\.(?= [A-Z])"
+    r"|(?<=[.:;!?] )\d{1,2}\.(?= (?:[A-Z]|\*\*))|(?<=[.;!?] )(?:[IVX]{1,4}|[A-H])\.(?= [A-Z])"
 )
 # Abbreviations to sentencex, words in a trace: `Wait, no. That is`.
 _WORD = re.compile(r"\b(?i:no|ok)(?=\. [A-Z])")

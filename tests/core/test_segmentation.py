@@ -94,6 +94,20 @@ def test_white_space_belongs_to_the_sentence_before_it(name: Name) -> None:
         "Step 3. Add them",
         "Then we get\n\\[ x = 5 \\]\nand so on",
         "Hmm... so it is",
+        "C(6, 2) = (6 x 5) / (2 x 1) = 15",
+        "P(n >= 2) = P(n = 2) + P(n = 3)",
+        "It is 1 - 2 [ (6 / 25) ] x 2",
+        "The options are A) School, B) Student, or C) Book",
+        "There are 5! / (2! (5 - 2)!) = 10 of them",
+        "Let 1 + 2 + ... + n be S",
+        "We have x1 < x2 < ... < x9 = 5",
+        "The sum is 3 + ... (1)",
+        "It is 0.333..., a third",
+        "It equals\n\n= 5 + 3",
+        "x =\n5",
+        "1.\nAdd them",
+        "(a)\nAdd them",
+        "It ends.\n\n---\n\n",
     ],
 )
 def test_t34_what_maths_keeps_in_one_piece(whole: str) -> None:
@@ -102,6 +116,12 @@ def test_t34_what_maths_keeps_in_one_piece(whole: str) -> None:
 
 def test_a_block_of_code_is_one_piece() -> None:
     code = "```python\nx = 1. \n\nprint(x)? \n```\n"
+    assert sentences(f"It runs.\n{code}Done.") == ["It runs.\n", code, "Done."]
+
+
+@pytest.mark.parametrize("fence", ["```", "````", "~~~", "~~~~"])
+def test_a_fence_ends_with_its_own_mark(fence: str) -> None:
+    code = f"{fence}\na = 1. B = 2.\n\n# Done. Next.\n{fence}\n"
     assert sentences(f"It runs.\n{code}Done.") == ["It runs.\n", code, "Done."]
 
 
@@ -121,6 +141,13 @@ def test_a_block_of_code_is_one_piece() -> None:
         ["A dollar $ alone. ", "It opens nothing."],
         ["An open \\( bracket. ", "It opens nothing."],
         ["An open ` tick. ", "It opens nothing."],
+        ["So 5! = 120. ", "Then 4! is 24. ", "Wow! ", "Next"],
+        ["**It is so.** ", "Then **it is not.**\n", "Done."],
+        ['She said "Stop. Now." ', "Then he left."],
+        ["<b>It is so.</b> ", "Then."],
+        ["Let me think... ", "So it is."],
+        ["I. Introduction. ", "II. Method. ", "A. Part one. ", "B. Part two."],
+        ["Find n. 1. **Understand** it. ", "2. **Solve** it."],
     ],
 )
 def test_where_maths_cuts(parts: list[str]) -> None:
@@ -147,7 +174,8 @@ def test_lines_cuts_at_line_ends_alone() -> None:
 DEGENERATE = [
     "\n", "\r\n", "\n ", " ", ".", ". ", "$", " $a", "$a$ ", "$\n", "$$", "\\", "\\(", "\\)", "\\[",
     "`", "```\n", "\\begin{a}", '"a. ', "“a. ", "[a. ", "a", "a\n", "a. b\n", "\n1. a", "eq. ",
-    "你好。", "\u2028", "é", "a.b.", "A!B ", "<think>", "\\frac{a}{", "A\u00a0. ", "“a\n",
+    "你好。", "\u2028", "é", "a.b.", "A!B ", "<think>", "\\frac{a}{", "A\u00a0. ", "“a\n", "~~~\n",
+    "1. ", "...", "... ", "5! ", "=\n", "\n= ", ".** ", "---\n", ". -", ".)", "</b>. ",
 ]  # fmt: skip
 
 
