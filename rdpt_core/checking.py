@@ -31,6 +31,8 @@ class Checked(NamedTuple):
 
 
 class Question(NamedTuple):
+    """Two expressions in LaTeX, without delimiters."""
+
     gold: str
     answer: str
 
@@ -186,26 +188,22 @@ def _compare(gold: str, answer: str) -> Checked:
     if not found:
         return Checked(None, False)
     extracted = found[-1] if isinstance(found[-1], str) else str(found[0])
-    wanted = _parsed_gold(gold)
+    wanted = _parsed(gold)
     if not wanted:
         return Checked(extracted, None)
     return Checked(extracted, bool(verify(wanted, found, timeout_seconds=None)))
 
 
-def _parsed(text: str) -> list[object]:
-    """The expression and its text, the text alone, or nothing."""
-    from math_verify import parse
-
-    return list(parse(text, parsing_timeout=None))
-
-
 @lru_cache(256)
-def _parsed_gold(gold: str) -> list[object]:
-    r"""Gold answers are published bare (`\frac{1}{2}`, `(3, 4)`): math-verify then sees only the
-    numbers in them, so they are boxed first."""
-    marks = ("$", "\\boxed", "\\(", "\\[")
-    bare = gold.replace("\\$", "")
-    return _parsed(gold if any(mark in bare for mark in marks) else f"\\boxed{{{gold}}}")
+def _parsed(expression: str) -> list[object]:
+    """The expression and its text, the text alone, or nothing.
+
+    In a box, since math-verify takes numbers out of a bare one: 3 and 4 of `(3, 4)`.
+    """
+    from math_verify import LatexExtractionConfig, parse
+
+    boxed = f"\\boxed{{{expression}}}"
+    return list(parse(boxed, [LatexExtractionConfig()], parsing_timeout=None))
 
 
 if __name__ == "__main__":

@@ -14,7 +14,10 @@ from typing import Literal, NamedTuple
 
 from pydantic import Field
 
+from rdpt_core.answers import find_answer, read_gold
 from rdpt_core.checking import Checked, Question, check
+from rdpt_core.defaults import GRADER
+from rdpt_core.expressions import are_equal, latex_number, number
 from rdpt_core.models.seam import Progress, silent
 from rdpt_core.recipe import Rule
 from rdpt_core.rows import FinishReason, Grade, Outcome, Problem, Trace
@@ -24,9 +27,9 @@ from rdpt_core.zones import answer_text
 class GradeRule(Rule):
     """How an answer is compared with the gold answer."""
 
-    grader: Literal["math", "choice", "exact", "none"] = "math"
-    """`math`: math-verify; `choice`: a letter A to J; `exact`: equal text, outer white space
-    aside; `none`: every trace is ungraded."""
+    grader: Literal["math", "choice", "exact", "none"] = GRADER
+    """`math`: the answer's expression, compared by math-verify; `choice`: a letter A to J; `exact`:
+    equal text, outer whitespace aside; `none`: every trace is ungraded."""
     timeout: float = Field(default=10.0, gt=0)
     """Seconds for one comparison; then its worker is killed and the outcome is `timeout`."""
 
@@ -88,10 +91,22 @@ def _at_once(gold: str | None, trace: Trace, rule: GradeRule) -> _Verdict | Ques
     if not answer:
         return _Verdict(Outcome.UNPARSED)
     if rule.grader == "math":
-        return Question(gold, answer)
+        return _mathematical(gold, answer)
     if rule.grader == "exact":
         return _compared(gold.strip(), answer)
     return _compared(_letter(gold), _letter(answer))
+
+
+def _mathematical(gold: str, answer: str) -> _Verdict | Question:
+    """Plain numbers are compared here; whatever else there is needs math-verify."""
+    extracted = find_answer(answer)
+    if extracted is None:
+        return _Verdict(Outcome.UNPARSED)
+    wanted = read_gold(gold)
+    a, b = number(wanted), number(extracted)
+    if a is None or b is None:
+        return Question(latex_number(wanted), latex_number(extracted))
+    return _Verdict(Outcome.CORRECT if are_equal(a, b) else Outcome.WRONG, extracted)
 
 
 def _checked(checked: Checked | None) -> _Verdict:

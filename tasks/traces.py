@@ -57,14 +57,14 @@ def _cut(problems: list[Problem], size: int) -> Iterator[list[Problem]]:
         yield ordered[start : start + size]
 
 
-@stage("grades", version=1, row=Grade, over="traces")
+@stage("grades", version=2, row=Grade, over="traces")
 def grade(
     problems: list[Problem], traces: list[Trace], rule: GradeRule, work: Work
 ) -> Iterable[Grade]:
     return grading.grade(problems, traces, rule, work.progress, work.options.graders)
 
 
-@stage("sentences", version=2, row=Sentence, over="traces")
+@stage("sentences", version=3, row=Sentence, over="traces")
 def segment(traces: list[Trace], rule: SegmentRule) -> Iterator[Sentence]:
     for trace in traces:
         yield from segmentation.segment(trace, rule)

@@ -21,9 +21,18 @@ from tokenizers import Tokenizer, processors
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from flows import cli
+from flows.commands.selecting import Select
+from flows.commands.tools import GradeAnswers, Label, Score, Segment
+from flows.commands.verb import Verb
 from rdpt_core import table_files
 from rdpt_core.columns import read_parquet
+from rdpt_core.grading import GradeRule
+from rdpt_core.imports import TraceSource
+from rdpt_core.models.spec import ModelSpec
+from rdpt_core.provenance import LabelRule
+from rdpt_core.recipe import Rule
 from rdpt_core.rows import TokenScores
+from rdpt_core.segmentation import SegmentRule
 from tests.conftest import ROOT
 from tests.core.models import tiny
 
@@ -358,6 +367,25 @@ def test_a_row_that_cannot_be_cut_is_named(
     file = write(tmp_path / "t.jsonl", row)
     assert cli.main(["segment", file, "-o", str(tmp_path / "s.csv")]) == 2
     assert message in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("verb", "option", "rule", "field"),
+    [
+        (Segment, "segmenter", SegmentRule, "name"),
+        (Segment, "delimiters", TraceSource, "delimiters"),
+        (GradeAnswers, "delimiters", TraceSource, "delimiters"),
+        (GradeAnswers, "grader", GradeRule, "grader"),
+        (Label, "alpha", LabelRule, "alpha"),
+        (Label, "beta", LabelRule, "beta"),
+        (Select, "beta", LabelRule, "beta"),
+        (Score, "dtype", ModelSpec, "dtype"),
+    ],
+)
+def test_an_option_has_the_default_of_the_rule_behind_it(
+    verb: type[Verb], option: str, rule: type[Rule], field: str
+) -> None:
+    assert verb.model_fields[option].default == rule.model_fields[field].default
 
 
 def test_unknown_delimiters_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

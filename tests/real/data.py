@@ -1,7 +1,7 @@
 """Real tokenizers, chat templates and traces, where DATA_FOR_RDPT_TESTS names a folder with them.
 
-The folder holds `tokenizers/NAME/`, `tokenizers/token_vectors.jsonl`, `chat_templates/*.jinja` and
-`traces/*.jsonl`.
+The folder holds `tokenizers/NAME/`, `tokenizers/token_vectors.jsonl`, `chat_templates/*.jinja`,
+`traces/*.jsonl`, `benchmarks/*.jsonl` and `answer_checks/*.jsonl`.
 """
 
 from __future__ import annotations
@@ -110,8 +110,13 @@ def backend(name: str) -> Tokenizer:
 
 
 def vectors() -> list[dict[str, Any]]:
-    lines = (FOLDER / "tokenizers" / "token_vectors.jsonl").read_text(encoding="utf-8")
-    return [json.loads(line) for line in lines.split("\n") if line]
+    return rows("tokenizers/token_vectors.jsonl")
+
+
+def rows(name: str) -> list[dict[str, Any]]:
+    """The objects of a file of the folder."""
+    lines = (FOLDER / name).read_text(encoding="utf-8").split("\n")
+    return [json.loads(line) for line in lines if line]
 
 
 def traces() -> Iterator[str]:
