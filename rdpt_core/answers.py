@@ -43,11 +43,14 @@ def read_gold(text: str) -> str:
 
 
 class _Box(NamedTuple):
-    """Where a box with its content stands, and its content alone."""
+    """Where a box stands with its braces, and where its content begins."""
 
     start: int
+    inside: int
     stop: int
-    content: str
+
+    def content(self, text: str) -> str:
+        return text[self.inside : self.stop - 1].strip()
 
 
 _OPEN_BOX = re.compile(r"\\(?:boxed|fbox)\s*\{")
@@ -64,8 +67,7 @@ def _boxes(text: str) -> list[_Box]:
         if brace.group() == "}" and open_braces:
             opening = open_braces.pop()
             if len(opening.group()) > 1:
-                content = text[opening.end() : brace.start()].strip()
-                boxes.append(_Box(opening.start(), brace.end(), content))
+                boxes.append(_Box(opening.start(), opening.end(), brace.end()))
         elif brace.group()[-1] == "{" and brace.group() != "\\{":
             open_braces.append(brace)
     return sorted(boxes)
@@ -74,13 +76,13 @@ def _boxes(text: str) -> list[_Box]:
 def _last_boxes(text: str, boxes: list[_Box]) -> str:
     """The content of the last box, with those of the boxes that it stands together with: `2, 3`
     of `\\boxed{2} or \\boxed{3}`. Of nested boxes the innermost counts."""
-    contents = [boxes[-1].content]
+    contents = [boxes[-1].content(text)]
     for box, following in reversed(list(pairwise(boxes))):
         between = text[box.stop : following.start]
         if box.stop > following.start or not _TOGETHER.fullmatch(between):
             break
-        if box.content != contents[-1]:
-            contents.append(box.content)
+        if box.content(text) != contents[-1]:
+            contents.append(box.content(text))
     return ",".join(reversed(contents))
 
 

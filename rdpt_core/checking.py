@@ -194,7 +194,7 @@ def _compare(gold: str, answer: str) -> Checked:
     return Checked(extracted, bool(verify(wanted, found, timeout_seconds=None)))
 
 
-@lru_cache(256)
+@lru_cache(64)
 def _parsed(expression: str) -> list[object]:
     """The expression and its text, the text alone, or nothing.
 

@@ -96,7 +96,7 @@ def are_equal(a: Fraction, b: Fraction) -> bool:
     """Whole numbers exactly; others to six decimals, or to their size where that is below 1."""
     if a.denominator == b.denominator == 1:
         return a == b
-    return abs(a - b) <= _TOLERANCE * min(1, abs(a))
+    return abs(a - b) <= _TOLERANCE * min(Fraction(1), abs(a))
 
 
 def latex_number(expression: str) -> str:

@@ -48,10 +48,35 @@ def verdict(text: str, gold: str | None, rule: GradeRule | None = None) -> Grade
         ("0.5", "It is $\\frac{1}{2}$."),
         ("$x=5$", "so $x = 5$"),
         ("\\text{Evelyn}", "\\boxed{\\text{Evelyn}}"),
+        ("4\\pi^2-1", "4\\pi^2-1"),
+        ("15\\sqrt{3}", "The answer is 15\\sqrt{3}."),
+        ("42", "Thus \\boxed {42.}"),
+        ("42", "\\fbox{42}"),
+        ("42", "答案是 ４２。"),
+        ("1e-05", "\\boxed{10^{-5}}"),
+        ("2^70", "1180591620717411303424"),
+        ("]0, 1[", "\\boxed{(0,1)}"),
     ],
 )
 def test_equal_answers_are_correct(gold: str, answer: str) -> None:
     assert verdict(f"<think>I wonder.</think>{answer}", gold).outcome is Outcome.CORRECT
+
+
+@pytest.mark.parametrize(
+    ("gold", "answer"),
+    [
+        ("15", "15\\sqrt{3}"),
+        ("15", "The answer is 15\\sqrt{3}."),
+        ("5", "It is 5+2i."),
+        ("3", "It is (3, 4)."),
+        ("4", "It is 3 or 4."),
+        ("-1", "So it is 4\\pi^2-1."),
+        ("0.0000001", "0.0000002"),
+        ("3 hours 20 minutes", "20"),
+    ],
+)
+def test_a_part_of_an_expression_is_not_the_answer(gold: str, answer: str) -> None:
+    assert verdict(answer, gold).outcome is Outcome.WRONG
 
 
 def test_another_answer_is_wrong_and_says_what_was_read() -> None:
