@@ -20,6 +20,7 @@ from pathlib import Path
 import psutil
 from packaging.requirements import Requirement
 
+from flows import IGNORED_VARIABLES
 from flows.checks import nearest
 from flows.doctor_models import examined
 from flows.findings import Finding, State, tell
@@ -60,6 +61,7 @@ def _machine(runtime: Runtime) -> Iterator[Finding]:
     yield from _ports()
     yield _device(runtime)
     yield _threads(runtime)
+    yield _variables()
 
 
 # ---------------------------------------------------------------------------- packages
@@ -202,3 +204,8 @@ def _threads(runtime: Runtime) -> Finding:
         return Finding(State.WARN, "threads", said,
                        "set RDPT_THREADS lower; it moves low bits of what is sampled")  # fmt: skip
     return Finding(State.OK, "threads", said)
+
+
+def _variables() -> Finding:
+    ignored = ", ".join(IGNORED_VARIABLES) or "none"
+    return Finding(State.OK, "ignored variables", f"{ignored} (those that would move numbers)")

@@ -18,9 +18,9 @@ from flows.configurations import Configuration, Wanted
 from flows.journal import Journal
 from flows.projection import project
 from flows.titles import title, users_of
+from flows.verbs import runtime_of
 from flows.workspace import Opened, freeze, open_file, open_frozen, publish_catalogue
 from rdpt_core.store import Damaged
-from settings.runtime import Runtime
 from tasks import stopping
 from tasks.progress import Progress, say
 from tasks.running import announced
@@ -45,7 +45,7 @@ class Outcome:
 def experiment(file: str, resume: bool = False) -> None:
     """Runs, or resumes, an experiment file. This is what a deployment calls; `rdpt run` calls
     `execute` under the same flow. Raises RuntimeError naming the tables that failed."""
-    runtime = Runtime()
+    runtime = runtime_of()
     opened = open_frozen(file, runtime) if resume else open_file(Path(file), runtime)
     outcome = execute(opened)
     if outcome.failures:

@@ -20,8 +20,8 @@ import os
 import sys
 import traceback
 
-from rdpt_core.finetune import OutOfMemory
 from rdpt_core.recipe import Unstable
+from rdpt_core.resources import OutOfMemory, no_room
 from rdpt_core.store import TooNew
 from rdpt_core.table_files import BadTable
 from settings.loading import BadSettings
@@ -32,7 +32,6 @@ from tasks.stopping import Stopped
 STAGE, USAGE, BUSY, SERVICE, TOO_NEW, RESOURCE = 1, 2, 4, 5, 6, 7
 DAMAGED = TOO_NEW
 INTERRUPTED, CLOSED = 130, 141
-FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 def code_of(error: BaseException) -> int:
@@ -51,8 +50,9 @@ def code_of(error: BaseException) -> int:
         return SERVICE
     if isinstance(error, TooNew):
         return TOO_NEW
-    full = isinstance(error, OSError) and error.errno in FULL
-    return RESOURCE if full or isinstance(error, MemoryError | OutOfMemory) else STAGE
+    memory = isinstance(error, MemoryError | OutOfMemory)
+    memory = memory or (isinstance(error, OSError) and error.errno == errno.ENOMEM)
+    return RESOURCE if memory or no_room(error) else STAGE
 
 
 def explain(error: BaseException, verbose: bool = False) -> int:
@@ -77,9 +77,11 @@ def _lines(error: BaseException) -> list[str]:
         return [f"rdpt: {error.place}:", *(f"  {line}" for line in shown)]
     if isinstance(error, KeyboardInterrupt | Stopped):
         return ["rdpt: stopped: nothing half-done is left; after a run, `rdpt resume` goes on"]
-    if isinstance(error, OSError) and error.errno in FULL:
+    full = no_room(error)
+    if full is not None:
         return [
-            f"rdpt: the disk is full: {error.filename or error}",
-            "free some space, then the same command again: nothing half-done is left",
+            f"rdpt: {full}",
+            "free some space, or set RDPT_WORKSPACE to another disk; then run the same command",
+            "again: nothing half-done is left",
         ]
     return [f"rdpt: {line}" for line in str(error).splitlines() or [type(error).__name__]]

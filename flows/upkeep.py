@@ -22,6 +22,7 @@ from flows.workspace import (
 )
 from rdpt_core import integrity, sweep
 from rdpt_core.report.terminal import printable
+from rdpt_core.resources import amount
 from rdpt_core.store import Store
 from rdpt_core.sweep import PartName, Stray
 from settings.loading import BadSettings
@@ -55,7 +56,7 @@ def verify(repair: bool) -> int:
         sys.stdout.write(printable(f"{name}: {reason}") + "\n")
     _seal(runtime, found)
     if not found and not notes:
-        say(f"{_count(integrity.record_files(looking), 'part')}, {_size(total)}: all hold")
+        say(f"{_count(integrity.record_files(looking), 'part')}, {amount(total)}: all hold")
         return 0
     if not repair:
         say(f"{_damaged(found, notes)} damaged: rdpt verify --repair sets them aside")
@@ -219,12 +220,4 @@ def _count(things: Iterable[object], noun: str) -> str:
 
 def _sum(strays: Iterable[Stray]) -> str:
     found = list(strays)
-    return f"{_size(sum(stray.size for stray in found))} in {_count(found, 'thing')}"
-
-
-def _size(num_bytes: float) -> str:
-    for unit in ("B", "kB", "MB", "GB"):
-        if num_bytes < 1000:
-            return f"{num_bytes:.3g} {unit}"
-        num_bytes /= 1000
-    return f"{num_bytes:,.1f} TB"
+    return f"{amount(sum(stray.size for stray in found))} in {_count(found, 'thing')}"

@@ -27,6 +27,7 @@ from flows.workspace import (
     open_frozen,
     publish_catalogue,
 )
+from rdpt_core.environment import unremovable
 from rdpt_core.notes import Notes
 from rdpt_core.report.terminal import printable
 from settings.loading import BadSettings, find_experiment
@@ -42,7 +43,7 @@ def runtime_of(**changes: object) -> Runtime:
     """The machine's settings. Raises BadSettings with all their faults."""
     lines = []
     try:
-        lines += unknown_variables()
+        lines += [*unremovable(os.environ), *unknown_variables()]
         runtime = Runtime()
     except ValidationError as error:
         keys = [line.partition(":") for line in faults_of(error, Runtime)]

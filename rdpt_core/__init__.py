@@ -1,3 +1,3 @@
-"""The science of rdpt: no Prefect, no MLflow, no environment variables; importable alone."""
+"""The science of rdpt: no Prefect, no MLflow, no setting from the environment; importable alone."""
 
 __version__ = "0.1.0"

@@ -6,7 +6,7 @@ answer. So each comparison runs in a worker of ours. Before each one the worker 
 timer, whose signal ends the process wherever it is, also when nobody is left to wait for it; the
 next comparison gets a new worker.
 
-This file is also the worker's program: it is run by its path and imports nothing of rdpt.
+This file is also the worker's program, and imports little of rdpt, so that it starts fast.
 """
 
 from __future__ import annotations
@@ -21,6 +21,9 @@ import sys
 from collections.abc import Sequence
 from functools import lru_cache
 from typing import NamedTuple
+
+from rdpt_core.environment import worker_environment
+from rdpt_core.worker_errors import FAULT, fault_line, raised
 
 
 class Checked(NamedTuple):
@@ -93,27 +96,29 @@ class Checker:
         self._end()
 
     def _started(self) -> subprocess.Popen[str]:
-        # A fixed hash seed, since sympy's order of terms can depend on it. A session of its own,
-        # so that Ctrl-C reaches the run and not its workers; they end with their stdin.
+        # A session of its own, so that Ctrl-C reaches the run and not its workers; they end with
+        # their stdin.
         self._process = process = subprocess.Popen(
-            [sys.executable, "-P", __file__],
+            [sys.executable, "-P", "-m", "rdpt_core.checking"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
             text=True,
             encoding="utf-8",
-            env={**os.environ, "PYTHONHASHSEED": "0"},
+            env=worker_environment(),
             start_new_session=True,
         )
         assert process.stdout is not None
         greeting = process.stdout.readline().strip()
-        if greeting != "ready":
-            self._end()
-            raise RuntimeError(
-                f"the answer checker did not start ({greeting or 'no reply'}): "
-                f"try `{sys.executable} -c 'import math_verify'`"
-            )
-        return process
+        if greeting == READY:
+            return process
+        self._end()
+        told = json.loads(greeting)[FAULT] if greeting else {"kind": "", "message": "no reply"}
+        what = "the answer checker did not start"
+        raise raised(told, what, f": try `{sys.executable} -c 'import math_verify'`")
+
+
+READY = "ready"
 
 
 _PIPE_BYTES = 32_000
@@ -167,10 +172,10 @@ def _serve() -> None:
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGALRM})
     try:
         import math_verify  # noqa: F401
-    except ImportError as error:
-        print(error, file=replies, flush=True)
+    except Exception as error:
+        print(fault_line(error), file=replies, flush=True)
         return
-    print("ready", file=replies, flush=True)
+    print(READY, file=replies, flush=True)
     for line in sys.stdin:
         gold, answer, timeout = json.loads(line)
         signal.setitimer(signal.ITIMER_REAL, timeout)

@@ -32,26 +32,28 @@ class Marker:
 _MARKER = TypeAdapter(Marker)
 
 
-def seal(folder: Path, run: str) -> None:
-    """Declares a checkpoint of `run` whole: every file on disk, then the marker."""
+def seal(folder: Path, run: str, marker: Path | None = None) -> None:
+    """Declares a folder of `run` whole: every file on disk, then the marker, which lies inside the
+    folder unless another place is given."""
+    marker = marker or folder / MARKER
     files = sorted(file for file in folder.rglob("*") if file.is_file() and file.name != MARKER)
     for file in files:
         sync(file)
     manifest = {str(f.relative_to(folder)): (f.stat().st_size, file_hash(f)) for f in files}
-    notes.write(folder / MARKER, asdict(Marker(run, manifest)))
+    notes.write(marker, asdict(Marker(run, manifest)))
 
 
-def fault(folder: Path, run: str) -> str | None:
-    """Why a checkpoint cannot be resumed from, or None."""
+def fault(folder: Path, run: str, marker: Path | None = None) -> str | None:
+    """Why what `seal` declared whole cannot be used for `run`, or None."""
     try:
-        marker = notes.parse((folder / MARKER).read_bytes(), _MARKER)
+        sealed = notes.parse((marker or folder / MARKER).read_bytes(), _MARKER)
     except FileNotFoundError:
         return "it was not finished"
     except (ValueError, OSError) as error:
         return f"its marker {error}"
-    if marker.run != run:
+    if sealed.run != run:
         return "it belongs to another recipe, seed, base model or selection"
-    for name, (size, digest) in marker.files.items():
+    for name, (size, digest) in sealed.files.items():
         file = folder / name
         if not file.is_file() or file.stat().st_size != size or file_hash(file) != digest:
             return f"{name} is missing or damaged"

@@ -9,18 +9,21 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 
-import rdpt_core
 from rdpt_core import ids
+from rdpt_core.checkpoints import fault, seal
+from rdpt_core.environment import worker_environment
 from rdpt_core.finetune_batches import held_out
 from rdpt_core.finetune_recipe import Machine, TrainingRecipe
 from rdpt_core.models.identity import loaded_files
@@ -28,14 +31,18 @@ from rdpt_core.models.refusals import check_folder
 from rdpt_core.models.spec import Rope
 from rdpt_core.notes import write_durably
 from rdpt_core.recipe import Rule, plain
+from rdpt_core.resources import OutOfMemory
 from rdpt_core.rows import TrainingStep
 from rdpt_core.store import file_hash
+from rdpt_core.worker_errors import FAULT, raised
 
 GRACE_S = 8.0
 """How long an interrupted worker may take to save a checkpoint before it is killed."""
 
-EXIT_OUT_OF_MEMORY = 7
 EXIT_INTERRUPTED = 143
+
+FINISHED, STEPS = "finished.json", "steps.json"
+"""In `workdir`: the hashes of all that a finished training left in `out`, and its curve."""
 
 _SCHEMA = pa.schema(
     [
@@ -83,10 +90,6 @@ class Job(Rule):
         return bool(accelerate and (accelerate.num_processes > 1 or accelerate.plugins))
 
 
-class OutOfMemory(RuntimeError):
-    """One example at a time does not fit."""
-
-
 def train(
     base: Path,
     examples: Sequence[Example],
@@ -102,23 +105,48 @@ def train(
 ) -> list[TrainingStep]:
     """Trains `base` on `examples`; leaves `out/checkpoint/` and `out/preview.txt`.
 
-    `workdir` holds what a resumed run needs and may be deleted once `out` is committed. `on_step`
-    hears of every optimiser step once, those before a resume included. Where memory runs out, the
-    device batch is halved and training goes on from the last checkpoint.
+    `workdir` holds what a resumed run needs and may be deleted once `out` is committed: a training
+    that had finished is not repeated. `on_step` hears of every optimiser step once, those before a
+    resume included. Where memory runs out, the device batch is halved and training resumes from the
+    last checkpoint. Raises what the worker raised, by its class (`worker_errors.py`).
     """
     check_folder(base)
     ordered = checked(examples, recipe.max_length, vocabulary_size(base))
     workdir.mkdir(parents=True, exist_ok=True)
-    out.mkdir(parents=True, exist_ok=True)
     job = prepare(base, ordered, recipe, seed, student, workdir, out, machine, rope, ends)
+    steps = _finished_steps(job)
+    if steps is None:
+        shutil.rmtree(out, ignore_errors=True)
+        out.mkdir(parents=True)
+        steps = _trained(job, on_step)
+        write_durably(job.workdir / STEPS, json.dumps([asdict(step) for step in steps]).encode())
+        seal(job.out, job.run, job.workdir / FINISHED)
+    else:
+        for step in steps:
+            on_step(step)
+    return steps
+
+
+def _finished_steps(job: Job) -> list[TrainingStep] | None:
+    """The steps of a training whose model lies in `out`, complete and as it was left; else None."""
+    if fault(job.out, job.run, job.workdir / FINISHED) is not None:
+        return None
+    try:
+        return [TrainingStep(**step) for step in json.loads((job.workdir / STEPS).read_bytes())]
+    except (OSError, ValueError, TypeError):  # the last checkpoint knows them as well
+        return None
+
+
+def _trained(job: Job, on_step: Callable[[TrainingStep], None]) -> list[TrainingStep]:
+    """One worker after another, each with half the rows a pass, until one has memory enough."""
     while True:
         try:
             return _attempt(job, on_step)
         except OutOfMemory:
-            rows = min(job.machine.device_batch, recipe.global_batch)
+            rows = min(job.machine.device_batch, job.recipe.global_batch)
             if rows == 1:
                 raise
-            fewer = machine.model_copy(update={"device_batch": rows // 2})
+            fewer = job.machine.model_copy(update={"device_batch": rows // 2})
             job = job.model_copy(update={"machine": fewer})
 
 
@@ -210,40 +238,41 @@ def _write_examples(
 
 
 def _attempt(job: Job, on_step: Callable[[TrainingStep], None]) -> list[TrainingStep]:
-    """One worker from start to end. Its steps come over its standard output, a JSON line each."""
+    """One worker from start to end. Its steps, and the error that it fails with, come over its
+    standard output, a JSON line each."""
     job_file, log = job.workdir / "job.json", job.workdir / "finetune.log"
     write_durably(job_file, job.model_dump_json(indent=1).encode())
     log_start = log.stat().st_size if log.exists() else 0
     with log.open("ab") as log_file, _start(job_file, log_file.fileno()) as worker:
         try:
-            steps = []
+            steps, faults = [], []
             for line in worker.stdout or ():
-                if line.endswith(b"\n"):  # a killed worker may leave half a line
-                    steps.append(TrainingStep(student=job.student, **json.loads(line)))
-                    on_step(steps[-1])
+                if not line.endswith(b"\n"):  # a killed worker may leave half a line
+                    continue
+                told = json.loads(line)
+                if FAULT in told:
+                    faults.append(told[FAULT])
+                    continue
+                steps.append(TrainingStep(student=job.student, **told))
+                on_step(steps[-1])
             code = worker.wait()
         finally:
             _stop(worker)
     if code != 0:
-        raise _failure(code, job, log, log_start)
+        raise _failure(code, faults, job, log, log_start)
     return steps
 
 
 def _start(job_file: Path, log: int) -> subprocess.Popen[bytes]:
     """No shell; a session of its own, so that Ctrl-C reaches the worker through `_stop` alone.
-
-    `-P` keeps the working directory out of the worker's imports, so the package's own place is
-    handed to it.
-    """
-    package_root = str(Path(rdpt_core.__file__).resolve().parent.parent)
-    paths = [package_root, *filter(None, [os.environ.get("PYTHONPATH")])]
+    `-P` keeps the working directory out of the worker's imports."""
     return subprocess.Popen(
         [sys.executable, "-P", "-m", "rdpt_core.finetune_worker", str(job_file), str(os.getpid())],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=log,
         cwd=job_file.parent,
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(paths)},
+        env=worker_environment(),
         start_new_session=True,
     )
 
@@ -259,25 +288,35 @@ def _stop(worker: subprocess.Popen[bytes]) -> None:
             worker.wait()
 
 
-def _failure(code: int, job: Job, log: Path, log_start: int) -> RuntimeError:
+def _failure(
+    code: int, faults: Sequence[dict[str, Any]], job: Job, log: Path, log_start: int
+) -> Exception:
+    what = f"fine-tuning of {job.student} failed"
+    # Where several processes failed, most of them only missed the one whose error has a class.
+    named = sorted(faults, key=lambda fault: not fault["kind"])[:1]
+    for found in named:
+        if found["kind"] == OutOfMemory.__name__:
+            return OutOfMemory(
+                f"{what}: out of memory with {job.machine.device_batch} rows a pass. Either "
+                "shorten the examples, or set gradient_checkpointing = true in [training]. "
+                f"Log: {log}"
+            )
+        return raised(found, what, f". Log: {log}")
     with log.open("rb") as file:
         file.seek(log_start)
         tail = file.read().decode(errors="replace").splitlines()[-6:]
-    what = f"fine-tuning of {job.student} failed: the worker"
-    if code == EXIT_OUT_OF_MEMORY:
-        return OutOfMemory(
-            f"{what} ran out of memory with {job.machine.device_batch} rows a pass. Either shorten "
-            f"the examples, or set gradient_checkpointing = true in [training]. Log: {log}"
-        )
+    return RuntimeError("\n".join([f"{what}: the worker {_ended(code)}. Log: {log}", *tail]))
+
+
+def _ended(code: int) -> str:
+    """How a worker ended that left no error behind."""
     if code == -signal.SIGKILL:
-        reason = (
+        return (
             "was killed by signal 9, which is mostly the system out of memory. Run it again to "
             "resume; a smaller device batch takes less"
         )
-    elif code < 0:
-        reason = f"died of {signal.Signals(-code).name}"
-    elif code == EXIT_INTERRUPTED:
-        reason = "was interrupted and has saved a checkpoint. Run it again to resume"
-    else:
-        reason = f"ended with exit code {code}"
-    return RuntimeError("\n".join([f"{what} {reason}. Log: {log}", *tail]))
+    if code < 0:
+        return f"died of {signal.Signals(-code).name}"
+    if code == EXIT_INTERRUPTED:
+        return "was interrupted and has saved a checkpoint. Run it again to resume"
+    return f"ended with exit code {code}"

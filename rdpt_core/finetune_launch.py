@@ -15,7 +15,7 @@ from pydantic import JsonValue
 from torch.distributed.elastic.multiprocessing.api import SignalException
 from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
 
-from rdpt_core.finetune import EXIT_INTERRUPTED, EXIT_OUT_OF_MEMORY, Job
+from rdpt_core.finetune import EXIT_INTERRUPTED, Job
 from rdpt_core.finetune_recipe import Accelerate
 from rdpt_core.notes import write_durably
 
@@ -33,9 +33,9 @@ def launch(job: Job, job_file: str) -> int:
     except SignalException:
         return EXIT_INTERRUPTED
     except ChildFailedError as error:
+        # A process that missed another one is asked to stop, too: what happened is that other's.
         codes = {failure.exitcode for failure in error.failures.values()}
-        known = codes & {EXIT_OUT_OF_MEMORY, EXIT_INTERRUPTED}
-        return min(known, default=1)
+        return EXIT_INTERRUPTED if codes == {EXIT_INTERRUPTED} else 1
     except subprocess.CalledProcessError as error:
         return error.returncode
     return 0

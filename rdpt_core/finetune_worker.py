@@ -1,13 +1,15 @@
 """The process that fine-tunes: `python -m rdpt_core.finetune_worker JOB PARENT`.
 
-Here are its manners only: one worker per folder, an end with its parent, exit codes that say what
-happened. They stand before the libraries are imported, which takes seconds. The training is in
+Here are its manners only: one worker per folder, an end with its parent, and an account of what
+happened: steps and errors go to the parent over standard output, what libraries print to the log.
+They stand before the libraries are imported, which takes seconds. The training is in
 `finetune_trainer.py`. Where the recipe asks for several processes, this one starts them with a
 third argument, their rank's mark, and waits (`finetune_launch.py`).
 """
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import json
 import os
@@ -15,15 +17,33 @@ import signal
 import sys
 import threading
 import time
+import traceback
 from pathlib import Path
 from typing import TextIO
 
-from rdpt_core.finetune import EXIT_INTERRUPTED, EXIT_OUT_OF_MEMORY, Job
+from rdpt_core.finetune import EXIT_INTERRUPTED, Job
+from rdpt_core.finetune_room import training_room
+from rdpt_core.memory import is_out_of_memory
+from rdpt_core.resources import OutOfMemory, no_room
+from rdpt_core.worker_errors import fault_line
+
+EXIT_FAILED = 1
 
 
 def main(job_file: str, parent: str, *launched: str) -> int:
     threading.Thread(target=_end_with, args=(int(parent),), daemon=True).start()
-    job = Job.model_validate_json(Path(job_file).read_bytes())
+    account = os.fdopen(os.dup(1), "w", buffering=1, encoding="utf-8", errors="backslashreplace")
+    try:
+        job = Job.model_validate_json(Path(job_file).read_bytes())
+        return _run(job, job_file, bool(launched), account)
+    except BaseException as error:
+        with contextlib.suppress(OSError):  # where the disk is full, the log cannot grow either
+            traceback.print_exception(error)
+        account.write(fault_line(_classed(error, Path(job_file))) + "\n")
+        return EXIT_FAILED
+
+
+def _run(job: Job, job_file: str, launched: bool, account: TextIO) -> int:
     rank = int(os.environ["RANK"]) if launched else 0
     with _lock(job.workdir / (f"lock-{rank}" if launched else "lock")):
         if job.launched and not launched:
@@ -31,8 +51,8 @@ def main(job_file: str, parent: str, *launched: str) -> int:
             from rdpt_core.finetune_launch import launch
 
             return launch(job, job_file)
-        with _own_output() as steps:
-            return _fit(job, steps if rank == 0 else None)
+        os.dup2(2, 1)
+        return _fit(job, account if rank == 0 else None)
 
 
 def _fit(job: Job, steps: TextIO | None) -> int:
@@ -44,25 +64,22 @@ def _fit(job: Job, steps: TextIO | None) -> int:
             steps.write(json.dumps(step, allow_nan=False) + "\n")
 
     from rdpt_core import finetune_trainer
-    from rdpt_core.memory import is_out_of_memory
 
     # Until here there is nothing to save, and the signal simply ends the process.
     signal.signal(signal.SIGTERM, lambda *_: interrupted.set())
-    try:
-        finetune_trainer.fit(job, tell, interrupted)
-    except BaseException as error:
-        if not is_out_of_memory(error):
-            raise
-        print(f"out of memory: {error}", flush=True)
-        return EXIT_OUT_OF_MEMORY
+    finetune_trainer.fit(job, tell, interrupted)
     return EXIT_INTERRUPTED if interrupted.is_set() else 0
 
 
-def _own_output() -> TextIO:
-    """Standard output as it was given, for steps alone; what libraries print goes to the log."""
-    steps = os.fdopen(os.dup(1), "w", buffering=1)
-    os.dup2(2, 1)
-    return steps
+def _classed(error: BaseException, job_file: Path) -> BaseException:
+    """An error of the disk or of memory as one, whatever the library that met it makes of it."""
+    full = no_room(error, job_file.parent)
+    if full is not None:
+        with contextlib.suppress(OSError, ValueError):
+            job = Job.model_validate_json(job_file.read_bytes())
+            full.needed = training_room(job.base, job.recipe).checkpoint
+        return full
+    return OutOfMemory(str(error)) if is_out_of_memory(error) else error
 
 
 def _end_with(parent: int) -> None:
@@ -73,7 +90,8 @@ def _end_with(parent: int) -> None:
     """
     while os.getppid() == parent:
         time.sleep(0.5)
-    print("the parent process is gone", flush=True)
+    with contextlib.suppress(OSError):
+        print("the parent process is gone", file=sys.stderr, flush=True)
     os._exit(EXIT_INTERRUPTED)
 
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import torch
+import sys
 
 
 def is_out_of_memory(error: BaseException) -> bool:
     """The CUDA allocator's error, Python's, or the CPU allocator's, which has no type."""
-    if isinstance(error, torch.OutOfMemoryError | MemoryError):
+    torch = sys.modules.get("torch")  # without it nobody has raised its error
+    if isinstance(error, MemoryError) or (torch and isinstance(error, torch.OutOfMemoryError)):
         return True
     return isinstance(error, RuntimeError) and "can't allocate memory" in str(error)

@@ -38,6 +38,10 @@ POINTS = ("before_write", "mid_write", "after_write", "before_rename", "after_re
           "before_commit", "after_commit")  # fmt: skip
 
 
+PAYLOAD = "payload"
+"""In the work folder of a part: what becomes its payload."""
+
+
 class TooNew(Exception):
     """The store was written by a newer rdpt."""
 
@@ -216,7 +220,8 @@ class Store:
         """Publishes rows (and moves the folder `payload` in) as the part of `recipe`.
 
         The caller holds the part's lock. File, rename, folder, then the record, each synced before
-        the next, so that a record implies all that it names.
+        the next, so that a record implies all that it names. Only then is the work folder removed:
+        until a part is committed, all that making it has cost is kept.
         """
         table, key = row.TABLE, recipe.key  # type: ignore[attr-defined]
         folder = self.root / table
@@ -256,7 +261,7 @@ class Store:
         hashes = {
             str(path.relative_to(payload)): (path.stat().st_size, file_hash(path)) for path in files
         }
-        for path in files:
+        for path in (*files, *{path.parent for path in files}):
             sync(path)
         if target.exists():
             shutil.rmtree(target)
@@ -276,8 +281,22 @@ class Store:
     # ------------------------------------------------------------------ work in progress
 
     def workdir(self, table: str, key: str) -> Path:
-        """Where an unfinished part keeps what it has; removed when the part is committed."""
+        """Where an unfinished part keeps what it has; removed when the part is committed, and by
+        nothing else that makes it."""
         return self.root / table / ".work" / key
+
+    def begin(self, table: str, key: str) -> Path:
+        """The work folder of a part that is about to be made; the caller holds its lock.
+
+        A commit that did not reach its record may have moved the payload out already: it is moved
+        back, so that the stage finds everything where it was left.
+        """
+        folder, moved = self.workdir(table, key), self.root / table / key
+        folder.mkdir(parents=True, exist_ok=True)
+        if moved.is_dir() and self.record(table, key) is None:
+            shutil.rmtree(folder / PAYLOAD, ignore_errors=True)
+            moved.rename(folder / PAYLOAD)
+        return folder
 
     @contextmanager
     def lock(self, table: str, key: str, wait: bool = False) -> Iterator[bool]:

@@ -20,7 +20,8 @@ from typing import Any, Generic, Protocol, TypeVar
 from rdpt_core import __version__, ids
 from rdpt_core.abreast import abreast
 from rdpt_core.recipe import Plain, Recipe, plain
-from rdpt_core.store import Damaged, Holder, Part, Store
+from rdpt_core.resources import no_room
+from rdpt_core.store import PAYLOAD, Damaged, Holder, Part, Store
 from tasks import stopping
 
 R = TypeVar("R")
@@ -80,8 +81,12 @@ class Work:
     """Told of rows as they come about, for live views; a row may be told again after a resume."""
     made: dict[str, Any] = field(default_factory=dict)
     """Goes into the part's record; for people."""
-    payload: Path | None = None
-    """A folder that becomes the part's payload."""
+
+    @property
+    def payload(self) -> Path:
+        """What a stage puts into this folder becomes the part's payload. A resumed stage may find
+        it as it left it, or not at all."""
+        return self.folder / PAYLOAD
 
 
 @dataclass(frozen=True, eq=False)
@@ -391,14 +396,26 @@ class Worker:
         time.sleep(WAIT_SECONDS)
 
     def _build(self, call: Call, job: Job) -> None:
-        key = job.recipe.key
-        folder = self.store.workdir(call.table, key)
-        folder.mkdir(parents=True, exist_ok=True)
+        """Makes a part. What its work folder holds survives every failure, so that the next try
+        resumes from it. Raises what the stage raises; of a full disk always NoRoom."""
+        folder = self.store.workdir(call.table, job.recipe.key)
+        try:
+            part = self._made(call, job)
+        except Exception as error:
+            full = no_room(error, folder)
+            if full is None or full is error:
+                raise
+            raise full from error
+        with self.lock:
+            self.watcher.committed(part, job.size)
+
+    def _made(self, call: Call, job: Job) -> Part:
+        folder = self.store.begin(call.table, job.recipe.key)
         work = Work(folder, self.runtime.threads, self.runtime.device, self.runtime,
                     self._progress, self._heard)  # fmt: skip
         begun = time.monotonic()
         rows = list(call.stage.function(**self._arguments(call, job, work)))
-        part = self.store.commit(
+        return self.store.commit(
             call.row,
             job.recipe,
             rows,
@@ -406,10 +423,8 @@ class Worker:
             inputs={name: [part.key for part in fed] for name, fed in job.inputs.items()},
             seconds=time.monotonic() - begun,
             made={**work.made, "threads": work.threads, **_packages()},
-            payload=work.payload,
+            payload=work.payload if work.payload.is_dir() else None,
         )
-        with self.lock:
-            self.watcher.committed(part, job.size)
 
     def _progress(self, num_done: int) -> None:
         stopping.check()

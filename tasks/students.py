@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -32,7 +31,6 @@ def train(
     examples = _examples(selection, problems, traces, model)
     if model.spec.context is not None:
         check_context(examples, model.spec.context)
-    out = work.folder / "out"
     steps = finetune.train(
         model.folder,
         examples,
@@ -40,16 +38,15 @@ def train(
         seed,
         student=model.scorer[:12],
         workdir=work.folder / "training",
-        out=out,
+        out=work.payload,
         machine=_machine(work),
         on_step=work.heard,
         rope=model.spec.rope,
         ends=sorted(ends_of(model.renderer, model.folder)),
     )
-    shutil.rmtree(work.folder / "training")
-    if not is_adapter(out / CHECKPOINT):  # which is read as its base is, by the same files
-        check_contract(model, out / CHECKPOINT)
-    work.payload = out
+    checkpoint = work.payload / CHECKPOINT
+    if not is_adapter(checkpoint):  # which is read as its base is, by the same files
+        check_contract(model, checkpoint)
     work.made |= note(model) | {"carried_out": recipe.model_dump(include=set(HOW), mode="json")}
     yield from steps
 

@@ -20,6 +20,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from rdpt_core import checkpoints, finetune
 from rdpt_core.finetune import Example, train
 from rdpt_core.finetune_recipe import Machine, TrainingRecipe
+from rdpt_core.resources import OutOfMemory
 from rdpt_core.rows import TrainingStep
 from tests.core.learners import MACHINE, NUM_STEPS, RECIPE, TEMPLATE, base, examples
 
@@ -186,7 +187,7 @@ def test_a_failing_worker_says_what_happened_and_where_its_log_is(
     run: Callable[..., list[TrainingStep]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(finetune, "write_durably", lambda path, _: path.write_bytes(b"{}"))
-    with pytest.raises(RuntimeError, match="ended with exit code 1") as error:
+    with pytest.raises(ValueError, match="fine-tuning of student-a failed") as error:
         run(tmp_path)
     assert "Field required" in str(error.value)
     assert str(tmp_path / "work/finetune.log") in str(error.value)
@@ -222,12 +223,12 @@ def test_memory_that_runs_out_halves_the_device_batch(
 
     def attempt(job: finetune.Job, on_step: OnStep) -> list[TrainingStep]:
         tried.append(job.machine.device_batch)
-        raise finetune.OutOfMemory("no room")
+        raise OutOfMemory("no room")
 
     monkeypatch.setattr(finetune, "_attempt", attempt)
     recipe = RECIPE.model_copy(update={"global_batch": 12})
     machine = Machine(device_batch=64)
-    with pytest.raises(finetune.OutOfMemory):
+    with pytest.raises(OutOfMemory):
         train(base, examples, recipe, 7, "s", tmp_path / "work", tmp_path / "out", machine)
     assert tried == [64, 6, 3, 1]
 

@@ -20,12 +20,13 @@ import torch
 from safetensors.torch import load_file
 from transformers import AutoConfig, AutoModelForCausalLM, LogitsProcessorList
 
+from rdpt_core import finetune_trainer
 from rdpt_core.finetune import Example, Job, checked, prepare, train
 from rdpt_core.finetune_export import load_base, write_model
 from rdpt_core.finetune_launch import configuration
 from rdpt_core.finetune_recipe import Accelerate, TrainingRecipe
 from rdpt_core.finetune_rows import Rows, preview
-from rdpt_core.finetune_trainer import Step, check_rows_apart, fit
+from rdpt_core.finetune_trainer import Step, Tuner, check_rows_apart, fit
 from rdpt_core.models.adapters import WEIGHTS
 from rdpt_core.models.identity import identify
 from rdpt_core.models.loading import load
@@ -219,6 +220,24 @@ def test_killed_and_run_again_the_weights_are_the_same(bench: Bench, kind: str) 
     assert bench.run(job) == steps, f"killed at step {fatal}"
     expected = weights(whole)
     assert all(torch.equal(t, expected[n]) for n, t in weights(job).items()), f"step {fatal}"
+
+
+def test_killed_while_its_model_is_written_a_training_takes_no_step_again(
+    bench: Bench, plain: tuple[list[Step], Weights], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = bench.job("killed-in-export")
+
+    def work() -> None:
+        monkeypatch.setattr(finetune_trainer, "export", lambda *_: os.kill(os.getpid(), 9))
+        fit(job, lambda step: None, Event())
+
+    child = multiprocessing.get_context("fork").Process(target=work)
+    child.start()
+    child.join(120)
+    assert child.exitcode == -signal.SIGKILL
+    monkeypatch.setattr(Tuner, "training_step", lambda *_: pytest.fail("a step was taken again"))
+    assert bench.run(job) == plain[0]
+    assert all(torch.equal(tensor, plain[1][name]) for name, tensor in weights(job).items())
 
 
 # ---------------------------------------------------------------------------- LoRA

@@ -103,7 +103,7 @@ def copying_train(
 ) -> list[TrainingStep]:
     """Stands in for a fine-tuning where only identity matters: the base model, with a mark."""
     workdir.mkdir(parents=True, exist_ok=True)
-    shutil.copytree(base, out / "checkpoint")
+    shutil.copytree(base, out / "checkpoint", dirs_exist_ok=True)
     config = out / "checkpoint" / "generation_config.json"
     picked = sorted(example.trace_id for example in examples)
     config.write_text(config.read_text().rstrip().rstrip("}") + f', "mark": "{picked}{seed}"}}')

@@ -70,12 +70,11 @@ def classify(sentences: list[Sentence]) -> Iterator[Provenance]:
 
 @stage("students", version=1, row=TrainingStep)
 def learn(selection: Parts[Pick], work: Work) -> Iterator[TrainingStep]:
-    out = work.folder / "out"
+    out = work.payload
     out.mkdir()
     (out / "preview.txt").write_text("[masked] How much? [learned] it is 1\n")
     (out / "checkpoint").mkdir()
     (out / "checkpoint" / "model.safetensors").write_bytes(b"weights")
-    work.payload = out
     for step in range(1, 6):
         yield TrainingStep("student", step, 1 / step, 1e-3, None, 10 * step, 20, 10, None)
 
