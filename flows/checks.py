@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import http.client
 import os
 import shutil
@@ -19,14 +18,17 @@ from flows.workspace import Opened
 from rdpt_core.models.identity import quantisation
 from rdpt_core.models.reading import check_rows, stated_rows
 from rdpt_core.models.refusals import check_folder, check_packing, check_weights
+from rdpt_core.resources import NoRoom, free_space
 from rdpt_core.scoring.paths import has_gpu
 from settings.loading import BadSettings
 from settings.secrets import is_plain
 from tasks import sources
 from tasks.models import Model
 
-FLOOR = 64 * 2**20
+FLOOR = 64_000_000
 """Bytes: Prefect's and MLflow's databases, the catalogue, and some parts."""
+MARGIN = 1.2
+"""Times what the parts that are left to build are estimated to take."""
 
 
 PREFECT = "PREFECT_API_URL"
@@ -51,13 +53,13 @@ def nearest(path: Path) -> Path:
     return next(place for place in (path, *path.parents) if os.path.lexists(place))
 
 
-def check_room(workspace: Path) -> None:
-    """Raises OSError (ENOSPC) where not even the databases fit: on a full disk Prefect's server
-    does not start, and says so after minutes (measured)."""
-    free = shutil.disk_usage(nearest(workspace)).free
-    if free < FLOOR:
-        told = f"{free / 2**20:.0f} MB are free in {workspace}, and a run needs {FLOOR / 2**20:.0f}"
-        raise OSError(errno.ENOSPC, told)
+def check_room(workspace: Path, estimate: int = 0) -> None:
+    """Raises NoRoom where the parts that are left to build, `estimate` bytes, would not fit. Where
+    not even the databases do, Prefect's server does not start, and says so after minutes
+    (measured)."""
+    needed, free = FLOOR + round(MARGIN * estimate), free_space(workspace)
+    if free < needed:
+        raise NoRoom(workspace, needed, free)
 
 
 def check_prefect() -> None:

@@ -11,7 +11,9 @@ from dataclasses import dataclass
 
 from flows import accounts
 from flows.configurations import Configuration, Use
+from flows.room import BYTES, estimated_bytes, knows_imports
 from flows.workspace import Opened
+from rdpt_core.resources import amount, free_space
 from rdpt_core.rows import Result
 from rdpt_core.scoring.paths import cpu_flags, faster_path, has_gpu
 from settings.experiment import Answers, Benchmark
@@ -20,8 +22,7 @@ from tasks.stage import Call, Given, Parts, Plan, Table
 
 DIFFERENCE, DETECTABLE = "grades/difference", "grades/detectable_difference"
 """Metrics of `Difference.rows`: of the accuracy, and the smallest that would be found."""
-SCORE_BYTES, TRACE_BYTES = 8, 12
-"""A token in `scores` and in `traces` on disk, roughly; for the plan's estimate."""
+TRACE_BYTES, SCORE_BYTES = BYTES["traces"], BYTES["scores"]
 
 
 def is_complete(opened: Opened) -> bool:
@@ -43,7 +44,16 @@ def print_plan(opened: Opened) -> None:
                           _state(table), _parts(table), _estimate(use, table)))  # fmt: skip
     sys.stdout.write(aligned(lines))
     sys.stdout.writelines(f"{line}\n" for line in accounts.plan_lines(opened))
+    _say_room(opened)
     _say_path(opened)
+
+
+def _say_room(opened: Opened) -> None:
+    """What `rdpt run` will look for before it begins."""
+    free, place = free_space(opened.runtime.workspace), opened.runtime.workspace
+    aside = "" if knows_imports(opened) else ", imported traces that were not read yet aside"
+    needed = amount(estimated_bytes(opened))
+    say(f"disk: {needed} to build{aside}; {amount(free)} free in {place}")
 
 
 def _say_path(opened: Opened) -> None:
@@ -76,11 +86,12 @@ def _estimate(use: Use, table: Table) -> str:
     sampling = use.call.parameters.get("sampling")
     if use.call.table == "traces" and sampling is not None:
         tokens = traces * sampling.max_new_tokens
-        return f"{traces} traces, <= {tokens:,} tokens, <= {tokens * TRACE_BYTES:,} bytes"
+        size = round(tokens * TRACE_BYTES)
+        return f"{traces} traces, <= {tokens:,} tokens, <= {size:,} bytes"
     size = sum(part.size for job in table.jobs for part in job.inputs.get("traces", ()))
     if use.call.table == "scores" and size:
-        tokens = size // TRACE_BYTES
-        return f"{traces} traces, ~{tokens:,} tokens, ~{tokens * SCORE_BYTES:,} bytes"
+        tokens = round(size / TRACE_BYTES)
+        return f"{traces} traces, ~{tokens:,} tokens, ~{round(tokens * SCORE_BYTES):,} bytes"
     return f"{traces} rows in"
 
 

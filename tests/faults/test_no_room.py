@@ -6,20 +6,28 @@ import errno
 import json
 import multiprocessing
 import os
+import re
 import shutil
 import subprocess
 import sys
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from flows import faults
 from flows.checks import check_room, check_workspace
+from rdpt_core.checkpoints import MARKER
+from rdpt_core.finetune import Example, train
 from rdpt_core.store import POINTS, FaultPoint, Store
 from settings.loading import BadSettings
 from tasks.stage import Plan, Worker
+from tests.conftest import ROOT
+from tests.core.learners import MACHINE, RECIPE, base
 from tests.stages import toys
+
+__all__ = ["base"]
 
 TABLES = ("traces", "sentences", "selection")
 
@@ -54,8 +62,9 @@ def test_a_write_that_fails_leaves_nothing_half_written(
         if (at_table, at_point) == (table, point):
             raise OSError(number, os.strerror(number), table)
 
-    with pytest.raises(OSError, match=os.strerror(number)) as error:
+    with pytest.raises(OSError, match=table) as error:
         build(tmp_path, fail)
+    assert error.value.errno == number
     assert faults.code_of(error.value) == (7 if number == errno.ENOSPC else 1)
     assert not list(tmp_path.rglob("*.tmp"))
     build(tmp_path)
@@ -72,36 +81,87 @@ def fill(root: Path) -> None:
             codes.append(faults.explain(error))
     torn = [path.name for path in root.rglob("*.tmp")]
     num_parts = len(list(root.rglob("*.parquet")))
-    os.sync()
-    subprocess.run(["mount", "-o", "remount,size=32m", str(root)], check=True)
+    resize(root, "32m")
     build(root)
     sys.stdout.write(json.dumps([codes, torn, num_parts, contents(root)]))
 
 
-def test_a_full_disk_exits_7_and_the_next_run_goes_on(
-    tmp_path: Path, golden: list[list[str]], root: Path
-) -> None:
-    mount = f"mount -t tmpfs -o size=256k none {tmp_path}"
+def on_a_small_disk(folder: Path, size: str, call: str) -> tuple[Any, str]:
+    """What a function of this file writes to stdout as JSON, and to stderr, with a file system of
+    that size at `folder`."""
+    mount = f"mount -t tmpfs -o size={size} none {folder}"
     inside = ["unshare", "--map-root-user", "--mount", "sh", "-c"]
     if (
         not shutil.which("unshare")
         or subprocess.run([*inside, mount], capture_output=True).returncode
     ):
         pytest.skip("a small file system cannot be mounted here, not even in a namespace")
-    code = f"from tests.faults import test_no_room as t; t.fill(t.Path({str(tmp_path)!r}))"
+    code = f"from tests.faults import test_no_room as t; from pathlib import Path; t.{call}"
     done = subprocess.run(
         [*inside, f'{mount} && exec "$0" -c "$1"', sys.executable, code],
-        cwd=root, capture_output=True, text=True, timeout=300,
+        cwd=ROOT, capture_output=True, text=True, timeout=300,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
-    codes, torn, num_parts, found = json.loads(done.stdout)
+    return json.loads(done.stdout), done.stderr
+
+
+def resize(folder: Path, size: str) -> None:
+    os.sync()
+    subprocess.run(["mount", "-o", f"remount,size={size}", str(folder)], check=True)
+
+
+def test_a_full_disk_exits_7_and_the_next_run_goes_on(
+    tmp_path: Path, golden: list[list[str]]
+) -> None:
+    (codes, torn, num_parts, found), said = on_a_small_disk(
+        tmp_path, "256k", f"fill(Path({str(tmp_path)!r}))"
+    )
     assert codes == [7, 7]  # before a run, and in the middle of one
     assert 0 < num_parts < sum(map(len, golden))
     assert torn == []
     assert found == golden
-    assert done.stderr.count("the disk is full") == 2
-    assert f"MB are free in {tmp_path}, and a run needs 64" in done.stderr
-    assert "Traceback" not in done.stderr
+    assert said.count("not enough room on the disk") == 2
+    assert f"not enough room on the disk: {tmp_path}: 64 MB needed, " in said
+    assert "Traceback" not in said
+
+
+SIZES = ("64k", "200k", "650k")
+"""Of a disk that fills with the first weights of a checkpoint, with its optimiser, which torch
+writes in its own way, and with the trained model."""
+
+
+def fill_with_training(root: Path, base: Path) -> None:
+    examples = [Example(f"trace-{i}", [5, 6, 7 + i, 8, 1], [0, 0, 1, 1, 1]) for i in range(10)]
+    recipe = RECIPE.model_copy(update={"epochs": 1})
+    arguments = (base, examples, recipe, 7, "s", root / "work", root / "out", MACHINE)
+    ended = []
+    for size in SIZES:
+        resize(root, size)
+        try:
+            train(*arguments)
+        except OSError as error:
+            sealed = [path.parent.name for path in root.rglob(MARKER)]
+            ended.append([faults.explain(error), str(error), sealed])
+    resize(root, "32m")
+    steps = [step.step for step in train(*arguments)]
+    sys.stdout.write(json.dumps([ended, steps, (root / "work/finetune.log").read_text()]))
+
+
+def test_a_disk_that_fills_in_a_trainings_process_exits_7_and_the_training_resumes(
+    base: Path, tmp_path: Path
+) -> None:
+    (ended, steps, log), said = on_a_small_disk(
+        tmp_path, SIZES[0], f"fill_with_training(Path({str(tmp_path)!r}), Path({str(base)!r}))"
+    )
+    assert [code for code, *_ in ended] == [7] * len(SIZES)
+    for _, message, _ in ended:
+        place = message.removeprefix("not enough room on the disk: ").partition(": ")[0]
+        assert Path(place).is_relative_to(tmp_path)
+        assert re.search(r": \S+ kB needed, \S+ k?B free", message), message
+    assert [sealed for *_, sealed in ended] == [[], [], ["checkpoint-3"]]
+    assert log.splitlines()[-1].endswith("checkpoint-3"), "no step was taken again"
+    assert steps == [1, 2, 3]
+    assert "Traceback" not in said
 
 
 def _check(folder: Path, answers: multiprocessing.Queue[str]) -> None:

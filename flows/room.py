@@ -1,0 +1,111 @@
+"""How much disk the parts that are left to build will take.
+
+Tables are counted in tokens of the traces that they are about, and tokens in bytes as measured.
+A trace that is still to be sampled counts as long as it may become, until some parts of its table
+exist; imported traces count once they were read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from flows.configurations import Wanted
+from flows.workspace import Opened
+from rdpt_core.finetune_room import TrainingRoom, training_room
+from tasks.models import Model
+from tasks.stage import Call, Given, Plan
+
+BYTES = {
+    "traces": 12.0, "scores": 8.5, "sentence_scores": 2.5, "provenance": 2.5, "sentences": 1.0,
+    "grades": 0.5, "pool": 0.5,
+}  # fmt: skip
+"""A token of a trace in each table on disk. Measured on the pocket experiment, whose sentences are
+short, so that larger studies take less; `traces` of a large vocabulary. Other tables are small."""
+
+
+@dataclass(frozen=True, slots=True)
+class Amount:
+    """What a table holds once it is complete, and how much of that is left to build."""
+
+    rows: int
+    tokens: float
+    """Of the traces that its rows are about."""
+    left: float
+    """Share of its parts that does not exist yet."""
+
+
+def estimated_bytes(opened: Opened) -> int:
+    """What a run of an experiment would need, beside what its workspace holds already.
+
+    Problems are read for it. Traces that are imported are not, and are left out until a run has.
+    """
+    plan = Plan(opened.store, peek=knows_imports(opened))
+    return Estimate(plan).total(opened.study.calls(), opened.runtime.workers)
+
+
+def knows_imports(opened: Opened) -> bool:
+    """False where imported traces were never read, so that nothing is known of their length."""
+    given = (c for c in opened.study.calls() if isinstance(c, Given) and c.table == "traces")
+    return all(call.parts(opened.store) is not None for call in given)
+
+
+class Estimate:
+    """Of one plan; every table is counted once, whoever uses it."""
+
+    def __init__(self, plan: Plan) -> None:
+        self._plan = plan
+        self._known: dict[str, Amount] = {}
+
+    def total(self, calls: Iterable[Wanted], workers: int) -> int:
+        """Bytes that must be free: all that stays, and beside it the checkpoints of as many
+        trainings as there may be at a time."""
+        distinct = {call.digest: call for call in calls if isinstance(call, Call)}
+        trainings = [room for call in distinct.values() if (room := self._training(call))]
+        stays = sum(map(self.size, distinct.values())) + sum(room.model for room in trainings)
+        passing = sorted((room.most - room.model for room in trainings), reverse=True)
+        return round(stays) + sum(passing[:workers])
+
+    def size(self, call: Wanted) -> int:
+        """Bytes of the rows of a table that are left to build."""
+        per_token = BYTES.get(call.table, 0.0)
+        if not isinstance(call, Call) or not per_token:
+            return 0
+        amount = self.amount(call)
+        return round(amount.left * amount.tokens * per_token)
+
+    def amount(self, call: Wanted) -> Amount:
+        if call.digest not in self._known:
+            found = self._given(call) if isinstance(call, Given) else self._made(call)
+            self._known[call.digest] = found
+        return self._known[call.digest]
+
+    def _given(self, call: Given) -> Amount:
+        parts = call.parts(self._plan.store)
+        if parts is None:
+            parts = call.peek() if call.table == "problems" else ()
+        tokens = sum(part.size for part in parts) / BYTES["traces"] if call.table == "traces" else 0
+        return Amount(sum(part.num_rows for part in parts), tokens, 0.0)
+
+    def _made(self, call: Call) -> Amount:
+        table = self._plan.table(call)
+        left = 1 - len(table.parts) / max(1, len(table.slots))
+        if call.stage.over is None:
+            return Amount(0, 0, left)
+        driver = self.amount(call.tables[call.stage.over])
+        sampling = call.parameters.get("sampling")
+        if call.table != "traces" or sampling is None:
+            return Amount(driver.rows, driver.tokens, left)
+        rows = driver.rows * len(call.parameters[call.stage.each] if call.stage.each else (None,))
+        finished = sum(part.num_rows for part in table.parts)
+        if not finished:
+            return Amount(rows, float(rows * sampling.max_new_tokens), left)
+        size = sum(part.size for part in table.parts)
+        return Amount(rows, rows * size / BYTES["traces"] / finished, left)
+
+    def _training(self, call: Call) -> TrainingRoom | None:
+        """None where nothing is trained, or all is trained already."""
+        model, recipe = (call.parameters.get(name) for name in ("model", "recipe"))
+        if call.table != "students" or not isinstance(model, Model) or self._plan.table(call).parts:
+            return None
+        return training_room(model.folder, recipe) if recipe is not None else None
