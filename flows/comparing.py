@@ -8,20 +8,27 @@ from __future__ import annotations
 
 import csv
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, fields, replace
 
 from flows.configurations import Configuration
 from flows.report import (
     DETECTABLE,
     DIFFERENCE,
+    GAINED,
+    LOST,
+    NET,
+    Footnotes,
     aligned,
+    arm_means,
     count,
     count_interval,
     differences,
+    domains_of,
     interval,
     points,
     points_interval,
+    print_domains,
     rows_of,
     say_address,
     share,
@@ -30,6 +37,7 @@ from flows.report import (
 from flows.verbs import runtime_of
 from flows.workspace import Opened, open_asked
 from rdpt_core.provenance import FOUR_WAY
+from rdpt_core.results import BY_DOMAIN
 from rdpt_core.rows import Result
 from rdpt_core.table_output import UnixLines
 from settings.loading import BadSettings
@@ -101,7 +109,9 @@ def _print_tables(opened: Opened, found: dict[str, list[Compared]], plan: Plan) 
         rows = found[benchmark.name]
         sys.stdout.write(f"\n{titled(benchmark)}: accuracy is avg@k with its 95% interval, "
                          "classes are shares of the labelled sentences\n")  # fmt: skip
-        sys.stdout.write(aligned(list(_lines(rows))))
+        means = arm_means(configurations, f"test:{benchmark.name}", plan)
+        sys.stdout.write(aligned(list(_lines(rows, means))))
+        print_domains({one.configuration.name: one.test for one in rows})
         pairs = list(_pairs(rows, configurations, f"test:{benchmark.name}", plan))
         if pairs:
             sys.stdout.write("\ndifferences on the same questions: of accuracy and of shares in "
@@ -109,13 +119,17 @@ def _print_tables(opened: Opened, found: dict[str, list[Compared]], plan: Plan) 
             sys.stdout.write(_noted(pairs))
 
 
-def _lines(rows: Sequence[Compared]) -> Iterator[tuple[str, ...]]:
+def _lines(
+    rows: Sequence[Compared], means: Iterable[tuple[str, Result]]
+) -> Iterator[tuple[str, ...]]:
     yield ("configuration", "accuracy", "95%", *FOUR_WAY, "tokens", "seconds")
     for one in rows:
         accuracy = one.test["accuracy"]
         yield (one.configuration.name, share(accuracy), interval(accuracy),
                *(share(one.test.get(metric)) for metric in SHARES),
                count(one.train.get("tokens")), count(one.seconds))  # fmt: skip
+    for name, accuracy in means:
+        yield (name, share(accuracy), interval(accuracy), *("-" for _ in range(6)))
 
 
 @dataclass(frozen=True)
@@ -155,15 +169,12 @@ def _pairs(
 
 
 def _noted(pairs: Sequence[Pair]) -> str:
-    """What an interval does not cover stands below the table, once."""
-    notes = list(dict.fromkeys(one.difference.note for one in pairs if one.difference.note))
+    """What an interval covers or does not stands below the table, once."""
+    notes = Footnotes()
     lines = [("", "", "difference", "95%", "smallest detectable", "note")]
     for one in pairs:
-        note = one.difference.note
-        lines.append((one.name, one.what, *one.cells(),
-                      f"({notes.index(note) + 1})" if note else ""))  # fmt: skip
-    below = [f"({number}) {note}\n" for number, note in enumerate(notes, start=1)]
-    return aligned(lines) + "".join(below)
+        lines.append((one.name, one.what, *one.cells(), notes.mark(one.difference)))
+    return aligned(lines) + notes.text()
 
 
 # ---------------------------------------------------------------------------- for programs
@@ -177,6 +188,9 @@ def _print_rows(opened: Opened, found: dict[str, list[Compared]], plan: Plan) ->
     configurations = opened.study.configurations()
     chosen = [replace(row, configuration=one.configuration.name)
               for rows in found.values() for one in rows for row in _numbers(one)]  # fmt: skip
+    chosen += [replace(row, configuration=name)
+               for benchmark in found
+               for name, row in arm_means(configurations, f"test:{benchmark}", plan)]  # fmt: skip
     chosen += [replace(row, configuration=pair.configuration)
                for side in (*(f"test:{benchmark}" for benchmark in found), "train")
                for pair in differences(configurations, side, plan)
@@ -185,7 +199,9 @@ def _print_rows(opened: Opened, found: dict[str, list[Compared]], plan: Plan) ->
 
 
 def _numbers(one: Compared) -> Iterator[Result]:
-    for metric in ("accuracy", *SHARES, "grades/lift", "grades/detectable_lift"):
+    domains = (f"{BY_DOMAIN}{domain}" for domain in domains_of([one.test]))
+    for metric in ("accuracy", *domains, *SHARES, "grades/lift", "grades/detectable_lift",
+                   GAINED, LOST, NET):  # fmt: skip
         if metric in one.test:
             yield one.test[metric]
     if "tokens" in one.train:

@@ -56,10 +56,20 @@ class Configuration:
     teacher: str | None
     student: str | None
     selector: str | None
+    """Label of its selector; draws of one selector have a label each."""
     seed: int | None
     uses: tuple[Use, ...]
     digest: str
     """Covers all that reaches its parts, names excluded."""
+    arm: str | None = None
+    """Name of the arm: its draws and fine-tuning seeds are the arm's runs."""
+    draws: bool = False
+    """True if its picks depend on a seed."""
+
+    @property
+    def draw(self) -> tuple[str, ...]:
+        """Label of its draw; empty where nothing is drawn."""
+        return (self.selector,) if self.draws and self.selector else ()
 
     def find(self, table: str, side: str, role: str | None = None) -> Wanted | None:
         """The table of a side and role; None where this configuration has none."""
@@ -152,47 +162,56 @@ class Study:
     # ------------------------------------------------------------------ arms compared
 
     def _compared(self, arms: list[Configuration]) -> Iterator[Configuration]:
-        """The arms, the first of each selector with its differences from the selectors after it.
+        """The configurations, the first of each arm with the arm's mean and its differences from
+        the arms after it.
 
-        Only arms of one teacher and one student are compared; the fine-tuning seeds of a selector
-        are its runs.
+        Only arms of one teacher and one student are compared; the fine-tuning seeds and the draws
+        of a selector are its runs.
         """
         runs: dict[tuple[str | None, ...], list[Configuration]] = {}
-        for arm in arms:
-            runs.setdefault((arm.teacher, arm.student, arm.selector), []).append(arm)
+        for one in arms:
+            runs.setdefault((one.teacher, one.student, one.arm), []).append(one)
         keys = list(runs)
-        for arm in arms:
-            key = (arm.teacher, arm.student, arm.selector)
+        for one in arms:
+            key = (one.teacher, one.student, one.arm)
             others = [k for k in keys[keys.index(key) + 1 :] if k[:2] == key[:2]]
-            if arm is runs[key][0]:
-                extra = [
+            if one is runs[key][0]:
+                extra = [*self._means(runs[key])] + [
                     use for other in others for use in self._differences(runs[key], runs[other])
                 ]
-                arm = replace(arm, uses=(*arm.uses, *extra))
-            yield arm
+                one = replace(one, uses=(*one.uses, *extra))
+            yield one
+
+    def _means(self, runs: list[Configuration]) -> Iterator[Use]:
+        """Of an arm of several runs, its accuracy on each benchmark that the runs answer."""
+        for benchmark in self.experiment.benchmarks if len(runs) > 1 else ():
+            side = f"test:{benchmark.name}"
+            tables = _answered(side, arm=runs)
+            if tables and benchmark.own_answers:
+                yield Use(side, "arm", results.arm(
+                    **tables, configuration=runs[0].digest, benchmark=benchmark.name,
+                    arm_draws=_draws(runs),
+                ))  # fmt: skip
 
     def _differences(self, arm: list[Configuration], other: list[Configuration]) -> Iterator[Use]:
         """Of answers and their sentences on each benchmark, and of the tokens trained on."""
-        against = other[0].selector
+        against = other[0].arm
         assert against is not None
         names = {"configuration": arm[0].digest, "against": against}
         for benchmark in self.experiment.benchmarks:
             side = f"test:{benchmark.name}"
-            tables = {
-                f"{role}_{kind}_{number}": call
-                for role, runs in (("arm", arm), ("other", other))
-                for number, run in enumerate(runs)
-                for kind, table in COMPARED.items()
-                if (call := run.find(table, side)) is not None
-            }
+            tables = _answered(side, arm=arm, other=other)
             if tables:
-                call = results.compared(**tables, **names, benchmark=benchmark.name,
-                                        own_answers=benchmark.own_answers)  # fmt: skip
+                call = results.compared(
+                    **tables, **names, benchmark=benchmark.name,
+                    own_answers=benchmark.own_answers, arm_draws=_draws(arm),
+                    other_draws=_draws(other),
+                )  # fmt: skip
                 yield Use(side, f"against {against}", call)
         picks = [one[0].find("selection", "train") for one in (arm, other)]
         call = results.compared_tokens(
             traces=arm[0].find("traces", "train"), arm=picks[0], other=picks[1], source="problems",
-            **names,
+            draws=(*arm[0].draw, *other[0].draw), **names,
         )  # fmt: skip
         yield Use("train", f"against {against}", call)
 
@@ -223,8 +242,9 @@ class Study:
             problems, written, grades = self._answers(benchmark, model)
             draft.add(side, None, problems, written, grades)
             draft.summaries[side] = partial(
-                results.baseline, traces=written, grades=grades, benchmark=benchmark.name
-            )
+                results.baseline, problems=problems, traces=written, grades=grades,
+                benchmark=benchmark.name,
+            )  # fmt: skip
         return draft
 
     def _answers(
@@ -261,11 +281,14 @@ class Study:
         if distilled is not None:
             models = {"teacher": teacher, "student": student, "distilled": distilled}
             for benchmark in self.experiment.benchmarks:
-                self._test_side(benchmark, models, draft)
-        selector = cell.selector.label if cell.selector else None
-        return draft.finished(
-            self._name(cell), "arm", cell.teacher.name, cell.student.name, selector, cell.seed
-        )
+                self._test_side(benchmark, models, cell.selector, draft)
+        found = draft.finished(
+            self._name(cell), "arm", cell.teacher.name, cell.student.name,
+            cell.selector.label if cell.selector else None, cell.seed,
+        )  # fmt: skip
+        if cell.selector is None:
+            return found
+        return replace(found, arm=cell.selector.arm, draws=cell.selector.draws)
 
     def _train_side(
         self, cell: Pairing, teacher: Model, student: Model, draft: Draft
@@ -346,7 +369,11 @@ class Study:
     # ------------------------------------------------------------------ test side
 
     def _test_side(
-        self, benchmark: Benchmark, models: Mapping[str, Model | Distilled], draft: Draft
+        self,
+        benchmark: Benchmark,
+        models: Mapping[str, Model | Distilled],
+        selector: Selector | None,
+        draft: Draft,
     ) -> None:
         """What `models`, by role, make of the answers that one of them wrote, or somebody else."""
         e, side, how = self.experiment, f"test:{benchmark.name}", benchmark.traces
@@ -355,8 +382,9 @@ class Study:
         if models["teacher"].spec.backend == "logged":  # it cannot read what another model wrote
             draft.add(side, None, problems, written, grades)
             draft.summaries[side] = partial(
-                results.baseline, traces=written, grades=grades, benchmark=benchmark.name
-            )
+                results.baseline, problems=problems, traces=written, grades=grades,
+                benchmark=benchmark.name,
+            )  # fmt: skip
             return
         sentences = traces.segment(traces=written, rule=e.segmentation)
         scored = Scored(problems, written, sentences, e.scoring)
@@ -370,13 +398,16 @@ class Study:
         self._add_aside(side, how, benchmark.problems, draft)
         for role, calls in of.items():
             draft.add(side, role, *calls)
-        summary = partial(results.attributed, traces=written, grades=grades, labels=labels,
-                          rule=e.labels, benchmark=benchmark.name)  # fmt: skip
+        summary = partial(
+            results.attributed, problems=problems, traces=written, grades=grades, labels=labels,
+            rule=e.labels, benchmark=benchmark.name,
+        )  # fmt: skip
         if benchmark.own_answers:
             _, base_traces, base_grades = self._answers(benchmark, models["student"])
             summary = partial(
                 results.distilled, **summary.keywords, base_traces=base_traces,
                 base_grades=base_grades,
+                draws=(selector.label,) if selector is not None and selector.draws else (),
             )  # fmt: skip
         draft.summaries[side] = summary
 
@@ -406,6 +437,21 @@ class Draft:
                   for side, summary in self.summaries.items()]  # fmt: skip
         uses = (*self.uses, *summed)
         return Configuration(name, kind, teacher, student, selector, seed, uses, digest)
+
+
+def _answered(side: str, **arms: list[Configuration]) -> dict[str, Wanted]:
+    """What each run of each arm answered on a side, as `results.compared` takes it."""
+    return {
+        f"{role}_{kind}_{number}": call
+        for role, runs in arms.items()
+        for number, run in enumerate(runs)
+        for kind, table in COMPARED.items()
+        if (call := run.find(table, side)) is not None
+    }
+
+
+def _draws(runs: list[Configuration]) -> tuple[str, ...]:
+    return tuple(label for run in runs for label in run.draw)
 
 
 def imports_thoughts(experiment: Experiment) -> bool:

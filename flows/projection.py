@@ -18,13 +18,14 @@ from typing import Any, TypeVar
 import numpy as np
 
 from flows.configurations import Configuration
-from flows.report import interval, rows_of, share
+from flows.report import MAX_DOMAINS, domains_of, interval, rows_of, share
 from flows.workspace import Opened
 from rdpt_core import ids
 from rdpt_core.curves import SIDES, CurveRule, PositionCounts, curves, position_counts
 from rdpt_core.provenance import FOUR_WAY, LABELS
 from rdpt_core.recipe import Plain, plain
 from rdpt_core.report import figures
+from rdpt_core.results import BY_DOMAIN
 from rdpt_core.rows import Grade, Pick, Problem, Provenance, Result, Trace, TrainingStep
 from rdpt_core.store import Part, file_hash
 from tasks.models import CHECKPOINT
@@ -42,6 +43,8 @@ MAX_PARAM = 6000
 MIN_TRACES = 10
 """At a position, for its share to be drawn."""
 BARE = ("accuracy", "teacher_share", "tokens")
+FIRST = ("grades/gained", "grades/lost", "grades/net_gained", BY_DOMAIN)
+"""Told before all other metrics: what a mean hides."""
 LESS = ("curves/area_with_truncated/", "curves/area/full/", "grades/num_samples")
 """In the table of results only."""
 
@@ -195,8 +198,9 @@ def _headline(told: Told) -> Iterator[str]:
 
 
 def _is_main(metric: str) -> bool:
-    main = (*BARE, "grades/lift", "grades/detectable_lift", "grades/share/", "provenance/share/",
-            "provenance/missing", "pool/teacher_share", "selection/", "students/")  # fmt: skip
+    main = (*BARE, *FIRST, "grades/lift", "grades/detectable_lift", "grades/share/",
+            "provenance/share/", "provenance/missing", "pool/teacher_share", "selection/",
+            "students/")  # fmt: skip
     return metric.startswith(main)
 
 
@@ -210,18 +214,21 @@ def _line(row: Result) -> str:
 
 def _metrics(told: Told, when: int) -> list[Point]:
     """The most important first, at most 60 keys together with curves and loss."""
-    numbers = {"seconds": _four_digits(sum(part.seconds for part in told.all_parts))}
+    seconds = _four_digits(sum(part.seconds for part in told.all_parts))
+    first: dict[str, float | None] = {"seconds": seconds}
+    second: dict[str, float | None] = {}
     later: dict[str, float | None] = {}
     for side, rows in told.results.items():
         other = side in told.benchmarks[1:]
         slices = [side.partition(":")[2]] if other else []
+        less = (*LESS, BY_DOMAIN) if len(domains_of([rows])) > MAX_DOMAINS else LESS
         for row in rows.values():
-            into = numbers if row.metric in BARE else later
-            if not row.metric.startswith(LESS):
-                into |= _named(row, slices)
+            if not row.metric.startswith(less):
+                into = second if row.metric.startswith(FIRST) else later
+                (first if row.metric in BARE else into).update(_named(row, slices))
     curved = len(SIDES) * len(FOUR_WAY) if _labelled(told) else 0
     room = MAX_METRICS - curved - len({point.key for point in _losses(told)})
-    known = [(k, v) for k, v in {**numbers, **later}.items() if v is not None]
+    known = [(k, v) for k, v in {**first, **second, **later}.items() if v is not None]
     return [Point(key, round(value, 4), 0, when) for key, value in known[:room]]
 
 
@@ -232,7 +239,8 @@ def _four_digits(value: float) -> float:
 
 def _named(row: Result, slices: list[str]) -> dict[str, float | None]:
     """A row's metric; `accuracy` also brings the ends of its interval."""
-    key = metric_key(*row.metric.split("/"), *slices)
+    levels = 2 if row.metric.startswith(BY_DOMAIN) else -1  # a domain's name may hold a slash
+    key = metric_key(*row.metric.split("/", levels), *slices)
     if row.metric != "accuracy":
         return {key: row.value}
     low, high = (metric_key(f"accuracy_{end}", *slices) for end in ("low", "high"))

@@ -6,7 +6,7 @@ Both are read from the store alone; no Prefect, no MLflow, no model.
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from flows import accounts
@@ -14,6 +14,7 @@ from flows.configurations import Configuration, Use
 from flows.room import BYTES, estimated_bytes, knows_imports
 from flows.workspace import Opened
 from rdpt_core.resources import amount, free_space
+from rdpt_core.results import BY_DOMAIN
 from rdpt_core.rows import Result
 from rdpt_core.scoring.paths import cpu_flags, faster_path, has_gpu
 from settings.experiment import Answers, Benchmark
@@ -23,6 +24,11 @@ from tasks.stage import Call, Given, Parts, Plan, Table
 DIFFERENCE, DETECTABLE = "grades/difference", "grades/detectable_difference"
 """Metrics of `Difference.rows`: of the accuracy, and the smallest that would be found."""
 TRACE_BYTES, SCORE_BYTES = BYTES["traces"], BYTES["scores"]
+GAINED, LOST, NET = "grades/gained", "grades/lost", "grades/net_gained"
+MAX_DOMAINS = 8
+"""More are not shown side by side."""
+DOMAIN_WIDTH = 12
+"""Letters of a domain's name in a heading."""
 
 
 def is_complete(opened: Opened) -> bool:
@@ -106,10 +112,12 @@ def print_results(opened: Opened) -> None:
         side = f"test:{benchmark.name}"
         sys.stdout.write(f"\n{titled(benchmark)}: accuracy is avg@k, intervals are 95%\n")
         sys.stdout.write(aligned(list(_accuracy_lines(configurations, side, plan))))
-        compared = list(_comparison_lines(configurations, benchmark.name, plan))
+        notes = Footnotes()
+        compared = list(_comparison_lines(configurations, benchmark.name, plan, notes))
         if len(compared) > 1:
-            sys.stdout.write("\n" + aligned(compared))
+            sys.stdout.write("\n" + aligned(compared) + notes.text())
         sys.stdout.write("\n" + aligned(list(_share_lines(configurations, side, plan))))
+        print_domains({c.name: rows_of(c, side, plan) for c in configurations})
     trained = list(_training_lines(configurations, plan))
     if len(trained) > 1:
         sys.stdout.write("\ntraining side\n" + aligned(trained))
@@ -158,6 +166,64 @@ def _accuracy_lines(
                    points(found.get("grades/lift")), points_interval(found.get("grades/lift")),
                    share(found.get("grades/share/truncated")),
                    share(found.get("grades/share/unparsed")), str(accuracy.n))  # fmt: skip
+    for name, mean in arm_means(configurations, side, plan):
+        yield name, share(mean), interval(mean), "-", "-", "-", "-", str(mean.n)
+
+
+def arm_means(
+    configurations: Iterable[Configuration], side: str, plan: Plan
+) -> Iterator[tuple[str, Result]]:
+    """Name and mean accuracy of every arm of several draws or seeds."""
+    for configuration in configurations:
+        for use in configuration.uses:
+            if (use.side, use.role) == (side, "arm") and plan.table(use.call).complete:
+                yield from ((f"{configuration.arm} (all runs)", row)
+                            for row in _rows(use.call, plan))  # fmt: skip
+
+
+def print_domains(found: Mapping[str, Mapping[str, Result]]) -> None:
+    """Accuracy by domain, and questions gained and lost; `found` maps the name of a configuration
+    to its rows by metric. Nothing where no row says more than the accuracy does."""
+    domains = domains_of(found.values())
+    if len(domains) > MAX_DOMAINS:
+        say(f"accuracy in {len(domains)} domains: `rdpt compare` in a pipe, or table `results`")
+        domains = []
+    changed = any(GAINED in rows for rows in found.values())
+    if domains or changed:
+        what = ["accuracy by domain"] if domains else []
+        what += ["questions gained and lost against the undistilled student"] if changed else []
+        sys.stdout.write(f"\n{'; '.join(what)}\n")
+        sys.stdout.write(aligned(list(_domain_lines(found, domains, changed))))
+
+
+def domains_of(found: Iterable[Mapping[str, Result]]) -> list[str]:
+    """Names of the domains of a benchmark."""
+    names = {metric.removeprefix(BY_DOMAIN)
+             for rows in found for metric in rows if metric.startswith(BY_DOMAIN)}  # fmt: skip
+    return sorted(names)
+
+
+def _domain_lines(
+    found: Mapping[str, Mapping[str, Result]], domains: Sequence[str], changed: bool
+) -> Iterator[tuple[str, ...]]:
+    """Two decimals, so that eight domains fit a line; how many questions a domain has comes
+    last."""
+    metrics = [f"{BY_DOMAIN}{domain}" for domain in domains]
+    changes = ("gained", "lost", "net", "95%") if changed else ()
+    yield ("configuration", *(domain[:DOMAIN_WIDTH] for domain in domains), *changes)
+    num_questions: dict[str, int] = {}
+    for name, rows in found.items():
+        if not rows:
+            continue
+        num_questions |= {metric: rows[metric].n for metric in metrics if metric in rows}
+        net = rows.get(NET)
+        cells = (count(rows.get(GAINED)), count(rows.get(LOST)), count(net, "+"),
+                 count_interval(net) if net else "-")  # fmt: skip
+        yield (name, *(f"{share(rows.get(metric)):.4}" for metric in metrics),
+               *(cells if changed else ()))  # fmt: skip
+    if domains:
+        yield ("questions", *(str(num_questions[metric]) for metric in metrics),
+               *("" for _ in changes))  # fmt: skip
 
 
 def _share_lines(
@@ -195,14 +261,14 @@ def _training_lines(
 
 
 def _comparison_lines(
-    configurations: Sequence[Configuration], benchmark: str, plan: Plan
+    configurations: Sequence[Configuration], benchmark: str, plan: Plan, notes: Footnotes
 ) -> Iterator[tuple[str, ...]]:
     yield ("difference in accuracy", "points", "95%", "smallest detectable", "note")
     for one in differences(configurations, f"test:{benchmark}", plan):
         accuracy = one.rows.get(DIFFERENCE)
         if accuracy is not None:
             yield (one.name, points(accuracy), points_interval(accuracy),
-                   points(one.rows[DETECTABLE]).lstrip("+"), accuracy.note or "")  # fmt: skip
+                   points(one.rows[DETECTABLE]).lstrip("+"), notes.mark(accuracy))  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -228,7 +294,7 @@ def differences(
                 continue
             against = use.role.removeprefix("against ")
             rows = {row.metric.removesuffix(f"/{against}"): row for row in _rows(use.call, plan)}
-            yield Difference(configuration.name, f"{configuration.selector} - {against}", rows)
+            yield Difference(configuration.name, f"{configuration.arm} - {against}", rows)
 
 
 # ---------------------------------------------------------------------------- cells
@@ -263,6 +329,23 @@ def count_interval(row: Result) -> str:
     if row.low is None or row.high is None:
         return "-"
     return f"[{round(row.low):+,d}, {round(row.high):+,d}]"
+
+
+class Footnotes:
+    """Notes below a table, each once; a cell names them by number."""
+
+    def __init__(self) -> None:
+        self._notes: list[str] = []
+
+    def mark(self, row: Result) -> str:
+        """`(1, 3)`; empty for a row without a note."""
+        own = row.note.split("; ") if row.note else []
+        self._notes += [note for note in own if note not in self._notes]
+        numbers = ", ".join(str(self._notes.index(note) + 1) for note in own)
+        return f"({numbers})" if own else ""
+
+    def text(self) -> str:
+        return "".join(f"({number}) {note}\n" for number, note in enumerate(self._notes, start=1))
 
 
 def aligned(lines: Sequence[tuple[str, ...]]) -> str:

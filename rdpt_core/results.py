@@ -16,12 +16,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rdpt_core.arms import (
+    Arm,
     Counted,
-    arm_difference,
+    arm_mean,
     detectable_difference,
-    paired_difference,
-    seeds_note,
-    share_difference,
+    difference,
+    draws_note,
+    left_out,
     total_difference,
 )
 from rdpt_core.candidates import ELIGIBLE, CandidateRecord
@@ -41,6 +42,7 @@ from rdpt_core.effects import (
     nothing,
     ratio,
     ratios,
+    times,
     with_note,
 )
 from rdpt_core.provenance import FOUR_WAY, LABELS, MISSING, THREE_WAY, LabelRule, label
@@ -67,6 +69,11 @@ Named = Iterator[tuple[str, Estimate]]
 
 SHOWN_OUTCOMES = (Outcome.TRUNCATED, Outcome.UNPARSED, Outcome.TIMEOUT, Outcome.UNGRADED)
 FINISHED = (Outcome.CORRECT, Outcome.WRONG, Outcome.UNPARSED, Outcome.TIMEOUT)
+SOLVED = 0.5
+"""Mean correctness above which a question is solved."""
+ARM_ACCURACY = "grades/arm_accuracy"
+BY_DOMAIN = "grades/accuracy/"
+"""Metric of the accuracy in a domain, up to the domain's name."""
 
 
 # ---------------------------------------------------------------- parts to counts
@@ -122,6 +129,11 @@ def merged(parts: Iterable[QuestionCounts]) -> QuestionCounts:
     return total
 
 
+def solved(outcomes: QuestionCounts) -> dict[str, bool]:
+    """Per question whether most of its graded traces are correct: more than half of them."""
+    return {problem: share > SOLVED for problem, share in mean_correct(outcomes).items()}
+
+
 def mean_correct(outcomes: QuestionCounts) -> dict[str, float]:
     """Per question the share of correct among its graded traces; truncated, unparsed and timed out
     ones are not correct. Questions without a graded trace are left out."""
@@ -154,12 +166,17 @@ def benchmark_results(
     baseline: QuestionCounts | None,
     attribution: Attribution | None,
     rule: CurveRule,
+    domains: Mapping[str, str] | None = None,
+    draws: tuple[str, ...] = (),
 ) -> Iterator[Result]:
     """Rows of one benchmark. `baseline` holds the undistilled student's outcomes; a configuration
-    without a distilled student has none, and no attribution."""
-    found = list(_accuracies(outcomes))
+    without a distilled student has none, and no attribution. `domains` maps problem ids; `draws`
+    names the draw that the student was trained on."""
+    found = list(_accuracies(outcomes, draws))
+    found += _by_domain(outcomes, domains or {})
     if baseline is not None:
-        found += _lift(outcomes, baseline)
+        found += _lift(outcomes, baseline, draws)
+        found += _changes(outcomes, baseline)
     if attribution is not None:
         found += _class_shares(attribution)
         found += _sided_teacher_shares(attribution.classes, rule)
@@ -175,10 +192,9 @@ def _rows(
                      one.note)  # fmt: skip
 
 
-def _accuracies(outcomes: QuestionCounts) -> Named:
-    per_question = mean_correct(outcomes)
-    values = np.array([per_question[problem] for problem in sorted(per_question)])
-    yield "accuracy", with_note(mean(values), _samples_note(outcomes))
+def _accuracies(outcomes: QuestionCounts, draws: tuple[str, ...]) -> Named:
+    accuracy = with_note(_accuracy(outcomes), _samples_note(outcomes))
+    yield "accuracy", with_note(accuracy, draws_note(draws))
     table = _table(outcomes, len(OUTCOMES))
     finished = table[:, [OUTCOMES.index(outcome) for outcome in FINISHED]].sum(axis=1)
     correct = table[:, OUTCOMES.index(Outcome.CORRECT)]
@@ -188,6 +204,21 @@ def _accuracies(outcomes: QuestionCounts) -> Named:
     for outcome, share in zip(SHOWN_OUTCOMES, shares, strict=True):
         yield f"grades/share/{outcome}", share
     yield "grades/num_samples", exact(float(table.sum()), len(table))
+
+
+def _accuracy(outcomes: QuestionCounts) -> Estimate:
+    per_question = mean_correct(outcomes)
+    return mean(np.array([per_question[problem] for problem in sorted(per_question)]))
+
+
+def _by_domain(outcomes: QuestionCounts, domains: Mapping[str, str]) -> Named:
+    """Accuracy in each domain that problems name; none of it where there is one domain at most."""
+    within: dict[str, dict[str, Ints]] = defaultdict(dict)
+    for problem_id, counts in outcomes.items():
+        within[domains.get(problem_id, "")][problem_id] = counts
+    if len(within) > 1:
+        for domain in sorted(within):
+            yield f"{BY_DOMAIN}{domain or 'no domain'}", _accuracy(within[domain])
 
 
 def _table(counts: QuestionCounts, *shape: int) -> Floats:
@@ -203,11 +234,27 @@ def _samples_note(outcomes: QuestionCounts) -> str:
     return f"avg@{sizes[0]}" if len(sizes) == 1 else f"{sizes[0]} to {sizes[-1]} samples each"
 
 
-def _lift(outcomes: QuestionCounts, baseline: QuestionCounts) -> Named:
+def _lift(outcomes: QuestionCounts, baseline: QuestionCounts, draws: tuple[str, ...]) -> Named:
     """Over the undistilled student, on the same questions and sampling seeds."""
-    after, before = mean_correct(outcomes), mean_correct(baseline)
-    yield "grades/lift", with_note(paired_difference(after, before), seeds_note(1))
-    yield "grades/detectable_lift", detectable_difference(after, before)
+    after, before = _counted(mean_correct(outcomes)), _counted(mean_correct(baseline))
+    lift = difference(Arm([after], draws), Arm([before]))
+    yield "grades/lift", left_out(lift, after, before)
+    yield (
+        "grades/detectable_lift",
+        detectable_difference(mean_correct(outcomes), mean_correct(baseline)),
+    )
+
+
+def _changes(outcomes: QuestionCounts, baseline: QuestionCounts) -> Named:
+    """Questions that the undistilled student does not solve and this one does, the reverse, and
+    one minus the other, on the questions that both answered."""
+    after, before = solved(outcomes), solved(baseline)
+    common = sorted(after.keys() & before.keys())
+    now, then = (np.array([one[q] for q in common], dtype=np.float64) for one in (after, before))
+    for name, changed in (("gained", now * (1 - then)), ("lost", then * (1 - now))):
+        yield f"grades/{name}", times(mean(changed), len(common))
+    net = difference(*(Arm([_counted({q: one[q] for q in common})]) for one in (after, before)))
+    yield "grades/net_gained", times(net, len(common))
 
 
 def _class_shares(attribution: Attribution) -> Named:
@@ -262,6 +309,14 @@ class Answered:
     outcomes: QuestionCounts
     classes: QuestionCounts | None = None
     """Of `class_counts`; None where no sentence was attributed."""
+    draw: str | None = None
+    """Label of the draw that it was trained on; None where its selector draws nothing."""
+
+
+def arm_results(configuration: str, benchmark: str, arm: Sequence[Answered]) -> Iterator[Result]:
+    """The row of an arm of several runs: its mean accuracy, whose interval covers draws or seeds
+    where there are enough."""
+    return _rows(configuration, "test", benchmark, [(ARM_ACCURACY, arm_mean(_by_accuracy(arm)))])
 
 
 def comparison_results(
@@ -274,24 +329,43 @@ def comparison_results(
 ) -> Iterator[Result]:
     """Rows of an arm against the one named `against`, on the questions that all have. Accuracies
     are compared where the arms answered: texts that somebody else wrote are the same for both."""
-    runs = [mean_correct(run.outcomes) for run in arm]
-    others = [mean_correct(run.outcomes) for run in other]
     found: list[tuple[str, Estimate]] = []
     if own_answers:
-        found.append((f"grades/difference/{against}", arm_difference(runs, others)))
-        detectable = detectable_difference(_over_runs(runs), _over_runs(others))
+        accuracy = difference(_by_accuracy(arm), _by_accuracy(other))
+        found.append((f"grades/difference/{against}", accuracy))
+        detectable = detectable_difference(_over_runs(arm), _over_runs(other))
         found.append((f"grades/detectable_difference/{against}", detectable))
     if all(run.classes is not None for run in (*arm, *other)):
-        ours, theirs = ([_sentences(run) for run in answered] for answered in (arm, other))
         for name in FOUR_WAY:
-            one = share_difference(_counted(ours, name), _counted(theirs, name))
+            one = difference(_by_share(arm, name), _by_share(other, name))
             found.append((f"provenance/difference/{name}/{against}", one))
     return _rows(configuration, "test", benchmark, found)
 
 
-def _over_runs(runs: Sequence[Mapping[str, float]]) -> dict[str, float]:
+def _over_runs(arm: Sequence[Answered]) -> dict[str, float]:
+    runs = [mean_correct(run.outcomes) for run in arm]
     common = set.intersection(*(set(run) for run in runs)) if runs else set()
     return {problem: float(np.mean([run[problem] for run in runs])) for problem in common}
+
+
+def _by_accuracy(arm: Sequence[Answered]) -> Arm:
+    return Arm([_counted(mean_correct(run.outcomes)) for run in arm], _draws(arm))
+
+
+def _counted(values: Mapping[str, float]) -> Counted:
+    """Numbers whose mean over questions is compared."""
+    return {problem: (float(value), 1.0) for problem, value in values.items()}
+
+
+def _by_share(arm: Sequence[Answered], name: Label) -> Arm:
+    """Per run and question the sentences of a class and all of them."""
+    at = LABELS.index(name)
+    runs = [{q: (float(x[at]), float(x.sum())) for q, x in _sentences(run).items()} for run in arm]
+    return Arm(runs, _draws(arm))
+
+
+def _draws(arm: Sequence[Answered]) -> tuple[str, ...]:
+    return tuple(run.draw for run in arm if run.draw is not None)
 
 
 def _sentences(run: Answered) -> QuestionCounts:
@@ -301,21 +375,20 @@ def _sentences(run: Answered) -> QuestionCounts:
     return {q: run.classes.get(q, none)[:, :UNLABELLED].sum(axis=0) for q in run.outcomes}
 
 
-def _counted(runs: Sequence[QuestionCounts], name: Label) -> list[Counted]:
-    """Per run and question the sentences of a class and all of them."""
-    at = LABELS.index(name)
-    return [{q: (float(x[at]), float(x.sum())) for q, x in run.items()} for run in runs]
-
-
 def tokens_difference(
     configuration: str,
     source: str,
     against: str,
     arm: Mapping[str, float],
     other: Mapping[str, float],
+    draws: Sequence[str] = (),
 ) -> Iterator[Result]:
-    """The row of what two arms train on; question to tokens of its picks."""
-    found = [(f"selection/difference/tokens/{against}", total_difference(arm, other))]
+    """The row of what two arms train on; question to tokens of its picks. `draws` names those of
+    the two that were drawn."""
+    total = total_difference(arm, other)
+    for draw in draws:
+        total = with_note(total, draws_note([draw]))
+    found = [(f"selection/difference/tokens/{against}", total)]
     return _rows(configuration, "train", source, found)
 
 

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Literal, NamedTuple
 
 import numpy as np
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from rdpt_core.candidates import ELIGIBLE, CandidateRecord
 from rdpt_core.recipe import Rule
@@ -27,7 +27,7 @@ from rdpt_core.rows import (
     TokenScores,
     Trace,
 )
-from rdpt_core.selectors import SELECTORS, uniform
+from rdpt_core.selectors import DRAWN, SELECTORS, uniform
 from rdpt_core.spelling import nearest
 
 TOKEN_TOLERANCE = 0.01
@@ -47,11 +47,24 @@ class Selector(Rule):
     """One of SELECTORS."""
     match_tokens: str | None = None
     """Name of the arm whose total tokens this one matches within 1%, as many examples."""
+    seed: int | None = Field(default=None, ge=0, lt=2**63)
+    """Seed of its draw, for a selector that draws; left out, the experiment's. Entries that differ
+    in it alone are draws of one arm; three or more, and its intervals cover the draw."""
+
+    @property
+    def arm(self) -> str:
+        """The arm's name in tables: `random`, or `random_matched_teacher_count`."""
+        return f"{self.name}_matched_{self.match_tokens}" if self.match_tokens else self.name
 
     @property
     def label(self) -> str:
-        """The arm's name in tables: `random`, or `random_matched_teacher_count`."""
-        return f"{self.name}_matched_{self.match_tokens}" if self.match_tokens else self.name
+        """The name of one draw of the arm: `random_draw1`; that of the arm where no seed is set."""
+        return self.arm if self.seed is None else f"{self.arm}_draw{self.seed}"
+
+    @property
+    def draws(self) -> bool:
+        """True if its picks depend on a seed."""
+        return self.name in DRAWN
 
     @field_validator("name")
     @classmethod
@@ -61,6 +74,15 @@ class Selector(Rule):
             hint = f"did you mean {near}?" if near else f"known are {', '.join(SELECTORS)}"
             raise ValueError(f"{name!r} is no selector, {hint}")
         return name
+
+    @model_validator(mode="after")
+    def _uses_its_seed(self) -> Selector:
+        if self.seed is not None and not self.draws:
+            raise ValueError(
+                f"selector {self.name!r} has seed = {self.seed} but draws nothing: leave `seed` "
+                f"out, it is for {' and '.join(DRAWN)}"
+            )
+        return self
 
 
 # ---------------------------------------------------------------- the pool
@@ -164,9 +186,10 @@ def ranked_questions(
     records: Iterable[CandidateRecord], selector: Selector, seed: int
 ) -> dict[str, list[Ranked]]:
     """Per question its eligible candidates, the best first; those without merit are left out, and
-    so are questions without one."""
+    so are questions without one. `seed` is for a selector without its own."""
+    drawn = seed if selector.seed is None else selector.seed
     kept = [record for record in records if record.eligible]
-    merits = (SELECTORS[selector.name](kept, seed) + 0.0).tolist()  # no -0.0
+    merits = (SELECTORS[selector.name](kept, drawn) + 0.0).tolist()  # no -0.0
     ranked: dict[str, list[Ranked]] = defaultdict(list)
     for value, record in zip(merits, kept, strict=True):
         if not math.isnan(value):

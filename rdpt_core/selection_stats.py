@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from rdpt_core.candidates import OTHER_BETAS, CandidateRecord
-from rdpt_core.effects import Estimate, exact, nothing, wilson, with_note
+from rdpt_core.effects import Estimate, exact, nothing, proportion, with_note
 from rdpt_core.rows import Pick
 from rdpt_core.selection import (
     TOKEN_TOLERANCE,
@@ -46,13 +46,13 @@ def tie_rate(records: Iterable[CandidateRecord], selector: Selector, seed: int) 
     """Share of questions whose highest merit is held by several eligible candidates."""
     ranked = ranked_questions(records, selector, seed).values()
     tops = [[one.merit for one in found[:2]] for found in ranked]
-    return wilson(sum(len(top) == 2 and top[0] == top[1] for top in tops), len(tops))
+    return proportion(sum(len(top) == 2 and top[0] == top[1] for top in tops), len(tops))
 
 
 def agreement(picks: Sequence[Pick], others: Sequence[Pick]) -> Estimate:
     """`A(b, b')`: share of questions with the same pick; both arms pick once per question."""
     same = {pick.trace_id for pick in picks} & {pick.trace_id for pick in others}
-    return wilson(len(same), max(len(picks), len(others)))
+    return proportion(len(same), max(len(picks), len(others)))
 
 
 def chance_agreement(records: Iterable[CandidateRecord]) -> Estimate:
@@ -83,10 +83,10 @@ def longest_is_most_teacher(records: Iterable[CandidateRecord]) -> Estimate:
     by_length = ranked_questions(kept, LONGEST, 0)
     several = [q for q, found in by_count.items() if len(found) > 1]
     same = sum(by_count[q][0].record == by_length[q][0].record for q in several)
-    share = wilson(same, len(several))
-    if share.value is None or share.value <= SAME_ARM:
-        return share
-    return with_note(share, f"above {SAME_ARM}: this pool cannot tell the count from the length")
+    found = proportion(same, len(several))
+    if found.value is None or found.value <= SAME_ARM:
+        return found
+    return with_note(found, f"above {SAME_ARM}: this pool cannot tell the count from the length")
 
 
 # ---------------------------------------------------------------- how firm the picks are
@@ -110,7 +110,7 @@ def robust_picks(records: Iterable[CandidateRecord]) -> Estimate:
     cannot turn it."""
     ranked = ranked_questions(records, TEACHER_COUNT, 0).values()
     leads = [(found[0], found[1]) for found in ranked if len(found) > 1]
-    return wilson(sum(_is_robust(best, second) for best, second in leads), len(leads))
+    return proportion(sum(_is_robust(best, second) for best, second in leads), len(leads))
 
 
 def _is_robust(best: Ranked, second: Ranked) -> bool:

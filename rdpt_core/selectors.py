@@ -171,3 +171,6 @@ SELECTORS: dict[str, Callable[[Pool, int], Floats]] = {
     )
 }  # fmt: skip
 """By name. An arm that matches the tokens of another one is any of these (`selection.py`)."""
+
+DRAWN = (random.__name__, count_length_matched.__name__)
+"""Those that depend on the seed."""

@@ -193,7 +193,8 @@ class Experiment(Rule):
 
     name: Name
     seed: int = Field(default=0, ge=0, lt=2**63)
-    """Of sampling and of seeded selectors; fine-tuning seeds are those of the matrix."""
+    """Of sampling, and of selectors that draw and have no seed of their own; fine-tuning seeds are
+    those of the matrix."""
     part_size: int = Field(default=128, ge=1, le=100_000)
     """Problems in a part: the unit of identity, work and loss."""
     problems: ProblemSource | None = None
@@ -234,6 +235,7 @@ class Experiment(Rule):
         self._logged_teachers_wrote_the_traces()
         self._blanks_can_be_moved()
         self._matched_arms_exist()
+        self._draws_differ()
         self._controls_come_later()
         self.pairings()
         return self
@@ -293,6 +295,18 @@ class Experiment(Rule):
                     f"selector {selector.label} matches an arm that is matched itself: "
                     "name one that is not"
                 )
+
+    def _draws_differ(self) -> None:
+        """An entry without a seed draws by the experiment's."""
+        drawn: dict[tuple[str, int], str] = {}
+        for selector in (one for one in self.selectors if one.draws):
+            key = selector.arm, self.seed if selector.seed is None else selector.seed
+            if key in drawn:
+                raise ValueError(
+                    f"selectors {drawn[key]} and {selector.label} both draw by seed {key[1]}, "
+                    "so they pick the same: give each another `seed`"
+                )
+            drawn[key] = selector.label
 
     def pairings(self) -> list[Pairing]:
         """The cells of the matrix, in the order of the file."""

@@ -18,6 +18,7 @@ from rdpt_core.rows import (
     Candidate,
     Grade,
     Pick,
+    Problem,
     Provenance,
     Result,
     SentenceScore,
@@ -30,18 +31,24 @@ from tasks.attribution import records_of, target_of
 from tasks.stage import Parts, stage
 
 
-@stage("results", version=1, row=Result)
+@stage("results", version=2, row=Result)
 def baseline(
-    traces: Parts[Trace], grades: Parts[Grade], configuration: str, benchmark: str
+    problems: Parts[Problem],
+    traces: Parts[Trace],
+    grades: Parts[Grade],
+    configuration: str,
+    benchmark: str,
 ) -> Iterator[Result]:
     """Accuracy of a model that no arm trained."""
     yield from results.benchmark_results(
-        configuration, benchmark, outcomes_of(traces, grades), None, None, CurveRule()
-    )
+        configuration, benchmark, outcomes_of(traces, grades), None, None, CurveRule(),
+        domains_of(problems),
+    )  # fmt: skip
 
 
-@stage("results", version=1, row=Result)
+@stage("results", version=2, row=Result)
 def attributed(
+    problems: Parts[Problem],
     traces: Parts[Trace],
     grades: Parts[Grade],
     labels: Parts[Provenance],
@@ -52,18 +59,20 @@ def attributed(
     """A distilled student's accuracy and the provenance of its sentences; without a baseline."""
     yield from results.benchmark_results(
         configuration, benchmark, outcomes_of(traces, grades), None,
-        attribution_of(traces, grades, labels, rule), CurveRule(),
+        attribution_of(traces, grades, labels, rule), CurveRule(), domains_of(problems),
     )  # fmt: skip
 
 
-@stage("results", version=1, row=Result)
+@stage("results", version=2, row=Result)
 def distilled(
+    problems: Parts[Problem],
     traces: Parts[Trace],
     grades: Parts[Grade],
     labels: Parts[Provenance],
     base_traces: Parts[Trace],
     base_grades: Parts[Grade],
     rule: LabelRule,
+    draws: tuple[str, ...],
     configuration: str,
     benchmark: str,
 ) -> Iterator[Result]:
@@ -71,47 +80,66 @@ def distilled(
     yield from results.benchmark_results(
         configuration, benchmark, outcomes_of(traces, grades),
         outcomes_of(base_traces, base_grades), attribution_of(traces, grades, labels, rule),
-        CurveRule(),
+        CurveRule(), domains_of(problems), draws,
     )  # fmt: skip
 
 
-@stage("results", version=2, row=Result)
+@stage("results", version=1, row=Result)
+def arm(
+    configuration: str, benchmark: str, arm_draws: tuple[str, ...], **tables: Parts[Any]
+) -> Iterator[Result]:
+    """The mean accuracy of an arm of several runs; tables as in `compared`."""
+    yield from results.arm_results(configuration, benchmark, _runs("arm", arm_draws, tables))
+
+
+@stage("results", version=3, row=Result)
 def compared(
-    configuration: str, benchmark: str, against: str, own_answers: bool, **tables: Parts[Any]
+    configuration: str,
+    benchmark: str,
+    against: str,
+    own_answers: bool,
+    arm_draws: tuple[str, ...],
+    other_draws: tuple[str, ...],
+    **tables: Parts[Any],
 ) -> Iterator[Result]:
     """One arm against another, on the same questions and sampling seeds (docs/method.md section 8).
 
     Tables are `arm_traces_0`, `arm_grades_0`, `arm_labels_0`, `other_traces_0`, ...: three for each
-    fine-tuning seed, or two where nothing is attributed.
+    fine-tuning seed and draw, or two where nothing is attributed. Draws are labels, one for each
+    run; none where the selector draws nothing.
     """
     yield from results.comparison_results(
-        configuration, benchmark, against, _runs("arm", tables), _runs("other", tables), own_answers
-    )
+        configuration, benchmark, against, _runs("arm", arm_draws, tables),
+        _runs("other", other_draws, tables), own_answers,
+    )  # fmt: skip
 
 
-def _runs(arm: str, tables: Mapping[str, Parts[Any]]) -> list[Answered]:
-    numbers = range(sum(name.startswith(f"{arm}_traces_") for name in tables))
+def _runs(role: str, draws: tuple[str, ...], tables: Mapping[str, Parts[Any]]) -> list[Answered]:
+    numbers = range(sum(name.startswith(f"{role}_traces_") for name in tables))
     return [
-        answered_of(tables[f"{arm}_traces_{n}"], tables[f"{arm}_grades_{n}"],
-                    tables.get(f"{arm}_labels_{n}"))
+        answered_of(tables[f"{role}_traces_{n}"], tables[f"{role}_grades_{n}"],
+                    tables.get(f"{role}_labels_{n}"), draws[n] if draws else None)
         for n in numbers
     ]  # fmt: skip
 
 
 def answered_of(
-    traces: Parts[Trace], grades: Parts[Grade], labels: Parts[Provenance] | None
+    traces: Parts[Trace],
+    grades: Parts[Grade],
+    labels: Parts[Provenance] | None,
+    draw: str | None,
 ) -> Answered:
     outcomes = outcomes_of(traces, grades)
     if labels is None:
-        return Answered(outcomes)
+        return Answered(outcomes, draw=draw)
     classes = results.merged(
         results.class_counts({trace.trace_id: trace.problem_id for trace in rows}, {}, labelled)
         for rows, labelled in zip(traces, labels, strict=True)
     )
-    return Answered(outcomes, classes)
+    return Answered(outcomes, classes, draw)
 
 
-@stage("results", version=1, row=Result)
+@stage("results", version=2, row=Result)
 def compared_tokens(
     traces: Parts[Trace],
     arm: Parts[Pick],
@@ -119,11 +147,13 @@ def compared_tokens(
     configuration: str,
     source: str,
     against: str,
+    draws: tuple[str, ...],
 ) -> Iterator[Result]:
-    """What one arm trains on against what another does, paired by question."""
+    """What one arm trains on against what another does, paired by question; of an arm of several
+    draws, the first."""
     problem_of = {trace.trace_id: trace.problem_id for rows in traces for trace in rows}
     yield from results.tokens_difference(
-        configuration, source, against, *(_tokens(picks, problem_of) for picks in (arm, other))
+        configuration, source, against, _tokens(arm, problem_of), _tokens(other, problem_of), draws
     )
 
 
@@ -135,7 +165,7 @@ def _tokens(picks: Parts[Pick], problem_of: Mapping[str, str]) -> dict[str, floa
     return tokens
 
 
-@stage("results", version=2, row=Result)
+@stage("results", version=3, row=Result)
 def selected(
     traces: Parts[Trace],
     pool: Parts[Candidate],
@@ -160,7 +190,7 @@ def selected(
     )
 
 
-@stage("results", version=2, row=Result)
+@stage("results", version=3, row=Result)
 def training(
     steps: Parts[TrainingStep], configuration: str, source: str, **chosen: Any
 ) -> Iterator[Result]:
@@ -169,6 +199,10 @@ def training(
     yield from results.training_results(
         configuration, source, [step for rows in steps for step in rows]
     )
+
+
+def domains_of(problems: Parts[Problem]) -> dict[str, str]:
+    return {problem.problem_id: problem.domain for rows in problems for problem in rows}
 
 
 def outcomes_of(traces: Parts[Trace], grades: Parts[Grade]) -> QuestionCounts:

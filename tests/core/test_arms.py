@@ -1,4 +1,4 @@
-"""Two arms, paired by question: what is planted is found, and intervals cover what they should."""
+"""Two arms, paired by question: what is planted is found, and notes say what is covered."""
 
 from __future__ import annotations
 
@@ -6,32 +6,53 @@ import numpy as np
 import pytest
 
 from rdpt_core.arms import (
+    Arm,
     Counted,
-    arm_difference,
+    arm_mean,
     detectable_difference,
-    paired_difference,
-    share_difference,
+    difference,
+    left_out,
     total_difference,
 )
-from rdpt_core.effects import Estimate, Floats, ratio, resampled_sums
-from tests.core.test_effects import clusters, covers
+from rdpt_core.effects import CONSERVATIVE, Estimate, mean, ratio
+from rdpt_core.intervals import Floats
+from tests.core.test_effects import clusters
+
+
+def arm(*values: dict[str, float]) -> Arm:
+    """Mean correctness by question, one run each."""
+    return Arm([counts(one) for one in values])
+
+
+def counts(values: dict[str, float]) -> Counted:
+    return {question: (value, 1.0) for question, value in values.items()}
+
+
+def covers(estimate: Estimate, truth: float) -> bool:
+    assert estimate.low is not None
+    assert estimate.high is not None
+    return estimate.low <= truth <= estimate.high
 
 
 def test_a_paired_difference_uses_common_questions_and_says_so() -> None:
-    found = paired_difference({"a": 1.0, "b": 0.5, "c": 0.0}, {"a": 0.0, "b": 0.5, "d": 1.0})
+    one, other = {"a": 1.0, "b": 0.5, "c": 0.0}, {"a": 0.0, "b": 0.5, "d": 1.0}
+    found = left_out(difference(arm(one), arm(other)), counts(one), counts(other))
     assert (found.value, found.n) == (0.5, 2)
-    assert found.note == "approximate; 2 questions of one arm left out"
-    assert paired_difference({"a": 1.0}, {"b": 1.0}).value is None
+    assert (found.note or "").endswith("checkpoint; 2 questions of one arm left out")
+    assert difference(arm({"a": 1.0}), arm({"b": 1.0})).value is None
+    single = difference(arm({"a": 1.0}), arm({"a": 0.5}))
+    assert (single.value, single.low, single.n) == (0.5, None, 1)
 
 
 def test_pairing_removes_the_questions_own_difficulty() -> None:
     generator = np.random.default_rng(3)
-    hard = generator.random(200)
+    hard = generator.uniform(0.1, 0.9, 200)
     before = {str(i): float(p) for i, p in enumerate(hard)}
-    after = {q: p + 0.1 + 0.01 * generator.standard_normal() for q, p in before.items()}
-    found = paired_difference(after, before)
+    after = {q: 0.8 * p + 0.2 + 0.01 * generator.standard_normal() for q, p in before.items()}
+    found = difference(arm(after), arm(before))
+    assert width(found) < 0.3 * width(mean(np.array(list(before.values()))))
     assert found.low is not None
-    assert found.low > 0.095
+    assert found.low > 0.08
 
 
 def test_the_detectable_difference_is_detected_four_times_in_five() -> None:
@@ -59,24 +80,64 @@ def runs(
 def test_one_seed_is_conditional_on_its_checkpoint() -> None:
     generator = np.random.default_rng(5)
     easiness = generator.uniform(0.2, 0.8, 60)
-    one = arm_difference(runs(generator, 1, easiness), runs(generator, 1, easiness))
-    assert one.note == "approximate; one seed: conditional on this checkpoint"
-    two = arm_difference(runs(generator, 2, easiness), runs(generator, 3, easiness))
-    assert two.note == "approximate; 2 seeds: conditional on these checkpoints"
+
+    def of(num_seeds: int) -> Arm:
+        return arm(*runs(generator, num_seeds, easiness))
+
+    assert difference(of(1), of(1)).note == "one seed: conditional on this checkpoint"
+    assert difference(of(2), of(2)).note == "2 seeds: conditional on these checkpoints"
+    note = "covers 3 seeds; 2 seeds: conditional on these checkpoints"
+    assert (difference(of(2), of(3)).note or "").endswith(note)
+    assert (difference(of(4), of(3)).note or "").endswith("covers 4 seeds and 3 seeds")
 
 
-def test_coverage_of_arms_with_three_seeds_each() -> None:
+def test_seeds_that_move_an_arm_are_covered() -> None:
     """No true difference, but seeds that move an arm by 5 points: an interval over questions alone
-    would miss it; the one that resamples seeds too must not."""
+    misses it; the one that covers seeds does not."""
     generator = np.random.default_rng(7)
     crossed = conditional = 0
-    for _ in range(100):
+    for _ in range(200):
         easiness = generator.uniform(0.2, 0.8, 80)
-        arms = runs(generator, 3, easiness), runs(generator, 3, easiness)
-        crossed += covers(arm_difference(*arms, num_resamples=100), 0.0)
-        conditional += covers(arm_difference(arms[0][:1], arms[1][:1]), 0.0)
-    assert 0.90 <= crossed / 100 <= 1.0
-    assert conditional / 100 < 0.85
+        one, other = runs(generator, 3, easiness), runs(generator, 3, easiness)
+        crossed += covers(difference(arm(*one), arm(*other)), 0.0)
+        conditional += covers(difference(arm(one[0]), arm(other[0])), 0.0)
+    assert crossed / 200 >= 0.91
+    assert conditional / 200 < 0.85
+
+
+# ---------------------------------------------------------------- draws
+
+
+def test_the_draws_of_an_arm_are_its_runs_and_the_seeds_of_a_draw_are_averaged() -> None:
+    generator = np.random.default_rng(12)
+    easiness = generator.uniform(0.2, 0.8, 60)
+    tables = [counts(one) for shift in (-0.15, 0.0, 0.15)
+              for one in runs(generator, 2, easiness + shift)]  # fmt: skip
+    drawn = Arm(tables, ("random_draw1", "random_draw1", "random_draw2", "random_draw2",
+                         "random_draw3", "random_draw3"))  # fmt: skip
+    other = arm(runs(generator, 1, easiness)[0])
+    found = difference(other, drawn)
+    assert found.note == "covers 3 draws; one seed: conditional on this checkpoint"
+    assert arm_mean(drawn).note == "covers 3 draws"
+    pairs = [averages(tables[n : n + 2]) for n in (0, 2, 4)]
+    assert width(arm_mean(drawn)) == pytest.approx(width(arm_mean(arm(*pairs))), rel=0.02)
+    # Draws that lie 15 points apart make their mean less sure than questions alone do.
+    assert width(found) > 2 * width(difference(other, arm(averages(tables))))
+
+
+def averages(tables: list[Counted]) -> dict[str, float]:
+    return {q: float(np.mean([one[q][0] for one in tables])) for q in tables[0]}
+
+
+def test_one_draw_of_random_says_so() -> None:
+    easiness = np.full(40, 0.5)
+    generator = np.random.default_rng(13)
+    one, two = (counts(run) for run in runs(generator, 2, easiness))
+    assert arm_mean(Arm([one], ("random",))).note == (
+        "one seed: conditional on this checkpoint; one draw of random"
+    )
+    found = difference(Arm([one, two], ("random_draw1", "random_draw2")), Arm([one]))
+    assert found.note == "one seed: conditional on this checkpoint; conditional on 2 draws"
 
 
 # ---------------------------------------------------------------- shares
@@ -89,22 +150,24 @@ def counted(tops: Floats, bottoms: Floats) -> Counted:
 
 
 def test_a_difference_of_shares_is_that_of_the_shares_themselves() -> None:
-    """Value to the last digits; interval beside a bootstrap that makes no linearisation."""
+    """Value to the last digits; interval beside a bootstrap of questions, at a size where that
+    holds."""
     generator = np.random.default_rng(8)
     one, other = clusters(generator, 300), clusters(generator, 300)
-    found = share_difference([counted(*one)], [counted(*other)])
+    found = difference(Arm([counted(*one)]), Arm([counted(*other)]))
     assert found.value == pytest.approx((ratio(*one).value or 0) - (ratio(*other).value or 0))
-    sums = resampled_sums(np.column_stack([*one, *other]), 1, 4000)
+    columns = np.column_stack([*one, *other])
+    sums = np.array([columns[generator.integers(300, size=300)].sum(axis=0) for _ in range(4000)])
     gaps = sums[:, 0] / sums[:, 1] - sums[:, 2] / sums[:, 3]
-    assert [found.low, found.high] == pytest.approx(np.percentile(gaps, [2.5, 97.5]), abs=2e-3)
+    assert [found.low, found.high] == pytest.approx(np.percentile(gaps, [2.5, 97.5]), abs=5e-3)
     assert (found.n, found.note) == (300, "one seed: conditional on this checkpoint")
 
 
 def test_pairing_removes_what_the_questions_share() -> None:
     """An arm with one Teacher sentence more in each question, of very different questions."""
     tops, bottoms = clusters(np.random.default_rng(9), 200)
-    arm, against = counted(tops + 1, bottoms + 1), counted(tops, bottoms + 1)
-    found = share_difference([arm], [against])
+    one, against = counted(tops + 1, bottoms + 1), counted(tops, bottoms + 1)
+    found = difference(Arm([one]), Arm([against]))
     alone = ratio(tops, bottoms + 1)
     assert width(found) < 0.3 * width(alone)
     assert found.low is not None
@@ -117,50 +180,39 @@ def width(one: Estimate) -> float:
     return one.high - one.low
 
 
-def test_coverage_of_a_difference_of_shares() -> None:
-    """Both arms' shares are 0.3 in truth; 95% nominal, standard error 1.5 points."""
-    generator = np.random.default_rng(10)
-    hits = sum(
-        covers(share_difference(one_run(generator), one_run(generator)), 0.0) for _ in range(200)
-    )
-    assert 0.91 <= hits / 200 <= 0.985
-
-
-def one_run(generator: np.random.Generator) -> list[Counted]:
-    return [counted(*clusters(generator, 60))]
-
-
 def test_a_question_without_a_sentence_stays_in_and_nothing_labelled_is_no_zero() -> None:
     some, none = {"a": (1.0, 2.0), "b": (0.0, 0.0)}, {"a": (0.0, 0.0), "b": (0.0, 0.0)}
-    found = share_difference([some], [{"a": (0.0, 2.0), "b": (1.0, 2.0)}])
+    found = difference(Arm([some]), Arm([{"a": (0.0, 2.0), "b": (1.0, 2.0)}]))
     assert found.value == pytest.approx(0.25)
     assert found.n == 2
-    found = share_difference([some], [none])
+    found = difference(Arm([some]), Arm([none]))
     assert (found.value, found.n, found.note) == (None, 1, "nothing labelled")
-    found = share_difference([some], [{"c": (1.0, 2.0)}])
+    found = difference(Arm([some]), Arm([{"c": (1.0, 2.0)}]))
     assert (found.value, found.n, found.note) == (None, 0, "no question in common")
 
 
 def test_a_class_that_no_arm_has_is_no_certainty() -> None:
-    """Whether seeds are resampled or not."""
+    """Whether seeds are covered or not."""
     none: Counted = {str(q): (0.0, 3.0) for q in range(20)}
     for num_seeds in (1, 3):
-        found = share_difference([none] * num_seeds, [none] * num_seeds)
-        assert (found.value, found.low, found.high) == (0.0, None, None)
-        assert "alike: no interval" in (found.note or "")
+        found = difference(Arm([none] * num_seeds), Arm([none] * num_seeds))
+        assert found.value == 0.0
+        assert found.high == pytest.approx(-(found.low or 0))
+        assert (found.high or 0) > 0.16
+        assert (found.note or "").startswith(CONSERVATIVE)
 
 
-def test_three_seeds_of_shares_are_resampled_with_the_questions() -> None:
+def test_three_seeds_of_shares_are_covered() -> None:
     """Seeds that move the share by 5 points, no true difference of the arms."""
     generator = np.random.default_rng(11)
     widths = []
     hits = 0
-    for _ in range(60):
-        found = share_difference(seeds(generator), seeds(generator), num_resamples=100)
+    for _ in range(100):
+        found = difference(Arm(seeds(generator)), Arm(seeds(generator)))
         hits += covers(found, 0.0)
         widths.append(width(found))
-        assert found.note == "3 and 3 seeds resampled with the questions"
-    assert hits / 60 >= 0.88
+        assert (found.note or "").endswith("covers 3 seeds and 3 seeds")
+    assert hits / 100 >= 0.9
     # The seeds' standard error is 0.05 (2 / 3) ** 0.5; t at 4 degrees of freedom makes 0.23 of it.
     assert 0.15 < np.median(widths) < 0.35
 
@@ -179,7 +231,7 @@ def test_a_difference_of_totals_is_a_sum_over_questions() -> None:
     found = total_difference({"a": 10.0, "b": 20.0}, {"a": 4.0, "c": 2.0})
     gaps = np.array([6.0, 20.0, -2.0])
     half = 4.3026527 * gaps.std(ddof=1) * 3**0.5
-    assert (found.value, found.n, found.note) == (24.0, 3, "approximate")
+    assert (found.value, found.n, found.note) == (24.0, 3, None)
     assert [found.low, found.high] == pytest.approx([24 - half, 24 + half])
 
 

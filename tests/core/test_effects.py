@@ -1,49 +1,28 @@
-"""Intervals: they resample questions, cover what they should, and say what they leave out."""
+"""Estimates: the question is the unit, and an interval says what it leaves out."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
 
-from rdpt_core.effects import (
-    FEW_QUESTIONS,
-    Estimate,
-    Floats,
-    mean,
-    ratio,
-    ratios,
-    resampled_sums,
-    wilson,
-)
+from rdpt_core.effects import CONSERVATIVE, Estimate, mean, proportion, ratio, ratios
+from rdpt_core.intervals import Floats
 
 
-def covers(estimate: Estimate, truth: float) -> bool:
-    assert estimate.low is not None
-    assert estimate.high is not None
-    return estimate.low <= truth <= estimate.high
+def test_equal_clusters_of_0_and_1_have_clopper_and_pearsons_interval() -> None:
+    # Newcombe (1998), table I, method 5: 81 of 263, 15 of 148, 0 of 20, 1 of 29.
+    published = {(81, 263): (0.2527, 0.3676), (15, 148): (0.0578, 0.1617),
+                 (0, 20): (0.0, 0.1684), (1, 29): (0.0009, 0.1776)}  # fmt: skip
+    for (hits, trials), limits in published.items():
+        found = proportion(hits, trials)
+        assert (found.value, found.n) == (hits / trials, trials)
+        assert [found.low, found.high] == pytest.approx(limits, abs=1e-4)
+    assert proportion(0, 0).value is None
 
 
-def test_a_large_sample_is_bootstrapped_and_a_small_one_is_called_approximate() -> None:
-    values = np.random.default_rng(0).random(FEW_QUESTIONS)
-    assert mean(values).note is None
-    assert mean(values[:-1]).note == "approximate"
-
-
-def test_the_small_sample_interval_of_a_mean_is_students() -> None:
-    values = np.array([0.2, 0.4, 0.9, 0.5])
-    found = mean(values)
-    half = 3.1824463 * values.std(ddof=1) / 2  # t quantile of .975 at 3 degrees of freedom
-    assert found.value == pytest.approx(0.5)
-    assert found.low == pytest.approx(0.5 - half)
-    assert found.high == pytest.approx(0.5 + half)
-    assert found.n == 4
-
-
-def test_equal_seeds_resample_equal_questions_whatever_is_summed() -> None:
-    columns = np.random.default_rng(1).random((150, 3))
-    together = resampled_sums(columns, 7, 20)
-    alone = resampled_sums(columns[:, 1:2], 7, 20)
-    assert np.allclose(together[:, 1:2], alone)
+def test_few_successes_are_called_conservative() -> None:
+    assert proportion(9, 100).note == proportion(91, 100).note == CONSERVATIVE
+    assert proportion(10, 100).note is None
 
 
 def test_a_questions_sentences_stay_together() -> None:
@@ -67,34 +46,11 @@ def test_questions_without_a_unit_are_left_out_and_nothing_is_none_not_zero() ->
 
 
 def test_no_variation_is_no_certainty() -> None:
-    found = mean(np.zeros(30))
-    assert found.value == 0
-    assert found.high == pytest.approx(0.1135, abs=1e-3)
-    assert found.note == "all questions alike: Wilson"
-    assert mean(np.full(5, 0.5)).low is None
-
-
-def test_wilson_against_published_values() -> None:
-    # Newcombe (1998), table I: 81 of 263, and 0 of 20.
-    found, none = wilson(81, 263), wilson(0, 20)
-    assert found.low == pytest.approx(0.2553, abs=1e-4)
-    assert found.high == pytest.approx(0.3662, abs=1e-4)
-    assert none.low == pytest.approx(0, abs=1e-12)
-    assert none.high == pytest.approx(0.1611, abs=1e-4)
-    assert wilson(0, 0).value is None
-
-
-def test_coverage_of_question_intervals() -> None:
-    """A mean with questions of very different difficulty, and a class share with clusters of
-    random size; 95% nominal. 200 repetitions have a standard error of 1.5 points."""
-    generator = np.random.default_rng(6)
-    hits = np.zeros(3)
-    for _ in range(200):
-        hits[0] += covers(mean(generator.binomial(4, generator.beta(2, 2, 40)) / 4), 0.5)
-        hits[1] += covers(ratio(*clusters(generator, 40)), 0.3)
-        hits[2] += covers(ratio(*clusters(generator, 120), num_resamples=300), 0.3)
-    assert (hits / 200 >= 0.91).all()
-    assert (hits / 200 <= 0.985).all()
+    """As wide as if every question were all or nothing."""
+    assert mean(np.zeros(30)).high == pytest.approx(1 - 0.025 ** (1 / 30))
+    half, split = mean(np.full(6, 0.5)), mean(np.repeat([0.0, 1.0], 3))
+    assert (half.low, half.high) == pytest.approx((split.low, split.high))
+    assert half.note == CONSERVATIVE
 
 
 def clusters(generator: np.random.Generator, num_questions: int) -> tuple[Floats, Floats]:

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 
 import pytest
 
 from rdpt_core.candidates import CandidateRecord
 from rdpt_core.curves import CurveRule, position_counts
+from rdpt_core.effects import CONSERVATIVE
 from rdpt_core.provenance import FOUR_WAY, LabelRule
 from rdpt_core.results import (
     Answered,
     Attribution,
+    QuestionCounts,
+    arm_results,
     benchmark_results,
     class_counts,
     comparison_results,
@@ -77,13 +81,18 @@ def found() -> dict[str, Result]:
     outcomes = outcome_counts(problem_of(GRADED), grades(GRADED))
     before: Graded = dict.fromkeys(GRADED, (W, W))
     baseline = outcome_counts(problem_of(before), grades(before))
-    return by_metric(benchmark_results("c1", "gsm", outcomes, baseline, attribution(), CurveRule()))
+    domains = {"a": "easy", "d": "easy", "b": "hard", "c": "hard"}
+    return by_metric(
+        benchmark_results(
+            "c1", "gsm", outcomes, baseline, attribution(), CurveRule(), domains, ("random",)
+        )
+    )
 
 
 def test_accuracy_counts_truncated_and_unparsed_as_not_correct(found: dict[str, Result]) -> None:
     row = found["accuracy"]
     assert (row.value, row.n) == (0.5, 4)
-    assert row.note == "approximate; avg@2"
+    assert row.note == f"{CONSERVATIVE}; avg@2; one draw of random"
     assert row.low is not None
     assert (row.configuration, row.side, row.benchmark) == ("c1", "test", "gsm")
 
@@ -102,6 +111,54 @@ def test_lift_is_paired_and_conditional_on_the_checkpoint(found: dict[str, Resul
     assert found["grades/lift"].value == 0.5
     assert "one seed: conditional on this checkpoint" in (found["grades/lift"].note or "")
     assert found["grades/detectable_lift"].value is not None
+
+
+def test_gained_and_lost_questions_are_those_that_most_samples_solve() -> None:
+    """A question of which half the samples are correct is not solved."""
+    before: Graded = {"kept": (C, C, W), "lost": (C, C), "half": (C, C), "new": (W, W), "old": (C,)}
+    after: Graded = {"kept": (W, C, C), "lost": (W, W), "half": (C, W), "new": (C, C), "more": (C,)}
+    rows = by_metric(
+        benchmark_results("c", "b", counted(after), counted(before), None, CurveRule())
+    )
+    found = {name: rows[f"grades/{name}"] for name in ("gained", "lost", "net_gained")}
+    assert {name: row.value for name, row in found.items()} == {
+        "gained": 1, "lost": 2, "net_gained": -1
+    }  # fmt: skip
+    assert {row.n for row in found.values()} == {4}, "of the questions that both answered"
+    for row in found.values():
+        assert row.low is not None
+        assert row.high is not None
+        assert row.low < (row.value or 0) < row.high
+
+
+def counted(graded: Graded) -> QuestionCounts:
+    return outcome_counts(problem_of(graded), grades(graded))
+
+
+def test_accuracy_by_domain_shows_what_the_mean_hides(found: dict[str, Result]) -> None:
+    easy, hard = found["grades/accuracy/easy"], found["grades/accuracy/hard"]
+    assert (easy.value, easy.n) == (0.75, 2)
+    assert (hard.value, hard.n) == (0.25, 2)
+    assert easy.low is not None
+    assert easy.low < 0.75
+
+
+def test_one_domain_says_no_more_than_the_accuracy() -> None:
+    rows = by_metric(benchmark_results("c", "b", counted(GRADED), None, None, CurveRule(),
+                                       dict.fromkeys(GRADED, "algebra")))  # fmt: skip
+    assert not [name for name in rows if name.startswith("grades/accuracy/")]
+    rows = by_metric(benchmark_results("c", "b", counted(GRADED), None, None, CurveRule(),
+                                       {"a": "algebra"}))  # fmt: skip
+    assert {name for name in rows if name.startswith("grades/accuracy/")} == {
+        "grades/accuracy/algebra", "grades/accuracy/no domain"
+    }  # fmt: skip
+
+
+def test_an_arm_of_several_draws_has_a_mean_over_them() -> None:
+    arm = [replace(answered({"q1": 1, "q2": 2}), draw=f"random_draw{n}") for n in range(3)]
+    (row,) = arm_results("c", "b", arm)
+    assert (row.metric, row.value, row.n) == ("grades/arm_accuracy", 1.0, 2)
+    assert (row.note or "").endswith("covers 3 draws")
 
 
 def test_t33a_class_shares_leave_missing_labels_out_and_count_them(
@@ -179,7 +236,9 @@ def test_arms_with_one_seed_are_compared_on_their_checkpoints() -> None:
     rows = by_metric(comparison_results("c1", "gsm", "random", [Answered(arm)], [Answered(arm)]))
     row = rows["grades/difference/random"]
     assert row.value == 0
-    assert row.note == "all questions alike: no interval; one seed: conditional on this checkpoint"
+    assert row.low is not None
+    assert row.low < 0, "of four questions that look alike"
+    assert row.note == f"{CONSERVATIVE}; one seed: conditional on this checkpoint"
     assert "grades/detectable_difference/random" in rows
     assert len(rows) == 2
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from rdpt_core.candidates import CandidateRecord
+from rdpt_core.effects import CONSERVATIVE
 from rdpt_core.rows import Pick
 from rdpt_core.selection import Selector, select
 from rdpt_core.selection_stats import (
@@ -68,8 +69,10 @@ def test_a_pool_in_which_count_is_length_says_so() -> None:
         ]
 
     at, above = longest_is_most_teacher(pool(8)), longest_is_most_teacher(pool(9))
-    assert (at.value, at.note) == (SAME_ARM, None)
-    assert above.note == "above 0.8: this pool cannot tell the count from the length"
+    assert (at.value, at.note) == (SAME_ARM, CONSERVATIVE)
+    assert (
+        above.note == f"{CONSERVATIVE}; above 0.8: this pool cannot tell the count from the length"
+    )
 
 
 def test_candidates_without_merit_are_counted_among_the_eligible() -> None:

@@ -15,7 +15,7 @@ from rdpt_core.candidates import CandidateRecord, candidates
 from rdpt_core.provenance import LabelRule
 from rdpt_core.rows import Candidate, FinishReason, SentenceScore, Trace
 from rdpt_core.selection import Selector, select, total_tokens
-from rdpt_core.selectors import SELECTORS, uniform
+from rdpt_core.selectors import DRAWN, SELECTORS, uniform
 from settings.loading import BadSettings, read_experiment
 from tests.core import texts as texts_of
 from tests.core.texts import Text, Token, drawn
@@ -212,3 +212,29 @@ def test_a_misspelt_selector_is_refused_with_the_nearest_one(tmp_path: Path) -> 
         error.value
     )
     assert "selectors[1].name: 'best' is no selector, known are teacher_count," in str(error.value)
+
+
+def test_a_draw_has_a_seed_of_its_own() -> None:
+    pool = [CandidateRecord(f"q{q}", f"t{q}{n}", "eligible", 9, 5, 0, 1, 0)
+            for q in range(40) for n in range(3)]  # fmt: skip
+    picks = {seed: [p.trace_id for p in select(pool, Selector(name="random", seed=seed), 7)]
+             for seed in (None, 1, 2, 7)}  # fmt: skip
+    assert picks[None] == picks[7], "without one it is the experiment's"
+    assert picks[1] != picks[2]
+
+
+def test_draws_of_one_selector_are_one_arm_with_names_of_their_own() -> None:
+    one, other = Selector(name="random", seed=1), Selector(name="random")
+    assert (one.arm, one.label) == ("random", "random_draw1")
+    assert (other.arm, other.label) == ("random", "random")
+
+
+@pytest.mark.parametrize("name", [name for name in SELECTORS if name not in DRAWN])
+def test_a_seed_for_what_draws_nothing_is_refused(name: str) -> None:
+    """And rightly: the seed moves no merit of it."""
+    with pytest.raises(ValueError, match="draws nothing: leave `seed` out"):
+        Selector(name=name, seed=3)
+    pool = [CandidateRecord("q", f"t{n}", "eligible", 9 + n, 5, 0, n, 0, logprob=-n - 1.0,
+                            num_scored_tokens=8) for n in range(6)]  # fmt: skip
+    one, other = (SELECTORS[name](pool, seed) for seed in (0, 1))
+    assert np.array_equal(one, other, equal_nan=True)

@@ -85,7 +85,8 @@ class Studio:
         return Counter(journal.parts)
 
     def write_problems(self, name: str, numbers: range) -> None:
-        lines = [f'{{"problem": "How much is {n} and 1?", "answer": "{n + 1}"}}' for n in numbers]
+        lines = [f'{{"problem": "How much is {n} and 1?", "answer": "{n + 1}", '
+                 f'"domain": "{"odd" if n % 2 else "even"}"}}' for n in numbers]  # fmt: skip
         (self.folder / f"{name}.jsonl").write_text("\n".join(lines) + "\n")
 
 

@@ -82,6 +82,8 @@ MISTAKES = {
     'problems = { source = "paper" }': "problems: ",
     "labels = { alpha = 2 }": "labels.alpha: 2",
     'matrix = { teachers = ["x"] }': "'x' is none of [[teachers]]: t",
+    'selectors = [{ name = "longest", seed = 1 }]': "draws nothing: leave `seed` out",
+    'selectors = [{ name = "random", seed = 0 }, { name = "random" }]': "both draw by seed 0",
     'selectors = [{ name = "random", match_tokens = "best" }]': "'best' is none of [[selectors]]",
 }
 

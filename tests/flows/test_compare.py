@@ -46,6 +46,8 @@ def test_piped_it_is_the_rows_of_the_results(
     assert {key: found[key] for key in expected} == expected
     for name in ("teacher", "student", "teacher_count", "random"):
         assert found[name, "seconds"][0] > 0  # type: ignore[operator]
+        assert found[name, "grades/accuracy/even"][0] is not None
+    assert found["random", "grades/net_gained"][0] is not None
 
 
 def test_a_note_may_hold_either_line_end(
@@ -82,6 +84,10 @@ def test_in_a_terminal_it_fits_100_columns(study: Opened) -> None:
     assert "configuration  accuracy  95%" in shown
     assert "random - teacher_count" in shown
     assert "random - student" in shown
+    domains = shown[shown.index("accuracy by domain; questions gained and lost") :].splitlines()
+    assert domains[1].split() == ["configuration", "even", "odd", "gained", "lost", "net", "95%"]
+    assert domains[2].split() == ["teacher", "0.00", "0.00", "-", "-", "-", "-"]
+    assert domains[6].split() == ["questions", "4", "4"]
     lines = shown[shown.index("random - teacher_count") :].splitlines()
     assert "random - teacher_count   accuracy  +0.0" in lines[0]
     whats = [line.split()[0] for line in lines[1:6]]

@@ -10,7 +10,7 @@ from dataclasses import replace
 
 import pytest
 
-from flows import comparing
+from flows import comparing, report
 from flows.report import rows_of, titled
 from settings.loading import BadSettings
 from tasks.stage import Plan
@@ -112,6 +112,28 @@ def test_two_students_have_differences_of_their_own(studio: Studio) -> None:
               for what in ("accuracy", "tokens", "teacher")]  # fmt: skip
     assert len(set(owners[0])) == 2
     assert owners[0] == owners[1] == owners[2]
+
+
+def test_three_draws_of_random_are_runs_of_one_arm(studio: Studio) -> None:
+    """Its mean and its differences cover the draw, on every side where it answers."""
+    draws = "".join(f'[[selectors]]\nname = "random"\nseed = {seed}\n' for seed in (1, 2, 3))
+    studio.build(students=PLAIN["students"] + draws)
+    opened = studio.open(students=PLAIN["students"] + draws)
+    plan, configurations = Plan(opened.store), opened.study.configurations()
+    assert [c.name for c in configurations if c.kind == "arm"] == [
+        "random_draw1", "random_draw2", "random_draw3", "teacher_count"
+    ]  # fmt: skip
+    picks = {c.find("selection", "train").digest for c in configurations if c.draws}
+    assert len(picks) == 3
+    ((name, mean),) = report.arm_means(configurations, "test:bench", plan)
+    assert (name, mean.n) == ("random (all runs)", 20)
+    assert (mean.note or "").endswith("covers 3 draws")
+    (pair,) = report.differences(configurations, "test:bench", plan)
+    assert pair.name == "random - teacher_count"
+    notes = (pair.rows[report.DIFFERENCE].note or "").split("; ")
+    assert notes[-2:] == ["covers 3 draws", "one seed: conditional on this checkpoint"]
+    (tokens,) = report.differences(configurations, "train", plan)
+    assert tokens.rows["selection/difference/tokens"].note == "one draw of random_draw1"
 
 
 def test_a_second_student_shares_all_that_is_not_its_own(studio: Studio) -> None:

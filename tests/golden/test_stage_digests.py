@@ -30,7 +30,7 @@ GOLDEN = {
     "four_way 1": "23077b8ec10bf840cc4643a3b41073e5",
     "pool 1": "f8a471134e54b124c43d4c587f326e54",
     "selection 1": "3cee9d529179ed71bb25625a86889f88",
-    "results 1": "46f552086ad4f52f1f31cdf93c905072",
+    "results 2": "77d066ee6c21045dd7efee8eaca88426",
 }
 
 
@@ -60,8 +60,8 @@ class Planted:
                           scores["student"], PoolRule())  # fmt: skip
         self._made(attribution.select, [self.traces], [pool], [t], [s], [scores["student"]], rule,
                    Selector(name="teacher_count"), None, 0)  # fmt: skip
-        self._made(results.distilled, [self.traces], [grades], [labels], [self.traces], [grades],
-                   rule, "configuration", "golden")  # fmt: skip
+        self._made(results.distilled, [self.problems], [self.traces], [grades], [labels],
+                   [self.traces], [grades], rule, (), "configuration", "golden")  # fmt: skip
 
     def _made(self, stage: Stage, *arguments: Any, name: str | None = None) -> list[Any]:
         function: Callable[..., Iterable[Any]] = stage.function
