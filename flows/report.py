@@ -5,9 +5,11 @@ Both are read from the store alone; no Prefect, no MLflow, no model.
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import takewhile
 
 from flows import accounts
 from flows.configurations import Configuration, Use
@@ -190,8 +192,10 @@ def print_domains(found: Mapping[str, Mapping[str, Result]]) -> None:
         domains = []
     changed = any(GAINED in rows for rows in found.values())
     if domains or changed:
-        what = ["accuracy by domain"] if domains else []
-        what += ["questions gained and lost against the undistilled student"] if changed else []
+        shared = _shared_start(domains)
+        named = f" ({shared}...)" if shared else ""
+        what = [f"accuracy by domain{named}"] if domains else []
+        what += ["questions gained and lost over the student"] if changed else []
         sys.stdout.write(f"\n{'; '.join(what)}\n")
         sys.stdout.write(aligned(list(_domain_lines(found, domains, changed))))
 
@@ -209,8 +213,9 @@ def _domain_lines(
     """Two decimals, so that eight domains fit a line; how many questions a domain has comes
     last."""
     metrics = [f"{BY_DOMAIN}{domain}" for domain in domains]
+    names = [domain.removeprefix(_shared_start(domains))[:DOMAIN_WIDTH] for domain in domains]
     changes = ("gained", "lost", "net", "95%") if changed else ()
-    yield ("configuration", *(domain[:DOMAIN_WIDTH] for domain in domains), *changes)
+    yield ("configuration", *names, *changes)
     num_questions: dict[str, int] = {}
     for name, rows in found.items():
         if not rows:
@@ -219,11 +224,18 @@ def _domain_lines(
         net = rows.get(NET)
         cells = (count(rows.get(GAINED)), count(rows.get(LOST)), count(net, "+"),
                  count_interval(net) if net else "-")  # fmt: skip
-        yield (name, *(f"{share(rows.get(metric)):.4}" for metric in metrics),
+        yield (name, *(share(rows.get(metric), 2) for metric in metrics),
                *(cells if changed else ()))  # fmt: skip
     if domains:
         yield ("questions", *(str(num_questions[metric]) for metric in metrics),
                *("" for _ in changes))  # fmt: skip
+
+
+def _shared_start(names: Sequence[str]) -> str:
+    """What all names begin with, up to a mark between words: `depth-`."""
+    words = [re.split(r"(?<=[-_/: ])", name)[:-1] for name in names]
+    alike = takewhile(lambda step: len(set(step)) == 1, zip(*words, strict=False))
+    return "".join(step[0] for step in alike)
 
 
 def _share_lines(
@@ -300,8 +312,8 @@ def differences(
 # ---------------------------------------------------------------------------- cells
 
 
-def share(row: Result | None) -> str:
-    return "-" if row is None or row.value is None else f"{row.value:.3f}"
+def share(row: Result | None, digits: int = 3) -> str:
+    return "-" if row is None or row.value is None else f"{row.value:.{digits}f}"
 
 
 def points(row: Result | None) -> str:

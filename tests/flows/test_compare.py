@@ -13,7 +13,7 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from flows import cli, comparing
+from flows import cli, comparing, report
 from flows.workspace import Opened
 from rdpt_core.rows import Result
 from tasks.tracking import Mlflow, view_address
@@ -141,3 +141,31 @@ def test_an_mlflow_that_knows_nothing_is_not_made(tmp_path: Path, study: Opened)
 def test_without_an_mlflow_there_is_no_address(study: Opened, address: str) -> None:
     runtime = study.runtime.model_copy(update={"tracking": address})
     assert view_address(runtime, "study", "comparison") is None
+
+
+# ---------------------------------------------------------------------------- domains
+
+
+def in_domains(*names: str) -> dict[str, dict[str, Result]]:
+    metrics = [f"grades/accuracy/{name}" for name in names]
+    rows = {m: Result("c", "test", "b", m, 0.555, 0.4, 0.7, 40, None) for m in metrics}
+    return {"random": rows}
+
+
+def test_what_all_domains_begin_with_is_said_once(capsys: pytest.CaptureFixture[str]) -> None:
+    report.print_domains(in_domains("depth-1", "depth-2"))
+    assert capsys.readouterr().out == (
+        "\naccuracy by domain (depth-...)\n"
+        "configuration  1     2\n"
+        "random         0.56  0.56\n"
+        "questions      40    40\n"
+    )
+    report.print_domains(in_domains("algebra", "arithmetic"))
+    assert "(a" not in capsys.readouterr().out, "words are not cut"
+
+
+def test_nine_domains_are_not_set_side_by_side(capsys: pytest.CaptureFixture[str]) -> None:
+    report.print_domains(in_domains(*"abcdefghi"))
+    shown = capsys.readouterr()
+    assert shown.out == ""
+    assert "accuracy in 9 domains: `rdpt compare` in a pipe" in shown.err

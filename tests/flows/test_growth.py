@@ -123,7 +123,8 @@ def test_three_draws_of_random_are_runs_of_one_arm(studio: Studio) -> None:
     assert [c.name for c in configurations if c.kind == "arm"] == [
         "random_draw1", "random_draw2", "random_draw3", "teacher_count"
     ]  # fmt: skip
-    picks = {c.find("selection", "train").digest for c in configurations if c.draws}
+    picks = {call.digest for c in configurations
+             if c.draws and (call := c.find("selection", "train"))}  # fmt: skip
     assert len(picks) == 3
     ((name, mean),) = report.arm_means(configurations, "test:bench", plan)
     assert (name, mean.n) == ("random (all runs)", 20)
