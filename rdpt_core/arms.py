@@ -40,6 +40,11 @@ Counted = Mapping[str, tuple[float, float]]
 they are the mean correctness and 1."""
 
 
+def as_counts(values: Mapping[str, float]) -> Counted:
+    """Numbers of which the mean over questions is compared."""
+    return {problem: (float(value), 1.0) for problem, value in values.items()}
+
+
 @dataclass(frozen=True, slots=True)
 class Arm:
     runs: Sequence[Counted]

@@ -17,13 +17,11 @@ from numpy.typing import NDArray
 
 from rdpt_core.arms import (
     Arm,
-    Counted,
-    arm_mean,
+    as_counts,
     detectable_difference,
     difference,
     draws_note,
     left_out,
-    total_difference,
 )
 from rdpt_core.candidates import ELIGIBLE, CandidateRecord
 from rdpt_core.curves import (
@@ -71,7 +69,6 @@ SHOWN_OUTCOMES = (Outcome.TRUNCATED, Outcome.UNPARSED, Outcome.TIMEOUT, Outcome.
 FINISHED = (Outcome.CORRECT, Outcome.WRONG, Outcome.UNPARSED, Outcome.TIMEOUT)
 SOLVED = 0.5
 """Mean correctness above which a question is solved."""
-ARM_ACCURACY = "grades/arm_accuracy"
 BY_DOMAIN = "grades/accuracy/"
 """Metric of the accuracy in a domain, up to the domain's name."""
 
@@ -181,10 +178,10 @@ def benchmark_results(
         found += _class_shares(attribution)
         found += _sided_teacher_shares(attribution.classes, rule)
         found += _areas(attribution, rule)
-    return _rows(configuration, "test", benchmark, found)
+    return metric_rows(configuration, "test", benchmark, found)
 
 
-def _rows(
+def metric_rows(
     configuration: str, side: str, benchmark: str, found: Iterable[tuple[str, Estimate]]
 ) -> Iterator[Result]:
     for metric, one in found:
@@ -236,7 +233,7 @@ def _samples_note(outcomes: QuestionCounts) -> str:
 
 def _lift(outcomes: QuestionCounts, baseline: QuestionCounts, draws: tuple[str, ...]) -> Named:
     """Over the undistilled student, on the same questions and sampling seeds."""
-    after, before = _counted(mean_correct(outcomes)), _counted(mean_correct(baseline))
+    after, before = as_counts(mean_correct(outcomes)), as_counts(mean_correct(baseline))
     lift = difference(Arm([after], draws), Arm([before]))
     yield "grades/lift", left_out(lift, after, before)
     yield (
@@ -253,7 +250,7 @@ def _changes(outcomes: QuestionCounts, baseline: QuestionCounts) -> Named:
     now, then = (np.array([one[q] for q in common], dtype=np.float64) for one in (after, before))
     for name, changed in (("gained", now * (1 - then)), ("lost", then * (1 - now))):
         yield f"grades/{name}", times(mean(changed), len(common))
-    net = difference(*(Arm([_counted({q: one[q] for q in common})]) for one in (after, before)))
+    net = difference(*(Arm([as_counts({q: one[q] for q in common})]) for one in (after, before)))
     yield "grades/net_gained", times(net, len(common))
 
 
@@ -302,96 +299,6 @@ def _areas(attribution: Attribution, rule: CurveRule) -> Named:
                 yield f"curves/{name}/{reach}/{each}", exact(value, one.num_positions, note)
 
 
-@dataclass(frozen=True, slots=True)
-class Answered:
-    """A benchmark answered by one distilled student: one fine-tuning seed of an arm."""
-
-    outcomes: QuestionCounts
-    classes: QuestionCounts | None = None
-    """Of `class_counts`; None where no sentence was attributed."""
-    draw: str | None = None
-    """Label of the draw that it was trained on; None where its selector draws nothing."""
-
-
-def arm_results(configuration: str, benchmark: str, arm: Sequence[Answered]) -> Iterator[Result]:
-    """The row of an arm of several runs: its mean accuracy, whose interval covers draws or seeds
-    where there are enough."""
-    return _rows(configuration, "test", benchmark, [(ARM_ACCURACY, arm_mean(_by_accuracy(arm)))])
-
-
-def comparison_results(
-    configuration: str,
-    benchmark: str,
-    against: str,
-    arm: Sequence[Answered],
-    other: Sequence[Answered],
-    own_answers: bool = True,
-) -> Iterator[Result]:
-    """Rows of an arm against the one named `against`, on the questions that all have. Accuracies
-    are compared where the arms answered: texts that somebody else wrote are the same for both."""
-    found: list[tuple[str, Estimate]] = []
-    if own_answers:
-        accuracy = difference(_by_accuracy(arm), _by_accuracy(other))
-        found.append((f"grades/difference/{against}", accuracy))
-        detectable = detectable_difference(_over_runs(arm), _over_runs(other))
-        found.append((f"grades/detectable_difference/{against}", detectable))
-    if all(run.classes is not None for run in (*arm, *other)):
-        for name in FOUR_WAY:
-            one = difference(_by_share(arm, name), _by_share(other, name))
-            found.append((f"provenance/difference/{name}/{against}", one))
-    return _rows(configuration, "test", benchmark, found)
-
-
-def _over_runs(arm: Sequence[Answered]) -> dict[str, float]:
-    runs = [mean_correct(run.outcomes) for run in arm]
-    common = set.intersection(*(set(run) for run in runs)) if runs else set()
-    return {problem: float(np.mean([run[problem] for run in runs])) for problem in common}
-
-
-def _by_accuracy(arm: Sequence[Answered]) -> Arm:
-    return Arm([_counted(mean_correct(run.outcomes)) for run in arm], _draws(arm))
-
-
-def _counted(values: Mapping[str, float]) -> Counted:
-    """Numbers whose mean over questions is compared."""
-    return {problem: (float(value), 1.0) for problem, value in values.items()}
-
-
-def _by_share(arm: Sequence[Answered], name: Label) -> Arm:
-    """Per run and question the sentences of a class and all of them."""
-    at = LABELS.index(name)
-    runs = [{q: (float(x[at]), float(x.sum())) for q, x in _sentences(run).items()} for run in arm]
-    return Arm(runs, _draws(arm))
-
-
-def _draws(arm: Sequence[Answered]) -> tuple[str, ...]:
-    return tuple(run.draw for run in arm if run.draw is not None)
-
-
-def _sentences(run: Answered) -> QuestionCounts:
-    """Labelled sentences by label, for every question that was answered."""
-    assert run.classes is not None
-    none = np.zeros((len(OUTCOMES), len(LABELS) + 1), dtype=np.int64)
-    return {q: run.classes.get(q, none)[:, :UNLABELLED].sum(axis=0) for q in run.outcomes}
-
-
-def tokens_difference(
-    configuration: str,
-    source: str,
-    against: str,
-    arm: Mapping[str, float],
-    other: Mapping[str, float],
-    draws: Sequence[str] = (),
-) -> Iterator[Result]:
-    """The row of what two arms train on; question to tokens of its picks. `draws` names those of
-    the two that were drawn."""
-    total = total_difference(arm, other)
-    for draw in draws:
-        total = with_note(total, draws_note([draw]))
-    found = [(f"selection/difference/tokens/{against}", total)]
-    return _rows(configuration, "train", source, found)
-
-
 # ---------------------------------------------------------------- the train side
 
 
@@ -400,7 +307,7 @@ def pool_results(
 ) -> Iterator[Result]:
     """Rows of the candidates, before any selector; `source` stands in the benchmark's column."""
     found = [*_pool_shares(records), *_pool_lengths(records), *_pool_firmness(records)]
-    return _rows(configuration, "train", source, found)
+    return metric_rows(configuration, "train", source, found)
 
 
 def _pool_shares(records: Sequence[CandidateRecord]) -> Named:
@@ -454,7 +361,7 @@ def selection_results(
     found.append(("selection/overlap_longest", agreement(picks, longest)))
     if target_tokens is not None:
         found.append(("selection/token_gap", token_gap(picks, target_tokens)))
-    return _rows(configuration, "train", source, found)
+    return metric_rows(configuration, "train", source, found)
 
 
 def _pick_shares(records: Sequence[CandidateRecord], picks: Sequence[Pick]) -> Named:
@@ -490,4 +397,4 @@ def training_results(
         found.append(
             ("students/last_held_out_loss", exact(final, len(measured), "n counts epochs"))
         )
-    return _rows(configuration, "train", source, found)
+    return metric_rows(configuration, "train", source, found)

@@ -352,7 +352,7 @@ class Result:
     """95% interval."""
     high: float | None
     n: int
-    """Of the units that the interval resamples: questions, unless the note says otherwise."""
+    """Questions, unless the note says otherwise."""
     note: str | None
 
 

@@ -10,10 +10,11 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from rdpt_core import results
+from rdpt_core import comparisons, results
+from rdpt_core.comparisons import Answered
 from rdpt_core.curves import CurveRule, PositionCounts, position_counts
 from rdpt_core.provenance import LabelRule
-from rdpt_core.results import Answered, Attribution, QuestionCounts
+from rdpt_core.results import Attribution, QuestionCounts
 from rdpt_core.rows import (
     Candidate,
     Grade,
@@ -89,7 +90,7 @@ def arm(
     configuration: str, benchmark: str, arm_draws: tuple[str, ...], **tables: Parts[Any]
 ) -> Iterator[Result]:
     """The mean accuracy of an arm of several runs; tables as in `compared`."""
-    yield from results.arm_results(configuration, benchmark, _runs("arm", arm_draws, tables))
+    yield from comparisons.arm_results(configuration, benchmark, _runs("arm", arm_draws, tables))
 
 
 @stage("results", version=3, row=Result)
@@ -108,7 +109,7 @@ def compared(
     fine-tuning seed and draw, or two where nothing is attributed. Draws are labels, one for each
     run; none where the selector draws nothing.
     """
-    yield from results.comparison_results(
+    yield from comparisons.comparison_results(
         configuration, benchmark, against, _runs("arm", arm_draws, tables),
         _runs("other", other_draws, tables), own_answers,
     )  # fmt: skip
@@ -152,7 +153,7 @@ def compared_tokens(
     """What one arm trains on against what another does, paired by question; of an arm of several
     draws, the first."""
     problem_of = {trace.trace_id: trace.problem_id for rows in traces for trace in rows}
-    yield from results.tokens_difference(
+    yield from comparisons.tokens_difference(
         configuration, source, against, _tokens(arm, problem_of), _tokens(other, problem_of), draws
     )
 

@@ -9,6 +9,7 @@ from rdpt_core.arms import (
     Arm,
     Counted,
     arm_mean,
+    as_counts,
     detectable_difference,
     difference,
     left_out,
@@ -21,11 +22,7 @@ from tests.core.test_effects import clusters
 
 def arm(*values: dict[str, float]) -> Arm:
     """Mean correctness by question, one run each."""
-    return Arm([counts(one) for one in values])
-
-
-def counts(values: dict[str, float]) -> Counted:
-    return {question: (value, 1.0) for question, value in values.items()}
+    return Arm([as_counts(one) for one in values])
 
 
 def covers(estimate: Estimate, truth: float) -> bool:
@@ -36,7 +33,7 @@ def covers(estimate: Estimate, truth: float) -> bool:
 
 def test_a_paired_difference_uses_common_questions_and_says_so() -> None:
     one, other = {"a": 1.0, "b": 0.5, "c": 0.0}, {"a": 0.0, "b": 0.5, "d": 1.0}
-    found = left_out(difference(arm(one), arm(other)), counts(one), counts(other))
+    found = left_out(difference(arm(one), arm(other)), as_counts(one), as_counts(other))
     assert (found.value, found.n) == (0.5, 2)
     assert (found.note or "").endswith("checkpoint; 2 questions of one arm left out")
     assert difference(arm({"a": 1.0}), arm({"b": 1.0})).value is None
@@ -111,7 +108,7 @@ def test_seeds_that_move_an_arm_are_covered() -> None:
 def test_the_draws_of_an_arm_are_its_runs_and_the_seeds_of_a_draw_are_averaged() -> None:
     generator = np.random.default_rng(12)
     easiness = generator.uniform(0.2, 0.8, 60)
-    tables = [counts(one) for shift in (-0.15, 0.0, 0.15)
+    tables = [as_counts(one) for shift in (-0.15, 0.0, 0.15)
               for one in runs(generator, 2, easiness + shift)]  # fmt: skip
     drawn = Arm(tables, ("random_draw1", "random_draw1", "random_draw2", "random_draw2",
                          "random_draw3", "random_draw3"))  # fmt: skip
@@ -132,7 +129,7 @@ def averages(tables: list[Counted]) -> dict[str, float]:
 def test_one_draw_of_random_says_so() -> None:
     easiness = np.full(40, 0.5)
     generator = np.random.default_rng(13)
-    one, two = (counts(run) for run in runs(generator, 2, easiness))
+    one, two = (as_counts(run) for run in runs(generator, 2, easiness))
     assert arm_mean(Arm([one], ("random",))).note == (
         "one seed: conditional on this checkpoint; one draw of random"
     )

@@ -8,22 +8,19 @@ from dataclasses import replace
 import pytest
 
 from rdpt_core.candidates import CandidateRecord
+from rdpt_core.comparisons import Answered, arm_results, comparison_results, tokens_difference
 from rdpt_core.curves import CurveRule, position_counts
 from rdpt_core.effects import CONSERVATIVE
 from rdpt_core.provenance import FOUR_WAY, LabelRule
 from rdpt_core.results import (
-    Answered,
     Attribution,
     QuestionCounts,
-    arm_results,
     benchmark_results,
     class_counts,
-    comparison_results,
     merged,
     outcome_counts,
     pool_results,
     selection_results,
-    tokens_difference,
     training_results,
 )
 from rdpt_core.rows import Grade, Label, Outcome, Provenance, Result, TrainingStep
