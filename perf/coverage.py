@@ -19,6 +19,7 @@ import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import product
+from math import erf, exp
 from pathlib import Path
 
 import numpy as np
@@ -28,12 +29,14 @@ if __name__ == "__main__":
 
 from rdpt_core import intervals
 from rdpt_core.intervals import (
+    FEW,
     Floats,
     Limits,
     Ratio,
     averaged,
     difference_limits,
     linearised,
+    mean_limits,
     run_limits,
     share_limits,
 )
@@ -45,6 +48,8 @@ MEANS = (0.01, 0.03, 0.1, 0.3, 0.5, 0.7, 0.9, 0.97, 0.99)
 QUESTIONS = (30, 60, 99, 100, 240, 500)
 SAMPLES = (1, 4, 16, 64)
 SPREADS = ("alike", "beta", "uneven", "bimodal")
+TOKENS_SPREAD = 0.6
+"""Standard deviation of the logarithm of a trace's tokens."""
 SAME = 0.8
 """Share of questions that are as difficult for one arm as for the other."""
 LOWEST, HIGHEST = 0.93, 0.97
@@ -56,7 +61,7 @@ Cells = dict[str, list[float]]
 @dataclass(frozen=True)
 class Case:
     kind: str
-    """accuracy, share, paired, shares paired, runs or crossed."""
+    """accuracy, share, paired, shares paired, runs, crossed or total."""
     spread: str
     mean: float
     num_questions: int
@@ -94,6 +99,8 @@ def cases() -> Iterator[Case]:
         yield Case("shares paired", spread, mean, size)
     for spread, mean, size, samples in product(SPREADS, MEANS, QUESTIONS, (1, 4, 64)):
         yield Case("paired", spread, mean, size, samples)
+    for mean, size in product((0.3, 0.5, 0.9), QUESTIONS):
+        yield Case("total", "bimodal", mean, size)
     for mean, size, samples, seeds, moved in product(
         (0.5, 0.9, 0.97), (30, 100, 500), (1, 4, 16), (3, 5), (0.0, 0.02, 0.05)
     ):
@@ -181,9 +188,21 @@ def crossed(case: Case, generator: np.random.Generator, repetitions: int) -> tup
     return difference_limits(averaged(arms[0]), averaged(arms[1]), arms), 0.0
 
 
+def total(case: Case, generator: np.random.Generator, repetitions: int) -> tuple[Limits, float]:
+    """Tokens of the longer of two traces less those of one of them, which is one-sided; `mean` is
+    the share of questions where the arms differ at all."""
+    shape = (case.num_questions, repetitions)
+    one, other = generator.lognormal(0.0, TOKENS_SPREAD, (2, *shape))
+    gaps = np.where(generator.random(shape) < case.mean, np.maximum(other - one, 0), 0.0)
+    # E[max(x, y)] - E[x] of two equal lognormal numbers.
+    longer = erf(TOKENS_SPREAD / 2) * exp(TOKENS_SPREAD**2 / 2)
+    few = np.count_nonzero(gaps, axis=0) < FEW
+    return Limits(*mean_limits(gaps), few), case.mean * longer
+
+
 SIMULATED: dict[str, Callable[[Case, np.random.Generator, int], tuple[Limits, float]]] = {
     "accuracy": single, "share": single, "paired": paired, "shares paired": paired, "runs": runs,
-    "crossed": crossed,
+    "crossed": crossed, "total": total,
 }  # fmt: skip
 
 
@@ -251,10 +270,10 @@ def draw(cells: Cells, path: Path) -> None:
     """Coverage of every cell over the mean, one panel for each kind."""
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(9, 5), layout="constrained")
-    panels = figure.subplots(2, 3, sharex=True, sharey=True).flat
+    figure = Figure(figsize=(10, 5), layout="constrained")
+    panels = figure.subplots(2, 4, sharex=True, sharey=True).flat
     generator = np.random.default_rng(0)
-    for panel, kind in zip(panels, SIMULATED, strict=True):
+    for panel, kind in zip(panels, SIMULATED, strict=False):
         own = [case for case in CASES if case.kind == kind and case.name in cells]
         for marked, colour, label in ((False, "C0", "narrow"), (True, "C1", "marked conservative")):
             some = [case for case in own if is_marked(cells[case.name]) == marked]

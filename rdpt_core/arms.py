@@ -21,12 +21,14 @@ from rdpt_core.effects import (
     with_note,
 )
 from rdpt_core.intervals import (
+    FEW,
     Floats,
     Limits,
     Ratio,
     averaged,
     difference_limits,
     linearised,
+    mean_limits,
     run_limits,
     share_limits,
     student,
@@ -35,6 +37,7 @@ from rdpt_core.intervals import (
 MIN_RUNS = 3
 """Seeds or draws that say how far an arm moves with them."""
 POWER = 0.8
+FEW_DIFFER = "fewer than ten questions differ: covers 90% or more"
 Counted = Mapping[str, tuple[float, float]]
 """Question to the two counts of a share: sentences of a class, and of all classes. Of an accuracy
 they are the mean correctness and 1."""
@@ -184,8 +187,8 @@ def detectable_difference(arm: Mapping[str, float], against: Mapping[str, float]
 
 
 def total_difference(arm: Mapping[str, float], against: Mapping[str, float]) -> Estimate:
-    """Sum over questions of `arm` minus `against`, such as the tokens trained on; Student's
-    interval. A question that one arm has not chosen counts 0 there: it was not trained on."""
+    """Sum over questions of `arm` minus `against`, such as the tokens trained on. A question that
+    one arm has not chosen counts 0 there: it was not trained on."""
     questions = sorted(arm.keys() | against.keys())
     if not questions:
         return nothing("no question")
@@ -193,7 +196,8 @@ def total_difference(arm: Mapping[str, float], against: Mapping[str, float]) -> 
     n, mean = len(gaps), float(gaps.mean())
     if n < 2:
         return times(exact(mean, n, ONE_QUESTION), n)
-    half = float(student(n - 1) * gaps.std(ddof=1) / n**0.5)
-    if half == 0:
+    if gaps.min() == gaps.max():
         return times(exact(mean, n, "all questions alike: no interval"), n)
-    return times(Estimate(mean, mean - half, mean + half, n), n)
+    low, high = (float(limit[0]) for limit in mean_limits(gaps[:, None]))
+    note = FEW_DIFFER if np.count_nonzero(gaps) < FEW else None
+    return times(Estimate(mean, low, high, n, note), n)
