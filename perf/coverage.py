@@ -285,6 +285,7 @@ def draw(cells: Cells, path: Path) -> None:
         panel.axhline(0.95, color="0.6", lw=0.8)
         panel.set_title(kind, fontsize=9)
         panel.set_ylim(0.9, 1.005)
+    figure.delaxes(figure.axes[-1])  # the eighth
     figure.axes[0].legend(fontsize=7, loc="lower right")
     figure.supxlabel("true mean or share", fontsize=9)
     figure.supylabel("intervals that hold the truth", fontsize=9)
