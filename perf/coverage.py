@@ -17,7 +17,7 @@ import json
 import sys
 import zlib
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import product
 from math import erf, exp
 from pathlib import Path
@@ -52,6 +52,7 @@ TOKENS_SPREAD = 0.6
 """Standard deviation of the logarithm of a trace's tokens."""
 SAME = 0.8
 """Share of questions that are as difficult for one arm as for the other."""
+APART = 0.04
 LOWEST, HIGHEST = 0.93, 0.97
 
 Cells = dict[str, list[float]]
@@ -61,7 +62,7 @@ Cells = dict[str, list[float]]
 @dataclass(frozen=True)
 class Case:
     kind: str
-    """accuracy, share, paired, shares paired, runs, crossed or total."""
+    """accuracy, share, paired, apart, shares paired, runs, crossed or total."""
     spread: str
     mean: float
     num_questions: int
@@ -99,6 +100,10 @@ def cases() -> Iterator[Case]:
         yield Case("shares paired", spread, mean, size)
     for spread, mean, size, samples in product(SPREADS, MEANS, QUESTIONS, (1, 4, 64)):
         yield Case("paired", spread, mean, size, samples)
+    for spread, mean, size, samples in product(
+        SPREADS, (0.5, 0.9, 0.97, 0.99), QUESTIONS, (1, 4, 64)
+    ):
+        yield Case("apart", spread, mean, size, samples)
     for mean, size in product((0.3, 0.5, 0.9), QUESTIONS):
         yield Case("total", "bimodal", mean, size)
     for mean, size, samples, seeds, moved in product(
@@ -169,6 +174,15 @@ def paired(case: Case, generator: np.random.Generator, repetitions: int) -> tupl
     return difference_limits(one, other), 0.0
 
 
+def apart(case: Case, generator: np.random.Generator, repetitions: int) -> tuple[Limits, float]:
+    """The same, the other arm's mean being lower by APART."""
+    ranks, others, changed = generator.random((3, case.num_questions, repetitions))
+    lower = replace(case, mean=case.mean - APART)
+    one = sampled(case, difficulties(case, ranks), generator)
+    p = difficulties(lower, np.where(changed < SAME, ranks, others))
+    return difference_limits(one, sampled(lower, p, generator)), APART
+
+
 def seeds_of(case: Case, p: Floats, generator: np.random.Generator) -> list[Ratio]:
     """Runs of one arm, each moved as a whole: most where a question is neither sure nor lost."""
     room = p * (1 - p)
@@ -201,8 +215,8 @@ def total(case: Case, generator: np.random.Generator, repetitions: int) -> tuple
 
 
 SIMULATED: dict[str, Callable[[Case, np.random.Generator, int], tuple[Limits, float]]] = {
-    "accuracy": single, "share": single, "paired": paired, "shares paired": paired, "runs": runs,
-    "crossed": crossed, "total": total,
+    "accuracy": single, "share": single, "paired": paired, "apart": apart,
+    "shares paired": paired, "runs": runs, "crossed": crossed, "total": total,
 }  # fmt: skip
 
 
@@ -273,7 +287,7 @@ def draw(cells: Cells, path: Path) -> None:
     figure = Figure(figsize=(10, 5), layout="constrained")
     panels = figure.subplots(2, 4, sharex=True, sharey=True).flat
     generator = np.random.default_rng(0)
-    for panel, kind in zip(panels, SIMULATED, strict=False):
+    for panel, kind in zip(panels, SIMULATED, strict=True):
         own = [case for case in CASES if case.kind == kind and case.name in cells]
         for marked, colour, label in ((False, "C0", "narrow"), (True, "C1", "marked conservative")):
             some = [case for case in own if is_marked(cells[case.name]) == marked]
@@ -285,7 +299,6 @@ def draw(cells: Cells, path: Path) -> None:
         panel.axhline(0.95, color="0.6", lw=0.8)
         panel.set_title(kind, fontsize=9)
         panel.set_ylim(0.9, 1.005)
-    figure.delaxes(figure.axes[-1])  # the eighth
     figure.axes[0].legend(fontsize=7, loc="lower right")
     figure.supxlabel("true mean or share", fontsize=9)
     figure.supylabel("intervals that hold the truth", fontsize=9)
