@@ -156,6 +156,7 @@ def _identify(model: Model) -> None:
     model.identity()
     if model.spec.backend == "server":
         with suppress(ConnectionError):
+            model.remote.require_sampling()
             model.remote.require_scoring()
 
 

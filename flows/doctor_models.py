@@ -102,14 +102,16 @@ def _logged(model: Model) -> Finding:
 
 
 def _behind(model: Model, opened: Opened) -> Iterator[Finding]:
-    """Of a server: how long its sequences may be, and whether its scores stand the probe."""
+    """Of a server: how long its sequences may be, and whether it passes the probe."""
     try:
         remote = model.remote
-        fault = remote.scoring_fault
+        sampling, fault = remote.sampling_fault, remote.scoring_fault
     except ConnectionError as error:
         yield Finding(State.FAIL, "  server", str(error), SERVER_ADVICE)
         return
     yield _context(remote.limit, opened)
+    if sampling is not None:
+        yield Finding(State.FAIL, "  sampling", sampling)
     if fault is not None:
         advice = "another server, or a model that is loaded here"
         yield Finding(State.FAIL, "  scoring", fault, advice)

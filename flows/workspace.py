@@ -14,6 +14,7 @@ from pydantic import TypeAdapter
 from flows.configurations import Configuration, Study, Use, Wanted
 from rdpt_core import catalog, notes
 from rdpt_core.faults import fault_point
+from rdpt_core.models.fingerprint import KNOWN
 from rdpt_core.models.identity import MEMORY, HashMemory
 from rdpt_core.notes import Notes, write_durably
 from rdpt_core.spelling import hint
@@ -22,7 +23,7 @@ from settings.experiment import Experiment
 from settings.loading import BadSettings, find_experiment, parse_experiment, read_experiment
 from settings.runtime import Runtime
 from tasks import sources
-from tasks.models import Model
+from tasks.models import SERVERS, Model
 from tasks.progress import say
 from tasks.stage import Call, Plan
 
@@ -49,6 +50,7 @@ class Origin:
 ORIGINS = TypeAdapter(Origin)
 SHAPES: dict[str, TypeAdapter[Any]] = {
     MODELS: MEMORY,
+    SERVERS: KNOWN,
     NOISE: catalog.NOISE,
     f"runs/*/{ORIGIN}": ORIGINS,
     f"runs/*/{CONTENTS}": catalog.CONTENTS,

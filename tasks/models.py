@@ -6,6 +6,7 @@ import os
 import shlex
 import threading
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import cached_property, lru_cache
 from pathlib import Path
@@ -23,15 +24,19 @@ from rdpt_core.recipe import Plain
 from rdpt_core.scoring.paths import cpu_flags
 from rdpt_core.spelling import hint
 from rdpt_core.store import Part, Store
+from tasks.progress import say
 
 if TYPE_CHECKING:
     from rdpt_core.models.loading import Loaded
-    from rdpt_core.models.server import Remote, ServerScorer
+    from rdpt_core.models.remote import Remote
+    from rdpt_core.models.server import ServerScorer
     from tasks.stage import Call, Work
 
 CHECKPOINT = "checkpoint"
 """Folder of a student's payload that holds the model."""
 CACHE = "TORCHINDUCTOR_CACHE_DIR"
+SERVERS = "servers.json"
+"""File of the workspace with the fingerprints of models behind servers."""
 COMPILED = "compiled"
 """Folder of the workspace with what torch.compile made; it may be deleted at any time."""
 
@@ -188,26 +193,27 @@ def _remote(spec: ModelSpec, folder: Path, server: Server) -> Remote:
 @lru_cache(maxsize=64)
 def _connected(spec: ModelSpec, folder: Path, server: Server) -> Remote:
     from rdpt_core.models.http import client_of
-    from rdpt_core.models.server import connect
+    from rdpt_core.models.remote import connect
 
-    return connect(client_of(server), spec, read_renderer(spec, folder), own_limit(folder))
+    return connect(client_of(server, say), spec, read_renderer(spec, folder), own_limit(folder))
 
 
 @lru_cache(maxsize=64)
 def _served(spec: ModelSpec, folder: Path, server: Server, memory: HashMemory | None) -> str:
-    """What the server says of the model; what it said last where it cannot be reached, so that
-    what was finished can be looked at."""
+    """The identity of the model that a server has (`fingerprint.py`); that of the last time where
+    it cannot be reached, so that what was finished can be looked at."""
+    from rdpt_core.models.fingerprint import KnownServers
+
+    known_servers = memory and KnownServers(memory.file.with_name(SERVERS), memory.notes)
     place = f"{server.url} {spec.served or spec.path} {spec.api}"
     try:
-        found = _remote(spec, folder, server).identity_part()
+        found = _remote(spec, folder, server).fingerprint
     except ConnectionError:
-        known = memory.entries().get(place) if memory else None
-        if not known:
+        known = known_servers.last(place) if known_servers else None
+        if known is None:
             raise
-        return str(known[0])
-    if memory:
-        memory.add({place: (found,)})
-    return found
+        return known
+    return known_servers.identify(place, found) if known_servers else found.digest
 
 
 @lru_cache(maxsize=1)
@@ -274,4 +280,11 @@ _SOUND: dict[tuple[Path, str], Path] = {}
 
 def note(model: Model) -> dict[str, Any]:
     """What a part's record says about the model, for people."""
-    return {"model": model.spec.place, "scorer": model.scorer}
+    return {"model": model.spec.place, "scorer": model.scorer} | _server_note(model)
+
+
+def _server_note(model: Model) -> dict[str, Any]:
+    """Of a server, what it says of itself; nothing where it is away, and all was kept before."""
+    with suppress(ConnectionError):
+        return {"server": model.remote.about()} if model.is_remote else {}
+    return {}

@@ -16,8 +16,17 @@ ROUNDING = 1e-6
 """Nats above 0 that are taken for 0: the log-softmax of a certain token may round up."""
 
 
+ENDS = {"stop": True, "length": False, "repetition": False}
+"""Finish reasons, and whether the text ended by itself. vLLM may cut a text that repeats itself:
+then it is as truncated as one that met its limit."""
+
+
 class Garbage(ValueError):
-    """An answer that is none; raised by who reads it."""
+    """An unusable response; raised by whoever reads it."""
+
+
+class Interrupted(Exception):
+    """A response that the server itself broke off: its fault, so the request is sent again."""
 
 
 def parse(content: bytes) -> dict[str, Any]:
@@ -95,7 +104,7 @@ def token_ids(values: Any) -> list[int]:
 def logprob(value: Any) -> float:
     """A log-probability, in nats."""
     if type(value) not in (int, float) or not FLOOR < value <= ROUNDING:
-        raise Garbage(f"a log-probability is {str(value)[:40]}")
+        raise Garbage(f"a log-probability is {str(value)[:40]!r}")
     return min(0.0, float(value))
 
 
@@ -105,7 +114,7 @@ def logprobs(values: Any) -> list[float]:
 
 def rank(value: Any) -> int:
     if type(value) is not int or not 0 < value < 2**32:
-        raise Garbage(f"a rank is {str(value)[:40]}")
+        raise Garbage(f"a rank is {str(value)[:40]!r}")
     return value
 
 
@@ -115,9 +124,29 @@ def check_length(entries: Sequence[Any], token_ids: Sequence[int]) -> None:
 
 
 def stopped(reason: Any) -> bool:
-    if reason not in ("stop", "length"):
-        raise Garbage(f"its text ended by {str(reason)[:40]!r}, which is neither stop nor length")
-    return bool(reason == "stop")
+    """True if the text ended by itself, by its finish reason. Raises Interrupted, or Garbage."""
+    if reason == "abort":
+        raise Interrupted("the server aborted its own text (finish_reason 'abort')")
+    if not isinstance(reason, str) or reason not in ENDS:
+        allowed = ", ".join(ENDS)
+        raise Garbage(f"its finish_reason is {str(reason)[:40]!r}, not one of {allowed}")
+    return ENDS[reason]
+
+
+def check_prompt(found: Any, token_ids: Sequence[int]) -> None:
+    """Raises Garbage where a server says that it read other ids than it was sent."""
+    if found is not None and list(as_list(found, "prompt_token_ids")) != list(token_ids):
+        raise Garbage(f"it read {len(found)} other token ids than the {len(token_ids)} sent")
+
+
+def label(value: Any) -> str | None:
+    """A short label such as a version; None where there is none."""
+    return printable(value)[:100] if isinstance(value, str) and value else None
+
+
+def printable(text: str) -> str:
+    """Text of a server for a terminal: on one line, without control characters."""
+    return "".join(c if c.isprintable() else "?" for c in " ".join(text.split()))
 
 
 def num_tokens(answer: dict[str, Any]) -> int | None:
@@ -132,9 +161,13 @@ def told_logprobs(choice: dict[str, Any]) -> dict[str, Any] | None:
 
 
 def top_logprobs(told: dict[str, Any] | None) -> tuple[dict[str, float], ...]:
+    """Candidates of each position by their text, or by their id where vLLM names them so."""
     found = (told or {}).get("top_logprobs") or []
     return tuple(
-        {name: logprob(value) for name, value in as_dict(top or {}, "top_logprobs").items()}
+        {
+            name.removeprefix("token_id:"): logprob(value)
+            for name, value in as_dict(top or {}, "top_logprobs").items()
+        }
         for top in as_list(found, "top_logprobs")
     )
 

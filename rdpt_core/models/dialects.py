@@ -1,6 +1,10 @@
 """How model servers are spoken to: what is sent, and what their answers mean.
 
 A dialect only writes requests and reads answers (by `answers.py`); it sends nothing.
+
+Every request names every sampling parameter that its server knows, at the value that changes
+nothing: what a request leaves out, vLLM takes from the model's generation_config.json, llama.cpp
+from defaults of its own (T44).
 """
 
 from __future__ import annotations
@@ -46,6 +50,8 @@ class Completion:
     best: tuple[dict[str, float], ...] = ()
     """The likeliest candidates of each position, where they were asked for; as the server names
     them."""
+    system: str | None = None
+    """What the server calls its own state (`system_fingerprint`)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,10 +72,14 @@ Request = tuple[str, dict[str, Any]]
 class Dialect(Protocol):
     @property
     def scores(self) -> bool:
-        """Whether it is asked for scores at all."""
+        """True if it can be asked for scores at all."""
+
+    @property
+    def most_top(self) -> int:
+        """Candidates of a position that it tells at most."""
 
     def ask_text(self, prompt: Prompt, rule: Sampling, seed: int, top: int = 1) -> Request: ...
-    def read_text(self, answer: dict[str, Any]) -> Completion: ...
+    def read_text(self, answer: dict[str, Any], prompt: Prompt) -> Completion: ...
     def ask_scores(self, token_ids: Sequence[int]) -> Request: ...
     def read_scores(self, answer: dict[str, Any], token_ids: Sequence[int]) -> Echoed: ...
     def name_of(self, token_id: int) -> str: ...
@@ -85,11 +95,28 @@ class _Completions:
     served: str
     root: str
     vocabulary: Vocabulary
+    extended: bool = True
+    """It takes parameters that OpenAI's own API refuses."""
+    all_k: int = 0
+    """The `top_k` that takes all ids: 0, or -1 for SGLang and for vLLM of any version."""
+
+    most_top: ClassVar[int] = 20
 
     def _sampling(self, rule: Sampling, seed: int, top: int) -> dict[str, Any]:
-        return {
+        return self._neutral() | {
             "model": self.served, "max_tokens": rule.max_new_tokens,
             "temperature": rule.temperature, "top_p": rule.top_p, "seed": seed, "logprobs": top,
+        }  # fmt: skip
+
+    def _neutral(self) -> dict[str, Any]:
+        """Whatever may move a token, switched off; `repeat_penalty` is llama.cpp's spelling."""
+        named = {"temperature": 1.0, "top_p": 1.0, "n": 1, "presence_penalty": 0.0,
+                 "frequency_penalty": 0.0, "logit_bias": {}}  # fmt: skip
+        if not self.extended:
+            return named
+        return named | {
+            "top_k": self.all_k, "min_p": 0.0, "repetition_penalty": 1.0, "repeat_penalty": 1.0,
+            "min_tokens": 0, "ignore_eos": False, "stop": [], "stop_token_ids": [],
         }  # fmt: skip
 
     def _choice(self, answer: dict[str, Any]) -> dict[str, Any]:
@@ -104,14 +131,19 @@ class Vllm(_Completions):
 
     scores = True
 
+    def _neutral(self) -> dict[str, Any]:
+        """vLLM warns of a parameter that it does not know."""
+        return {k: v for k, v in super()._neutral().items() if k != "repeat_penalty"}
+
     def ask_text(self, prompt: Prompt, rule: Sampling, seed: int, top: int = 1) -> Request:
         return "completions", self._sampling(rule, seed, top) | {
             "prompt": list(prompt.token_ids), "return_token_ids": True,
-            "skip_special_tokens": False,
+            "skip_special_tokens": False, "return_tokens_as_token_ids": True,
         }  # fmt: skip
 
-    def read_text(self, answer: dict[str, Any]) -> Completion:
+    def read_text(self, answer: dict[str, Any], prompt: Prompt) -> Completion:
         choice = self._choice(answer)
+        answers.check_prompt(choice.get("prompt_token_ids"), prompt.token_ids)
         ids = None if choice.get("token_ids") is None else answers.token_ids(choice["token_ids"])
         told = answers.told_logprobs(choice)
         logprobs = None
@@ -122,18 +154,21 @@ class Vllm(_Completions):
             answers.as_text(choice.get("text")), answers.stopped(choice.get("finish_reason")),
             len(ids) if ids is not None else answers.num_tokens(answer), ids, logprobs,
             best=answers.top_logprobs(told),
+            system=answers.label(answer.get("system_fingerprint")),
         )  # fmt: skip
 
     def ask_scores(self, token_ids: Sequence[int]) -> Request:
         """One token is generated, since none is refused. The salt keeps the cache of other
         requests out, under which values depended on the order of requests (vllm#42019)."""
-        return "completions", {
-            "model": self.served, "prompt": list(token_ids), "max_tokens": 1, "temperature": 1.0,
-            "prompt_logprobs": 1, "cache_salt": secrets.token_hex(8),
+        return "completions", self._neutral() | {
+            "model": self.served, "prompt": list(token_ids), "max_tokens": 1,
+            "prompt_logprobs": 1, "cache_salt": secrets.token_hex(8), "return_token_ids": True,
         }  # fmt: skip
 
     def read_scores(self, answer: dict[str, Any], token_ids: Sequence[int]) -> Echoed:
-        entries = answers.as_list(self._choice(answer).get("prompt_logprobs"), "prompt_logprobs")
+        choice = self._choice(answer)
+        answers.check_prompt(choice.get("prompt_token_ids"), token_ids)
+        entries = answers.as_list(choice.get("prompt_logprobs"), "prompt_logprobs")
         answers.check_length(entries, token_ids)
         logprobs, ranks, best = [math.nan], [0], [""]
         for token_id, entry in zip(token_ids[1:], entries[1:], strict=True):
@@ -159,11 +194,12 @@ class Echo(_Completions):
     """OpenAI's first completions and what imitates them: text in, text out, `echo`."""
 
     scores = True
+    most_top = 5
 
     def ask_text(self, prompt: Prompt, rule: Sampling, seed: int, top: int = 1) -> Request:
         return "completions", self._sampling(rule, seed, top) | {"prompt": prompt.text}
 
-    def read_text(self, answer: dict[str, Any]) -> Completion:
+    def read_text(self, answer: dict[str, Any], prompt: Prompt) -> Completion:
         choice = self._choice(answer)
         told = answers.told_logprobs(choice)
         return Completion(
@@ -173,12 +209,13 @@ class Echo(_Completions):
             logprobs=None if told is None else answers.logprobs(told.get("token_logprobs")),
             tokens=None if told is None else answers.as_list(told.get("tokens"), "tokens"),
             best=answers.top_logprobs(told),
+            system=answers.label(answer.get("system_fingerprint")),
         )
 
     def ask_scores(self, token_ids: Sequence[int]) -> Request:
-        return "completions", {
+        return "completions", self._neutral() | {
             "model": self.served, "prompt": self.vocabulary.decode(token_ids), "max_tokens": 1,
-            "temperature": 1.0, "logprobs": 1, "echo": True,
+            "logprobs": 1, "echo": True,
         }  # fmt: skip
 
     def read_scores(self, answer: dict[str, Any], token_ids: Sequence[int]) -> Echoed:
@@ -217,7 +254,7 @@ class Chat(_Completions):
             **({"chat_template_kwargs": dict(prompt.variables)} if prompt.variables else {}),
         }  # fmt: skip
 
-    def read_text(self, answer: dict[str, Any]) -> Completion:
+    def read_text(self, answer: dict[str, Any], prompt: Prompt) -> Completion:
         choice = self._choice(answer)
         message = answers.as_dict(choice.get("message"), "message")
         thought = message.get("reasoning_content") or message.get("reasoning")
@@ -232,6 +269,7 @@ class Chat(_Completions):
             answers.num_tokens(answer),
             reasoning=answers.as_text(thought) if thought else None,
             best=best,
+            system=answers.label(answer.get("system_fingerprint")),
         )
 
     def ask_scores(self, token_ids: Sequence[int]) -> Request:
@@ -242,68 +280,3 @@ class Chat(_Completions):
 
     def name_of(self, token_id: int) -> str:
         raise NotImplementedError
-
-
-# ---------------------------------------------------------------------------- SGLang
-
-
-@dataclass(frozen=True)
-class Sglang:
-    """SGLang's own `/generate`: ids in, ids out, no ranks."""
-
-    scores: ClassVar[bool] = True
-    root: str
-
-    def ask_text(self, prompt: Prompt, rule: Sampling, seed: int, top: int = 1) -> Request:
-        sampling = {
-            "max_new_tokens": rule.max_new_tokens, "temperature": rule.temperature,
-            "top_p": rule.top_p, "sampling_seed": seed, "skip_special_tokens": False,
-        }  # fmt: skip
-        return f"{self.root}/generate", {
-            "input_ids": list(prompt.token_ids), "sampling_params": sampling,
-            "return_logprob": True, "top_logprobs_num": top,
-        }  # fmt: skip
-
-    def read_text(self, answer: dict[str, Any]) -> Completion:
-        meta = answers.as_dict(answer.get("meta_info"), "meta_info")
-        triples = answers.as_list(meta.get("output_token_logprobs"), "output_token_logprobs")
-        ids = answers.token_ids([answers.item(triple, 1) for triple in triples])
-        reason = answers.as_dict(meta.get("finish_reason"), "finish_reason")
-        return Completion(
-            answers.as_text(answer.get("text")),
-            answers.stopped(reason.get("type")),
-            len(ids),
-            ids,
-            [answers.logprob(answers.item(triple, 0)) for triple in triples],
-            best=tuple(
-                map(
-                    answers.top_of_triples,
-                    answers.as_list(meta.get("output_top_logprobs") or [], "its tops"),
-                )
-            ),
-        )
-
-    def ask_scores(self, token_ids: Sequence[int]) -> Request:
-        """From the first token on, so that nothing is read from the cache of a prefix."""
-        return f"{self.root}/generate", {
-            "input_ids": list(token_ids), "return_logprob": True, "logprob_start_len": 0,
-            "top_logprobs_num": 1, "sampling_params": {"max_new_tokens": 1, "temperature": 1.0},
-        }  # fmt: skip
-
-    def read_scores(self, answer: dict[str, Any], token_ids: Sequence[int]) -> Echoed:
-        meta = answers.as_dict(answer.get("meta_info"), "meta_info")
-        triples = answers.as_list(meta.get("input_token_logprobs"), "input_token_logprobs")
-        answers.check_length(triples, token_ids)
-        if [answers.item(triple, 1) for triple in triples] != list(token_ids):
-            raise Garbage("its token ids are not those that were sent")
-        tops = [
-            answers.top_of_triples(top)
-            for top in answers.as_list(meta.get("input_top_logprobs") or [], "its tops")
-        ]
-        tops = tops if len(tops) == len(token_ids) else [{}] * len(token_ids)
-        best = [*map(answers.likeliest, tops)]
-        values = [answers.logprob(answers.item(triple, 0)) for triple in triples[1:]]
-        return Echoed([math.nan, *values], None, best)
-
-    def name_of(self, token_id: int) -> str:
-        return str(token_id)

@@ -20,7 +20,12 @@ class Server(Rule):
     api_key: SecretStr | None = None
     """Sent as a bearer token; from the environment alone."""
     deadline: float = Field(default=600.0, gt=0.0, le=86400.0)
-    """Seconds for one request, from its sending to its last byte."""
+    """Seconds for one request, from its sending to its last byte, before any token is counted."""
+    token_seconds: float = Field(default=0.2, ge=0.0, le=3600.0)
+    """Seconds that the deadline grows by with each token that a request asks for: a long trace is
+    slow, not late."""
+    patience: float = Field(default=540.0, ge=0.0, le=86400.0)
+    """Seconds for which a server may be away (restarting, out of reach) before the run stops."""
     concurrency: int = Field(default=16, ge=1, le=1024)
     """Requests that are under way at the same time, at most."""
 

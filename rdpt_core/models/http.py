@@ -1,8 +1,8 @@
-"""Requests to a model server: one deadline each, retries, and a window that follows the server.
+"""Requests to a model server: one deadline each, and retries (when: `window.py`).
 
 The one distinction drawn here is whose fault a failure is. Of the server (busy, broken, out of
 reach): the request waits and is sent again, and in the end the run stops, to be resumed. Of the
-item (a prompt that is refused, an answer that is none): that item is an error. Of the settings (no
+item (a prompt that is refused, an unusable response): that item is an error. Of the settings (no
 such model, a wrong key): everything stops at once.
 """
 
@@ -15,8 +15,8 @@ import os
 import random
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from functools import cached_property, lru_cache
@@ -25,28 +25,21 @@ from typing import Any, TypeVar
 
 import httpx
 
-from rdpt_core.models.answers import Garbage, parse
+from rdpt_core.models.answers import Garbage, Interrupted, parse, printable
 from rdpt_core.models.endpoint import Server
+from rdpt_core.models.window import TICK_SECONDS, Outage, Say, Tick, Window
 
 T = TypeVar("T")
-Tick = Callable[[], object]
-"""Called while something is waited for; may raise, to stop."""
 
 MOST_BYTES = 64 * 2**20
 """Of an answer."""
 TRIES = 8
 GARBAGE_TRIES = 3
 TIMEOUT_TRIES = 2
-CIRCUIT = 20
-"""Failures in a row after which the server counts as down."""
 LONGEST_WAIT = 60.0
 LONGEST_TOLD_WAIT = 120.0
 """Seconds, where the server says how long (Retry-After)."""
-BROKEN_SECONDS = 540.0
-"""After which a server that stays broken is given up, whatever it says of how long to wait."""
-GROWS_AFTER = 50
 CONNECT_SECONDS = 10.0
-TICK_SECONDS = 0.25
 STOPS = (401, 403, 404)
 
 
@@ -88,49 +81,9 @@ class _TooLong(_Again):
     """It did not answer within the deadline."""
 
 
-class Window:
-    """How many requests may be under way: halved when the server is busy, one more after 50
-    successes, never more than at the beginning."""
-
-    def __init__(self, most: int) -> None:
-        self.size = self._most = most
-        self.num_successes = self.num_failures = 0
-        """Failures are those in a row."""
-        self._under_way = self._since = 0
-        self._changed = threading.Condition()
-
-    @contextmanager
-    def place(self, tick: Tick) -> Iterator[None]:
-        with self._changed:
-            while self._under_way >= self.size:
-                if not self._changed.wait(TICK_SECONDS):
-                    tick()
-            self._under_way += 1
-        try:
-            yield
-        finally:
-            with self._changed:
-                self._under_way -= 1
-                self._changed.notify()
-
-    def succeeded(self) -> None:
-        with self._changed:
-            self.num_successes, self.num_failures = self.num_successes + 1, 0
-            self._since += 1
-            if self._since >= GROWS_AFTER and self.size < self._most:
-                self.size, self._since = self.size + 1, 0
-                self._changed.notify()
-
-    def failed(self, broken: bool) -> None:
-        """`broken`: it counts against the server, as being busy does not."""
-        with self._changed:
-            self.size, self._since = max(1, self.size // 2), 0
-            self.num_failures += broken
-
-
 class Client:
     """All requests of this process to one server. `clock` and `sleep` are those of waiting between
-    tries, `dice` is between 0 and 1."""
+    tries, `dice` is between 0 and 1, `say` takes a line for the user."""
 
     def __init__(
         self,
@@ -138,9 +91,11 @@ class Client:
         sleep: Callable[[float], object] = time.sleep,
         dice: Callable[[], float] = random.random,
         clock: Callable[[], float] = time.monotonic,
+        say: Say = lambda line: None,
     ) -> None:
-        self.server = server
+        self.server, self.say = server, say
         self.window = Window(server.concurrency)
+        self.outage = Outage(server.url, server.patience, clock, say)
         self._sleep, self._dice, self._clock = sleep, dice, clock
         self._lock = threading.Lock()
 
@@ -150,26 +105,41 @@ class Client:
         body: dict[str, Any] | None,
         read: Callable[[dict[str, Any]], T],
         tick: Tick = lambda: None,
-        tries: int = TRIES,
+        tries: int | None = None,
+        num_tokens: int = 0,
     ) -> T:
         """What `read` makes of the JSON object that the server answers; a GET without a body.
 
-        Raises Unreachable, Refused, or ItemFailed.
+        `tries` bounds also what is tried of a server that is away; `num_tokens` is how many the
+        request asks for, which lengthens its deadline. Raises Unreachable, Refused, or ItemFailed.
         """
         asked = _Tries(self, tries)
         while True:
-            asked.begin()
+            self._wait_for_server(tick)
             try:
                 with self.window.place(tick):
-                    content = self._content(address, body, tick)
+                    if not self.outage.admits():
+                        continue  # it went away while this request waited for its turn
+                    content = self._content(address, body, tick, num_tokens)
                 result = read(parse(content))
             except _Again as error:
                 self._wait(asked.again(error), tick)
+            except Interrupted as error:
+                self._wait(asked.again(_Again(f"{self.server.url}: {error}", busy=True)), tick)
             except Garbage as error:
                 asked.garbage(error)
             else:
                 self.window.succeeded()
                 return result
+            finally:
+                self.outage.leave()
+
+    def _wait_for_server(self, tick: Tick) -> None:
+        while not self.outage.admits():
+            if self.outage.is_over():
+                raise Unreachable(self.given_up())
+            tick()
+            self._sleep(TICK_SECONDS)
 
     def _wait(self, seconds: float, tick: Tick) -> None:
         until = self._clock() + seconds
@@ -177,34 +147,54 @@ class Client:
             tick()
             self._sleep(min(left, TICK_SECONDS))
 
-    def now(self) -> float:
-        return self._clock()
-
     def delay(self, attempt: int, told: float | None) -> float:
         """Seconds before the next try: what the server says, else 1, 2, 4, ... with jitter."""
         if told is not None:
             return min(told, LONGEST_TOLD_WAIT)
         return float(max(1.0, min(LONGEST_WAIT, 2.0**attempt) * (0.5 + 0.5 * self._dice())))
 
-    def _content(self, address: str, body: dict[str, Any] | None, tick: Tick) -> bytes:
-        answer = self._exchange(address, body, tick)
+    def given_up(self) -> str:
+        return (
+            f"{self.server.url} did not answer for {self.server.patience:g} s: start it again, "
+            "then resume (finished work is kept)"
+        )
+
+    def _content(
+        self, address: str, body: dict[str, Any] | None, tick: Tick, num_tokens: int
+    ) -> bytes:
+        answer = self._exchange(address, body, tick, num_tokens)
+        said = f"{self.server.url} answers {answer.status}: {self._message(answer.content)}"
+        if answer.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+            raise self._failure(_Again(said, _seconds(answer.headers.get("retry-after"))))
+        self.outage.answered()
         if answer.status == HTTPStatus.OK:
             return answer.content
-        said = f"{self.server.url} answers {answer.status}: {self._message(answer.content)}"
         if answer.status == HTTPStatus.TOO_MANY_REQUESTS:
-            self.window.failed(broken=False)
+            self.window.shrink()
             raise _Again(said, _seconds(answer.headers.get("retry-after")), busy=True)
-        if answer.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
-            self.window.failed(broken=True)
-            raise _Again(said, _seconds(answer.headers.get("retry-after")))
         if answer.status in STOPS:
-            raise Refused(said, answer.status)
+            raise Refused(said + self._hint(answer.status), answer.status)
         if answer.status < HTTPStatus.BAD_REQUEST:
             raise Refused(f"{said} (redirects are not followed: give the right url)", answer.status)
         raise ItemFailed(said)
 
-    def _exchange(self, address: str, body: dict[str, Any] | None, tick: Tick) -> _Answer:
-        future = asyncio.run_coroutine_threadsafe(self._send(address, body), self._loop)
+    def _failure(self, error: _Again) -> _Again:
+        """A failure of the server; the first of an outage halves the window, the others are its
+        echo."""
+        if self.outage.failed(str(error)):
+            self.window.shrink()
+        return error
+
+    def _hint(self, status: int) -> str:
+        if status != HTTPStatus.NOT_FOUND or self.server.url.endswith("/v1"):
+            return ""
+        return f" (the address of a model server ends in /v1: try {self.server.url}/v1)"
+
+    def _exchange(
+        self, address: str, body: dict[str, Any] | None, tick: Tick, num_tokens: int
+    ) -> _Answer:
+        deadline = self.server.deadline + num_tokens * self.server.token_seconds
+        future = asyncio.run_coroutine_threadsafe(self._send(address, body, deadline), self._loop)
         try:
             while True:
                 with suppress(TimeoutError):
@@ -213,22 +203,29 @@ class Client:
                     future.result()
                 tick()
         except (TimeoutError, httpx.TimeoutException) as error:
-            self.window.failed(broken=True)
-            raise _TooLong(
-                f"{self.server.url} did not answer within {self.server.deadline:g} s"
-            ) from error
+            raise self._failure(_TooLong(self._late(deadline, num_tokens))) from error
         except httpx.DecodingError as error:
             raise Garbage("its compression is damaged") from error
         except httpx.TransportError as error:
-            self.window.failed(broken=True)
-            told = self.redacted(str(error)) or type(error).__name__
-            raise _Again(f"{self.server.url} cannot be reached ({told})") from error
+            told = self.redacted(printable(str(error))) or type(error).__name__
+            again = _Again(f"{self.server.url} cannot be reached ({told})")
+            raise self._failure(again) from error
         finally:
             future.cancel()
 
-    async def _send(self, address: str, body: dict[str, Any] | None) -> _Answer:
+    def _late(self, deadline: float, num_tokens: int) -> str:
+        server = self.server
+        if not num_tokens:
+            return f"{server.url} did not answer within {deadline:g} s: raise its `deadline`"
+        return (
+            f"{server.url} did not answer within {deadline:g} s ({server.deadline:g} s, and "
+            f"{server.token_seconds:g} s for each of {num_tokens} tokens): raise its `deadline` or "
+            "`token_seconds` in RDPT_SERVERS, or lower max_new_tokens"
+        )
+
+    async def _send(self, address: str, body: dict[str, Any] | None, deadline: float) -> _Answer:
         """One deadline for all of it: a server that sends a byte now and then meets it too."""
-        async with asyncio.timeout(self.server.deadline):
+        async with asyncio.timeout(deadline):
             method = "GET" if body is None else "POST"
             place = address if "://" in address else f"{self.server.url}/{address}"
             async with self._http.stream(method, place, json=body) as response:
@@ -270,10 +267,8 @@ class Client:
         """What a server says that refuses, on one line."""
         text = content[:4096].decode(errors="replace")
         with suppress(ValueError, RecursionError):
-            found = json.loads(content)
-            inner = found.get("error", found) if isinstance(found, dict) else found
-            text = str(inner.get("message", inner) if isinstance(inner, dict) else inner)
-        return self.redacted(" ".join(text.split()))[:300]
+            text = _said(json.loads(content))
+        return printable(self.redacted(text))[:300]
 
     def redacted(self, text: str) -> str:
         key = self.server.api_key
@@ -281,59 +276,64 @@ class Client:
         return text.replace(secret, "[key]") if secret else text
 
 
-class _Tries:
-    """The tries of one request."""
+def _said(found: Any) -> str:
+    """The sentence in an error: {"error": {"message": ...}} of OpenAI, {"error": ...} of vLLM's
+    keys, {"detail": ...} of FastAPI."""
+    for key in ("error", "detail", "message"):
+        if isinstance(found, dict) and found.get(key):
+            found = found[key]
+    return found if isinstance(found, str) else json.dumps(found)
 
-    def __init__(self, client: Client, most: int) -> None:
+
+class _Tries:
+    """The tries of one request. `most` bounds them all; None bounds those that are its own fault,
+    and leaves the others to the time that the server has been away."""
+
+    def __init__(self, client: Client, most: int | None) -> None:
         self._client, self._most = client, most
         self._before = client.window.num_successes
-        self._failed = self._too_long = self._garbage = 0
-        self._until: float | None = None
-        """When a server that is broken is given up; from its first failure on."""
-
-    def begin(self) -> None:
-        if self._client.window.num_failures >= CIRCUIT:
-            raise Unreachable(
-                f"{self._client.server.url} failed {CIRCUIT} times in a row: start it again, then "
-                "go on (what was finished is kept)"
-            )
+        self._failed = self._own = self._too_long = self._garbage = 0
+        self._others = False
 
     def again(self, error: _Again) -> float:
         """Seconds to wait. Raises where that was the last try: the item is at fault if others got
         through meanwhile, else the server."""
+        successes = self._client.window.num_successes
+        others, self._before = successes > self._before, successes
+        self._others |= others
         self._failed += 1
+        self._own += others or error.busy
         self._too_long += isinstance(error, _TooLong)
         wait = self._client.delay(self._failed - 1, error.after)
-        if self._failed < self._most and self._may_wait(error, wait):
+        over = self._client.outage.is_over(wait)
+        if not over and self._may_try(error):
             return wait
-        if self._client.window.num_successes > self._before:
-            raise ItemFailed(f"{error}, {self._failed} times, while others were answered")
-        raise Unreachable(f"{error}, {self._failed} times: see to the server, then go on")
+        times = f"{self._failed} time{'s' if self._failed > 1 else ''}"
+        if self._others and not over:
+            raise ItemFailed(f"{error}, {times}, while others were answered")
+        kept = "check the server, then resume (finished work is kept)"
+        raise Unreachable(f"{error}; tried {times}: {kept}")
 
-    def _may_wait(self, error: _Again, seconds: float) -> bool:
-        if error.busy:
-            return True
-        if isinstance(error, _TooLong):
-            return self._too_long < TIMEOUT_TRIES
-        now = self._client.now()
-        self._until = self._until or now + BROKEN_SECONDS
-        return now + seconds <= self._until
+    def _may_try(self, error: _Again) -> bool:
+        if self._most is not None and self._failed >= self._most:
+            return False
+        return self._own < TRIES and self._too_long < TIMEOUT_TRIES
 
     def garbage(self, error: Garbage) -> None:
         self._garbage += 1
         if self._garbage >= GARBAGE_TRIES:
-            told = self._client.redacted(f"answers what is no answer ({error})")
+            told = self._client.redacted(printable(f"returned an unusable response ({error})"))
             raise ItemFailed(f"{self._client.server.url} {told}, {self._garbage} times") from error
 
 
 @lru_cache(maxsize=64)
-def _client(server: Server, process: int) -> Client:
-    return Client(server)
+def _client(server: Server, process: int, say: Say) -> Client:
+    return Client(server, say=say)
 
 
-def client_of(server: Server) -> Client:
-    """One client per server and process: whoever asks shares its window."""
-    return _client(server, os.getpid())
+def client_of(server: Server, say: Say) -> Client:
+    """One client per server and process: all who ask share its window."""
+    return _client(server, os.getpid(), say)
 
 
 def _seconds(told: str | None) -> float | None:

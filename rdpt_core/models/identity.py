@@ -69,7 +69,7 @@ class ModelIdentity(Rule):
     logged: str | None = None
     """How log-probabilities were taken that come with the traces."""
     served: str | None = None
-    """What a server declares of the model, with its probe's fingerprint."""
+    """Name of the model's fingerprint (`fingerprint.py`), where it is behind a server."""
 
     def as_plain(self) -> dict[str, Plain]:
         """What reaches keys."""
@@ -95,7 +95,7 @@ def identify(
 ) -> ModelIdentity:
     """The identity of a model that is a folder (relative to `base`) or on the hub.
 
-    `served` is what its server says of it, where it is behind one.
+    `served` names its fingerprint, where it is behind a server.
 
     Raises ValueError for a model that is refused or not there, ConnectionError where the hub is
     needed and cannot be reached.

@@ -1,23 +1,26 @@
-"""What a server is asked before its numbers are believed, and by which it is known again.
+"""What a server is asked before its texts and numbers are believed, and by which it is known again.
 
 A server's log-probabilities of given ids look plausible also where they are those of the next row
 (llama-cpp-python 0.3.36), of processed logits, or of another request. So some short texts are
-written greedily, and their own ids are scored: a greedy token must be the likeliest of its
-position, and its value must be that of its generation.
+generated, greedily and at temperature 1, and their own ids are scored: a greedy token must be the
+likeliest of its position, and each value must be that of its generation. Whether what was sampled
+is a sample of the model is judged by `sampled.py`, which model it is by `fingerprint.py`.
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import takewhile
 from typing import TypeVar
 
 import numpy as np
 
-from rdpt_core import ids
+from rdpt_core.abreast import abreast
+from rdpt_core.models import sampled
 from rdpt_core.models.dialects import Completion, Dialect, Echoed, Prompt
+from rdpt_core.models.fingerprint import Fingerprint, fingerprint_of
 from rdpt_core.models.http import ItemFailed
 from rdpt_core.models.spec import Sampling
 from rdpt_core.models.vocabulary import Vocabulary
@@ -28,23 +31,107 @@ TEXTS = (
     "The sky is blue, and the grass is",
     "3 + 4 = 7, 12 - 5 = 7, 2 * 9 =",
     "Dear Ann, yesterday we went to the market and bought",
+    "def add(a, b):\n    return a +",
+    "Question: Bob has 12 apples and buys 30 more. How many?\nAnswer:",
+    "The capital of France is Paris, and that of Italy is",
 )
 NUM_TOKENS = 24
+TOP = 5
+"""Candidates of a greedy text; of a sampled one, as many as the server tells."""
+SEEDS = (1, 2)
 CLOSE = 0.02
 """Nats of difference, in the mean; and 5% of the values themselves, for bfloat16."""
 SHARE = 0.9
 """Of greedy tokens must be the likeliest of their position: rounding parts a tie now and then."""
 NAMED = 0.6
 """Of them must be the next or the last token, for a refusal to name the shift."""
-CLEAR = 0.5
-"""Nats between the two likeliest tokens of a position that no rounding turns around."""
 FEWEST = 3
 SHIFTS = {1: "one token late", -1: "one token early"}
 """By which neighbour's value or token stands at a position: the next one's is a row too late."""
 
-Write = Callable[[Prompt, Sampling, int], Completion]
-"""Prompt, sampling, number of candidates."""
+PROCESSED = 0.01
+"""Share of a sampled token's value, beside CLOSE, that rounding may move it by."""
+
+Write = Callable[[Prompt, Sampling, int, int], Completion]
+"""Prompt, sampling, number of candidates, seed."""
 Echo = Callable[[Sequence[int]], Echoed]
+
+
+class Probe:
+    """What one server answered. Each question is asked once, when it first matters, and its texts
+    are asked for together. `say` takes a line for the user. Not for several threads."""
+
+    def __init__(
+        self,
+        write: Write,
+        echo: Echo,
+        dialect: Dialect,
+        vocabulary: Vocabulary,
+        width: int,
+        say: Callable[[str], object],
+    ) -> None:
+        self._write, self._echo, self._dialect = write, echo, dialect
+        self._vocabulary, self._width, self._say = vocabulary, width, say
+
+    @cached_property
+    def fingerprint(self) -> Fingerprint:
+        """Which model it is; its texts once more, one at a time, tell its noise."""
+        together = self._greedy
+        alone = [self._text(text, greedy(NUM_TOKENS), TOP, 0) for text in TEXTS]
+        return fingerprint_of(together, alone)
+
+    @cached_property
+    def sampling_fault(self) -> str | None:
+        """Why its texts are not samples of the model; None where nothing speaks against them."""
+        return sampled.sampling_fault(self._greedy, self._sampled)
+
+    @cached_property
+    def scoring_fault(self) -> str | None:
+        """Why its scores are not to be believed; None where nothing speaks against them."""
+        if not self._dialect.scores:
+            return 'with api = "chat" the server renders the prompt, so it is not ours to score'
+        sampled_texts = [(text, one) for text, (one, _) in zip(TEXTS, self._sampled, strict=True)
+                         if one.token_ids is not None]  # fmt: skip
+        pairs = [*zip(TEXTS, self._greedy, strict=True), *sampled_texts]
+        asked = [_own_ids(*pair, self._vocabulary, self._dialect) for pair in pairs]
+        self._say(f"scoring {len(asked) + 1} short texts, to check its log-probabilities")
+        try:
+            answers = list(abreast(lambda one: self._echo(one[0]), asked, self._width))
+            again = self._echo(asked[0][0])
+        except ItemFailed as error:
+            return f"it gives no log-probabilities of a prompt ({error})"
+        own = len(asked[0][1]) or len(asked[0][0]) - 1
+        if not _close(answers[0].logprobs[-own:], again.logprobs[-own:]):
+            return "its log-probabilities of one text depend on what was asked in between"
+        seen = [_seen(one, answer, self._dialect)
+                for one, answer in zip(asked, answers, strict=True)]  # fmt: skip
+        return _fault(seen[: len(TEXTS)]) or _processed(seen[len(TEXTS) :])
+
+    @cached_property
+    def _greedy(self) -> list[Completion]:
+        self._say(f"generating {2 * len(TEXTS)} short texts, by which its model is known")
+        return self._texts([(text, greedy(NUM_TOKENS), TOP, 0) for text in TEXTS])
+
+    @cached_property
+    def _sampled(self) -> list[tuple[Completion, Completion]]:
+        self._say(f"sampling {2 * len(TEXTS)} short texts, to check that it samples as it is asked")
+        rule, top = Sampling(max_new_tokens=NUM_TOKENS), self._dialect.most_top
+        found = self._texts([(text, rule, top, seed) for text in TEXTS for seed in SEEDS])
+        return list(zip(found[::2], found[1::2], strict=True))
+
+    def _texts(self, asked: Sequence[tuple[str, Sampling, int, int]]) -> list[Completion]:
+        return list(abreast(lambda one: self._text(*one), asked, self._width))
+
+    def _text(self, text: str, rule: Sampling, top: int, seed: int) -> Completion:
+        """With candidates where the server has any to tell: some refuse to, or tell fewer."""
+        messages = ({"role": "user", "content": text},)
+        prompt = Prompt(self._vocabulary.encode(text), text, messages)
+        for most in sorted({top, min(top, TOP)}, reverse=True):
+            try:
+                return self._write(prompt, rule, most, seed)
+            except ItemFailed:
+                continue
+        return self._write(prompt, rule, 1, seed)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,36 +146,23 @@ class Seen:
     echoed: list[float]
 
 
-def scoring_fault(write: Write, echo: Echo, dialect: Dialect, vocabulary: Vocabulary) -> str | None:
-    """Why the scores of a server are not to be believed; None where nothing speaks against them."""
-    if not dialect.scores:
-        return 'with api = "chat" the server renders the prompt, so it is not ours to score'
-    try:
-        asked = [_text(write, text, vocabulary, dialect) for text in TEXTS]
-        answers = [echo(token_ids) for token_ids, _, _ in asked]
-        again = echo(asked[0][0])
-    except ItemFailed as error:
-        return f"it gives no log-probabilities of a prompt ({error})"
-    seen = [
-        Seen([dialect.name_of(i) for i in own], answer.best[-len(own) :], written,
-             answer.logprobs[-len(own) :])
-        for (_, own, written), answer in zip(asked, answers, strict=True) if own
-    ]  # fmt: skip
-    own = len(asked[0][1]) or len(asked[0][0]) - 1
-    if not _close(answers[0].logprobs[-own:], again.logprobs[-own:]):
-        return "its log-probabilities of one text depend on what was asked in between"
-    return _fault(seen)
-
-
-def _text(
-    write: Write, text: str, vocabulary: Vocabulary, dialect: Dialect
+def _own_ids(
+    text: str, done: Completion, vocabulary: Vocabulary, dialect: Dialect
 ) -> tuple[list[int], list[int], list[float] | None]:
-    """Ids of prompt and greedy text, those of the text alone, and its generation's values."""
+    """Ids of prompt and text, those of the text alone, and its generation's values."""
     prompt = vocabulary.encode(text)
-    done = write(Prompt(prompt, text), greedy(NUM_TOKENS), 1)
     own = _read_again(text, prompt, done, vocabulary, dialect)
     told = None if done.logprobs is None else done.logprobs[: len(own)]
     return [*prompt, *own], own, told
+
+
+def _seen(
+    asked: tuple[list[int], list[int], list[float] | None], answer: Echoed, dialect: Dialect
+) -> Seen:
+    _, own, written = asked
+    start = len(answer.logprobs) - len(own)
+    names = [dialect.name_of(token_id) for token_id in own]
+    return Seen(names, answer.best[start:], written, answer.logprobs[start:])
 
 
 def _read_again(
@@ -130,6 +204,21 @@ def _fault(seen: Sequence[Seen]) -> str | None:
     return None
 
 
+def _processed(seen: Sequence[Seen]) -> str | None:
+    """Of texts at temperature 1, whose values a server may have taken after its own processing."""
+    pairs = [pair for one in seen if one.written is not None
+             for pair in zip(one.echoed, one.written, strict=True)]  # fmt: skip
+    if len(pairs) < FEWEST:
+        return None
+    a, b = np.array(pairs).T
+    if np.abs(a - b).mean() <= CLOSE + PROCESSED * np.abs(a).mean():
+        return None
+    return (
+        "its log-probabilities of a text that it sampled are processed (a temperature, top_k, "
+        "top_p, min_p or a penalty), those of the same text as a prompt are not"
+    )
+
+
 def _shifted(shift: int) -> str:
     return f"its echoed log-probabilities are shifted by one token ({SHIFTS[shift]})"
 
@@ -167,25 +256,3 @@ def _neighbours(
 def _close(one: Sequence[float], other: Sequence[float]) -> bool:
     a, b = np.array(one), np.array(other)
     return bool(np.abs(a - b).mean() <= CLOSE + 0.05 * np.abs(a).mean())
-
-
-def fingerprint(write: Write, vocabulary: Vocabulary) -> str | None:
-    """A digest of what a server writes greedily after a fixed text, up to the first token whose
-    choice rounding could turn around; None for a server that tells no candidates."""
-    prompt = vocabulary.encode(TEXTS[0])
-    messages = ({"role": "user", "content": TEXTS[0]},)
-    done = write(Prompt(prompt, TEXTS[0], messages), greedy(NUM_TOKENS), 2)
-    if not done.best:
-        return None
-    likeliest = []
-    for candidates in done.best:
-        first, second = [*sorted(candidates.values(), reverse=True), -np.inf, -np.inf][:2]
-        if first - second < CLEAR or not candidates:
-            break
-        likeliest.append(max(candidates, key=lambda name: candidates[name]))
-    return ids.digest("greedy", likeliest)
-
-
-def described(declared: dict[str, str], mark: str | None) -> str:
-    """What identity takes of a server: what it declares, and how it writes."""
-    return json.dumps({**declared, "greedy": mark}, sort_keys=True)

@@ -1,165 +1,47 @@
-"""A model behind a server: it reads the ids that rdpt lays, and is asked for texts and scores.
+"""A model behind a server: it gets the ids that rdpt renders, and is asked for texts and scores.
 
-Nothing of it is loaded here but tokenizer and template. Its scores are taken after a probe alone
+Only its tokenizer and template are loaded here. Texts and scores are taken after a probe alone
 (`probe.py`), and only as they come: what is not a log-probability of exactly the ids that were
 sent makes the row an error, never a number.
 """
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
 from rdpt_core import ids
 from rdpt_core.abreast import abreast
-from rdpt_core.models.answers import Garbage
 from rdpt_core.models.author import Author
-from rdpt_core.models.dialects import Chat, Completion, Dialect, Echo, Echoed, Prompt, Sglang, Vllm
-from rdpt_core.models.http import Client, ItemFailed, Tick, Unreachable
+from rdpt_core.models.dialects import Completion, Echoed, Prompt
+from rdpt_core.models.http import ItemFailed
 from rdpt_core.models.identity import ModelIdentity
 from rdpt_core.models.layout import Layout
-from rdpt_core.models.probe import TEXTS, described, fingerprint, scoring_fault
 from rdpt_core.models.reading import layout_of
-from rdpt_core.models.render import Renderer
+from rdpt_core.models.remote import Remote
 from rdpt_core.models.seam import Progress, silent
-from rdpt_core.models.spec import ModelSpec, Sampling
+from rdpt_core.models.spec import Sampling
 from rdpt_core.models.template import conversation
 from rdpt_core.rows import Problem, ScoreSource, ScoreStatus, TokenScores, Trace
 from rdpt_core.scoring.entries import scored, unscored
 from rdpt_core.scoring.token_statistics import Statistics
-from rdpt_core.spelling import hint
 
-FIRST_TRIES = 2
-"""Of the first request: a server that is down is told within seconds."""
 SEED_BITS = 31
 """What every server takes."""
 
 
-@dataclass
-class Remote:
-    """A model on a server, as it was found there."""
-
-    client: Client
-    spec: ModelSpec
-    renderer: Renderer
-    dialect: Dialect
-    declared: dict[str, str]
-    limit: int
-    """Longest sequence in tokens."""
-    _lock: threading.Lock = field(default_factory=threading.Lock)
-    _fault: list[str | None] = field(default_factory=list)
-
-    def write(
-        self, prompt: Prompt, rule: Sampling, top: int = 1, seed: int = 0, tick: Tick = bool
-    ) -> Completion:
-        address, body = self.dialect.ask_text(prompt, rule, seed, top)
-        return self.client.ask(address, body, self.dialect.read_text, tick)
-
-    def echo(self, token_ids: Sequence[int], tick: Tick = bool) -> Echoed:
-        address, body = self.dialect.ask_scores(token_ids)
-        return self.client.ask(
-            address, body, lambda answer: self.dialect.read_scores(answer, token_ids), tick
-        )
-
-    @property
-    def scoring_fault(self) -> str | None:
-        """Why it may not score; asked once."""
-        with self._lock:
-            if not self._fault:
-                vocabulary = self.renderer.vocabulary
-                self._fault.append(scoring_fault(self.write, self.echo, self.dialect, vocabulary))
-            return self._fault[0]
-
-    def require_scoring(self) -> None:
-        """Raises ValueError where its log-probabilities are not to be believed."""
-        if self.scoring_fault is not None:
-            raise ValueError(
-                f"server {self.spec.server!r} may write with {served_name(self.spec)!r}, and not "
-                f"score: {self.scoring_fault}. Either have it served by vLLM or SGLang with "
-                'api = "completions", or score with the model itself (backend = "hf")'
-            )
-
-    @property
-    def kind(self) -> str:
-        """How it is spoken to, for people."""
-        return type(self.dialect).__name__.lower()
-
-    def identity_part(self) -> str:
-        """What it declares, and how it writes: for `identify`."""
-        return described(self.declared, fingerprint(self.write, self.renderer.vocabulary))
-
-
-def served_name(spec: ModelSpec) -> str:
-    return spec.served or spec.path
-
-
-def connect(
-    client: Client, spec: ModelSpec, renderer: Renderer, own_limit: int | None, tick: Tick = bool
-) -> Remote:
-    """Finds a model on its server, and how the server is spoken to.
-
-    `own_limit` is the longest sequence by the model's own files. Raises Unreachable, Refused, or
-    ValueError where the server has no such model.
-    """
-    models = client.ask("models", None, _models, tick, FIRST_TRIES)
-    name = served_name(spec)
-    if name not in models:
-        raise ValueError(
-            f"server {spec.server!r} has no model {name!r}; {hint(name, models)}it has: "
-            f"{', '.join(sorted(models)) or 'none'}; set `served` to one of them"
-        )
-    entry = models[name]
-    stated = [entry.get("max_model_len"), own_limit, spec.context]
-    limits = [one for one in stated if isinstance(one, int) and one > 0]
-    if not limits:
-        raise ValueError(
-            f"neither server {spec.server!r} nor config.json says how long a sequence of {name!r} "
-            "may be: give `context = ...` in its entry"
-        )
-    declared = {key: str(entry[key]) for key in ("id", "root") if entry.get(key) is not None}
-    dialect = _dialect(client, spec, renderer, entry, tick)
-    return Remote(client, spec, renderer, dialect, declared, min(limits))
-
-
-def _models(answer: dict[str, Any]) -> dict[str, dict[str, Any]]:
-    data = answer.get("data")
-    if not isinstance(data, list) or not all(isinstance(one, dict) for one in data):
-        raise Garbage("it lists no models")
-    return {str(one.get("id")): one for one in data}
-
-
-def _dialect(
-    client: Client, spec: ModelSpec, renderer: Renderer, entry: dict[str, Any], tick: Tick
-) -> Dialect:
-    """By what the server says that it is, else by what it does: one that does not know ids as a
-    prompt may break on them (llama-cpp-python answers 500), so they are sent once."""
-    root, vocabulary, owner = client.server.root, renderer.vocabulary, entry.get("owned_by")
-    if spec.api == "chat":
-        return Chat(served_name(spec), root, vocabulary)
-    if owner == "sglang":
-        return Sglang(root)
-    vllm = Vllm(served_name(spec), root, vocabulary)
-    if owner == "vllm":
-        return vllm
-    token_ids = vocabulary.encode(TEXTS[0])
-    address, body = vllm.ask_scores(token_ids)
-    try:
-        client.ask(address, body, lambda answer: vllm.read_scores(answer, token_ids), tick, 1)
-    except (ItemFailed, Unreachable):
-        return Echo(served_name(spec), root, vocabulary)
-    return vllm
-
-
 class ServerGenerator:
-    """A TextGenerator whose requests are under way together, as many as the server may have."""
+    """A TextGenerator whose requests are under way together, as many as the server may have.
+
+    Raises ValueError where the server does not sample as it is asked to.
+    """
 
     def __init__(
         self, remote: Remote, identity: ModelIdentity, sampling: Sampling, seed: int
     ) -> None:
+        remote.require_sampling()
         self._author = Author(identity, remote.renderer, sampling, seed)
         self._remote, self._sampling, self._seed = remote, sampling, seed
 

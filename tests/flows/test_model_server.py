@@ -137,8 +137,9 @@ def test_a_killed_run_asks_for_nothing_twice_that_was_finished(
     assert complete(study)
     texts = server.asked_to_write()
     scores = [b for _, b in server.asked if b["max_tokens"] == 1 and b.get("prompt_logprobs")]
+    asked = [b for b in scores if not server.is_probe(b)]
     assert len(texts) == 0, "12 texts were finished after 15 that were kept"
-    assert len(scores) - 4 == NUM_PROBLEMS - 3, "4 are the probe's"
+    assert len(asked) == NUM_PROBLEMS - 3
 
 
 def test_a_long_text_of_one_part_does_not_empty_the_window(
@@ -292,12 +293,46 @@ def test_no_key_is_written_anywhere_and_a_finished_study_needs_no_server(
     away = opened(folder, ModelServer(server.brain, url="http://127.0.0.1:9/v1"), tmp_path)
     with pytest.raises(ConnectionError):
         assert complete(away)
-    known = study.memory.entries()
-    place = next(name for name in known if name.startswith(server.url))
-    study.memory.add({place.replace(server.url, "http://127.0.0.1:9/v1"): known[place]})
+    notes = study.memory.file.with_name(models.SERVERS)
+    notes.write_text(notes.read_text().replace(server.url, "http://127.0.0.1:9/v1"))
     assert complete(
         opened(folder, ModelServer(server.brain, url="http://127.0.0.1:9/v1"), tmp_path)
     )
+
+
+def test_a_finished_study_is_finished_under_another_name_of_the_same_weights(
+    folder: Path, server: ModelServer, tmp_path: Path
+) -> None:
+    """What a server says of itself is in the parts' records and not in their keys."""
+    study = opened(folder, server, tmp_path)
+    build(study)
+    (part, *_) = sampled(study)
+    record = study.store.record("traces", part.key)
+    assert record is not None
+    assert record.made["server"] == {"api": "vllm", "version": "0.1.2", "states": ["vllm-1"]}
+    server.served = "other"
+    server.asked.clear()
+    models._connected.cache_clear()
+    models._served.cache_clear()
+    file = folder / "study.toml"
+    file.write_text(file.read_text().replace('served = "small"', 'served = "other"'))
+    assert complete(open_file(file, study.runtime))
+    assert server.asked_to_write() == []
+
+
+def test_a_server_that_ignores_what_it_is_asked_is_refused_before_any_work(
+    folder: Path,
+    server: ModelServer,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    server.defaults, server.ignores = {"top_k": 1}, True
+    study = opened(folder, server, tmp_path)
+    monkeypatch.setenv("RDPT_WORKSPACE", str(tmp_path / "workspace"))
+    monkeypatch.setenv("RDPT_SERVERS", json.dumps({"lab": {"url": server.url, "api_key": KEY}}))
+    assert "two seeds give the same texts" in refused(capsys, "run", str(study.file))
+    assert server.asked_to_write() == []
 
 
 def test_texts_of_a_file_are_scored_by_a_server(

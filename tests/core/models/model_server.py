@@ -1,7 +1,8 @@
 """A model server of the tests: real HTTP, real numbers of a small model, faults by script.
 
 It speaks as vLLM, as SGLang, or as OpenAI's first completions do, and computes everything by whole
-forwards of transformers' own model: nothing of rdpt's scoring is in it.
+forwards of transformers' own model: nothing of rdpt's scoring is in it. What a request does not
+name is taken from `defaults`, as vLLM takes it from generation_config.json.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ import torch
 from torch import Tensor
 
 from rdpt_core.models.hf import Loaded, load
+from rdpt_core.models.probe import TEXTS
 from rdpt_core.models.spec import ModelSpec
 from rdpt_core.rows import Problem
 
@@ -35,6 +37,8 @@ class Written:
     ids: list[int]
     rows: list[Tensor]
     """Log-probabilities over all ids, one row per token."""
+    processed: list[Tensor]
+    """The same after penalties, temperature and cuts."""
     stopped: bool
 
 
@@ -54,7 +58,7 @@ class Brain:
     @torch.inference_mode()
     def write(self, prompt: list[int], body: Mapping[str, Any], most: int) -> Written:
         dice = torch.Generator().manual_seed(int(body.get("seed") or 0))
-        found, cache, fed = Written([], [], False), None, prompt
+        found, cache, fed = Written([], [], [], False), None, prompt
         while len(found.ids) < most and not found.stopped:
             with self._lock:
                 out = self.loaded.model(
@@ -62,7 +66,10 @@ class Brain:
                 )
             cache, row = out.past_key_values, out.logits[0, -1, : self.vocabulary.size].float()
             found.rows.append(row.log_softmax(-1))
-            found.ids.append(_chosen(row, body, dice))
+            changed = _penalised(row, body, prompt, found.ids)
+            chosen, p = _chosen(changed, body, dice)
+            found.processed.append(p.log().clamp(min=IMPOSSIBLE))
+            found.ids.append(chosen)
             found.stopped = found.ids[-1] in self.loaded.ends
             fed = found.ids[-1:]
         return found
@@ -74,13 +81,31 @@ class Brain:
         return self.vocabulary.bytes_of(token_id).decode(errors="replace")
 
 
-def _chosen(row: Tensor, body: Mapping[str, Any], dice: torch.Generator) -> int:
+def _penalised(row: Tensor, body: Mapping[str, Any], prompt: list[int], own: list[int]) -> Tensor:
+    """Repetition counts the prompt too, presence and frequency what was written alone."""
+    row, ratio = row.clone(), body.get("repetition_penalty") or 1.0
+    seen = torch.tensor(sorted({*prompt, *own}))
+    row[seen] = torch.where(row[seen] > 0, row[seen] / ratio, row[seen] * ratio)
+    for token_id in own:
+        row[token_id] -= body.get("frequency_penalty") or 0.0
+    for token_id in set(own):
+        row[token_id] -= body.get("presence_penalty") or 0.0
+    return row
+
+
+def _chosen(row: Tensor, body: Mapping[str, Any], dice: torch.Generator) -> tuple[int, Tensor]:
+    """An id, and the probabilities that it was drawn from."""
     temperature, top_p = body.get("temperature", 1.0), body.get("top_p", 1.0)
     if temperature == 0:
-        return int(row.argmax())
+        return int(row.argmax()), row.softmax(-1)
     p, order = (row / temperature).softmax(-1).sort(descending=True)
     p = p.masked_fill(p.cumsum(-1) - p >= top_p, 0.0)
-    return int(order[torch.multinomial(p, 1, generator=dice)])
+    p = p.masked_fill(p < (body.get("min_p") or 0.0) * p.max(), 0.0)
+    if (top_k := body.get("top_k") or 0) > 0:
+        p[top_k:] = 0.0
+    p /= p.sum()
+    whole = torch.zeros_like(p).scatter(0, order, p)
+    return int(order[torch.multinomial(p, 1, generator=dice)]), whole
 
 
 @dataclass
@@ -92,6 +117,14 @@ class ModelServer:
     served: str = "small"
     key: str | None = None
     limit: int | None = None
+    defaults: Body = field(default_factory=dict)
+    """Sampling parameters of its generation_config.json, for what a request does not name."""
+    ignores: bool = False
+    """It takes the defaults also where a request names another value."""
+    processed: bool = False
+    """It tells log-probabilities of what it sampled from, as with `processed_logprobs`."""
+    strict: bool = False
+    """It refuses what OpenAI's own API does not know."""
     shift: int = 0
     """Echoed values are those of the row that many tokens later."""
     seconds: Callable[[Body], float] = lambda body: 0.0
@@ -122,8 +155,17 @@ class ModelServer:
             server.server_close()
 
     def asked_to_write(self) -> list[Body]:
-        """Requests for texts of an experiment: those of the probe are greedy."""
-        return [b for _, b in self.asked if _wants_text(b) and _temperature(b) > 0]
+        """Requests for texts of an experiment, without those of the probe."""
+        return [b for _, b in self.asked if _wants_text(b) and not self.is_probe(b)]
+
+    def is_probe(self, body: Body) -> bool:
+        asked = body.get("prompt") or body.get("input_ids") or str(body.get("messages"))
+        text = asked if isinstance(asked, str) else self.brain.vocabulary.decode(asked)
+        return any(text.startswith(one) or one in text for one in TEXTS)
+
+    def effective(self, body: Body) -> Body:
+        named = {name: value for name, value in body.items() if value is not None}
+        return named | self.defaults if self.ignores else self.defaults | named
 
     def models(self) -> Body:
         entry: Body = {"id": self.served, "object": "model", "owned_by": self.kind, "root": "there"}
@@ -166,7 +208,7 @@ def _vllm(server: ModelServer, body: Body) -> Body:
             best = int(row.argmax())
             entries.append({str(i): _vllm_entry(row, i) for i in {best, token_id}})
         choice["prompt_logprobs"] = entries
-    return {"id": "1", "model": server.served, "choices": [choice],
+    return {"id": "1", "model": server.served, "choices": [choice], "system_fingerprint": "vllm-1",
             "usage": {"completion_tokens": len(choice["token_ids"])}}  # fmt: skip
 
 
@@ -176,22 +218,28 @@ def _vllm_entry(row: Tensor, token_id: int) -> Body:
 
 
 def _written(server: ModelServer, ids: list[int], body: Body) -> Body:
-    found = server.brain.write(ids, body, body["max_tokens"])
+    found = server.brain.write(ids, server.effective(body), body["max_tokens"])
+    rows = found.processed if server.processed else found.rows
+    by_id = body.get("return_tokens_as_token_ids", False)
     return {
         "index": 0, "text": server.brain.text(found), "token_ids": found.ids,
         "finish_reason": "stop" if found.stopped else "length",
-        "logprobs": _openai(server.brain, found.ids, found.rows, body.get("logprobs") or None),
+        "logprobs": _openai(server.brain, found.ids, rows, body.get("logprobs") or None, by_id),
+        **({"prompt_token_ids": ids} if body.get("return_token_ids") else {}),
     }  # fmt: skip
 
 
-def _openai(brain: Brain, ids: list[int], rows: list[Tensor], top: int | None) -> Body | None:
+def _openai(
+    brain: Brain, ids: list[int], rows: list[Tensor], top: int | None, by_id: bool = False
+) -> Body | None:
     if top is None:
         return None
+    name = (lambda i: f"token_id:{i}") if by_id else brain.name
     told = []
     for token_id, row in zip(ids, rows, strict=True):
         best = [int(i) for i in row.topk(top).indices]
-        told.append({brain.name(i): float(row[i]) for i in [*best, token_id]})
-    return {"tokens": [brain.name(i) for i in ids], "top_logprobs": told,
+        told.append({name(i): float(row[i]) for i in [*best, token_id]})
+    return {"tokens": [name(i) for i in ids], "top_logprobs": told,
             "token_logprobs": [float(r[i]) for i, r in zip(ids, rows, strict=True)]}  # fmt: skip
 
 
@@ -214,7 +262,8 @@ def _echo(server: ModelServer, body: Body) -> Body:
 
 def _sglang(server: ModelServer, body: Body) -> Body:
     brain, ids, sampling = server.brain, body["input_ids"], body["sampling_params"]
-    found = brain.write(ids, sampling, sampling["max_new_tokens"])
+    asked = sampling | {"seed": sampling.get("sampling_seed")}
+    found = brain.write(ids, server.effective(asked), sampling["max_new_tokens"])
     top = body["top_logprobs_num"]
     meta: Body = {
         "finish_reason": {"type": "stop" if found.stopped else "length"},
@@ -241,7 +290,7 @@ def _chat(server: ModelServer, body: Body) -> Body:
     """It renders for itself, and sets the thought apart."""
     renderer = server.brain.loaded.renderer
     prompt = renderer.prompt_ids(Problem("", "", "", "", body["messages"][-1]["content"], None))
-    text = _written(server, prompt, body)["text"]
+    text = _written(server, prompt, body | {"logprobs": None})["text"]
     message = {"role": "assistant", "reasoning_content": "I think", "content": text}
     return {"model": server.served, "choices": [{"message": message, "finish_reason": "stop"}],
             "usage": {"completion_tokens": 7}}  # fmt: skip
@@ -265,8 +314,10 @@ class Handler(BaseHTTPRequestHandler):
             return
         if self.path == "/v1/models":
             self.send(200, models.models())
+        elif self.path == "/version" and models.kind == "vllm":
+            self.send(200, {"version": "0.1.2"})
         else:
-            self.send(404, {"error": {"message": "no such address"}})
+            self.send(404, {"detail": "Not Found"})
 
     def do_POST(self) -> None:
         models = self.server.models
@@ -287,6 +338,9 @@ class Handler(BaseHTTPRequestHandler):
 
     def _answer(self, body: Body) -> None:
         models = self.server.models
+        if models.strict and (unknown := {"top_k", "min_p", "repetition_penalty"} & body.keys()):
+            self.send(400, {"error": {"message": f"unrecognized arguments: {sorted(unknown)}"}})
+            return
         if models.kind != "vllm" and isinstance(body.get("prompt"), list):
             self.send(400, {"error": {"message": "prompt must be a string"}})
             return
@@ -301,7 +355,7 @@ class Handler(BaseHTTPRequestHandler):
         given = self.headers.get("Authorization", "")
         if key is None or given == f"Bearer {key}":
             return True
-        self.send(401, {"error": {"message": f"the key in {given!r} is not known"}})
+        self.send(401, {"error": "Unauthorized"})
         return False
 
     def send(self, status: int, answer: Any, headers: Mapping[str, str] | None = None) -> None:

@@ -23,8 +23,9 @@ from rdpt_core.models.endpoint import Server
 from rdpt_core.models.http import Client
 from rdpt_core.models.identity import identify
 from rdpt_core.models.probe import TEXTS
+from rdpt_core.models.remote import Remote, connect
 from rdpt_core.models.render import read_renderer
-from rdpt_core.models.server import Remote, ServerGenerator, connect
+from rdpt_core.models.server import ServerGenerator
 from rdpt_core.models.spec import ModelSpec, Sampling
 from tests.core.models import tiny
 
@@ -83,7 +84,7 @@ def _wait(url: str, server: subprocess.Popen[bytes]) -> None:
 
 
 def test_it_writes(remote: Remote) -> None:
-    identity = identify(remote.spec, Path(), served=remote.identity_part())
+    identity = identify(remote.spec, Path(), served=remote.fingerprint.digest)
     rule = Sampling(temperature=0.0, max_new_tokens=40)
     (trace,) = ServerGenerator(remote, identity, rule, 1).generate([tiny.problem()], 0)
     assert trace.text

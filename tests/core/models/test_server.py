@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import math
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,12 +16,14 @@ import pytest
 from pydantic import SecretStr
 
 from rdpt_core.models.answers import Garbage, parse
-from rdpt_core.models.dialects import Chat, Sglang
+from rdpt_core.models.dialects import Chat, Prompt
 from rdpt_core.models.endpoint import Server
 from rdpt_core.models.hf import HfGenerator, HfScorer, load
 from rdpt_core.models.http import Client, ItemFailed, Refused, Unreachable
 from rdpt_core.models.identity import identify
-from rdpt_core.models.server import Remote, ServerGenerator, ServerScorer, connect
+from rdpt_core.models.remote import Remote, connect
+from rdpt_core.models.server import ServerGenerator, ServerScorer
+from rdpt_core.models.sglang import Sglang
 from rdpt_core.models.spec import ModelSpec, Sampling
 from rdpt_core.rows import FinishReason, ScoreSource, ScoreStatus, TokenScores, Trace
 from tests.core.models import model_server as m
@@ -61,8 +63,9 @@ def client(server: ModelServer, **changes: Any) -> Client:
         now[0] += seconds
 
     fields = {"deadline": 30.0, "concurrency": 4} | changes
-    made = Client(Server(url=server.url, **fields), sleep, lambda: 1.0, lambda: now[0])
-    made.slept = slept  # type: ignore[attr-defined]
+    said: list[str] = []
+    made = Client(Server(url=server.url, **fields), sleep, lambda: 1.0, lambda: now[0], said.append)
+    made.slept, made.said = slept, said  # type: ignore[attr-defined]
     return made
 
 
@@ -83,7 +86,7 @@ def scores(server: ModelServer, traces: list[Trace]) -> list[TokenScores]:
     return list(scorer(server).score([PROBLEM], traces))
 
 
-def ask(of: Client, tries: int = 8) -> Any:
+def ask(of: Client, tries: int | None = None) -> Any:
     return of.ask(
         "completions", {"prompt": [1, 2], "max_tokens": 1}, lambda answer: answer, tries=tries
     )
@@ -284,18 +287,115 @@ def test_a_server_that_renders_itself_writes_and_never_scores(server: ModelServe
         remote(server, api="chat").require_scoring()
 
 
+# ---------------------------------------------------------------------------- sampling
+
+NAMED = ("temperature", "top_p", "top_k", "min_p", "n", "presence_penalty", "frequency_penalty",
+         "repetition_penalty", "ignore_eos", "stop", "stop_token_ids")  # fmt: skip
+DEFAULTS: dict[str, m.Body] = {
+    "top_k 1": {"top_k": 1},
+    "top_k 20": {"top_k": 20},
+    "min_p": {"min_p": 0.2},
+    "top_p": {"top_p": 0.8},
+    "temperature": {"temperature": 0.5},
+    "repetition": {"repetition_penalty": 1.5},
+    "presence": {"presence_penalty": 1.5},
+    "frequency": {"frequency_penalty": 1.0},
+}
+
+
+@pytest.mark.parametrize("kind", [*KINDS, "chat"])
+def test_t44_every_sampling_parameter_is_named_at_the_value_that_changes_nothing(
+    server: ModelServer, kind: str
+) -> None:
+    server.kind = "vllm" if kind == "chat" else kind
+    found = remote(server, api="chat" if kind == "chat" else "completions").dialect
+    (_, body) = found.ask_text(Prompt([1], "a"), Sampling(temperature=0.7, top_p=0.9), 1)
+    named = body.get("sampling_params", body)
+    assert set(NAMED) <= named.keys()
+    assert (named["temperature"], named["top_p"]) == (0.7, 0.9)
+    assert named["top_k"] == (0 if kind == "echo" else -1)
+    if found.scores:
+        (_, body) = found.ask_scores([1, 2])
+        named = body.get("sampling_params", body)
+        assert set(NAMED) <= named.keys()
+        assert (named["temperature"], named["top_p"]) == (1.0, 1.0)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_t44_defaults_of_the_models_generation_config_move_no_text(
+    server: ModelServer, kind: str
+) -> None:
+    server.kind = kind
+    plain = generated(server)
+    for defaults in DEFAULTS.values():
+        server.defaults |= defaults
+    assert generated(server) == plain
+
+
+@pytest.mark.parametrize("defaults", DEFAULTS.values(), ids=DEFAULTS.keys())
+def test_t44_a_server_that_samples_in_its_own_way_is_refused(
+    server: ModelServer, pocket: Brain, defaults: m.Body
+) -> None:
+    server.brain, server.defaults, server.ignores = pocket, defaults, True
+    with pytest.raises(ValueError, match="does not sample 'small' as it is asked: "):
+        generated(server)
+
+
+def test_t44_without_log_probabilities_equal_texts_of_two_seeds_tell(server: ModelServer) -> None:
+    server.defaults, server.ignores = {"top_k": 1}, True
+    with pytest.raises(ValueError, match="two seeds give the same texts at temperature 1"):
+        generated(server, api="chat")
+
+
+def test_t26_a_server_that_tells_processed_values_may_not_score(
+    server: ModelServer, pocket: Brain
+) -> None:
+    server.brain, server.processed, server.ignores = pocket, True, True
+    server.defaults = {"top_k": 2}
+    with pytest.raises(ValueError, match="of a text that it sampled are processed"):
+        scores(server, [TRACE])
+
+
+def test_a_server_that_refuses_what_openai_does_not_know_is_not_sent_it(
+    server: ModelServer,
+) -> None:
+    server.kind, server.strict = "echo", True
+    (trace,) = generated(server)
+    assert trace.text
+    assert "presence_penalty" in server.asked_to_write()[-1]
+
+
 # ---------------------------------------------------------------------------- identity
 
 
-def test_identity_is_what_it_declares_and_how_it_writes(server: ModelServer, pocket: Brain) -> None:
-    part = remote(server, of=client(server, api_key=SecretStr(KEY))).identity_part()
-    assert remote(server).identity_part() == part
-    assert json.loads(part)["id"] == "small"
-    assert server.url not in part
-    assert KEY not in part
-    server.brain = pocket
-    other = remote(server).identity_part()
-    assert json.loads(other)["greedy"] != json.loads(part)["greedy"]
+def test_the_same_weights_behind_another_name_are_the_same_model(server: ModelServer) -> None:
+    first = remote(server, of=client(server, api_key=SecretStr(KEY))).fingerprint
+    server.served = "another-name"
+    assert remote(server).fingerprint == first
+    told = first.model_dump_json()
+    assert server.url not in told
+    assert KEY not in told
+    assert "another-name" not in told
+
+
+def test_what_a_server_says_of_itself_is_for_the_record_alone(server: ModelServer) -> None:
+    found = remote(server)
+    before = found.fingerprint.digest
+    assert found.about() == {"api": "vllm", "version": "0.1.2", "states": ["vllm-1"]}
+    server.edit = lambda body, answer: answer | {"system_fingerprint": "vllm-2"}
+    again = remote(server)
+    assert again.fingerprint.digest == before
+    assert again.about()["states"] == ["vllm-2"]
+
+
+def test_the_probe_says_that_it_asks_and_asks_for_all_at_once(server: ModelServer) -> None:
+    of = client(server)
+    server.seconds = lambda body: 0.05
+    assert remote(server, of=of).scoring_fault is None
+    assert server.most_under_way == 4
+    said = of.said  # type: ignore[attr-defined]
+    assert len(said) == 3
+    assert all(line.startswith("server 'lab', 'small': ") for line in said)
 
 
 def test_a_wrong_name_is_told_with_the_names_that_there_are(server: ModelServer) -> None:
@@ -319,7 +419,7 @@ def test_f19_a_busy_server_is_asked_again_after_as_long_as_it_says(
 
 def test_f19_the_window_grows_again_after_successes(server: ModelServer) -> None:
     of = client(server)
-    of.window.failed(broken=False)
+    of.window.shrink()
     for _ in range(100):
         of.window.succeeded()
     assert of.window.size == 4
@@ -364,14 +464,46 @@ def test_f20_a_server_that_stays_broken_ends_the_run_within_ten_minutes(
     server.always = m.status(503)
     with pytest.raises(Unreachable, match="503"):
         ask(of)
-    assert sum(of.slept) < 600  # type: ignore[attr-defined]
-    assert len(server.asked) == 8
-    for _ in range(2):
-        with pytest.raises(Unreachable):
-            ask(of)
-    with pytest.raises(Unreachable, match="20 times in a row"):
+    assert 400 < sum(of.slept) < 600  # type: ignore[attr-defined]
+
+
+def test_the_time_that_a_server_may_be_away_is_a_setting(server: ModelServer) -> None:
+    of = client(server, patience=5.0)
+    server.always = m.status(503)
+    with pytest.raises(Unreachable, match="503"):
         ask(of)
-    assert len(server.asked) == 20, "the circuit is open"
+    assert sum(of.slept) <= 5.0  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("fault", [m.status(503), m.hangs_up])
+def test_a_server_that_is_away_for_two_seconds_ends_no_run_with_16_requests_in_flight(
+    server: ModelServer, fault: m.Fault
+) -> None:
+    """It failed 20 times in a row within a second, and that ended the run. Now one request asks
+    for all the others, and one line says so."""
+    said: list[str] = []
+    of = Client(Server(url=server.url, concurrency=16), say=said.append)
+    back = time.monotonic() + 2.0
+
+    def away(handler: m.Handler, body: m.Body) -> bool:
+        return time.monotonic() < back and fault(handler, body)
+
+    server.always = away
+    with ThreadPoolExecutor(40) as pool:
+        answers = list(pool.map(lambda _: ask(of), range(40)))
+    assert all(answer["choices"] for answer in answers)
+    in_vain = len(server.asked) - len(server.answered)
+    assert in_vain <= 16 + 3, "16 were under way, and one asked at a time"
+    assert len(said) == 2
+    assert "asking again for up to 540 s" in said[0]
+    assert "answers again, after" in said[1]
+
+
+def test_one_failure_among_many_is_no_outage_to_speak_of(server: ModelServer) -> None:
+    of = client(server)
+    server.script = [m.status(500)]
+    assert ask(of)["choices"]
+    assert of.said == []  # type: ignore[attr-defined]
 
 
 def test_f20_nobody_there() -> None:
@@ -401,6 +533,73 @@ def test_f21_one_deadline_for_a_request_however_it_dribbles(server: ModelServer)
         ask(of)
     assert time.monotonic() - begun < 2 * (0.4 + 1)
     assert len(server.asked) == 2
+
+
+def test_the_deadline_grows_with_the_tokens_that_are_asked_for(
+    server: ModelServer, brain: Brain
+) -> None:
+    """A long trace is slow, not late; and the error names what to change."""
+    found = remote(server, of=client(server, deadline=0.2, token_seconds=0.05))
+    prompt = Prompt(brain.vocabulary.encode("It is"), "It is")
+    server.seconds = lambda body: 0.6
+    assert found.write(prompt, Sampling(max_new_tokens=20)).text
+    with pytest.raises(Unreachable, match=r"0.2 s, and 0.05 s for each of 2 tokens.*token_seconds"):
+        found.write(prompt, Sampling(max_new_tokens=2))
+
+
+def test_an_address_without_v1_gets_the_hint(server: ModelServer) -> None:
+    server.url = server.url.removesuffix("/v1")
+    with pytest.raises(Refused, match=r"answers 404: Not Found \(.*try http://.*/v1\)"):
+        remote(server)
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ({"error": {"message": "no such model", "code": 404}}, "no such model"),
+        ({"error": "Unauthorized"}, "Unauthorized"),
+        ({"detail": "Not Found"}, "Not Found"),
+        ({"detail": [{"msg": "too short"}]}, "too short"),
+        ({"object": "error", "message": "one\ntwo"}, "one two"),
+        ("plain", "plain"),
+        ({"error": {"message": "red \x1b[31m"}}, r"red \?\[31m"),
+    ],
+)
+def test_errors_are_read_in_every_form_that_servers_have(
+    server: ModelServer, content: Any, said: str
+) -> None:
+    server.script = [lambda handler, body: handler.send(400, content) or True]  # type: ignore[func-returns-value]
+    with pytest.raises(ItemFailed, match=said) as told:
+        ask(client(server))
+    assert str(told.value).isprintable()
+
+
+def test_an_aborted_text_is_asked_for_again_and_one_cut_as_a_repetition_is_truncated(
+    server: ModelServer,
+) -> None:
+    reasons = iter(["abort", "abort", "repetition"])
+
+    def end(body: m.Body, answer: m.Body) -> m.Body:
+        if not server.is_probe(body):
+            answer["choices"][0]["finish_reason"] = next(reasons)
+        return answer
+
+    server.edit = end
+    (trace,) = generated(server)
+    assert trace.finish_reason is FinishReason.LENGTH
+    assert len(server.asked_to_write()) == 3
+
+
+def test_a_text_of_another_prompt_than_was_sent_is_an_error(server: ModelServer) -> None:
+    def add(body: m.Body, answer: m.Body) -> m.Body:
+        """A second BOS, for example."""
+        if not server.is_probe(body):
+            answer["choices"][0]["prompt_token_ids"] = [0, *body["prompt"]]
+        return answer
+
+    server.edit = add
+    with pytest.raises(ItemFailed, match="other token ids than"):
+        generated(server)
 
 
 def test_f22_a_request_that_is_refused_is_not_sent_again(server: ModelServer) -> None:
@@ -474,7 +673,9 @@ CHATS: list[Any] = [
 def test_f23_candidates_of_a_chat_that_are_none_are_garbage(told: Any, brain: Brain) -> None:
     choice = {"message": {"content": "so"}, "finish_reason": "stop", "logprobs": told}
     with pytest.raises(Garbage):
-        Chat("small", "", brain.vocabulary).read_text({"model": "small", "choices": [choice]})
+        Chat("small", "", brain.vocabulary).read_text(
+            {"model": "small", "choices": [choice]}, Prompt([], "")
+        )
 
 
 @pytest.mark.parametrize("tops", [5, [5], [[5]], [[[0.0]]], {"a": 1}])
@@ -484,7 +685,7 @@ def test_f23_candidates_of_sglang_that_are_none_are_garbage(tops: Any) -> None:
             "input_top_logprobs": tops}  # fmt: skip
     answer = {"text": "so", "meta_info": meta}
     with pytest.raises(Garbage):
-        Sglang("").read_text(answer)
+        Sglang("").read_text(answer, Prompt([], ""))
     with pytest.raises(Garbage):
         Sglang("").read_scores(answer, [3])
 
