@@ -48,7 +48,6 @@ NAMED = 0.6
 FEWEST = 3
 SHIFTS = {1: "one token late", -1: "one token early"}
 """By which neighbour's value or token stands at a position: the next one's is a row too late."""
-
 PROCESSED = 0.01
 """Share of a sampled token's value, beside CLOSE, that rounding may move it by."""
 
@@ -94,7 +93,7 @@ class Probe:
                          if one.token_ids is not None]  # fmt: skip
         pairs = [*zip(TEXTS, self._greedy, strict=True), *sampled_texts]
         asked = [_own_ids(*pair, self._vocabulary, self._dialect) for pair in pairs]
-        self._say(f"scoring {len(asked) + 1} short texts, to check its log-probabilities")
+        self._say(f"scoring {len(asked) + 1} texts, to check its log-probabilities")
         try:
             answers = list(abreast(lambda one: self._echo(one[0]), asked, self._width))
             again = self._echo(asked[0][0])
@@ -109,12 +108,12 @@ class Probe:
 
     @cached_property
     def _greedy(self) -> list[Completion]:
-        self._say(f"generating {2 * len(TEXTS)} short texts, by which its model is known")
+        self._say(f"generating {2 * len(TEXTS)} texts, to recognise its model")
         return self._texts([(text, greedy(NUM_TOKENS), TOP, 0) for text in TEXTS])
 
     @cached_property
     def _sampled(self) -> list[tuple[Completion, Completion]]:
-        self._say(f"sampling {2 * len(TEXTS)} short texts, to check that it samples as it is asked")
+        self._say(f"sampling {2 * len(TEXTS)} texts, to check its sampling")
         rule, top = Sampling(max_new_tokens=NUM_TOKENS), self._dialect.most_top
         found = self._texts([(text, rule, top, seed) for text in TEXTS for seed in SEEDS])
         return list(zip(found[::2], found[1::2], strict=True))

@@ -12,10 +12,11 @@ from collections.abc import Sequence
 from rdpt_core.models.dialects import Completion
 
 UNLIKELY = 1e-6
-"""Chance below which a server is refused."""
+"""Chance, for a server that samples right, below which it is refused."""
 LIKELY = 1e-3
 """Chance above which two equal texts of a certain model prove nothing."""
 DEVIATIONS = 5.0
+"""Standard deviations: the same chance."""
 CLEAR = 0.5
 """Nats by which no rounding passes over the likeliest token."""
 FEW = 2
@@ -37,13 +38,14 @@ def sampling_fault(
     if _equal_by_more_than_chance(pairs):
         return f"two seeds give the same texts at temperature 1: {RESTART}"
     if _passed_over(greedy) > FEW:
-        return f"greedy texts pass over the likeliest token, as under a penalty: {RESTART}"
+        return f"greedy texts pass over the likeliest token (a penalty, a temperature): {RESTART}"
     tokens = [(value, top) for pair in pairs for one in pair for value, top in _choices(one)]
     limit = _rank_limit(tokens)
     if limit is not None:
         return f"it samples from the {limit} likeliest tokens alone: {RESTART}"
-    if abs(_deviations(tokens)) > DEVIATIONS:
-        side = "likelier" if _deviations(tokens) < 0 else "less likely"
+    deviations = _deviations(tokens)
+    if abs(deviations) > DEVIATIONS:
+        side = "likelier" if deviations < 0 else "less likely"
         return (
             f"it samples {side} tokens than its own probabilities say (a temperature, top_p, "
             f"min_p or a penalty of its own): {RESTART}"
