@@ -123,7 +123,9 @@ class Client:
                     content = self._content(address, body, tick, num_tokens)
                 result = read(parse(content))
             except _Again as error:
-                self._wait(asked.again(error), tick)
+                wait = asked.again(error)
+                self.outage.tell(str(error))
+                self._wait(wait, tick)
             except Interrupted as error:
                 self._wait(asked.again(_Again(f"{self.server.url}: {error}", busy=True)), tick)
             except Garbage as error:
@@ -181,7 +183,7 @@ class Client:
     def _failure(self, error: _Again) -> _Again:
         """A failure of the server; the first of an outage halves the window, the others are its
         echo."""
-        if self.outage.failed(str(error)):
+        if self.outage.failed():
             self.window.shrink()
         return error
 

@@ -73,6 +73,7 @@ class Outage:
         self._failed = self._next = 0.0
         self._prober: int | None = None
         self._num_probes = 0
+        self._told = False
 
     def admits(self) -> bool:
         """True if this thread may send a request now: always while the server answers."""
@@ -98,11 +99,11 @@ class Outage:
     def answered(self) -> None:
         """The server answered, whatever it said."""
         with self._lock:
-            if self._since is not None and self._num_probes:
+            if self._since is not None and self._told:
                 self._say(f"{self._url} answers again, after {self._clock() - self._since:.0f} s")
-            self._since = self._prober = None
+            self._since, self._prober, self._told = None, None, False
 
-    def failed(self, reason: str) -> bool:
+    def failed(self) -> bool:
         """True if this failure begins an outage. Requests that were already under way then fail
         with the same cause, and count no further."""
         with self._lock:
@@ -113,9 +114,14 @@ class Outage:
             if self._prober == threading.get_ident():
                 self._prober, self._num_probes = None, self._num_probes + 1
                 self._next = now + min(MOST_PROBE_SECONDS, 2.0**self._num_probes)
-                if self._num_probes == 1:
-                    self._say(f"{reason}; asking again for up to {self.patience:.0f} s")
             return False
+
+    def tell(self, reason: str) -> None:
+        """Says once that a server is waited for, as soon as it is away for more than one try."""
+        with self._lock:
+            if self._since is not None and self._num_probes and not self._told:
+                self._told = True
+                self._say(f"{reason}; asking again for up to {self.patience:.0f} s")
 
     def leave(self) -> None:
         """This thread asks no more, for whatever reason."""
