@@ -22,7 +22,7 @@ then it is as truncated as one that met its limit."""
 
 
 class Garbage(ValueError):
-    """An unusable response; raised by whoever reads it."""
+    """An unusable response, found while it is read."""
 
 
 class Interrupted(Exception):

@@ -62,9 +62,9 @@ class Fingerprint(Rule):
 
 
 def fingerprint_of(together: Sequence[Completion], alone: Sequence[Completion]) -> Fingerprint:
-    """Of two measurements of the same prompts."""
+    """The fingerprint of one server, from two measurements of the same prompts."""
     first, second = _read(together), _read(alone)
-    return first.model_copy(update={"noise": distance(first, second)})
+    return first.model_copy(update={"noise": min(FARTHEST, distance(first, second))})
 
 
 def _read(written: Sequence[Completion]) -> Fingerprint:
@@ -85,7 +85,7 @@ def distance(one: Fingerprint, other: Fingerprint) -> float:
         shares = [_share(a, b) for a, b in zip(one.texts, other.texts, strict=True)]
         return 0.0 if median(shares) >= ALIKE else math.inf
     gaps = [gap for a, b in zip(one.best, other.best, strict=True) for gap in _gaps(a, b)]
-    return median(gaps) if gaps else math.inf
+    return median(gaps) if gaps and max(gaps) < math.inf else math.inf
 
 
 def _tells(one: Fingerprint) -> bool:

@@ -61,7 +61,7 @@ class Window:
 
 
 class Outage:
-    """Whether a server is away, since when, and which thread asks it for all the others.
+    """The state of a server that is away: since when, and which thread asks it for all others.
 
     `patience` is in seconds of `clock`, from the first failure after the last answer.
     """

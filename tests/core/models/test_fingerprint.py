@@ -85,6 +85,22 @@ def test_two_choices_that_part_at_a_tie_are_rounding_and_elsewhere_another_model
         assert is_same(one, other) is same
 
 
+def test_one_clear_difference_is_enough_however_much_is_alike() -> None:
+    alike = ({"a": -0.1, "b": -3.0},) * 20
+    ends = ({"a": -0.1, "b": -3.0},), ({"a": -3.0, "b": -0.1},)
+    one, other = (Fingerprint(texts=("a", "b"), best=(alike, end)) for end in ends)
+    assert distance(one, one) == 0.0
+    assert distance(one, other) == math.inf
+
+
+def test_a_server_that_never_writes_the_same_has_a_noise_that_can_be_kept(tmp_path: Path) -> None:
+    a, b = (Completion(text, stopped=True, num_tokens=1) for text in ("a horse", "the sky"))
+    found = fingerprint_of([a], [b])
+    notes = Notes(tmp_path / "servers.json")
+    assert notes.identify("here", found) == found.digest
+    assert notes.identify("here", fingerprint_of([a], [a])) == found.digest
+
+
 def test_without_candidates_the_texts_tell() -> None:
     def texts(*said: str) -> Fingerprint:
         return Fingerprint(texts=said, best=((),) * len(said))
