@@ -20,6 +20,7 @@ from rdpt_core.models.seam import Progress, silent
 from rdpt_core.models.spec import Sampling
 from rdpt_core.scoring.cache import growing_cache, keep_rows
 from rdpt_core.scoring.head import Head
+from rdpt_core.scoring.products import quick_products
 
 SHRINK = 0.8
 """A batch is cut down when fewer than this share of its rows still run; each cut copies the
@@ -63,18 +64,20 @@ def sample_batch(
     ids_BL, mask_BL = _left_pad([prompts[row] for row in rows], device)
     positions_BL = (mask_BL.cumsum(1) - 1).clamp_min(0)
     cache = growing_cache(decoder.config)
+    whole = head.stretch(0, head.num_ids)  # its weights in float32 once, not at every step
     step = 0
     while True:
-        hidden_BLD = decoder(
-            input_ids=ids_BL,
-            attention_mask=mask_BL,
-            position_ids=positions_BL,
-            past_key_values=cache,
-            use_cache=True,
-        ).last_hidden_state
+        with quick_products(head.weight_VD, ids_BL.numel()):
+            hidden_BLD = decoder(
+                input_ids=ids_BL,
+                attention_mask=mask_BL,
+                position_ids=positions_BL,
+                past_key_values=cache,
+                use_cache=True,
+            ).last_hidden_state
         chosen_B = _extend(
             [samples[row] for row in rows],
-            head(hidden_BLD[:, -1]),
+            whole.logits(hidden_BLD[:, -1]),
             uniforms_BT[:, step],
             rule,
             ends,

@@ -173,7 +173,7 @@ class Forward:
         return self._statistics(hidden_ND[one.start - 1 : -1], ids_N[one.start :])
 
     def _decoded(self, read: Callable[..., Any], ids_N: Tensor, **asked: Any) -> Tensor:
-        with quick_products(self.head.weight_VD):
+        with quick_products(self.head.weight_VD, len(ids_N)):
             hidden_ND: Tensor = read(input_ids=ids_N[None], **asked)[0][0]
         return hidden_ND
 
