@@ -21,7 +21,7 @@ run: bootstrap
 	@./rdpt run settings/experiments/pocket.toml
 
 test: check
-	$(PYTHON) -m pytest -n 2 --dist loadfile
+	$(PYTHON) -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 check: bootstrap
 	$(PYTHON) -m ruff check .

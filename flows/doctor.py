@@ -7,7 +7,6 @@ not as one might expect.
 from __future__ import annotations
 
 import fcntl
-import os
 import re
 import shutil
 import sys
@@ -29,7 +28,7 @@ from flows.verbs import runtime_of
 from flows.workspace import open_asked
 from rdpt_core.defaults import MLFLOW_PORT, PREFECT_PORT
 from settings.loading import BadSettings
-from settings.runtime import Runtime
+from settings.runtime import Runtime, num_processors
 
 FREE_FAIL, FREE_WARN = 0.2e9, 5e9
 """Bytes. A pocket experiment takes 0.1 GB; 100,000 traces of 4,000 tokens under three models
@@ -198,11 +197,12 @@ def _device(runtime: Runtime) -> Finding:
 
 
 def _threads(runtime: Runtime) -> Finding:
-    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    usable = num_processors()
     said = f"{runtime.threads} for each of {runtime.workers} workers, {usable} processors"
-    if runtime.threads * runtime.workers > (usable or 1):
+    if runtime.threads * runtime.workers > usable:
         return Finding(State.WARN, "threads", said,
-                       "set RDPT_THREADS lower; it moves low bits of what is sampled")  # fmt: skip
+                       "set RDPT_WORKERS lower; it moves no number, and RDPT_THREADS moves low "
+                       "bits of what is sampled")  # fmt: skip
     return Finding(State.OK, "threads", said)
 
 

@@ -27,6 +27,7 @@ from tasks.running import announced
 from tasks.stage import Call, Plan
 from tasks.table import Order, make_table
 from tasks.tracking import Tracker
+from tasks.turns import Turns
 
 UNITS = {"traces": "tokens", "scores": "tokens", "grades": "answers", "students": "steps"}
 MAX_ATTEMPTS = 3
@@ -93,12 +94,13 @@ def _walk(opened: Opened, tracker: Tracker) -> Outcome:
     users = users_of(configurations)
     futures: dict[str, PrefectFuture[Any]] = {}
     names: dict[str, str] = {}
+    turns = Turns(opened.runtime.workers)
     for call in study.calls():
         name = title(call, users.get(call.digest, []))
         needs = call.needs() if isinstance(call, Call) else []
         names[call.digest] = name
         futures[call.digest] = _submit(
-            opened, call, name, [futures[n.digest] for n in needs], tracker, users
+            opened, call, name, [futures[n.digest] for n in needs], tracker, users, turns
         )
     for configuration in configurations:
         for use in configuration.uses:
@@ -114,11 +116,14 @@ def _submit(
     needs: Iterable[PrefectFuture[Any]],
     tracker: Tracker,
     users: dict[str, list[Configuration]],
+    turns: Turns,
 ) -> PrefectFuture[Any]:
     unit = UNITS.get(call.table, "rows")
     watcher = Progress(name, unit)
     watcher.on_row = lambda row: tracker.step(users.get(call.digest, []), row)
-    order = Order(call, opened.store, opened.runtime, watcher, opened.experiment.name, name, unit)
+    order = Order(
+        call, opened.store, opened.runtime, watcher, opened.experiment.name, name, unit, turns
+    )
     task: Any = make_table.with_options(task_run_name=name)
     future: PrefectFuture[Any] = task.submit(quote(order), wait_for=list(needs))
     return future
@@ -156,7 +161,10 @@ def _leave_if_stopped(outcome: Outcome, opened: Opened) -> None:
 def prefect_flow(opened: Opened) -> Outcome:
     """`execute` under a Prefect flow run of its own, with the experiment's name."""
     outcome = Outcome()
-    runner: TaskRunner[Any] = ThreadPoolTaskRunner(max_workers=opened.runtime.workers)
+    # A table that waits for others, or for its turn, takes a thread and no worker. With one worker
+    # they follow each other in the order in which they were asked for.
+    several = opened.runtime.workers > 1
+    runner: TaskRunner[Any] = ThreadPoolTaskRunner(max_workers=None if several else 1)
 
     @flow(
         name="experiment",

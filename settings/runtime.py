@@ -20,11 +20,14 @@ from pydantic import (
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from rdpt_core.models.endpoint import Server
+from rdpt_core.scoring.paths import has_gpu
 from rdpt_core.spelling import nearest
 from settings.secrets import is_plain
 
 PREFIX = "RDPT_"
 NESTED = "__"
+MOST_WORKERS = 4
+"""Unless more are asked for: each holds a batch's keys and values, or a training, in memory."""
 ServerName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]+([_-][a-z0-9]+)*$")]
 """Lower case and without a double underscore: it is part of a variable's name."""
 
@@ -43,14 +46,15 @@ class Runtime(BaseSettings):
     """MLflow address; None is `mlflow.db` in the workspace, "off" logs nothing."""
     tracking_required: bool = False
     """Whether an MLflow that is down fails the run (exit 5)."""
-    threads: int = Field(default=2, ge=1, le=512)
+    threads: int = Field(default=1, ge=1, le=512)
     """Torch threads of a worker. Fixed, not the machine's core count: sums of another number of
     threads round differently, and sampled texts would no longer repeat."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
     device_batch: int = Field(default=4, ge=1)
     """Examples in one forward of a fine-tuning; the recipe names the global batch."""
-    workers: int = Field(default=1, ge=1, le=64)
-    """Tables that are made at the same time, in this process."""
+    workers: int = Field(default_factory=lambda known: _workers(known.get("device")), ge=1, le=64)
+    """Parts that are made at the same time: traces sampled, texts scored, students trained. Moves
+    no number. By default one for each processor, 4 at most, and 1 where there is a GPU."""
     graders: int = Field(default=2, ge=1, le=256)
     """Processes that check answers."""
     servers: dict[ServerName, Server] = {}
@@ -97,6 +101,20 @@ class Runtime(BaseSettings):
     @property
     def tracking_uri(self) -> str:
         return self.tracking or f"sqlite:///{self.workspace / 'mlflow.db'}"
+
+
+def _workers(device: str | None) -> int:
+    """`device` is None where it was not valid, which is an error of its own."""
+    if has_gpu(device or "auto"):
+        return 1
+    return min(MOST_WORKERS, num_processors())
+
+
+def num_processors() -> int:
+    """Those that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def unknown_variables() -> list[str]:

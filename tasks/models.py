@@ -10,7 +10,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import cached_property, lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from rdpt_core import ids
 from rdpt_core.models.adapters import is_adapter
@@ -21,7 +21,7 @@ from rdpt_core.models.render import Renderer, read_renderer
 from rdpt_core.models.seam import TextGenerator, TextScorer
 from rdpt_core.models.spec import Logged, ModelSpec, Numerics, Sampling
 from rdpt_core.recipe import Plain
-from rdpt_core.scoring.paths import cpu_flags
+from rdpt_core.scoring.paths import cpu_flags, has_gpu, has_units
 from rdpt_core.spelling import hint
 from rdpt_core.store import Part, Store
 from tasks.progress import say
@@ -114,9 +114,17 @@ class Model:
         return self.spec.backend == "hf" and self.numerics.startswith("compiled")
 
     @property
+    def has_weights(self) -> bool:
+        """True if it is loaded on this machine."""
+        return self.spec.backend == "hf"
+
+    @property
     def width(self) -> int:
         """Requests that may be under way at once; 1 for a model that is loaded here."""
         return self.server.concurrency if self.is_remote else 1
+
+    def parts_at_once(self, runtime: Any) -> int:
+        return self.width if self.is_remote else _parts_at_once(self, runtime)
 
     @property
     def remote(self) -> Remote:
@@ -151,7 +159,19 @@ class Model:
     def _loaded(self, work: Work) -> Loaded:
         if self.is_compiled:
             keep_compiled(work.options.workspace / COMPILED)
-        return _load(self.spec, self.base, work.threads, work.device, self.memory, self.numerics)
+        with _LOADING:
+            found = _load(
+                self.spec, self.base, work.threads, work.device, self.memory, self.numerics
+            )
+        keep_threads(work.threads)
+        return found
+
+
+def keep_threads(number: int) -> None:
+    """Fixes torch's threads for the passes of the thread that calls; another one counts its own."""
+    import torch
+
+    torch.set_num_threads(number)
 
 
 def keep_compiled(folder: Path) -> None:
@@ -216,6 +236,19 @@ def _served(spec: ModelSpec, folder: Path, server: Server, memory: HashMemory | 
     return known_servers.identify(place, found) if known_servers else found.digest
 
 
+def _parts_at_once(model: Model | Distilled, runtime: Any) -> int:
+    """Parts of a model that is loaded here, each with a forward pass of its own. One where passes
+    are not apart: torch.compile's graphs and the precision of bfloat16 units are the process's."""
+    shared = model.numerics.startswith("compiled") or (
+        model.spec.dtype == "bfloat16" and has_units()
+    )
+    return 1 if shared or has_gpu(runtime.device) else runtime.workers
+
+
+_LOADING = threading.Lock()
+"""The first of the threads that make the parts of a table loads the model for all."""
+
+
 @lru_cache(maxsize=1)
 def _load(
     spec: ModelSpec,
@@ -252,8 +285,13 @@ class Distilled:
     """That of the base model: how it is read stays the same."""
     numerics: Numerics = "exact"
 
+    has_weights: ClassVar[bool] = True
+
     def on(self, numerics: Numerics) -> Distilled:
         return replace(self, numerics=numerics)
+
+    def parts_at_once(self, runtime: Any) -> int:
+        return _parts_at_once(self, runtime)
 
     def bind(self, store: Store, part: Part) -> Model:
         folder = _sound_payload(store, part) / CHECKPOINT

@@ -23,6 +23,7 @@ from rdpt_core.recipe import Plain, Recipe, plain
 from rdpt_core.resources import no_room
 from rdpt_core.store import PAYLOAD, Damaged, Holder, Part, Store
 from tasks import stopping
+from tasks.turns import Turns
 
 R = TypeVar("R")
 
@@ -103,6 +104,8 @@ class Stage:
     """The parameter that is expanded: one part per value as well."""
     by_id: tuple[str, ...]
     """Tables that are only looked up by ids, which digest what they name: never in the key."""
+    own_process: bool
+    """True if its model is loaded in another process than this one."""
 
     def __call__(self, **arguments: Any) -> Call:
         """The table that this stage makes of these arguments. Computes nothing."""
@@ -118,11 +121,12 @@ def stage(
     over: str | None = None,
     each: str | None = None,
     by_id: tuple[str, ...] = (),
+    own_process: bool = False,
 ) -> Callable[[Callable[..., Iterable[Any]]], Stage]:
     """Makes a stage of a function. Bump `version` when rows change for the same inputs."""
 
     def decorate(function: Callable[..., Iterable[Any]]) -> Stage:
-        return Stage(name, version, row, function, over, each, by_id)
+        return Stage(name, version, row, function, over, each, by_id, own_process)
 
     return decorate
 
@@ -354,7 +358,9 @@ class Worker:
     runtime: Any
     watcher: Watcher
     lock: threading.RLock = field(default_factory=threading.RLock)
-    """Around the watcher: the parts of a model on a server are made by several threads."""
+    """Around the watcher: parts are made by several threads."""
+    turns: Turns | None = None
+    """Shared by the tables of a run; of a worker alone, as many parts as its runtime allows."""
 
     def build(self, call: Call | Given) -> None:
         """Makes every part that the store lacks. Raises what a stage function raises, with the
@@ -364,15 +370,32 @@ class Worker:
             call.read(self.store)
             self.watcher.finished()
             return
+        turns = self.turns or Turns(self.runtime.workers)
+        with turns.memory(_loads_a_model(call)):
+            self._build_all(call, turns)
+
+    def _build_all(self, call: Call, turns: Turns) -> None:
         jobs = list(Plan(self.store).table(call).jobs)
         self.watcher.started(call, sum(job.size for job in jobs))
+
+        def claim(job: Job) -> bool:
+            with turns.slot(not _is_remote(call)):
+                return self._claim(call, job)
+
         while jobs:
-            claimed = abreast(lambda job: self._claim(call, job), jobs, _width(call))
+            claimed = abreast(claim, jobs, self._width(call))
             left = [job for job, done in zip(jobs, claimed, strict=True) if not done]
             if len(left) == len(jobs):
                 self._wait(call, left[0])
             jobs = left
         self.watcher.finished()
+
+    def _width(self, call: Call) -> int:
+        """How many parts are made at once: several where each has a forward pass of its own, or
+        where a server does the work, so that its window of requests stays full while one part
+        waits for its longest text."""
+        models = [m for m in call.parameters.values() if hasattr(m, "parts_at_once")]
+        return max((model.parts_at_once(self.runtime) for model in models), default=1)
 
     def _claim(self, call: Call, job: Job) -> bool:
         """Whether the part exists afterwards: found, or built here; False if another builds it."""
@@ -449,10 +472,14 @@ class Worker:
         return arguments
 
 
-def _width(call: Call) -> int:
-    """How many parts are made at once: several where a server does the work, so that its window of
-    requests stays full while one part waits for its longest text."""
-    return max((getattr(value, "width", 1) for value in call.parameters.values()), default=1)
+def _loads_a_model(call: Call) -> bool:
+    """True if a model's weights are loaded in this process to make the table."""
+    here = any(getattr(value, "has_weights", False) for value in call.parameters.values())
+    return here and not call.stage.own_process
+
+
+def _is_remote(call: Call) -> bool:
+    return any(getattr(value, "is_remote", False) for value in call.parameters.values())
 
 
 @cache

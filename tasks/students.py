@@ -16,7 +16,7 @@ from tasks.models import CHECKPOINT, Model, note, usable
 from tasks.stage import Parts, Work, stage
 
 
-@stage("students", version=3, row=TrainingStep, by_id=("problems", "traces"))
+@stage("students", version=3, row=TrainingStep, by_id=("problems", "traces"), own_process=True)
 def train(
     selection: Parts[Pick],
     problems: Parts[Problem],

@@ -16,6 +16,7 @@ from prefect.states import Completed
 from rdpt_core.store import Damaged, Store
 from tasks.running import Activity, beating
 from tasks.stage import Call, Given, Plan, Watcher, Worker
+from tasks.turns import Turns
 
 
 @dataclass(frozen=True)
@@ -31,6 +32,7 @@ class Order:
     """Of the table, as people read it."""
     unit: str
     """Of its work: tokens, steps, ..."""
+    turns: Turns
 
 
 @task(
@@ -49,7 +51,7 @@ def make_table(order: Order) -> State[dict[str, Any]] | dict[str, Any]:
         return Completed(name="Cached", data=_handle(order))
     activity = Activity(order.experiment, order.title, order.call.digest, order.unit)
     with beating(order.watcher, order.runtime.workspace, activity) as watcher:
-        Worker(order.store, order.runtime, watcher).build(order.call)
+        Worker(order.store, order.runtime, watcher, turns=order.turns).build(order.call)
     if not Plan(order.store).table(order.call).complete:
         raise Damaged(f"{order.call.table}: a part that it needs does not hold")
     return _handle(order)

@@ -17,10 +17,16 @@ os.environ.update(
         "MLFLOW_ALLOW_PICKLE_DESERIALIZATION": "false",
         "MLFLOW_DISABLE_TELEMETRY": "true",
         "MPLBACKEND": "Agg",
+        # Two threads of each of two test processes spin while they wait for each other.
+        "OMP_NUM_THREADS": "1",
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
         "TOKENIZERS_PARALLELISM": "false",
     }
 )
+
+
+SLOWEST = ("tutorials", "faults", "flows", "pocket")
+"""Folders of tests, by the time that a file takes."""
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -28,13 +34,21 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    # The tutorials take longest: one process begins with them.
-    items.sort(key=lambda item: item.path.parent.name != "tutorials")
+    # Files are handed out in this order (`--no-loadscope-reorder`): what takes longest comes first,
+    # so that no process ends up with it alone.
+    items.sort(key=_is_short)
     for item in items:
         if item.get_closest_marker("network") and not config.getoption("--network"):
             item.add_marker(pytest.mark.skip(reason="needs the internet: give --network"))
         if item.get_closest_marker("gpu") and not _has_gpu():
             item.add_marker(pytest.mark.skip(reason="needs a CUDA device"))
+
+
+def _is_short(item: pytest.Item) -> int:
+    """Place of a test's folder among those that take long; runs of the command line and trainings
+    take minutes a file, the rest seconds."""
+    folder = item.path.parent.name
+    return SLOWEST.index(folder) if folder in SLOWEST else len(SLOWEST)
 
 
 def _has_gpu() -> bool:

@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import pairwise
+from threading import Lock
 from typing import Any
 
 import torch
@@ -177,13 +178,27 @@ def _repeated(states: Tensor, query: Tensor) -> Tensor:
 AttentionInterface.register(NAME, packed_attention)
 
 
+_ENTERING = Lock()
+_inside: dict[int, tuple[int, str]] = {}
+"""Threads in which a decoder attends by pack, and what it does otherwise, by the id of its
+configuration."""
+
+
 @contextmanager
 def attending_by_pack(decoder: PreTrainedModel) -> Iterator[None]:
-    """Within, the decoder attends by pack; its own attention is back afterwards."""
+    """Within, the decoder attends by pack; its own attention is back when the last of the threads
+    that share it has left."""
     config = decoder.config
-    before = config._attn_implementation
-    config._attn_implementation = NAME
+    with _ENTERING:
+        number, own = _inside.get(id(config), (0, config._attn_implementation))
+        _inside[id(config)] = number + 1, own
+        config._attn_implementation = NAME
     try:
         yield
     finally:
-        config._attn_implementation = before
+        with _ENTERING:
+            number, own = _inside.pop(id(config))
+            if number > 1:
+                _inside[id(config)] = number - 1, own
+            else:
+                config._attn_implementation = own

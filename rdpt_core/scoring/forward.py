@@ -17,7 +17,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import accumulate
+from threading import Lock
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor
@@ -37,6 +39,12 @@ PACK_TOKENS = 4096
 """Most tokens of a pack of several sequences."""
 SMALLEST_CHUNK = 128
 """Tokens read at a time, below which a trace is too much for this machine."""
+
+
+_TRYING = Lock()
+_tried: WeakKeyDictionary[PreTrainedModel, bool] = WeakKeyDictionary()
+"""Decoders that can pack or not. Tried by one thread, and before any other reads with the same
+decoder: meanwhile it attends in two ways."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +118,10 @@ class Forward:
     @cached_property
     def can_pack(self) -> bool:
         """What the architecture declares, and then what it does."""
-        return may_pack(self.decoder) and keeps_apart(self.decoder)
+        with _TRYING:
+            if self.decoder not in _tried:
+                _tried[self.decoder] = may_pack(self.decoder) and keeps_apart(self.decoder)
+            return _tried[self.decoder]
 
     def _read_in_less(self, one: Laid) -> Statistics | None:
         """A sequence that was too much at once, in ever smaller chunks; None where none is small

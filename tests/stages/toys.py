@@ -27,6 +27,7 @@ from tasks.stage import Call, Given, Job, Parts, Plan, Worker, stage
 @dataclass
 class Options:
     threads: int = 1
+    workers: int = 1
     device: str = "cpu"
     wait: bool = True
 

@@ -5,7 +5,9 @@ Traps are named as in docs/scoring.md.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -72,3 +74,22 @@ def test_t36_a_text_has_the_same_scores_whoever_wrote_it(loaded: Loaded) -> None
     assert (theirs.retokenized, mine.retokenized) == (True, False)
     np.testing.assert_array_equal(theirs.logprobs, mine.logprobs)
     np.testing.assert_array_equal(theirs.token_bytes, mine.token_bytes)
+
+
+def test_threads_that_share_a_model_have_the_numbers_of_one_alone(loaded: Loaded) -> None:
+    """Each takes the decoder's attention for itself and gives it back while others still read."""
+    texts = [f"It is {number}, and {number} again." for number in range(12)]
+    traces = [tiny.trace(text, tiny.problem()) for text in texts]
+    alone = score(loaded, traces, pack_tokens=64)
+    barrier = threading.Barrier(3)
+
+    def together(_: int) -> list[TokenScores]:
+        barrier.wait()
+        return score(loaded, traces, pack_tokens=64)
+
+    before = loaded.decoder.config._attn_implementation
+    with ThreadPoolExecutor(3) as pool:
+        for found in pool.map(together, range(3)):
+            for one, other in zip(alone, found, strict=True):
+                np.testing.assert_array_equal(one.logprobs, other.logprobs)
+    assert loaded.decoder.config._attn_implementation == before
