@@ -25,7 +25,7 @@ def faster_path(dtype: str, gpu: bool, flags: Collection[str]) -> tuple[ScoringP
         return "compiled", reason
     if dtype == "bfloat16" and flags:
         reason = (
-            "this CPU has no bfloat16 units: linear layers are multiplied in float32, which takes "
+            "this CPU has no bfloat16 units: products are multiplied in float32, which takes "
             'nearly all the time; dtype = "float32" is more exact, and writes traces faster'
         )
         return "exact", reason

@@ -11,11 +11,15 @@ from typing import Any
 
 import pytest
 
+from rdpt_core.models.spec import ModelSpec, Sampling
 from rdpt_core.rows import Problem, Trace
 from rdpt_core.store import Store
-from tasks import stopping
+from settings import runtime
+from tasks import models, stopping, traces
+from tasks.models import Model
 from tasks.stage import Call, Plan, Worker, stage
 from tasks.turns import Turns
+from tests.core.models import tiny
 from tests.stages import toys
 
 
@@ -122,3 +126,49 @@ def test_who_waits_for_a_turn_hears_that_the_run_was_stopped(
         monkeypatch.setattr(stopping, "_arrived", [15])
         with pytest.raises(stopping.Stopped), turns.slot():
             pass
+
+
+def test_a_model_writes_the_same_texts_whatever_the_number_of_workers(tmp_path: Path) -> None:
+    tiny.make_qwen(tmp_path / "qwen")
+    problems = toys.given(range(12))
+    contents = []
+    for workers in (1, 3):
+        call = traces.sample(
+            problems=problems,
+            model=Model(ModelSpec(path="qwen"), tmp_path),
+            sampling=Sampling(max_new_tokens=12),
+            seed=3,
+            sample_index=(0, 1),
+        )
+        contents.append(build(tmp_path / str(workers), [call], workers))
+    assert len(contents[0]) == 6
+    assert contents[0] == contents[1]
+
+
+def test_workers_follow_the_machine_unless_they_are_asked_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for processors, workers in ((1, 1), (2, 2), (64, 4)):
+        monkeypatch.setattr(runtime, "num_processors", lambda processors=processors: processors)
+        assert runtime.Runtime(device="cpu").workers == workers
+        assert runtime.Runtime(device="cuda").workers == 1, "one GPU holds one model"
+        assert runtime.Runtime(device="cuda", workers=3).workers == 3
+
+
+@pytest.mark.parametrize(
+    ("dtype", "numerics", "units", "device", "parts"),
+    [
+        ("float32", "exact", True, "cpu", 3),
+        ("float32", "exact", True, "cuda", 1),
+        ("float32", "compiled", True, "cpu", 1),
+        ("bfloat16", "exact", True, "cpu", 1),
+        ("bfloat16", "exact", False, "cpu", 3),
+    ],
+)
+def test_parts_share_a_model_only_where_their_passes_are_apart(
+    dtype: Any, numerics: Any, units: bool, device: Any, parts: int,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    monkeypatch.setattr(models, "has_units", lambda: units)
+    model = Model(ModelSpec(path="m", dtype=dtype), Path(), numerics=numerics)
+    assert model.parts_at_once(runtime.Runtime(device=device, workers=3)) == parts
