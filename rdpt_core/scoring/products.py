@@ -83,7 +83,8 @@ def _matmul(function: Callable[..., Tensor], one: Tensor, other: Tensor) -> Tens
     few = min(one.shape[-2], other.shape[-1]) < FEW
     if few or one.shape[:-2] != other.shape[:-2]:
         return function(one, other)
-    return batch_in_float32(one, other)
+    found: Tensor = batch_in_float32(one, other)
+    return found
 
 
 def _grouped(input: Tensor, weight: Tensor, offs: Tensor | None = None, **asked: Any) -> Tensor:
@@ -91,7 +92,8 @@ def _grouped(input: Tensor, weight: Tensor, offs: Tensor | None = None, **asked:
     plain = all(value is None for value in asked.values()) and input.dim() < weight.dim()
     if offs is None or not plain or not _are_half(input, weight):
         return torch._grouped_mm(input, weight, offs=offs, **asked)
-    return grouped_in_float32(input, weight, offs)
+    found: Tensor = grouped_in_float32(input, weight, offs)
+    return found
 
 
 def _are_half(one: Tensor, other: Tensor) -> bool:
@@ -148,7 +150,7 @@ def batch_in_float32(one: Tensor, other: Tensor) -> Tensor:
     for at in range(0, len(one_XND), step):
         some = slice(at, at + step)
         out_XNE[some] = one_XND[some].float() @ other_XDE[some].float()
-    return out_XNE.unflatten(0, one.shape[:-2])
+    return out_XNE.reshape(*one.shape[:-1], other.shape[-1])
 
 
 @batch_in_float32.register_fake

@@ -92,8 +92,9 @@ def test_a_batch_that_was_torn_is_set_aside_and_made_again(
 
 
 def test_a_killed_scoring_keeps_the_scores_of_other_models_and_parts(
-    studio: Studio, golden: dict[str, list[str]]
+    studio: Studio, golden: dict[str, list[str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setenv("RDPT_WORKERS", "1")  # the first part is whole before the second begins
     _killed(studio, _dies_after(Forward, "_forward", 2))
     store = Store(studio.folder / "workspace" / "store")
     before = {record.part.key for record in store.records("scores")}
