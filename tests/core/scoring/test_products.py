@@ -98,7 +98,7 @@ def test_every_way_of_writing_a_product_is_taken(
     torch.manual_seed(0)
     monkeypatch.setattr(products, "NUMBERS", 70)  # one entry of a batch at a time
     one, weight = torch.randn(4, 6, 64).bfloat16(), torch.randn(4, 64, 8).bfloat16()
-    with InFloat32(), NoHalfProducts():
+    with InFloat32(), NoHalfProducts():  # type: ignore[no-untyped-call]
         found = product(one, weight)
     wanted = product(one.float(), weight.float())
     assert found.dtype == torch.bfloat16
@@ -158,11 +158,12 @@ def test_a_model_scores_as_with_units(models: Path, monkeypatch: pytest.MonkeyPa
 
 
 def tiny_qwen_moe() -> PreTrainedModel:
-    config = Qwen3MoeConfig(vocab_size=60, hidden_size=32, intermediate_size=48, num_experts=4,
-                            moe_intermediate_size=24, num_experts_per_tok=2, head_dim=8,
-                            num_hidden_layers=2, num_attention_heads=4,
-                            num_key_value_heads=2)  # fmt: skip
-    return Qwen3MoeForCausalLM(config)
+    size: dict[str, Any] = {"hidden_size": 32, "head_dim": 8, "num_attention_heads": 4,
+                            "num_key_value_heads": 2}  # fmt: skip
+    return Qwen3MoeForCausalLM(
+        Qwen3MoeConfig(vocab_size=60, num_hidden_layers=2, num_experts=4, num_experts_per_tok=2,
+                       moe_intermediate_size=24, **size)
+    )  # fmt: skip
 
 
 def tiny_gpt_oss() -> PreTrainedModel:
@@ -185,7 +186,7 @@ def test_no_family_is_left_with_slow_products(make: Callable[[], PreTrainedModel
     model = make().eval()
     ids = torch.randint(60, (1, 24))
     half = copy.deepcopy(model).bfloat16()
-    with InFloat32(), NoHalfProducts():
+    with InFloat32(), NoHalfProducts():  # type: ignore[no-untyped-call]
         found = half(input_ids=ids).logits.double()
     exact_model = copy.deepcopy(half).double()
     exact_model.set_experts_implementation("eager")  # torch's groups take no float64
@@ -202,9 +203,12 @@ def test_the_same_texts_are_sampled_as_with_units(
     loaded = load(ModelSpec(path="qwen", dtype="bfloat16"), models, threads=1)
     calls: list[int] = []
     quick = products._linear_in_float32
-    monkeypatch.setattr(
-        products, "_linear_in_float32", lambda *args: calls.append(0) or quick(*args)
-    )
+
+    def counted(*args: torch.Tensor) -> torch.Tensor:
+        calls.append(len(args))
+        return quick(*args)
+
+    monkeypatch.setattr(products, "_linear_in_float32", counted)
     found = {}
     for units in (True, False):
         monkeypatch.setattr(products, "has_units", lambda units=units: units)
