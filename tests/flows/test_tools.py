@@ -27,12 +27,12 @@ from flows.commands.verb import Verb
 from rdpt_core import table_files
 from rdpt_core.columns import read_parquet
 from rdpt_core.grading import GradeRule
-from rdpt_core.imports import TraceSource
 from rdpt_core.models.spec import ModelSpec
 from rdpt_core.provenance import LabelRule
 from rdpt_core.recipe import Rule
 from rdpt_core.rows import TokenScores
 from rdpt_core.segmentation import SegmentRule
+from rdpt_core.sources.traces import TraceSource
 from tests.conftest import ROOT
 from tests.core.models import tiny
 

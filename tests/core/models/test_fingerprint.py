@@ -96,9 +96,9 @@ def test_one_clear_difference_is_enough_however_much_is_alike() -> None:
 def test_a_server_that_never_writes_the_same_has_a_noise_that_can_be_kept(tmp_path: Path) -> None:
     a, b = (Completion(text, stopped=True, num_tokens=1) for text in ("a horse", "the sky"))
     found = fingerprint_of([a], [b])
-    notes = Notes(tmp_path / "servers.json")
-    assert notes.identify("here", found) == found.digest
-    assert notes.identify("here", fingerprint_of([a], [a])) == found.digest
+    known = known_in(tmp_path)
+    assert known.identify("here", found) == found.digest
+    assert known.identify("here", fingerprint_of([a], [a])) == found.digest
 
 
 def test_without_candidates_the_texts_tell() -> None:
