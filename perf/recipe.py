@@ -8,8 +8,8 @@ The criterion, written down before anything was tried: of the recipes below, the
 seeds), among those that leave the student at least as good as it was on depths 1 and 2 together.
 Nothing is asked about any other arm, so no recipe can be chosen because it favours one.
 
-The development problems continue the stream that the study distils on: 480 stories after its first
-240, 80 of each depth. A skeleton occurs once in that stream, and never in the benchmark's.
+The development problems continue the stream that the study distils on: 480 stories after its own,
+80 of each depth. A skeleton occurs once in that stream, and never in the benchmark's.
 Each student is written to FILE when it was measured, and not made again.
 """
 
@@ -37,7 +37,7 @@ from settings.runtime import Runtime
 from tasks.stage import Parts, Plan
 
 ARM = "random"
-FIRST, NUMBER = 240, 480
+NUMBER = 480
 EASY = (1, 2)
 """Depths that the student solves before any training."""
 
@@ -65,8 +65,8 @@ def recipes() -> dict[str, TrainingRecipe]:
     return full | low_rank
 
 
-def development() -> list[WordProblem]:
-    return list(itertools.islice(problems("distill", 0, FIRST), NUMBER))
+def development(first: int) -> list[WordProblem]:
+    return list(itertools.islice(problems("distill", 0, first), NUMBER))
 
 
 def by_depth(folder: Path, asked: list[WordProblem]) -> dict[str, float]:
@@ -130,7 +130,10 @@ def main() -> None:
     torch.set_num_threads(asked.threads)
     machine = Machine(device_batch=4, threads=asked.threads)
     opened = open_asked(asked.experiment, Runtime())
-    rows, stories = examples(opened, named(opened, ARM)), development()
+    source = opened.experiment.problems
+    assert source is not None
+    assert source.limit is not None
+    rows, stories = examples(opened, named(opened, ARM)), development(source.limit)
     (student,) = opened.experiment.students
     base = opened.study.model(student.spec).folder
     kept: dict[str, dict[str, float]] = (

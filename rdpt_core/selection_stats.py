@@ -12,7 +12,6 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
 
 from rdpt_core.candidates import OTHER_BETAS, CandidateRecord
 from rdpt_core.effects import Estimate, exact, nothing, proportion, with_note
@@ -179,11 +178,13 @@ def _centred_logs(found: list[CandidateRecord]) -> NDArray[np.float64]:
 
 
 def _spearman(found: list[CandidateRecord]) -> float | None:
+    from scipy.stats import spearmanr  # takes a second, and every command imports this module
+
     counts = [one.num_teacher for one in found]
     lengths = [one.num_sentences for one in found]
     if len(found) < 3 or len(set(counts)) == 1 or len(set(lengths)) == 1:
         return None
-    return float(stats.spearmanr(counts, lengths).statistic)
+    return float(spearmanr(counts, lengths).statistic)
 
 
 def _mean(values: Sequence[float]) -> float | None:
