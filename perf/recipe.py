@@ -43,25 +43,24 @@ EASY = (1, 2)
 
 
 def recipes() -> dict[str, TrainingRecipe]:
-    common: dict[str, Any] = {"global_batch": 16, "packing": True}
     full = {
-        f"all weights, {rate:g}, {epochs} epochs": TrainingRecipe(
-            learning_rate=rate, epochs=epochs, **common
+        f"all weights, {rate:g}, {epochs} epochs, batch {batch}": TrainingRecipe(
+            learning_rate=rate, epochs=epochs, global_batch=batch, packing=True
         )
-        for rate, epochs in [(1e-3, 3), (5e-4, 3), (5e-4, 6), (2e-4, 3), (2e-4, 6), (1e-4, 6)]
-    }
+        for rate, epochs, batch in [
+            (1e-3, 3, 16), (5e-4, 3, 16), (5e-4, 6, 16), (2e-4, 3, 16), (2e-4, 6, 16),
+            (1e-3, 6, 16), (1e-3, 6, 32), (1e-3, 6, 64), (2e-3, 6, 64), (5e-4, 6, 32),
+        ]
+    }  # fmt: skip
     low_rank = {
-        f"rank {rank}, {rate:g}, {epochs} epochs": TrainingRecipe(
-            learning_rate=rate, epochs=epochs, lora=Lora(rank=rank, alpha=2 * rank), **common
+        f"rank {rank}, {rate:g}, {epochs} epochs, batch 16": TrainingRecipe(
+            learning_rate=rate, epochs=epochs, global_batch=16, packing=True,
+            lora=Lora(rank=rank, alpha=2 * rank),
         )
         for rank, rate, epochs in [
-            (16, 1e-3, 3),
-            (16, 2e-3, 3),
-            (16, 2e-3, 6),
-            (16, 4e-3, 3),
-            (64, 2e-3, 3),
+            (16, 1e-3, 3), (16, 2e-3, 3), (16, 2e-3, 6), (16, 4e-3, 3), (64, 2e-3, 3),
         ]
-    }
+    }  # fmt: skip
     return full | low_rank
 
 
@@ -116,7 +115,7 @@ def mean(found: dict[str, float], depths: tuple[int, ...] = (1, 2, 3, 4, 5, 6)) 
 
 def line(name: str, seed: str, found: dict[str, float]) -> str:
     shares = " ".join(f"{found[str(depth)]:6.3f}" for depth in range(1, 7))
-    return f"{name:34} {seed:>4} {shares} {mean(found, EASY):6.3f} {mean(found):6.3f}"
+    return f"{name:42} {seed:>4} {shares} {mean(found, EASY):6.3f} {mean(found):6.3f}"
 
 
 def main() -> None:
@@ -139,7 +138,7 @@ def main() -> None:
     kept: dict[str, dict[str, float]] = (
         json.loads(asked.json.read_text()) if asked.json.exists() else {}
     )
-    print(f"{'recipe':34} seed " + " ".join(f"depth{d}" for d in range(1, 7)) + "    1+2    all")
+    print(f"{'recipe':42} seed " + " ".join(f"depth{d}" for d in range(1, 7)) + "    1+2    all")
     tried = recipes()
     runs = [(name, seed) for seed in asked.seeds for name in asked.only or tried]
     for name, seed in [("undistilled student", None), *runs]:
