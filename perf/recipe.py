@@ -53,12 +53,13 @@ def recipes() -> dict[str, TrainingRecipe]:
         ]
     }  # fmt: skip
     low_rank = {
-        f"rank {rank}, {rate:g}, {epochs} epochs, batch 16": TrainingRecipe(
-            learning_rate=rate, epochs=epochs, global_batch=16, packing=True,
+        f"rank {rank}, {rate:g}, {epochs} epochs, batch {batch}": TrainingRecipe(
+            learning_rate=rate, epochs=epochs, global_batch=batch, packing=True,
             lora=Lora(rank=rank, alpha=2 * rank),
         )
-        for rank, rate, epochs in [
-            (16, 1e-3, 3), (16, 2e-3, 3), (16, 2e-3, 6), (16, 4e-3, 3), (64, 2e-3, 3),
+        for rank, rate, epochs, batch in [
+            (16, 1e-3, 3, 16), (16, 2e-3, 3, 16), (16, 2e-3, 6, 16), (16, 4e-3, 3, 16),
+            (64, 2e-3, 3, 16), (16, 2e-3, 6, 64), (16, 4e-3, 6, 64),
         ]
     }  # fmt: skip
     return full | low_rank
