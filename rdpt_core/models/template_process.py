@@ -15,6 +15,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from rdpt_core.environment import worker_environment
 from rdpt_core.models import template_worker
 from rdpt_core.models.template_worker import MOST_BYTES, MOST_SECONDS
 
@@ -93,14 +94,16 @@ class _Process:
 
 
 def _start() -> subprocess.Popen[bytes]:
-    """Isolated, without a secret in its environment, and in a session of its own, so that Ctrl-C
-    does not reach it."""
+    """Finds packages as this process does, has no secret in its environment, and a session of its
+    own, so that Ctrl-C does not reach it. What LD_PRELOAD names would count as its memory."""
+    environment = worker_environment()
+    environment.pop("LD_PRELOAD", None)
     return subprocess.Popen(
-        [sys.executable, "-I", str(Path(template_worker.__file__))],
+        [sys.executable, "-P", str(Path(template_worker.__file__))],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
-        env={"LD_LIBRARY_PATH": os.environ.get("LD_LIBRARY_PATH", "")},
+        env=environment,
         start_new_session=True,
     )
 

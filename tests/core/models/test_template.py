@@ -5,10 +5,14 @@ from __future__ import annotations
 import json
 import os
 import re
+import subprocess
+import sys
 import threading
 from pathlib import Path
 from typing import Any
 
+import jinja2
+import markupsafe
 import pytest
 
 from rdpt_core.models.contract import ClosedThinking
@@ -83,6 +87,25 @@ def test_x6_the_process_that_renders_has_no_secret(monkeypatch: pytest.MonkeyPat
         child.kill()
         child.communicate()
     assert b"canary" not in environment
+
+
+def test_the_process_that_renders_finds_packages_where_rdpt_finds_them(
+    tmp_path: Path, root: Path
+) -> None:
+    """Also where they are installed for one user, or named by PYTHONPATH alone."""
+    for package in (Path(jinja2.__file__).parent, Path(markupsafe.__file__).parent,
+                    root / "rdpt_core"):  # fmt: skip
+        (tmp_path / package.name).symlink_to(package)
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", tmp_path / "bare"], check=True)
+    code = """
+from rdpt_core.models.template_process import render
+print(render("{{ 1 + 1 }}", "{}"))
+"""
+    done = subprocess.run(
+        [tmp_path / "bare/bin/python", "-c", code],
+        env={"PYTHONPATH": str(tmp_path)}, capture_output=True, text=True, timeout=60,
+    )  # fmt: skip
+    assert done.stdout == "2\n", done.stderr
 
 
 def test_threads_and_forked_processes_render_too() -> None:
