@@ -84,6 +84,12 @@ class Job(Rule):
     run is not resumed from."""
 
     @property
+    def result(self) -> str:
+        """Digest of all that moves what the training leaves: also of what is written with the
+        weights."""
+        return ids.digest(self.run, list(self.ends), self.student)
+
+    @property
     def launched(self) -> bool:
         """Whether accelerate starts the processes that train."""
         accelerate = self.recipe.accelerate
@@ -120,7 +126,7 @@ def train(
         out.mkdir(parents=True)
         steps = _trained(job, on_step)
         write_durably(job.workdir / STEPS, json.dumps([asdict(step) for step in steps]).encode())
-        seal(job.out, job.run, job.workdir / FINISHED)
+        seal(job.out, job.result, job.workdir / FINISHED)
     else:
         for step in steps:
             on_step(step)
@@ -129,7 +135,7 @@ def train(
 
 def _finished_steps(job: Job) -> list[TrainingStep] | None:
     """The steps of a training whose model lies in `out`, complete and as it was left; else None."""
-    if fault(job.out, job.run, job.workdir / FINISHED) is not None:
+    if fault(job.out, job.result, job.workdir / FINISHED) is not None:
         return None
     try:
         return [TrainingStep(**step) for step in json.loads((job.workdir / STEPS).read_bytes())]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import random
 import re
@@ -120,6 +121,22 @@ def test_the_distilled_model_loads_anywhere_and_keeps_the_bases_tokenizer(
     assert {file.name for file in folder.iterdir()} == same | {"config.json", "model.safetensors"}
     name = "model.norm.weight"
     assert not torch.equal(model.state_dict()[name], load_file(base / "model.safetensors")[name])
+
+
+def test_a_finished_training_is_written_again_where_other_ends_of_turn_are_wanted(
+    base: Path, examples: list[Example], tmp_path: Path
+) -> None:
+    recipe = RECIPE.model_copy(update={"epochs": 1})
+    places = (tmp_path / "work", tmp_path / "out")
+    stated, curves = [], []
+    for ends in ((1,), (1, 7)):
+        curves.append(train(base, examples, recipe, 7, "s", *places, MACHINE, ends=ends))
+        settings = json.loads((tmp_path / "out/checkpoint/generation_config.json").read_bytes())
+        stated.append(settings["eos_token_id"])
+    assert stated == [[1], [1, 7]]
+    assert curves[0] == curves[1]
+    starts = re.findall(r"^starts from .*", (tmp_path / "work/finetune.log").read_text(), re.M)
+    assert starts[1].endswith("checkpoint-3"), "no step is taken again"
 
 
 def test_interrupted_killed_and_with_a_torn_checkpoint_the_weights_are_the_same(
