@@ -9,6 +9,7 @@ aside and named, and what it said is found again or asked for.
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import hashlib
 import json
 import os
@@ -57,6 +58,18 @@ class Notes:
         """Replaces the note, unless nothing is to be written."""
         if not self.read_only:
             write(path, value)
+
+    @contextmanager
+    def alone(self, path: Path) -> Iterator[None]:
+        """No other thread or process that asks for the same is in the block: for a note that is
+        read and written again with more. No lock where nothing is written."""
+        if self.read_only:
+            yield
+            return
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.with_name(f".{path.name}.lock").open("ab") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield
 
     def set_aside(self, path: Path) -> None:
         """Moves a file or folder out of the way; nothing where it is gone by now."""

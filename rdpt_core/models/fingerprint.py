@@ -139,6 +139,10 @@ class KnownServers:
 
     def identify(self, place: str, found: Fingerprint) -> str:
         """The name of the nearest fingerprint within the tolerance; else of a new one."""
+        with self.notes.alone(self.file):
+            return self._identify(place, found)
+
+    def _identify(self, place: str, found: Fingerprint) -> str:
         known = self._known()
         near = {name: distance(one, found) for name, one in known.models.items()
                 if is_same(one, found)}  # fmt: skip

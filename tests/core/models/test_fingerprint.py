@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import math
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from rdpt_core import notes
 from rdpt_core.models.dialects import Completion
 from rdpt_core.models.fingerprint import (
     CLOSE,
+    KNOWN,
     Fingerprint,
     KnownServers,
     distance,
@@ -125,6 +131,26 @@ def test_the_first_fingerprint_names_a_model_and_never_moves(tmp_path: Path) -> 
     assert is_same(near, far)
     assert notes.identify("there", near) == first
     assert notes.identify("beyond", far) == far.digest != first
+
+
+def test_two_runs_that_meet_two_models_at_once_both_leave_their_note(tmp_path: Path) -> None:
+    """A name that is forgotten would be given anew, from numbers that round differently."""
+    together = threading.Barrier(2)
+
+    class Slow(Notes):
+        def read(self, path: Path, shape: Any) -> Any:
+            found = Notes.read(self, path, shape)
+            with suppress(threading.BrokenBarrierError):  # the other one has to wait
+                together.wait(0.3)
+            return found
+
+    def identify(one: Fingerprint) -> str:
+        return KnownServers(tmp_path / "servers.json", Slow(tmp_path)).identify("here", one)
+
+    with ThreadPoolExecutor(2) as pool:
+        names = set(pool.map(identify, (BASE, shifted(1.0))))
+    assert notes.parse((tmp_path / "servers.json").read_bytes(), KNOWN).models.keys() == names
+    assert len(names) == 2
 
 
 def test_of_two_notes_within_the_tolerance_the_nearest_counts(tmp_path: Path) -> None:
