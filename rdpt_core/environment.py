@@ -30,9 +30,10 @@ PASSED = {
         "PYTHONPYCACHEPREFIX", "PYTHONDONTWRITEBYTECODE",
     ),
     "language of messages and encoding of file names": ("LANG", "LC_ALL", "LC_CTYPE", "TZ"),
-    "which devices this machine lends": (
+    "which devices this machine lends, and through whom": (
         "CUDA_VISIBLE_DEVICES", "CUDA_DEVICE_ORDER", "NVIDIA_VISIBLE_DEVICES",
         "NVIDIA_DRIVER_CAPABILITIES", "HIP_VISIBLE_DEVICES", "ROCR_VISIBLE_DEVICES",
+        "CUDA_MPS_PIPE_DIRECTORY", "CUDA_MPS_LOG_DIRECTORY",
     ),
     "how the processes of one training reach each other on this machine": (
         "NCCL_SOCKET_IFNAME", "NCCL_P2P_DISABLE", "NCCL_IB_DISABLE", "NCCL_SHM_DISABLE",

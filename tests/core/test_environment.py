@@ -122,7 +122,8 @@ def test_a_worker_gets_no_secret_and_no_setting(name: str) -> None:
 
 
 def test_a_worker_gets_its_devices_its_places_and_the_package_first(root: Path) -> None:
-    listed = {"CUDA_VISIBLE_DEVICES": "1", "HF_HOME": "/cache", "LC_ALL": "C.UTF-8"}
+    listed = {"CUDA_VISIBLE_DEVICES": "1", "HF_HOME": "/cache", "LC_ALL": "C.UTF-8",
+              "CUDA_MPS_PIPE_DIRECTORY": "/run/mps"}  # fmt: skip
     found = worker_environment({**listed, "PYTHONPATH": "/modules"})
     assert listed.items() <= found.items()
     assert found["PYTHONPATH"] == os.pathsep.join([str(root), "/modules"])
