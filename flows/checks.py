@@ -14,21 +14,24 @@ from pathlib import Path
 from typing import Any
 
 from flows.configurations import imports_thoughts, models_of, sources_of
+from flows.room import Room
 from flows.workspace import Opened
 from rdpt_core.models.identity import quantisation
 from rdpt_core.models.reading import check_rows, stated_rows
 from rdpt_core.models.refusals import check_folder, check_packing, check_weights
-from rdpt_core.resources import NoRoom, free_space
+from rdpt_core.resources import NoRoom, amount, free_space
 from rdpt_core.scoring.paths import has_gpu
 from settings.loading import BadSettings
 from settings.secrets import is_plain
 from tasks import sources
 from tasks.models import Model
+from tasks.progress import say
 
 FLOOR = 64_000_000
 """Bytes: Prefect's and MLflow's databases, the catalogue, and some parts."""
 MARGIN = 1.2
 """Times what the parts that are left to build are estimated to take."""
+NOTHING = Room(0, 0)
 
 
 PREFECT = "PREFECT_API_URL"
@@ -53,13 +56,19 @@ def nearest(path: Path) -> Path:
     return next(place for place in (path, *path.parents) if os.path.lexists(place))
 
 
-def check_room(workspace: Path, estimate: int = 0) -> None:
-    """Raises NoRoom where the parts that are left to build, `estimate` bytes, would not fit. Where
-    not even the databases do, Prefect's server does not start, and says so after minutes
-    (measured)."""
-    needed, free = FLOOR + round(MARGIN * estimate), free_space(workspace)
+def check_room(workspace: Path, room: Room = NOTHING) -> None:
+    """Raises NoRoom where what is left to build would not fit for certain, and warns where it might
+    not: traces are mostly far shorter than they may become. Where not even the databases fit,
+    Prefect's server does not start, and says so after minutes (measured)."""
+    needed, most = (FLOOR + round(MARGIN * size) for size in room)
+    free = free_space(workspace)
     if free < needed:
         raise NoRoom(workspace, needed, free)
+    if free < most:
+        say(
+            f"warning: {amount(free)} free in {workspace}, and {amount(most)} needed if every "
+            "trace reaches max_new_tokens: a run whose disk fills exits 7 and can be resumed"
+        )
 
 
 def check_prefect() -> None:

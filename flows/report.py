@@ -13,7 +13,7 @@ from itertools import takewhile
 
 from flows import accounts
 from flows.configurations import Configuration, Use
-from flows.room import BYTES, estimated_bytes, knows_imports
+from flows.room import BYTES, estimated_room, knows_imports
 from flows.workspace import Opened
 from rdpt_core.resources import amount, free_space
 from rdpt_core.results import BY_DOMAIN
@@ -60,8 +60,11 @@ def _say_room(opened: Opened) -> None:
     """What `rdpt run` will look for before it begins."""
     free, place = free_space(opened.runtime.workspace), opened.runtime.workspace
     aside = "" if knows_imports(opened) else ", imported traces that were not read yet aside"
-    needed = amount(estimated_bytes(opened))
-    say(f"disk: {needed} to build{aside}; {amount(free)} free in {place}")
+    certain, most = estimated_room(opened)
+    needed = amount(certain)
+    if most > certain:
+        needed += f" for certain, {amount(most)} if every trace reaches max_new_tokens"
+    say(f"disk to build: {needed}{aside}; {amount(free)} free in {place}")
 
 
 def _say_path(opened: Opened) -> None:

@@ -1,14 +1,16 @@
 """How much disk the parts that are left to build will take.
 
 Tables are counted in tokens of the traces that they are about, and tokens in bytes as measured.
-A trace that is still to be sampled counts as long as it may become, until some parts of its table
-exist; imported traces count once they were read.
+How long a trace becomes that is still to be sampled is unknown until some parts of its table exist:
+it counts with all tokens that it may have in what a run needs at most, and with none in what it
+needs for certain. Imported traces count once they were read.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from flows.configurations import Wanted
 from flows.workspace import Opened
@@ -24,6 +26,14 @@ BYTES = {
 short, so that larger studies take less; `traces` of a large vocabulary. Other tables are small."""
 
 
+class Room(NamedTuple):
+    """Bytes that a run needs on disk."""
+
+    certain: int
+    most: int
+    """If every trace that is not sampled yet became as long as it may."""
+
+
 @dataclass(frozen=True, slots=True)
 class Amount:
     """What a table holds once it is complete, and how much of that is left to build."""
@@ -33,9 +43,11 @@ class Amount:
     """Of the traces that its rows are about."""
     left: float
     """Share of its parts that does not exist yet."""
+    measured: bool = True
+    """False where the tokens are the most that there may be."""
 
 
-def estimated_bytes(opened: Opened) -> int:
+def estimated_room(opened: Opened) -> Room:
     """What a run of an experiment would need, beside what its workspace holds already.
 
     Problems are read for it. Traces that are imported are not, and are left out until a run has.
@@ -57,14 +69,16 @@ class Estimate:
         self._plan = plan
         self._known: dict[str, Amount] = {}
 
-    def total(self, calls: Iterable[Wanted], workers: int) -> int:
-        """Bytes that must be free: all that stays, and beside it the checkpoints of as many
-        trainings as there may be at a time."""
+    def total(self, calls: Iterable[Wanted], workers: int) -> Room:
+        """All that stays, and beside it the checkpoints of as many trainings as there may be at a
+        time."""
         distinct = {call.digest: call for call in calls if isinstance(call, Call)}
         trainings = [room for call in distinct.values() if (room := self._training(call))]
-        stays = sum(map(self.size, distinct.values())) + sum(room.model for room in trainings)
         passing = sorted((room.most - room.model for room in trainings), reverse=True)
-        return round(stays) + sum(passing[:workers])
+        trained = sum(room.model for room in trainings) + sum(passing[:workers])
+        sizes = [(self.size(call), self.amount(call).measured) for call in distinct.values()]
+        measured = sum(size for size, is_measured in sizes if is_measured)
+        return Room(trained + measured, trained + sum(size for size, _ in sizes))
 
     def size(self, call: Wanted) -> int:
         """Bytes of the rows of a table that are left to build."""
@@ -95,11 +109,11 @@ class Estimate:
         driver = self.amount(call.tables[call.stage.over])
         sampling = call.parameters.get("sampling")
         if call.table != "traces" or sampling is None:
-            return Amount(driver.rows, driver.tokens, left)
+            return Amount(driver.rows, driver.tokens, left, driver.measured)
         rows = driver.rows * len(call.parameters[call.stage.each] if call.stage.each else (None,))
         finished = sum(part.num_rows for part in table.parts)
         if not finished:
-            return Amount(rows, float(rows * sampling.max_new_tokens), left)
+            return Amount(rows, float(rows * sampling.max_new_tokens), left, measured=False)
         size = sum(part.size for part in table.parts)
         return Amount(rows, rows * size / BYTES["traces"] / finished, left)
 

@@ -15,7 +15,7 @@ from pydantic_settings import SettingsError
 from flows import accounts, faults, report
 from flows.checks import check_inputs, check_prefect, check_room, check_workspace
 from flows.configurations import Configuration
-from flows.room import estimated_bytes
+from flows.room import estimated_room
 from flows.workspace import (
     Opened,
     brief,
@@ -93,7 +93,7 @@ def _run(opened: Opened) -> int:
 
 def _build(opened: Opened) -> int:
     """The exit code of what stopped the run; 0 where nothing did."""
-    check_room(opened.runtime.workspace, estimated_bytes(opened))
+    check_room(opened.runtime.workspace, estimated_room(opened))
     prepare_prefect(opened.runtime)
     from flows.experiment import prefect_flow
 
