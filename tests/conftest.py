@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+import flows  # noqa: F401 - drops what the shell has set, and later none of what is set here
+
 ROOT = Path(__file__).resolve().parents[1]
 
 # Set before any test module imports a library that reads them once.

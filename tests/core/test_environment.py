@@ -140,6 +140,17 @@ def test_a_variable_that_worked_before_python_started_is_refused(
         runtime_of()
 
 
+def test_t47_no_test_gets_what_the_shell_exports_and_all_have_one_thread(root: Path) -> None:
+    code = """
+import os, tests.conftest, flows.cli
+print(os.environ.get("ACCELERATE_MIXED_PRECISION"), os.environ.get("OMP_NUM_THREADS"))
+"""
+    environment = {**os.environ, "PYTHONPATH": str(root), **ALL}
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True,
+                          text=True, timeout=60)  # fmt: skip
+    assert done.stdout == "None 1\n", done.stderr
+
+
 @pytest.mark.parametrize("start", ["flows.cli", "flows.experiment"])
 def test_t47_it_is_dropped_before_a_library_reads_it(start: str, root: Path) -> None:
     code = f"""
