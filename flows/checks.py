@@ -19,7 +19,7 @@ from flows.workspace import Opened
 from rdpt_core.models.identity import quantisation
 from rdpt_core.models.reading import check_rows, stated_rows
 from rdpt_core.models.refusals import check_folder, check_packing, check_weights
-from rdpt_core.resources import NoRoom, amount, free_space
+from rdpt_core.resources import NoRoom, amount, free_space, no_room
 from rdpt_core.scoring.paths import has_gpu
 from settings.loading import BadSettings
 from settings.secrets import is_plain
@@ -171,7 +171,7 @@ def _identify(model: Model) -> None:
 
 def _faults(kind: str, things: Mapping[str, Any], check: Callable[[Any], object]) -> list[str]:
     """What is wrong with each of them, one line with its name each. Raises ConnectionError with
-    what could not be reached where nothing else is wrong."""
+    what could not be reached where nothing else is wrong, NoRoom where a disk is full."""
     lines, unreachable = [], []
     for name, thing in things.items():
         try:
@@ -179,6 +179,9 @@ def _faults(kind: str, things: Mapping[str, Any], check: Callable[[Any], object]
         except ConnectionError as error:
             unreachable.append(f"{kind}{name}: {error}")
         except (ValueError, OSError) as error:
+            full = no_room(error)
+            if full is not None:
+                raise full from error
             lines.append(f"{kind}{name}: {error}")
     if unreachable and not lines:
         raise ConnectionError("\n".join(unreachable))

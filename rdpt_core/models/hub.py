@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from huggingface_hub import HfApi, hf_hub_download, snapshot_download
+from huggingface_hub import HfApi, constants, hf_hub_download, snapshot_download
 from huggingface_hub.errors import (
     GatedRepoError,
     HFValidationError,
@@ -20,6 +20,7 @@ from huggingface_hub.errors import (
 from rdpt_core.models.identity import loaded_files, matches, patterns_of, quantisation
 from rdpt_core.models.refusals import check_config, check_folder, check_names, needed
 from rdpt_core.models.spec import ModelSpec
+from rdpt_core.resources import no_room
 
 TIMEOUT_SECONDS = 10.0
 REFUSED = (RepositoryNotFoundError, RevisionNotFoundError, GatedRepoError, HFValidationError)
@@ -59,7 +60,10 @@ def hub_files(spec: ModelSpec) -> tuple[str, dict[str, str], str | None]:
 
 
 def hub_snapshot(spec: ModelSpec, revision: str | None = None) -> Path:
-    """A local folder with the files that loading reads, downloaded where they are not cached."""
+    """A local folder with the files that loading reads, downloaded where they are not cached.
+
+    Raises NoRoom where the cache's disk is full, else as `hub_files` does.
+    """
     chosen = revision or spec.revision
     try:
         patterns = list(patterns_of(spec))
@@ -67,6 +71,9 @@ def hub_snapshot(spec: ModelSpec, revision: str | None = None) -> Path:
     except REFUSED as error:
         raise _refused(spec, error) from error
     except Exception as error:
+        full = no_room(error, Path(constants.HF_HUB_CACHE))
+        if full is not None:
+            raise full from error
         folder = _cached_snapshot(spec, chosen, error)
     check_folder(folder, spec)
     return folder

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import shutil
@@ -114,6 +115,40 @@ def test_x1_a_repository_with_code_is_refused_before_any_download(
     _online(monkeypatch, models / "qwen", "modeling_evil.py")
     with pytest.raises(ValueError, match=r"modeling_evil\.py"):
         identify(SPEC, tmp_path)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        OSError(errno.ENOSPC, "No space left on device"),
+        RuntimeError("Data processing error: No space left on device (os error 28)"),
+    ],
+)
+def test_a_cache_whose_disk_is_full_exits_7(
+    cached: Path, models: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str], error: Exception,
+) -> None:  # fmt: skip
+    """Part of a download lies in the cache by then: it is not taken for the whole model."""
+
+    def fail(*_: object, local_files_only: bool = False, **__: object) -> str:
+        if local_files_only:
+            return str(cached)
+        raise error
+
+    (cached / "model.safetensors").unlink()
+    _online(monkeypatch, models / "qwen")
+    monkeypatch.setattr(hub, "snapshot_download", fail)
+    monkeypatch.setenv("RDPT_WORKSPACE", str(tmp_path / "workspace"))
+    (tmp_path / "problems.jsonl").write_text('{"problem": "1 + 1?", "answer": "2"}')
+    file = tmp_path / "study.toml"
+    file.write_text(
+        'name = "study"\nproblems = { source = "file", path = "problems.jsonl" }\n'
+        'traces = { source = "generate" }\nselectors = [{ name = "teacher_count" }]\n'
+        f'teachers = [{{ name = "t", path = "{SPEC.path}" }}]\n'
+        f'students = [{{ name = "s", path = "{SPEC.path}" }}]\n'
+    )
+    assert cli.main(["run", str(file)]) == 7
+    assert "not enough room on the disk: " + str(tmp_path / "hub") in capsys.readouterr().err
 
 
 class Unresolved(Exception):
