@@ -2,8 +2,8 @@ r"""Which expression of a text is its answer.
 
 It stands, from the clearest place to the vaguest, in a box, behind words that announce it, or last
 in the text. Outside a box it is the longest run of mathematics there: a number that is followed by
-more of the same expression (`15\sqrt{3}`, `5+2i`) is not the answer. Every search is linear in the
-text, which a model wrote.
+more of the same expression (`15\sqrt{3}`, `5+2i`) is not the answer, nor is one of the numbers of
+`3 hours 20 minutes`. Every search is linear in the text, which a model wrote.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from itertools import pairwise
 from typing import NamedTuple
 
 from rdpt_core.expressions import clean, plain
+from rdpt_core.quantities import QUANTITY, ROUNDED
 
 
 def find_answer(text: str) -> str | None:
@@ -183,10 +184,10 @@ _WORD = re.compile(
     r"|[^\W\d_a-zA-Z]+|(?<=\d)(?:st|nd|rd|th)\b|(?<=\d )[mgsh]\^\{?[23]\}?(?!\w)"
 )
 _TOKEN = re.compile(
-    rf"(?P<formula>{_FORMULA.pattern})|(?P<word>{_WORD.pattern})"
+    rf"(?P<rounded>{ROUNDED})|(?P<quantity>{QUANTITY})|(?P<formula>{_FORMULA.pattern})|(?P<word>{_WORD.pattern})"
     rf"|(?P<joint>,|;|\b(?:and|or)\b)|(?P<command>\\[A-Za-z]+|\b{_NAMES}(?![A-Za-z]))"
     r"|(?P<number>(?:\d|\.(?=\d))(?:\d|[.,:](?=\d))*(?:e[+-]?\d+)?)"
-    r"|(?P<article>\b[AaI]\b(?= [A-Za-z(]))|(?P<brace>\{)"
+    r"|(?P<article>\b[AaI]\b(?= [A-Za-z(\d]))|(?P<brace>\{)"
     r"|(?P<mark>[-+*/^_=<>()\[\]|!~%&}a-zA-Z]|\\[^\s$\"'])"
     r"|(?P<end>\.(?!\w)|[?。])|(?P<line>\s*\n\s*)|(?P<space>[\s$]|\\\$)|(?P<other>.)",
     re.DOTALL,
@@ -201,7 +202,13 @@ def _runs(text: str) -> Iterator[_Run]:
     for token in _TOKEN.finditer(text):
         kind = token.lastgroup
         is_inside = depth > 0 or (kind == "brace" and start < stop == token.start())
-        if is_inside or kind in ("formula", "number", "command", "mark"):
+        if kind == "quantity" and not is_inside:
+            if start < stop:
+                yield _Run(text[start:stop], has_value)
+            yield _Run(token.group(), True)
+            start = stop = 0
+            has_value = False
+        elif is_inside or kind in ("formula", "number", "command", "mark"):
             depth = max(0, depth + (token.group() == "{") - (token.group() == "}"))
             start = start if start < stop else token.start()
             stop = token.end()

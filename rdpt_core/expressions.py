@@ -19,11 +19,41 @@ _NOT_ASCII = re.compile(r"[^\x00-\x7f]")
 # `2**3` is a power; around words and numbers two asterisks are bold type.
 _MARKDOWN = re.compile(r"\*\*(?![\w(])|(?<![\w)])\*\*|`")
 _SQUARE_UNIT = re.compile(r"(?<=\d)[a-z]{1,3}[²³]")
+_RIGHT = r"(?= ?(?:\$|\(|\\[a-z]|-?\.?\d|[b-zB-HJ-Z]\b))"
+
+
+def _behind(word: str) -> str:
+    """A word behind a number or a letter; it comes first in the pattern, which is searched fast."""
+    return rf" {word}(?:(?<=[\d)}}%] {word})|(?<=\b[a-zA-Z] {word}))"
+
+
+# Operators that are spelled out beside a number: `minus 5` is not 5.
+_SPELLED = (
+    (re.compile(_behind("plus") + _RIGHT), " +"),
+    (re.compile(_behind("minus") + _RIGHT), " -"),
+    (re.compile(r"\b(?:[Mm]inus|[Nn]egative) (?=\$?\.?\d)"), "-"),
+    (re.compile(_behind("times") + _RIGHT), r" \\times"),
+    (re.compile(_behind("multiplied by") + _RIGHT), r" \\times"),
+    (re.compile(_behind("divided by") + _RIGHT), "/"),
+    (re.compile(_behind("squared") + r"\b"), "^2"),
+    (re.compile(_behind("cubed") + r"\b"), "^3"),
+    (re.compile(r" factorial(?<=\d factorial)\b"), "! "),
+    (re.compile(r"square root of \$?(\d{1,30})(?![\d.,])\$?"), r"\\sqrt{\1}"),
+    (re.compile(r" – (?<=\d – )(?=[\d$(\\])"), " - "),
+    (re.compile(r" : (?<=\d : )(?=\d)"), ":"),
+)
+_IS = r" (?:is|equals) "
+_ASSIGNED = rf"\$?\b(?<!['\\])[A-Za-z]\$?{_IS}\$?-?\d(?:[\d./]{{0,20}}\d)?\$?"
+_ASSIGNMENTS = re.compile(rf"{_ASSIGNED}(?:(?:,|;|,? and) {_ASSIGNED}){{1,20}}")
 
 
 def plain(text: str) -> str:
     """The text in ASCII mathematics, without Markdown's bold type; letters stay as they are."""
     text = _MARKDOWN.sub("", text)
+    for pattern, operator in _SPELLED:
+        text = pattern.sub(operator, text)
+    # `x is 3, y is 4` is a pair
+    text = _ASSIGNMENTS.sub(lambda match: re.sub(_IS, " = ", match.group()), text)
     if text.isascii():
         return text
     return _NOT_ASCII.sub(lambda match: _symbol(match.group()), _SQUARE_UNIT.sub(" ", text))

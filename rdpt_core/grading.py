@@ -19,6 +19,7 @@ from rdpt_core.checking import Checked, Question, check
 from rdpt_core.defaults import GRADER
 from rdpt_core.expressions import are_equal, latex_number, number
 from rdpt_core.models.seam import Progress, silent
+from rdpt_core.quantities import are_same, is_quantity
 from rdpt_core.recipe import Rule
 from rdpt_core.rows import FinishReason, Grade, Outcome, Problem, Trace
 from rdpt_core.zones import answer_text
@@ -98,15 +99,20 @@ def _at_once(gold: str | None, trace: Trace, rule: GradeRule) -> _Verdict | Ques
 
 
 def _mathematical(gold: str, answer: str) -> _Verdict | Question:
-    """Plain numbers are compared here; whatever else there is needs math-verify."""
+    """Plain numbers are compared here, and quantities of several ones; whatever else there is needs
+    math-verify."""
     extracted = find_answer(answer)
     if extracted is None:
         return _Verdict(Outcome.UNPARSED)
     wanted = read_gold(gold)
     a, b = number(wanted), number(extracted)
-    if a is None or b is None:
+    if a is not None and b is not None:
+        equal = are_equal(a, b)
+    elif is_quantity(wanted) or is_quantity(extracted):
+        equal = are_same(wanted, extracted)
+    else:
         return Question(latex_number(wanted), latex_number(extracted))
-    return _Verdict(Outcome.CORRECT if are_equal(a, b) else Outcome.WRONG, extracted)
+    return _Verdict(Outcome.CORRECT if equal else Outcome.WRONG, extracted)
 
 
 def _checked(checked: Checked | None) -> _Verdict:

@@ -57,7 +57,7 @@ def _cut(problems: list[Problem], size: int) -> Iterator[list[Problem]]:
         yield ordered[start : start + size]
 
 
-@stage("grades", version=2, row=Grade, over="traces")
+@stage("grades", version=3, row=Grade, over="traces")
 def grade(
     problems: list[Problem], traces: list[Trace], rule: GradeRule, work: Work
 ) -> Iterable[Grade]:

@@ -35,6 +35,48 @@ def test_a_number_that_more_of_the_expression_follows_is_not_the_answer(
 
 
 @pytest.mark.parametrize(
+    ("text", "answer"),
+    [
+        ("x is 3, y is 4", "x = 3, y = 4"),
+        ("So $x$ is 3 and $y$ is 4.", "x = 3 and y = 4"),
+        ("So x is 4.", "4"),
+        ("It takes 3 hours and 20 minutes.", "3 hours and 20 minutes"),
+        ("The answer is 3 h 20 min.", "3 h 20 min"),
+        ("It lasts 3h20m", "3h20m"),
+        ("She is 5 feet 3 inches tall.", "5 feet 3 inches"),
+        ("He ran 15 minutes, 42 minutes in all.", "42"),
+        ("After 3 days 42 apples remain.", "42"),
+        ("It costs 3 dollars and 20 cents", "3 dollars and 20 cents"),
+        ("It was on 3 May 2020.", "3 May 2020"),
+        ("The answer is May 3rd, 2020.", "May 3rd, 2020"),
+        ("The 3rd of May 2020", "3rd of May 2020"),
+        ("It is 2020-05-03", "2020-05-03"),
+        ("About 10–20 of them", "10–20"),
+        ("Left are 180 – 124 = 56", "180 - 124 = 56"),
+        ("That makes 7 dozen eggs", "7"),
+        ("From 10 to 20 people", "10 to 20"),
+        ("Rounded 41.7 to 42", "42"),
+        ("Between 3 and 5", "3 and 5"),
+        ("Version 1.2.3", "1.2.3"),
+        ("At 3:30 pm", "3:30"),
+        ("The ratio is 3 : 5", "3:5"),
+        ("It is 3 and a half.", "3 and a half"),
+        ("It is two thirds of 30", "thirds of 30"),
+        ("It is 3 out of 5", "3 out of 5"),
+        ("a 3-by-5 grid", "3-by-5"),
+        ("It is minus 5", "-5"),
+        ("It is 5 squared", "5^2"),
+        ("It is the square root of 5", r"\sqrt{5}"),
+        ("It is 3 plus 5", "3 + 5"),
+        ("a 20% increase", "20%"),
+        ("He runs 3 times a week.", "3"),
+    ],
+)  # fmt: skip
+def test_one_number_of_a_quantity_is_not_the_answer(text: str, answer: str) -> None:
+    assert find_answer(text) == answer
+
+
+@pytest.mark.parametrize(
     "text",
     [
         r"\boxed{42}", r"\boxed {42}", r"\boxed{ 42. }", r"\fbox{42}", r"$\boxed{42.}$",
@@ -129,6 +171,8 @@ def test_whole_numbers_are_compared_exactly_and_others_to_six_decimals() -> None
 PIECES = [
     "$", "\\boxed{", "}", "{", "\\(", "\\[", "answer", "answer is ", "答案", "5", "5 ", "a", "a ",
     "(", ",", "\n", "**", "\\", "$ 5 ", "####", "^", "réponse ", "1,000", "final answer: ",
+    "3 hours ", "3 h 20 m ", "3 to ", "May 3, ", "half of ", "round 3 ", "x is ", "5 squared ",
+    "minus ", "3 – ", "3' ",
 ]  # fmt: skip
 
 

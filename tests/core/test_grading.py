@@ -56,6 +56,10 @@ def verdict(text: str, gold: str | None, rule: GradeRule | None = None) -> Grade
         ("1e-05", "\\boxed{10^{-5}}"),
         ("2^70", "1180591620717411303424"),
         ("]0, 1[", "\\boxed{(0,1)}"),
+        ("3 hours 20 minutes", "It takes 3 hours and 20 minutes."),
+        ("10 to 20", "About 10–20"),
+        ("-5", "It is minus 5."),
+        ("56", "So there are 180 – 124 = 56 of them."),
     ],
 )
 def test_equal_answers_are_correct(gold: str, answer: str) -> None:
@@ -73,6 +77,14 @@ def test_equal_answers_are_correct(gold: str, answer: str) -> None:
         ("-1", "So it is 4\\pi^2-1."),
         ("0.0000001", "0.0000002"),
         ("3 hours 20 minutes", "20"),
+        ("20", "It takes 3 hours 20 minutes."),
+        ("3", "\\boxed{3 \\text{ hours and } 20 \\text{ minutes}}"),
+        ("4", "x is 3, y is 4"),
+        ("2020", "3 May 2020"),
+        ("2012", "2020-05-03"),
+        ("20", "10 to 20"),
+        ("30", "At 3:30."),
+        ("30", "one half of 30"),
     ],
 )
 def test_a_part_of_an_expression_is_not_the_answer(gold: str, answer: str) -> None:

@@ -23,7 +23,7 @@ from tasks import attribution, results, traces
 from tasks.stage import Stage, Work
 
 GOLDEN = {
-    "grades 2": "ea7b15ad2b0dfbb8e419a6d2c32ee57d",
+    "grades 3": "ea7b15ad2b0dfbb8e419a6d2c32ee57d",
     "sentences 3": "d525cb04b16da6e497b035176159554e",
     "sentence_scores 1": "2fb4f8b2a3f068ed7cfef76a9285014e",
     "three_way 1": "a95a85bc6333c117e6be602f476ae132",
