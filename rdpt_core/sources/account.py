@@ -7,6 +7,7 @@ lost is a number, never a silence.
 
 from __future__ import annotations
 
+import unicodedata
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -88,9 +89,24 @@ def printable(text: str) -> str:
 
 
 def shortened(text: str, width: int) -> str:
-    """Printable text that is at most `width` characters long."""
+    """Printable text that is at most `width` columns of a terminal wide."""
     shown = printable(text[: width + 1])
-    return shown if len(shown) <= width else f"{shown[: max(0, width - 3)]}..."
+    is_whole = len(text) <= width and _columns(shown) <= width
+    return shown if is_whole else f"{_first(shown, width - 3)}..."
+
+
+def _columns(text: str) -> int:
+    """A terminal's columns: two for an ideograph, none for a mark on the letter before."""
+    if text.isascii():
+        return len(text)
+    return sum(0 if unicodedata.combining(c) else 1 + (unicodedata.east_asian_width(c) in "WF")
+               for c in text)  # fmt: skip
+
+
+def _first(text: str, width: int) -> str:
+    while text and _columns(text) > width:
+        text = text[:-1]
+    return text
 
 
 def lines(rows: list[Account], width: int = 80) -> Iterator[str]:

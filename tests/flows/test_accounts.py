@@ -11,6 +11,7 @@ from pathlib import Path
 import duckdb
 import pytest
 
+from rdpt_core.sources.account import shortened
 from tests.core.models import tiny
 
 STUDY = """
@@ -71,6 +72,17 @@ def test_a_plan_shows_three_rows_and_the_account(folder: Path) -> None:
     ]  # fmt: skip
     assert said[start + 16 : start + 16 + len(ACCOUNT)] == ACCOUNT
     assert not (folder / "workspace").exists()
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ("abcdef", "abcdef"), ("abcdefg", "abc..."), ("雨雨雨", "雨雨雨"), ("雨雨雨雨", "雨..."),
+        ("a\x1bb", "a\\x1bb"), ("e\u0301tude", "e\u0301tude"),
+    ],
+)  # fmt: skip
+def test_a_line_is_as_wide_as_a_terminal_shows_it(text: str, line: str) -> None:
+    assert shortened(text, 6) == line
 
 
 def test_a_run_ends_with_the_account_and_so_does_one_that_is_cached(folder: Path) -> None:
