@@ -20,7 +20,10 @@ def plan_lines(opened: Opened) -> Iterator[str]:
     """Three rows of every source as they will be read, and its account."""
     for name, source in _sources(opened):
         yield f"{name}: the first rows of {account.printable(source.label)} as they will be read"
-        yield from preview(source, opened.base)
+        try:
+            yield from preview(source, opened.base)
+        except ConnectionError as error:  # of a set that was read before; its account is here
+            yield account.shortened(f"  not shown: {error}", 80)
         yield from _account(opened, name, source)
 
 

@@ -98,12 +98,13 @@ def check_prefect() -> None:
 
 
 def check_inputs(opened: Opened) -> None:
-    """Opens every file of problems or traces and finds every model.
+    """Opens every file of problems or traces, and finds every data set of the hub and every model.
 
     Raises BadSettings with all that is wrong, ConnectionError where the hub is out of reach.
     """
     wanted = sources_of(opened.experiment)
-    lines = _faults("", wanted, lambda source: sources.check(source, opened.base))
+    size, base = opened.experiment.part_size, opened.base
+    lines = _faults("", wanted, lambda rule: sources.check(rule, size, base, opened.store))
     check_models(opened, lines)
 
 

@@ -22,9 +22,11 @@ from rdpt_core import __version__, columns, ids
 from rdpt_core.recipe import Recipe, plain
 from rdpt_core.rows import Account, Origin, Problem, Reject, Trace
 from rdpt_core.sources.account import Ledger
+from rdpt_core.sources.companion import CompanionSource
+from rdpt_core.sources.hub import check_hub
 from rdpt_core.sources.naming import names_of, problem_columns
 from rdpt_core.sources.opening import files_of
-from rdpt_core.sources.problems import FileSource, ProblemSource, blocks
+from rdpt_core.sources.problems import FileSource, HubSource, PocketSource, ProblemSource, blocks
 from rdpt_core.sources.traces import TraceSource, import_blocks, import_columns
 from rdpt_core.store import Damaged, Part, Store, file_hash
 from rdpt_core.table_files import BadTable
@@ -76,6 +78,10 @@ class Source:
                 return [row for part in parts for row in store.rows(Account, part)]
         return self._peeked()[1]
 
+    def is_read(self, store: Store) -> bool:
+        """True if the store holds all that it gave."""
+        return all(self._parts(store, table) is not None for table in ROWS)
+
     def groups(self) -> Iterator[Group]:
         """Raises BadTable where no row can be used, with what is wrong with the first."""
         num_problems, first = 0, None
@@ -100,7 +106,7 @@ class Source:
     def _read(self, store: Store) -> None:
         """Commits every part that is missing, block by block; once, whoever asks for it."""
         with store.lock("sources", self.name, wait=True):
-            if any(self._parts(store, table) is None for table in ROWS):
+            if not self.is_read(store):
                 self._commit(store)
 
     def _commit(self, store: Store) -> None:
@@ -171,18 +177,30 @@ def aside(rule: ProblemSource | TraceSource, part_size: int, base: Path) -> tupl
     return tuple(source.given(table) for table in tables)
 
 
-def check(rule: ProblemSource | TraceSource, base: Path) -> None:
-    """Opens a file and finds its columns, so that a mistake costs no work.
-
-    A data set of the hub is left to the task that fetches it. Raises BadTable.
+def check(rule: ProblemSource | TraceSource, part_size: int, base: Path, store: Store) -> None:
+    """Opens a file and finds its columns, and asks the hub for a data set that was not read before,
+    so that a mistake costs no work. Raises BadTable or ConnectionError.
     """
+    if isinstance(rule, PocketSource):
+        return
+    parts: list[Any] = [rule, getattr(rule, "companion", None)]
+    for part in filter(None, parts):
+        if not _is_of_hub(part):
+            _check_file(part, base)
+        elif not source_of(rule, part_size, base).is_read(store):
+            check_hub(part.hub_set)
+
+
+def _check_file(rule: FileSource | TraceSource | CompanionSource, base: Path) -> None:
+    records = rule.records(base)
     if isinstance(rule, TraceSource):
-        if rule.path is not None:
-            import_columns(rule, rule.records(base))
-        if rule.companion is not None and rule.companion.path is not None:
-            rule.companion.records(base)
+        import_columns(rule, records)
     elif isinstance(rule, FileSource):
-        problem_columns(rule.columns, names_of(rule.records(base)))
+        problem_columns(rule.columns, names_of(records))
+
+
+def _is_of_hub(rule: FileSource | HubSource | TraceSource | CompanionSource) -> bool:
+    return isinstance(rule, HubSource) or rule.path is None
 
 
 def source_of(rule: ProblemSource | TraceSource, part_size: int, base: Path) -> Source:
@@ -222,7 +240,7 @@ def _named(rule: Any, part_size: int, base: Path) -> str:
 def _held(rule: Any, base: Path) -> str | None:
     """Digest of the file, or of the files in their order; the hub's id of what is not here."""
     path: str | None = getattr(rule, "path", None)
-    if path is None or not os.path.exists(base / path):
+    if path is None or isinstance(rule, HubSource) or not os.path.exists(base / path):
         return path
     hashes = [_hash_now(file) for file in files_of(base / path, rule.split)]
     return hashes[0] if len(hashes) == 1 else ids.digest("files", *hashes)

@@ -12,8 +12,9 @@ from pydantic import model_validator
 
 from rdpt_core.recipe import Rule
 from rdpt_core.sources.account import Ledger
+from rdpt_core.sources.hub import HubSet, open_hub
 from rdpt_core.sources.naming import Names
-from rdpt_core.sources.opening import open_hub, open_records
+from rdpt_core.sources.opening import open_records
 from rdpt_core.sources.records import Records, Values, value_at
 from rdpt_core.table_files import BadTable
 
@@ -42,7 +43,11 @@ class CompanionSource(Rule):
     def records(self, base: Path) -> Records:
         if self.path:
             return open_records(base / self.path, self.split)
-        return open_hub(str(self.hub), self.config, self.split, self.revision)
+        return open_hub(self.hub_set)
+
+    @property
+    def hub_set(self) -> HubSet:
+        return HubSet("companion.hub", str(self.hub), self.config, self.split, self.revision)
 
 
 class Companion:

@@ -1,4 +1,4 @@
-"""From a place to its reader: a file, a folder of shards, a saved data set, or one of the hub.
+"""From a place to its reader: a file, a folder of shards, or a saved data set.
 
 Only formats that hold data and no code are read: a loading script or a pickle in a folder is
 ignored, and alone it is refused.
@@ -46,21 +46,6 @@ def open_records(path: Path, split: str | None = None) -> Records:
     if not path.stat().st_size:
         raise BadTable(f"{path} is empty: give a file with one row for each problem or trace")
     return reader(path)
-
-
-def open_hub(path: str, config: str | None, split: str, revision: str | None) -> Records:
-    """A split of a data set of the hub, through `datasets`, which runs no code of the set.
-
-    Raises BadTable naming the configurations or splits that there are.
-    """
-    from datasets import load_dataset
-
-    try:
-        dataset = load_dataset(path, config, split=split, revision=revision)
-    except (ValueError, RuntimeError, FileNotFoundError) as error:
-        # an unknown split, a configuration that must be named, a script, no such set
-        raise BadTable(f"data set {path}: {' '.join(str(error).split())}") from error
-    return DatasetRows(dataset, path)
 
 
 def files_of(path: Path, split: str | None = None) -> list[Path]:

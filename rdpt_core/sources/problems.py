@@ -20,8 +20,9 @@ from rdpt_core.recipe import Rule
 from rdpt_core.rows import Problem, Reject
 from rdpt_core.sources.account import PROBLEM, Ledger, Notes
 from rdpt_core.sources.golds import gold_text
+from rdpt_core.sources.hub import HubSet, open_hub
 from rdpt_core.sources.naming import ProblemColumns, by_role, names_of, problem_columns
-from rdpt_core.sources.opening import open_hub, open_records, stem_of
+from rdpt_core.sources.opening import open_records, stem_of
 from rdpt_core.sources.records import Record, Records, Values, unpacked, value_at
 from rdpt_core.sources.turns import is_conversation, read_turns
 
@@ -87,7 +88,11 @@ class HubSource(_Found):
         return self.name or self.path
 
     def records(self, base: Path) -> Records:
-        return open_hub(self.path, self.config, self.split, self.revision)
+        return open_hub(self.hub_set)
+
+    @property
+    def hub_set(self) -> HubSet:
+        return HubSet("path", self.path, self.config, self.split, self.revision)
 
 
 ProblemSource = Annotated[PocketSource | FileSource | HubSource, Field(discriminator="source")]

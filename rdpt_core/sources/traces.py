@@ -22,8 +22,9 @@ from rdpt_core.recipe import Rule
 from rdpt_core.rows import Origin, Problem, Reject, Trace
 from rdpt_core.sources.account import PROBLEM, ROW, TRACE, Ledger, Notes
 from rdpt_core.sources.companion import Companion, CompanionSource
+from rdpt_core.sources.hub import HubSet, open_hub
 from rdpt_core.sources.naming import TraceColumns, by_role, names_of, trace_columns
-from rdpt_core.sources.opening import open_hub, open_records, stem_of
+from rdpt_core.sources.opening import open_records, stem_of
 from rdpt_core.sources.problems import MOST_BYTES, reject, replaced
 from rdpt_core.sources.records import Record, Records
 from rdpt_core.sources.trace_rows import ImportedTrace, TraceReader, TraceRow
@@ -78,7 +79,11 @@ class TraceSource(Rule):
     def records(self, base: Path) -> Records:
         if self.path:
             return open_records(base / self.path, self.split)
-        return open_hub(str(self.hub), self.config, self.split, self.revision)
+        return open_hub(self.hub_set)
+
+    @property
+    def hub_set(self) -> HubSet:
+        return HubSet("hub", str(self.hub), self.config, self.split, self.revision)
 
 
 @dataclass(frozen=True, slots=True)
