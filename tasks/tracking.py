@@ -352,11 +352,16 @@ def view_address(runtime: Runtime, experiment_name: str, view: str) -> str | Non
     if runtime.tracking == "off":
         return None
     place = uri, experiment_name
-    if place not in _OPENED:
-        _OPENED[place] = _within(LINK_SECONDS, lambda: _experiment_id(uri, experiment_name))
-    identity = _OPENED[place]
+    identity = _OPENED[place] if place in _OPENED else _experiment_id(uri, experiment_name)
     server = shown(uri).rstrip("/") if uri.startswith(("http://", "https://")) else LOCAL
     return identity and f"{server}/#/experiments/{identity}/runs?viewStateShareKey={view}"
+
+
+def _experiment_id(uri: str, name: str) -> str | None:
+    if uri.startswith("sqlite:///"):
+        return _id_in_file(Path(uri.removeprefix("sqlite:///")), name)
+    _OPENED[uri, name] = _within(LINK_SECONDS, lambda: _id_at(uri, name))
+    return _OPENED[uri, name]
 
 
 def _within(seconds: float, ask: Callable[[], T]) -> T | None:
@@ -369,9 +374,7 @@ def _within(seconds: float, ask: Callable[[], T]) -> T | None:
     return answers[0] if answers else None
 
 
-def _experiment_id(uri: str, name: str) -> str | None:
-    if uri.startswith("sqlite:///"):
-        return _id_in_file(Path(uri.removeprefix("sqlite:///")), name)
+def _id_at(uri: str, name: str) -> str | None:
     try:
         probe(uri)
         set_defaults()

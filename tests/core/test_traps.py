@@ -53,8 +53,10 @@ TRAPS = {
     "T39": "limits of MLflow",
     "T40": "Prefect's cache",
     "T41": "an echo shifted by one",
+    "T44": "sampling parameters that a request leaves out",
     "T45": "added tokens that are not special",
     "T46": "a probe whose marker is missing",
+    "T47": "what the shell exports",
 }
 NAMED = re.compile(r"test_((?:t\d+[a-c]?_)+)")
 ROW = re.compile(r"^\| (T\d+[a-c]?) \|.*`(test_\w+)` \|$", re.MULTILINE)

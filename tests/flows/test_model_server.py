@@ -15,6 +15,7 @@ import pytest
 
 from flows import cli
 from flows.workspace import Opened, open_file
+from rdpt_core import notes
 from rdpt_core.models.endpoint import Server
 from rdpt_core.models.hf import load
 from rdpt_core.models.spec import ModelSpec
@@ -293,8 +294,9 @@ def test_no_key_is_written_anywhere_and_a_finished_study_needs_no_server(
     away = opened(folder, ModelServer(server.brain, url="http://127.0.0.1:9/v1"), tmp_path)
     with pytest.raises(ConnectionError):
         assert complete(away)
-    notes = study.memory.file.with_name(models.SERVERS)
-    notes.write_text(notes.read_text().replace(server.url, "http://127.0.0.1:9/v1"))
+    file = study.memory.file.with_name(models.SERVERS)
+    moved = json.loads(file.read_text().replace(server.url, "http://127.0.0.1:9/v1"))
+    notes.write(file, moved["note"])
     assert complete(
         opened(folder, ModelServer(server.brain, url="http://127.0.0.1:9/v1"), tmp_path)
     )
