@@ -39,10 +39,10 @@ PREFECT_SECONDS = 4.0
 
 
 def check_workspace(workspace: Path, writes: bool) -> None:
-    """Raises BadSettings for a workspace that is no folder, or cannot be written where it is."""
+    """Raises BadSettings for a workspace that is not a folder, or cannot be written where it is."""
     found = nearest(workspace)
     if not os.path.isdir(found):
-        fault = f"{found} is no folder"
+        fault = f"{found} is not a folder"
     elif writes and not os.access(found, os.W_OK | os.X_OK):
         fault = f"{found} cannot be written"
     else:

@@ -59,6 +59,11 @@ class Holder:
     host: str
     since: str
 
+    @property
+    def is_this_process(self) -> bool:
+        """True for another thread of this process, which makes the part for another table."""
+        return (self.pid, self.host) == (os.getpid(), socket.gethostname())
+
 
 @dataclass(frozen=True, slots=True)
 class Part:

@@ -62,6 +62,8 @@ def faults(error: ValidationError, model: type[BaseModel]) -> list[str]:
     """One line per fault: the key as the file spells it, what was found, the rule."""
     lines = []
     for item in error.errors(include_url=False):
+        if item["type"] == "default_factory_not_called":
+            continue  # its default depends on another key, whose fault has a line of its own
         key = _spelled(item["loc"])
         if item["type"] == "extra_forbidden":
             lines.append(f"{key}: unknown key{_nearest(item['loc'], model)}")

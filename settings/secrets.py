@@ -4,6 +4,7 @@ one. They are known by their values: a message may quote a secret in any shape.
 
 from __future__ import annotations
 
+import json
 import os
 import re
 from collections.abc import Iterator
@@ -22,15 +23,25 @@ MASK = "[secret]"
 
 
 def redacted(text: str) -> str:
-    for secret in sorted(set(secrets()), key=len, reverse=True):
+    """`text` without a secret, as it is or as JSON spells it."""
+    found = {spelt for secret in secrets() for spelt in (secret, json.dumps(secret)[1:-1])}
+    for secret in sorted(found, key=len, reverse=True):
         text = text.replace(secret, MASK)
     return text
 
 
 def secrets() -> Iterator[str]:
-    for name, value in {**dotenv_values(".env"), **os.environ}.items():
+    for name, value in {**_env_file(), **os.environ}.items():
         if value:
             yield from (found for found in _in(name, value) if len(found) >= LEAST)
+
+
+def _env_file() -> dict[str, str | None]:
+    """Nothing where it cannot be read: a command says so itself, in a line that comes by here."""
+    try:
+        return dotenv_values(".env")
+    except (OSError, ValueError):
+        return {}
 
 
 def _in(name: str, value: str) -> Iterator[str]:

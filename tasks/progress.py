@@ -56,18 +56,21 @@ class Progress:
         self.on_row(row)
 
     def waits(self, call: Call, job: Job, holder: Holder | None) -> None:
-        if job.recipe.key == self._waited_for:
+        """Says so once, unless this process builds the part itself, for another table."""
+        if job.recipe.key == self._waited_for or (holder and holder.is_this_process):
             return
         self._waited_for = job.recipe.key
-        who = f"process {holder.pid} on {holder.host}, since {holder.since}" if holder else "a run"
-        say(f"{self._name}: waiting for part {job.recipe.key[:12]}, which {who} is building")
+        who = f"process {holder.pid} on {holder.host}" if holder else "another run"
+        since = f" (since {holder.since})" if holder else ""
+        say(f"{self._name}: waiting for part {job.recipe.key[:12]}, which {who} is building{since}")
 
     def finished(self) -> None:
         seconds = time.monotonic() - self._begun
         if self._bar is not None:
             self._bar.close()
         if not self._quiet:
-            say(f"{self._name:<52} {self._rate():>16} {seconds:8.1f} s")
+            room = max(68 - len(self._name), 0)  # 80 columns, also for names of some length
+            say(f"{self._name} {self._rate():>{room}} {seconds:8.1f} s")
 
     def _rate(self) -> str:
         rate = self._units / max(time.monotonic() - self._begun, 1e-9)

@@ -412,7 +412,8 @@ class Worker:
 
     def _wait(self, call: Call, job: Job) -> None:
         holder = self.store.holder(call.table, job.recipe.key)
-        if not self.runtime.wait:
+        is_ours = holder is not None and holder.is_this_process
+        if not self.runtime.wait and not is_ours:
             raise Busy(_busy(call, job, holder))
         self.watcher.waits(call, job, holder)
         stopping.check()

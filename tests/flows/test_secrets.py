@@ -94,6 +94,7 @@ def test_an_address_of_mlflow_that_holds_a_secret_is_refused(
     assert "RDPT_TRACKING" in shown
     assert "MLFLOW_TRACKING_PASSWORD" in shown
     assert CANARY not in shown
+    assert "RDPT_WORKERS" not in shown  # its default follows from the others, which hold
 
 
 def test_an_address_of_prefect_that_holds_a_secret_is_refused(
@@ -123,3 +124,22 @@ def test_f18_a_prefect_that_is_down_is_named_before_any_work(
     assert cli.main(["run", "smoke"]) == 5
     assert f"PREFECT_API_URL = {nobody} does not answer" in capsys.readouterr().err
     assert not (tmp_path / "workspace").exists()
+
+
+def test_a_secret_is_known_as_json_spells_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    secret = 'canary-"\\é-0123'
+    monkeypatch.setenv("HF_TOKEN", secret)
+    journal = Journal(tmp_path / "journal.jsonl")
+    journal.note("failed", error=f"401 for {secret}")
+    assert json.loads(journal.path.read_text())["error"] == "401 for [secret]"
+
+
+def test_an_env_file_that_is_not_text_is_named_without_a_traceback(
+    tmp_path: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / ".env").write_bytes(b"HF_TOKEN=\xff\xfe\n")
+    assert cli.main(["runs"]) == 2
+    assert ".env cannot be read" in capsys.readouterr().err

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import threading
+import time
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -141,10 +145,44 @@ def test_who_will_not_wait_is_told_who_builds(tmp_path: Path) -> None:
     toys.build(tmp_path, [problems])
     store = Store(tmp_path)
     key = Plan(store).table(traces).jobs[0].recipe.key
-    with store.lock("traces", key) as mine:
-        assert mine
-        with pytest.raises(Busy, match=f"process {os.getpid()} on"):
-            Worker(store, toys.Options(wait=False), toys.Journal()).build(traces)
+    worker = Worker(store, toys.Options(wait=False), toys.Journal())
+    with _another_process_building(store, key) as pid, pytest.raises(Busy, match=f"{pid} on"):
+        worker.build(traces)
+
+
+def test_a_part_that_the_same_run_makes_for_another_table_is_waited_for(tmp_path: Path) -> None:
+    """Two students whose traces are scored by one model, with `--no-wait`."""
+    problems, traces, *_ = toys.chain_of(toys.given(range(4)), samples=1)
+    toys.build(tmp_path, [problems])
+    store, journal = Store(tmp_path), toys.Journal()
+    key = Plan(store).table(traces).jobs[0].recipe.key
+    worker = Worker(store, toys.Options(wait=False), journal)
+    waiting = threading.Thread(target=worker.build, args=(traces,))
+    with store.lock("traces", key):
+        waiting.start()
+        while not journal.waited and waiting.is_alive():
+            time.sleep(0.01)
+    waiting.join(timeout=20)
+    assert journal.parts == ["traces"]
+
+
+@contextmanager
+def _another_process_building(store: Store, key: str) -> Iterator[int | None]:
+    """Yields its id."""
+    context = multiprocessing.get_context("fork")
+    holds, done = context.Event(), context.Event()
+
+    def hold() -> None:
+        with store.lock("traces", key):
+            holds.set()
+            done.wait(60)
+
+    process = context.Process(target=hold)
+    process.start()
+    assert holds.wait(20)
+    yield process.pid
+    done.set()
+    process.join()
 
 
 def _run(root: Path, counts: multiprocessing.Queue[Counter[str]]) -> None:

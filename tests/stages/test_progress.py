@@ -1,0 +1,52 @@
+"""What a run says of its tables to the person in front of it."""
+
+from __future__ import annotations
+
+import os
+import socket
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from rdpt_core.store import Holder, Store
+from tasks.progress import Progress
+from tasks.stage import Plan
+from tests.stages import toys
+
+Capture = pytest.CaptureFixture[str]
+
+
+@pytest.fixture
+def job(tmp_path: Path) -> tuple[Any, Any]:
+    """A call, and a part of it that is to be made."""
+    problems, traces, *_ = toys.chain_of(toys.given(range(4)), samples=1)
+    toys.build(tmp_path, [problems])
+    return traces, Plan(Store(tmp_path)).table(traces).jobs[0]
+
+
+def test_another_run_that_builds_the_part_is_named_once(
+    job: tuple[Any, Any], capsys: Capture
+) -> None:
+    progress, holder = Progress("traces train", "tokens"), Holder(1, "elsewhere", "10:00:00")
+    progress.waits(*job, holder)
+    progress.waits(*job, holder)
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "which process 1 on elsewhere is building (since 10:00:00)" in line
+
+
+def test_a_run_says_nothing_of_waiting_for_itself(job: tuple[Any, Any], capsys: Capture) -> None:
+    Progress("traces train", "tokens").waits(
+        *job, Holder(os.getpid(), socket.gethostname(), "10:00:00")
+    )
+    assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize("name", ["grades", "sentence_scores student test:bench [random_draw1]"])
+def test_a_finished_table_takes_one_line_of_a_terminal(name: str, capsys: Capture) -> None:
+    progress = Progress(name, "tokens")
+    progress.units(1000)
+    progress.finished()
+    (line,) = capsys.readouterr().err.splitlines()
+    assert len(line) <= 80
+    assert line.endswith(" s")
