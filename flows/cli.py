@@ -6,7 +6,6 @@ to stdout, everything else to stderr.
 
 from __future__ import annotations
 
-import argparse
 import sys
 from typing import Any
 
@@ -23,24 +22,18 @@ from pydantic_settings import (
 )
 
 from flows.commands import comparing, experiments, questions, selecting, tools
+from flows.commands.help import Help, Parser, name_values
 from flows.commands.verb import Verb
 
 USAGE = 2
 
 
-class Help(argparse.RawDescriptionHelpFormatter):
-    """Says nothing of a default that is nothing."""
-
-    def _expand_help(self, action: argparse.Action) -> str:
-        text = super()._expand_help(action)
-        return text.replace(" (default: )", "").replace(" (default: null)", "")
-
-
 class Rdpt(BaseSettings):
     """Where did this sentence come from? Distil a teacher's reasoning into a student, and see.
 
+    rdpt plan smoke                  what a small experiment would build
+    rdpt run smoke                   build it: minutes, on embedded models
     rdpt run pocket                  the whole experiment, on embedded models
-    rdpt plan pocket                 what it would build
     rdpt ui                          compare configurations in MLflow
     """
 
@@ -52,9 +45,11 @@ class Rdpt(BaseSettings):
         env_prefix="\0",
     )
 
-    run: CliSubCommand[experiments.Run] = Field(description="run an experiment, or go on with it")
+    run: CliSubCommand[experiments.Run] = Field(description="run an experiment, or resume it")
     plan: CliSubCommand[experiments.ShowPlan] = Field(description="what a run would build")
-    resume: CliSubCommand[experiments.Resume] = Field(description="go on with a frozen experiment")
+    resume: CliSubCommand[experiments.Resume] = Field(
+        description="resume an experiment of the workspace"
+    )
     runs: CliSubCommand[experiments.Runs] = Field(description="the experiments of the workspace")
     sync: CliSubCommand[experiments.Sync] = Field(
         description="bring MLflow up to date from the store"
@@ -97,11 +92,12 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _parsed(arguments: list[str]) -> Verb | int:
-    parser = argparse.ArgumentParser(prog="rdpt", description=Rdpt.__doc__, formatter_class=Help)
+    parser = Parser(prog="rdpt", description=Rdpt.__doc__, formatter_class=Help)
     try:
         source: CliSettingsSource[Any] = CliSettingsSource(
             Rdpt, root_parser=parser, formatter_class=Help
         )
+        name_values(parser)
         if not arguments:
             parser.print_help(sys.stderr)
             return USAGE

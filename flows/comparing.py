@@ -19,7 +19,6 @@ from flows.report import (
     LOST,
     NET,
     Footnotes,
-    aligned,
     arm_means,
     count,
     count_interval,
@@ -29,6 +28,7 @@ from flows.report import (
     points,
     points_interval,
     print_domains,
+    print_table,
     rows_of,
     say_address,
     share,
@@ -107,16 +107,15 @@ def _print_tables(opened: Opened, found: dict[str, list[Compared]], plan: Plan) 
     configurations = opened.study.configurations()
     for benchmark in opened.experiment.benchmarks:
         rows = found[benchmark.name]
-        sys.stdout.write(f"\n{titled(benchmark)}: accuracy is avg@k with its 95% interval, "
-                         "classes are shares of the labelled sentences\n")  # fmt: skip
+        sys.stdout.write(f"\n{titled(benchmark)}: avg@k with its 95% interval, "
+                         "shares of labelled sentences\n")  # fmt: skip
         means = arm_means(configurations, f"test:{benchmark.name}", plan)
-        sys.stdout.write(aligned(list(_lines(rows, means))))
+        print_table(_lines(rows, means))
         print_domains({one.configuration.name: one.test for one in rows})
         pairs = list(_pairs(rows, configurations, f"test:{benchmark.name}", plan))
         if pairs:
-            sys.stdout.write("\ndifferences on the same questions: of accuracy and of shares in "
-                             "points, of tokens trained on\n")  # fmt: skip
-            sys.stdout.write(_noted(pairs))
+            sys.stdout.write("\ndifferences on the same questions: accuracy and shares in points\n")
+            _print_pairs(pairs)
 
 
 def _lines(
@@ -168,13 +167,14 @@ def _pairs(
             yield Pair("" if number else pair.name, what, found[metric], detectable)
 
 
-def _noted(pairs: Sequence[Pair]) -> str:
-    """What an interval covers or does not stands below the table, once."""
+def _print_pairs(pairs: Sequence[Pair]) -> None:
+    """The numbers of two arms below their names; what an interval covers or does not below all."""
     notes = Footnotes()
-    lines = [("", "", "difference", "95%", "smallest detectable", "note")]
+    lines = [("", "difference", "95%", "smallest detectable", "note")]
     for one in pairs:
-        lines.append((one.name, one.what, *one.cells(), notes.mark(one.difference)))
-    return aligned(lines) + notes.text()
+        lines += [(one.name, "", "", "", "")] if one.name else []
+        lines.append((f"  {one.what}", *one.cells(), notes.mark(one.difference)))
+    print_table(lines, notes)
 
 
 # ---------------------------------------------------------------------------- for programs

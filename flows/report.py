@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 import sys
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import takewhile
@@ -15,6 +16,7 @@ from flows import accounts
 from flows.configurations import Configuration, Use
 from flows.room import BYTES, estimated_room, knows_imports
 from flows.workspace import Opened
+from rdpt_core.report.tables import aligned, terminal_width
 from rdpt_core.resources import amount, free_space
 from rdpt_core.results import BY_DOMAIN
 from rdpt_core.rows import Result
@@ -25,7 +27,6 @@ from tasks.stage import Call, Given, Parts, Plan, Table
 
 DIFFERENCE, DETECTABLE = "grades/difference", "grades/detectable_difference"
 """Metrics of `Difference.rows`: of the accuracy, and the smallest that would be found."""
-TRACE_BYTES, SCORE_BYTES = BYTES["traces"], BYTES["scores"]
 GAINED, LOST, NET = "grades/gained", "grades/lost", "grades/net_gained"
 MAX_DOMAINS = 8
 """More are not shown side by side."""
@@ -44,16 +45,31 @@ def is_complete(opened: Opened) -> bool:
 def print_plan(opened: Opened) -> None:
     """One line for every table of every configuration; then what the sources are read as."""
     plan = Plan(opened.store, peek=True)
-    lines = [("configuration", "side", "table", "role", "state", "parts", "estimate")]
-    for configuration in opened.study.configurations():
-        for use in configuration.uses:
-            table = plan.table(use.call)
-            lines.append((configuration.name, use.side, use.call.table, use.role or "",
-                          _state(table), _parts(table), _estimate(use, table)))  # fmt: skip
-    sys.stdout.write(aligned(lines))
+    lines = [
+        (configuration.name, use.side, use.call.table, use.role or "",
+         _state(table), _parts(table), _estimate(use, table))
+        for configuration in opened.study.configurations()
+        for use in configuration.uses
+        if (table := plan.table(use.call)).slots or isinstance(use.call, Call)
+    ]  # fmt: skip
+    if terminal_width() is None:
+        headings = ("configuration", "side", "table", "role", "state", "parts", "estimate")
+        print_table([headings, *lines])
+    else:
+        print_table(_grouped(lines))
     sys.stdout.writelines(f"{line}\n" for line in accounts.plan_lines(opened))
     _say_room(opened)
     _say_path(opened)
+
+
+def _grouped(lines: Iterable[tuple[str, ...]]) -> Iterator[tuple[str, ...]]:
+    """For a terminal: the tables of each side of a configuration below its name."""
+    groups: dict[str, list[tuple[str, ...]]] = defaultdict(list)
+    for configuration, side, table, role, *others in lines:
+        groups[f"{configuration}, {side}"].append((f"  {table} {role}".rstrip(), *others))
+    yield ("table", "state", "parts", "estimate")
+    for name, tables in groups.items():
+        yield from ((name, "", "", ""), *tables)
 
 
 def _say_room(opened: Opened) -> None:
@@ -88,7 +104,7 @@ def _parts(table: Table) -> str:
 
 
 def _estimate(use: Use, table: Table) -> str:
-    """Traces, and at most so many tokens and bytes, of what is left to build."""
+    """Traces, and at most so many tokens, of what is left to build."""
     traces = sum(job.size for job in table.jobs)
     if not isinstance(use.call, Call):
         return f"{sum(part.num_rows for part in table.parts)} rows"
@@ -97,12 +113,10 @@ def _estimate(use: Use, table: Table) -> str:
     sampling = use.call.parameters.get("sampling")
     if use.call.table == "traces" and sampling is not None:
         tokens = traces * sampling.max_new_tokens
-        size = round(tokens * TRACE_BYTES)
-        return f"{traces} traces, <= {tokens:,} tokens, <= {size:,} bytes"
+        return f"{traces} traces, <= {tokens:,} tokens"
     size = sum(part.size for job in table.jobs for part in job.inputs.get("traces", ()))
     if use.call.table == "scores" and size:
-        tokens = round(size / TRACE_BYTES)
-        return f"{traces} traces, ~{tokens:,} tokens, ~{round(tokens * SCORE_BYTES):,} bytes"
+        return f"{traces} traces, ~{round(size / BYTES['traces']):,} tokens"
     return f"{traces} rows in"
 
 
@@ -116,16 +130,24 @@ def print_results(opened: Opened) -> None:
     for benchmark in opened.experiment.benchmarks:
         side = f"test:{benchmark.name}"
         sys.stdout.write(f"\n{titled(benchmark)}: accuracy is avg@k, intervals are 95%\n")
-        sys.stdout.write(aligned(list(_accuracy_lines(configurations, side, plan))))
+        print_table(_accuracy_lines(configurations, side, plan))
         notes = Footnotes()
         compared = list(_comparison_lines(configurations, benchmark.name, plan, notes))
         if len(compared) > 1:
-            sys.stdout.write("\n" + aligned(compared) + notes.text())
-        sys.stdout.write("\n" + aligned(list(_share_lines(configurations, side, plan))))
+            sys.stdout.write("\n")
+            print_table(compared, notes)
+        sys.stdout.write("\n")
+        print_table(_share_lines(configurations, side, plan))
         print_domains({c.name: rows_of(c, side, plan) for c in configurations})
     trained = list(_training_lines(configurations, plan))
     if len(trained) > 1:
-        sys.stdout.write("\ntraining side\n" + aligned(trained))
+        sys.stdout.write("\ntraining side\n")
+        print_table(trained)
+
+
+def print_table(lines: Iterable[tuple[str, ...]], notes: Footnotes | None = None) -> None:
+    """Columns to stdout, headings first, no wider than its terminal; notes below."""
+    sys.stdout.write(aligned(list(lines), terminal_width()) + (notes.text() if notes else ""))
 
 
 def titled(benchmark: Benchmark) -> str:
@@ -187,20 +209,18 @@ def arm_means(
 
 
 def print_domains(found: Mapping[str, Mapping[str, Result]]) -> None:
-    """Accuracy by domain, and questions gained and lost; `found` maps the name of a configuration
+    """Accuracy by domain, then questions gained and lost; `found` maps the name of a configuration
     to its rows by metric. Nothing where no row says more than the accuracy does."""
     domains = domains_of(found.values())
     if len(domains) > MAX_DOMAINS:
         say(f"accuracy in {len(domains)} domains: `rdpt compare` in a pipe, or table `results`")
-        domains = []
-    changed = any(GAINED in rows for rows in found.values())
-    if domains or changed:
+    elif domains:
         shared = _shared_start(domains)
-        named = f" ({shared}...)" if shared else ""
-        what = [f"accuracy by domain{named}"] if domains else []
-        what += ["questions gained and lost over the student"] if changed else []
-        sys.stdout.write(f"\n{'; '.join(what)}\n")
-        sys.stdout.write(aligned(list(_domain_lines(found, domains, changed))))
+        sys.stdout.write("\naccuracy by domain" + (f" ({shared}...)\n" if shared else "\n"))
+        print_table(_domain_lines(found, domains))
+    if any(GAINED in rows for rows in found.values()):
+        sys.stdout.write("\nquestions gained and lost over the undistilled student\n")
+        print_table(_change_lines(found))
 
 
 def domains_of(found: Iterable[Mapping[str, Result]]) -> list[str]:
@@ -211,27 +231,28 @@ def domains_of(found: Iterable[Mapping[str, Result]]) -> list[str]:
 
 
 def _domain_lines(
-    found: Mapping[str, Mapping[str, Result]], domains: Sequence[str], changed: bool
+    found: Mapping[str, Mapping[str, Result]], domains: Sequence[str]
 ) -> Iterator[tuple[str, ...]]:
     """Two decimals, so that eight domains fit a line; how many questions a domain has comes
     last."""
     metrics = [f"{BY_DOMAIN}{domain}" for domain in domains]
     names = [domain.removeprefix(_shared_start(domains))[:DOMAIN_WIDTH] for domain in domains]
-    changes = ("gained", "lost", "net", "95%") if changed else ()
-    yield ("configuration", *names, *changes)
+    yield ("configuration", *names)
     num_questions: dict[str, int] = {}
     for name, rows in found.items():
-        if not rows:
-            continue
-        num_questions |= {metric: rows[metric].n for metric in metrics if metric in rows}
-        net = rows.get(NET)
-        cells = (count(rows.get(GAINED)), count(rows.get(LOST)), count(net, "+"),
-                 count_interval(net) if net else "-")  # fmt: skip
-        yield (name, *(share(rows.get(metric), 2) for metric in metrics),
-               *(cells if changed else ()))  # fmt: skip
-    if domains:
-        yield ("questions", *(str(num_questions[metric]) for metric in metrics),
-               *("" for _ in changes))  # fmt: skip
+        if rows:
+            num_questions |= {metric: rows[metric].n for metric in metrics if metric in rows}
+            yield (name, *(share(rows.get(metric), 2) for metric in metrics))
+    yield ("questions", *(str(num_questions[metric]) for metric in metrics))
+
+
+def _change_lines(found: Mapping[str, Mapping[str, Result]]) -> Iterator[tuple[str, ...]]:
+    yield ("configuration", "gained", "lost", "net", "95%", "questions")
+    for name, rows in found.items():
+        if GAINED in rows:
+            net = rows[NET]
+            yield (name, count(rows[GAINED]), count(rows[LOST]), count(net, "+"),
+                   count_interval(net), str(net.n))  # fmt: skip
 
 
 def _shared_start(names: Sequence[str]) -> str:
@@ -320,8 +341,8 @@ def share(row: Result | None, digits: int = 3) -> str:
 
 
 def points(row: Result | None) -> str:
-    """Percentage points."""
-    return "-" if row is None or row.value is None else f"{100 * row.value:+.1f}"
+    """Percentage points; none is negative that is shown as 0."""
+    return "-" if row is None or row.value is None else f"{round(100 * row.value, 1) + 0.0:+.1f}"
 
 
 def interval(row: Result | None) -> str:
@@ -361,10 +382,3 @@ class Footnotes:
 
     def text(self) -> str:
         return "".join(f"({number}) {note}\n" for number, note in enumerate(self._notes, start=1))
-
-
-def aligned(lines: Sequence[tuple[str, ...]]) -> str:
-    """Columns padded to their widest cell."""
-    widths = [max(len(line[i]) for line in lines) for i in range(len(lines[0]))]
-    rows = ("  ".join(c.ljust(w) for c, w in zip(line, widths, strict=True)) for line in lines)
-    return "\n".join(row.rstrip() for row in rows) + "\n"

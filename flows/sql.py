@@ -150,14 +150,14 @@ def _line(prompt: str) -> str | None:
 
 
 def _show_table(names: Sequence[str], rows: Iterator[Sequence[Any]]) -> None:
-    from flows.report import aligned
+    from flows.report import print_table
 
     lines = [tuple(map(_short, names))]
     num_rows = 0
     for num_rows, row in enumerate(rows, start=1):
         if num_rows <= MOST_ROWS:
             lines.append(tuple(_short(_text(value)) for value in row))
-    sys.stdout.write(aligned(lines))
+    print_table(lines)
     if num_rows > MOST_ROWS:
         say(f"the first {MOST_ROWS} of {num_rows} rows; --format csv gives all")
 

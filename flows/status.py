@@ -9,9 +9,9 @@ import sys
 import time
 from collections.abc import Iterable, Iterator, Sequence
 
-from flows.report import aligned
 from flows.verbs import runtime_of
 from flows.workspace import Opened, brief, each_frozen, frozen_names, open_asked
+from rdpt_core.report.tables import aligned, terminal_width
 from rdpt_core.report.terminal import printable
 from settings.loading import BadSettings
 from tasks.running import Activity, activities
@@ -52,7 +52,8 @@ def _lines(opened: Opened, running: Sequence[Activity], dead: Sequence[Activity]
     yield f"{opened.experiment.name}: {_how(runs, workers)}; {_how_far(opened, plan)}"
     if workers:
         table = [_HEAD, *(_cells(worker, opened, plan) for worker in workers)]
-        yield from (f"  {line}" for line in aligned(table).splitlines())
+        room = None if (width := terminal_width()) is None else width - 2
+        yield from (f"  {line}" for line in aligned(table, room).splitlines())
     for worker in workers:
         if worker.waits_for:
             yield f"  {worker.title} waits for part {worker.waits_for}"

@@ -220,4 +220,4 @@ def _count(things: Iterable[object], noun: str) -> str:
 
 def _sum(strays: Iterable[Stray]) -> str:
     found = list(strays)
-    return f"{amount(sum(stray.size for stray in found))} in {_count(found, 'thing')}"
+    return f"{amount(sum(stray.size for stray in found))} in {_count(found, 'item')}"

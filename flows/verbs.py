@@ -21,6 +21,7 @@ from flows.workspace import (
     brief,
     each_frozen,
     freeze,
+    frozen_names,
     is_frozen,
     is_published,
     notes_of,
@@ -157,7 +158,10 @@ def plan(file: str) -> int:
 
 
 def runs() -> int:
-    failed = each_frozen(runtime_of(), _list_run, read_only=True)
+    runtime = runtime_of()
+    if not frozen_names(runtime):
+        say(f"no experiment was run in {runtime.workspace} yet: rdpt run smoke, or your own file")
+    failed = each_frozen(runtime, _list_run, read_only=True)
     for name, error in failed.items():
         sys.stdout.write(f"{name}\tcannot be opened\t{printable(brief(error))}\n")
     return 0

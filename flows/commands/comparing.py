@@ -28,10 +28,10 @@ class Compare(Verb):
 class Export(Verb):
     """Write a table, the whole experiment, or the selected traces for other trainers.
 
-    rdpt export pocket results -o results.csv              or .parquet, .jsonl, - (JSONL)
+    rdpt export pocket results -o results.csv     or .parquet, .jsonl, -
     rdpt export pocket provenance --configuration random -o labels.parquet
-    rdpt export pocket -o pocket.duckdb                    all of it in one file, DuckDB 1.4 on
-    rdpt export pocket -o pocket.duckdb --tokens           with every token's log-probability
+    rdpt export pocket -o pocket.duckdb           everything, for DuckDB >= 1.4
+    rdpt export pocket -o pocket.duckdb --tokens  with per-token numbers
     rdpt export pocket --selection --configuration teacher_count -o train.jsonl
     """
 
@@ -42,12 +42,14 @@ class Export(Verb):
     out: str = Field(
         default="", validation_alias=AliasChoices("o", "out"), description="the file to write"
     )
-    configuration: str = Field(default="", description="its rows alone, with how it uses them")
+    configuration: str = Field(
+        default="", description="only rows of this configuration, with their side and role"
+    )
     selection: CliToggleFlag[bool] = Field(
         default=False, description="the picks as rows of `messages` (TRL, LLaMA-Factory, axolotl)"
     )
     tokens: CliToggleFlag[bool] = Field(
-        default=False, description="in a .duckdb file, also what has a number for each token"
+        default=False, description="include per-token tables in a .duckdb file"
     )
 
     def act(self) -> int:

@@ -13,7 +13,7 @@ from rdpt_core.defaults import MLFLOW_PORT, PREFECT_PORT
 
 
 class Run(Verb):
-    """Run an experiment, or go on with it, or say that nothing is to be done.
+    """Run an experiment or resume it, or report that everything is up to date.
 
     rdpt run pocket                  the shipped experiment, on embedded models
     rdpt run my-study.toml           your own
@@ -99,8 +99,8 @@ class Ui(Verb):
     rdpt ui --mlflow-port 5001
     """
 
-    mlflow_port: int = Field(default=MLFLOW_PORT, description="of MLflow")
-    prefect_port: int = Field(default=PREFECT_PORT, description="of Prefect")
+    mlflow_port: int = Field(default=MLFLOW_PORT, description="port of MLflow")
+    prefect_port: int = Field(default=PREFECT_PORT, description="port of Prefect")
 
     def act(self) -> int:
         from flows import servers

@@ -20,7 +20,7 @@ class Why(Verb):
 
     file: CliPositionalArg[str] = Field(description=FILE)
     table: CliPositionalArg[str] = Field(description="a table, as `rdpt plan` names it")
-    configuration: str | None = Field(default=None, description="of this configuration alone")
+    configuration: str | None = Field(default=None, description="only parts of this configuration")
 
     def act(self) -> int:
         from flows import why
@@ -83,7 +83,7 @@ class Gc(Verb):
     """Remove what no experiment of the workspace reaches and is older than RDPT_GC_GRACE_DAYS.
 
     rdpt gc --dry-run                what would go, and what is kept and why
-    RDPT_GC_GRACE_DAYS=0 rdpt gc     without a time of grace
+    RDPT_GC_GRACE_DAYS=0 rdpt gc     without the grace period
     """
 
     dry_run: CliToggleFlag[bool] = Field(default=False, description="remove nothing")

@@ -15,14 +15,15 @@ class Select(Tool):
     rdpt select labelled.csv --selector random --match-tokens teacher_count --seed 3 -o -
     rdpt select sentence_scores.parquet --teacher 5f0c --student 91ab --selector rsr -o picks.csv
 
-    Rows have problem_id, trace_id, position, num_tokens (the student's), and what the selector
-    needs of label or p_teacher and p_student, sum_entropy and sum_rank100; or they are those of
-    sentence_scores with problem_id. Rank 1 is the pick; a candidate that lacks a score has none.
+    Rows have problem_id, trace_id, position, num_tokens (the student's) and
+    what the selector needs: label or p_teacher and p_student, sum_entropy,
+    sum_rank100; or they are those of sentence_scores with problem_id. Rank 1
+    is the pick; a candidate that lacks a score has no rank.
     """
 
     selector: str = Field(default="teacher_count", description="as in an experiment file")
     match_tokens: str = Field(
-        default="", description="a selector whose total of tokens the picks come within 1% of"
+        default="", description="match this selector's token total to within 1%"
     )
     beta: float = Field(
         default=BETA,
@@ -30,11 +31,11 @@ class Select(Tool):
         lt=1,
         description="a sentence is *teacher* if p_teacher - p_student exceeds this",
     )
-    seed: int = Field(default=0, ge=0, description="of whatever is drawn")
+    seed: int = Field(default=0, ge=0, description="random seed")
     teacher: str = Field(
-        default="", description="its scorer, where rows are those of sentence_scores"
+        default="", description="the teacher's scorer, where rows are those of sentence_scores"
     )
-    student: str = Field(default="", description="its scorer, likewise")
+    student: str = Field(default="", description="the student's scorer, likewise")
 
     def act(self) -> int:
         from flows import selecting

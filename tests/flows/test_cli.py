@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -25,6 +26,9 @@ VERBS = (
     "label",
     "grade",
     "select",
+    "compare",
+    "export",
+    "show",
     "why",
     "status",
     "sql",
@@ -62,6 +66,34 @@ def test_help_imports_nothing_heavy(tmp_path: Path) -> None:
 def test_every_verb_has_help_with_an_example(verb: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main([verb, "--help"]) == 0
     assert f"rdpt {verb}" in capsys.readouterr().out.split("Usage")[0]
+
+
+@pytest.mark.parametrize("verb", [None, *VERBS])
+def test_help_fits_80_columns_and_names_what_an_option_takes(
+    verb: str | None, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    assert cli.main([verb, "--help"] if verb else ["--help"]) == 0
+    shown = capsys.readouterr().out
+    assert max(map(len, shown.splitlines())) <= 80
+    assert not re.search(r"(-o|--\w+) (str|int|float|bool)\b", shown)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "meant"),
+    [
+        (["rnu", "smoke"], "did you mean run?"),
+        (["run", "--nowait", "smoke"], "did you mean --no-wait?"),
+        (["gc", "--dryrun"], "did you mean --dry-run?"),
+    ],
+)
+def test_a_misspelt_verb_or_option_is_told_the_right_one_in_lines_of_a_terminal(
+    arguments: list[str], meant: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.main(arguments) == 2
+    shown = capsys.readouterr().err
+    assert meant in shown
+    assert max(map(len, shown.splitlines())) <= 80
 
 
 @pytest.mark.parametrize("arguments", [["rnu"], ["run"], ["run", "--nowait", "x"], []])

@@ -63,7 +63,8 @@ def in_a_terminal(folder: Path, *arguments: str) -> str:
     """What a person sees."""
     ours, theirs = pty.openpty()
     root = Path(__file__).parents[2]
-    environment = {**os.environ, "PYTHONPATH": str(root), "RDPT_TRACKING": "off"}
+    size = {"COLUMNS": "80", "LINES": "24"}
+    environment = {**os.environ, **size, "PYTHONPATH": str(root), "RDPT_TRACKING": "off"}
     command = [sys.executable, "-m", "flows.cli", *arguments]
     with subprocess.Popen(command, cwd=folder, env=environment, stdout=theirs) as process:
         os.close(theirs)
@@ -78,19 +79,22 @@ def in_a_terminal(folder: Path, *arguments: str) -> str:
     return shown.decode().replace("\r\n", "\n")
 
 
-def test_in_a_terminal_it_fits_100_columns(study: Opened) -> None:
+def test_in_a_terminal_it_fits_80_columns(study: Opened) -> None:
     shown = in_a_terminal(study.base, "compare", "study")
-    assert max(map(len, shown.splitlines())) <= 100
+    assert max(map(len, shown.splitlines())) <= 80
     assert "configuration  accuracy  95%" in shown
-    assert "random - teacher_count" in shown
-    assert "random - student" in shown
-    domains = shown[shown.index("accuracy by domain; questions gained and lost") :].splitlines()
-    assert domains[1].split() == ["configuration", "even", "odd", "gained", "lost", "net", "95%"]
-    assert domains[2].split() == ["teacher", "0.00", "0.00", "-", "-", "-", "-"]
+    assert "\nrandom - teacher_count\n" in shown
+    assert "\nrandom - student\n" in shown
+    domains = shown[shown.index("\naccuracy by domain\n") + 1 :].splitlines()
+    assert domains[1].split() == ["configuration", "even", "odd"]
+    assert domains[2].split() == ["teacher", "0.00", "0.00"]
     assert domains[6].split() == ["questions", "4", "4"]
+    changes = shown[shown.index("\nquestions gained and lost") + 1 :].splitlines()
+    assert changes[1].split() == ["configuration", "gained", "lost", "net", "95%", "questions"]
+    assert [line.split()[0] for line in changes[2:4]] == ["random", "teacher_count"]
     lines = shown[shown.index("random - teacher_count") :].splitlines()
-    assert "random - teacher_count   accuracy  +0.0" in lines[0]
-    whats = [line.split()[0] for line in lines[1:6]]
+    assert lines[1].split()[:2] == ["accuracy", "+0.0"]
+    whats = [line.split()[0] for line in lines[2:7]]
     assert sorted(whats) == ["boosted", "shared", "student", "teacher", "tokens"]
     assert "one seed: conditional on this checkpoint" in shown
 
@@ -162,6 +166,20 @@ def test_what_all_domains_begin_with_is_said_once(capsys: pytest.CaptureFixture[
     )
     report.print_domains(in_domains("algebra", "arithmetic"))
     assert "(a" not in capsys.readouterr().out, "words are not cut"
+
+
+def test_the_depths_of_the_pocket_study_fit_79_columns(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    rows = in_domains(*(f"depth-{depth}" for depth in range(1, 7)))["random"]
+    for metric, value in (("gained", 110.0), ("lost", 105.0), ("net_gained", -100.0)):
+        name = f"grades/{metric}"
+        rows[name] = Result("c", "test", "b", name, value, -124.4, -95.1, 240, None)
+    arms = ("teacher_count_seed0", "random_draw1_seed0", "random_matched_teacher_count_seed0")
+    report.print_domains(dict.fromkeys(arms, rows))
+    lines = capsys.readouterr().out.splitlines()
+    assert max(map(len, lines)) <= 79
+    assert len(lines) == 4 + len(arms) + 3 + len(arms)
 
 
 def test_nine_domains_are_not_set_side_by_side(capsys: pytest.CaptureFixture[str]) -> None:
