@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+from flows.catalogue import keep_noise, publish_catalogue
 from flows.checks import check_workspace
 from flows.doctor_traces import Material, material
 from flows.findings import Finding, State, tell
@@ -25,15 +26,7 @@ from flows.rescoring import (
     rescored,
 )
 from flows.verbs import runtime_of
-from flows.workspace import (
-    NOISE,
-    Opened,
-    frozen_names,
-    keep_noise,
-    open_asked,
-    open_frozen,
-    publish_catalogue,
-)
+from flows.workspace import NOISE, Opened, frozen_names, open_asked, open_frozen
 from rdpt_core.catalog import NoiseRow
 from rdpt_core.noise import (
     ENOUGH_TRACES,

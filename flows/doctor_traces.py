@@ -12,8 +12,9 @@ from itertools import chain, islice, zip_longest
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from flows.catalogue import model_of
 from flows.configurations import Wanted
-from flows.workspace import Opened, model_of
+from flows.workspace import Opened
 from rdpt_core import segmentation
 from rdpt_core.noise import ENOUGH_TRACES
 from rdpt_core.rows import Problem, Sentence, Trace

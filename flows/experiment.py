@@ -14,12 +14,13 @@ from prefect.futures import PrefectFuture
 from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
 from prefect.utilities.annotations import quote
 
+from flows.catalogue import publish_catalogue
 from flows.configurations import Configuration, Wanted
 from flows.journal import Journal
 from flows.projection import project
 from flows.titles import title, users_of
 from flows.verbs import runtime_of
-from flows.workspace import Opened, freeze, open_file, open_frozen, publish_catalogue
+from flows.workspace import Opened, freeze, open_file, open_frozen
 from rdpt_core.store import Damaged
 from tasks import stopping
 from tasks.progress import Progress, say

@@ -9,9 +9,10 @@ from typing import Any, TypeVar
 
 import pyarrow as pa
 
+from flows.catalogue import contents_of
 from flows.configurations import Configuration, Wanted
 from flows.verbs import runtime_of
-from flows.workspace import Opened, contents_of, named, open_asked
+from flows.workspace import Opened, named, open_asked
 from rdpt_core import catalog, exported
 from rdpt_core.exported import Before
 from rdpt_core.rows import ROWS, Pick, Problem, Trace

@@ -11,9 +11,10 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from itertools import combinations
 
+from flows.catalogue import model_of
 from flows.configurations import Configuration
 from flows.doctor_traces import Material, work_of
-from flows.workspace import Opened, model_of
+from flows.workspace import Opened
 from rdpt_core.models.hf import HfScorer
 from rdpt_core.models.seam import TextScorer
 from rdpt_core.noise import Flips, Scoring, flips

@@ -18,8 +18,9 @@ from typing import Any
 
 import duckdb
 
+from flows.catalogue import rebuild_catalogue
 from flows.verbs import runtime_of
-from flows.workspace import frozen_names, rebuild_catalogue
+from flows.workspace import frozen_names
 from rdpt_core import catalog
 from rdpt_core.report.terminal import printable
 from rdpt_core.store import Store

@@ -10,16 +10,9 @@ from pathlib import Path
 from tqdm import tqdm
 
 from flows import faults
+from flows.catalogue import published, rebuild_catalogue
 from flows.verbs import runtime_of
-from flows.workspace import (
-    Opened,
-    brief,
-    damaged_notes,
-    frozen_names,
-    open_frozen,
-    published,
-    rebuild_catalogue,
-)
+from flows.workspace import Opened, brief, damaged_notes, frozen_names, open_frozen
 from rdpt_core import integrity, sweep
 from rdpt_core.report.terminal import printable
 from rdpt_core.resources import amount

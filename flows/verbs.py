@@ -13,6 +13,7 @@ from pydantic import ValidationError
 from pydantic_settings import SettingsError
 
 from flows import accounts, faults, report
+from flows.catalogue import is_published, publish_catalogue
 from flows.checks import check_inputs, check_prefect, check_room, check_workspace
 from flows.configurations import Configuration
 from flows.room import estimated_room
@@ -23,11 +24,9 @@ from flows.workspace import (
     freeze,
     frozen_names,
     is_frozen,
-    is_published,
     notes_of,
     open_file,
     open_frozen,
-    publish_catalogue,
 )
 from rdpt_core.environment import unremovable
 from rdpt_core.notes import Notes

@@ -2,7 +2,7 @@
 
 Parts are reduced one by one to `QuestionCounts`, a small array of counts per question, which add
 up; the rows are made from the sums. So nothing here grows with the number of tokens, and every
-interval can resample questions. Metrics of the comparison have bare names (`accuracy`,
+interval has questions as its unit. Metrics of the comparison have bare names (`accuracy`,
 `teacher_share`, `tokens`), all others are `table/what[/slice]`.
 """
 
@@ -43,6 +43,7 @@ from rdpt_core.effects import (
     times,
     with_note,
 )
+from rdpt_core.intervals import Floats
 from rdpt_core.provenance import FOUR_WAY, LABELS, MISSING, THREE_WAY, LabelRule, label
 from rdpt_core.rows import Grade, Label, Outcome, Pick, Provenance, Result, TrainingStep
 from rdpt_core.selection import Selector, select, total_tokens
@@ -59,7 +60,6 @@ from rdpt_core.selection_stats import (
 )
 
 Ints = NDArray[np.int64]
-Floats = NDArray[np.float64]
 
 QuestionCounts = Mapping[str, Ints]
 """problem_id to counts; the shape is that of the function which made it."""
@@ -219,7 +219,7 @@ def _by_domain(outcomes: QuestionCounts, domains: Mapping[str, str]) -> Named:
 
 
 def _table(counts: QuestionCounts, *shape: int) -> Floats:
-    """Questions first, by id, so that equal questions are resampled alike in every table."""
+    """Questions first, by id."""
     rows = [counts[problem] for problem in sorted(counts)]
     return np.array(rows, dtype=np.float64).reshape(len(rows), *shape)
 

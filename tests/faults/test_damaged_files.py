@@ -18,16 +18,9 @@ from pathlib import Path
 import pytest
 
 from flows import cli, verbs
+from flows.catalogue import keep_noise, publish_catalogue
 from flows.journal import Journal as RunJournal
-from flows.workspace import (
-    SHAPES,
-    Opened,
-    damaged_notes,
-    freeze,
-    keep_noise,
-    open_file,
-    publish_catalogue,
-)
+from flows.workspace import SHAPES, Opened, damaged_notes, freeze, open_file
 from rdpt_core import finetune, integrity, notes
 from rdpt_core.catalog import NoiseRow
 from rdpt_core.notes import Notes

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from flows.workspace import Opened, freeze, publish_catalogue
+from flows.catalogue import publish_catalogue
+from flows.workspace import Opened, freeze
 from rdpt_core import finetune
 from tests.core.models import tiny
 from tests.flows.studies import STUDENT, Studio, copying_train

@@ -15,8 +15,9 @@ import numpy as np
 import pytest
 
 from flows import cli, report
+from flows.catalogue import publish_catalogue, read_noise
 from flows.rescoring import Players, backend_pairs, in_float32
-from flows.workspace import NOISE, Opened, open_frozen, publish_catalogue, read_noise
+from flows.workspace import NOISE, Opened, open_frozen
 from rdpt_core.models.hf import HfScorer
 from rdpt_core.models.seam import Progress, silent
 from rdpt_core.rows import Problem, TokenScores, Trace

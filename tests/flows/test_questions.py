@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 
 from flows import cli, upkeep
-from flows.workspace import CONTENTS, freeze, open_file, publish_catalogue, published
+from flows.catalogue import publish_catalogue, published
+from flows.workspace import CONTENTS, freeze, open_file
 from rdpt_core import catalog, finetune, notes, sweep
 from rdpt_core.recipe import Recipe
 from rdpt_core.rows import Grade, Outcome

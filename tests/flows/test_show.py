@@ -9,8 +9,9 @@ import duckdb
 import pytest
 
 from flows import cli
+from flows.catalogue import keep_noise, publish_catalogue
 from flows.show import colour_of
-from flows.workspace import NOISE, Opened, keep_noise, publish_catalogue
+from flows.workspace import NOISE, Opened
 from rdpt_core.catalog import NoiseRow
 from rdpt_core.report.figures import FILLS
 from rdpt_core.report.terminal import Colour, Shown, legend, printable, trace_lines

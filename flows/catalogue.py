@@ -1,0 +1,186 @@
+"""The catalogue of a workspace: what each experiment uses, noted beside it, and `rdpt.duckdb` over
+all of them. Noise that was measured is kept here too, since the store cannot rebuild it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import asdict, replace
+from pathlib import Path
+
+from flows.configurations import Configuration, Use, Wanted
+from flows.workspace import CONTENTS, NOISE, Opened, brief, each_frozen, notes_of, open_frozen
+from rdpt_core import catalog
+from rdpt_core.store import Store
+from settings.runtime import Runtime
+from tasks.models import Model
+from tasks.progress import say
+from tasks.stage import Call, Plan
+
+
+def publish_catalogue(opened: Opened) -> None:
+    """Writes what this experiment uses, and the catalogue over all experiments of the workspace;
+    one process at a time."""
+    with opened.store.lock("catalogue", "swap", wait=True):
+        _publish(opened.runtime, {opened.experiment.name: _keep_contents(opened)})
+
+
+def rebuild_catalogue(runtime: Runtime) -> None:
+    """Writes the catalogue again; of an experiment that cannot be opened, what it used last."""
+    found: dict[str, catalog.Contents] = {}
+
+    def keep(opened: Opened) -> None:
+        found[opened.experiment.name] = _keep_contents(opened)
+
+    with Store(runtime.store).lock("catalogue", "swap", wait=True):
+        for name, error in each_frozen(runtime, keep).items():
+            say(f"warning: {name} is shown as it was: {brief(error)}")
+        _publish(runtime, found)
+
+
+def _publish(runtime: Runtime, fresh: Mapping[str, catalog.Contents]) -> None:
+    """Of the experiments that are not `fresh`, what their notes say."""
+    paths = sorted((runtime.workspace / "runs").glob(f"*/{CONTENTS}"))
+    others = [_known(path, runtime) for path in paths if path.parent.name not in fresh]
+    everything = replace(catalog.merged([*fresh.values(), *others]), noise=read_noise(runtime))
+    catalog.publish(runtime.catalog, Store(runtime.store, warn=say), everything)
+
+
+def is_published(opened: Opened) -> bool:
+    """True if the catalogue is there, and what this experiment uses is noted for it."""
+    if published(opened) is None:
+        return False
+    return catalog.is_current(opened.runtime.catalog, opened.store)
+
+
+def _known(path: Path, runtime: Runtime) -> catalog.Contents:
+    """By its note, and where that is damaged by the experiment itself."""
+    found = notes_of(runtime).read(path, catalog.CONTENTS)
+    if found is None:
+        try:
+            return _keep_contents(open_frozen(path.parent.name, runtime))
+        except (ValueError, OSError) as error:
+            say(f"warning: {path.parent.name} is not in the catalogue: {brief(error)}")
+    return found or catalog.Contents((), (), ())
+
+
+def _keep_contents(opened: Opened) -> catalog.Contents:
+    plan, configurations = Plan(opened.store), opened.study.configurations()
+    contents = _contents(opened, configurations, plan)
+    if past := _past(opened, configurations, plan):
+        contents = catalog.with_past(contents, past)
+    if opened.folder.exists():
+        opened.store.notes.write(opened.folder / CONTENTS, catalog.plain(contents))
+    return contents
+
+
+def contents_of(opened: Opened) -> catalog.Contents:
+    """Configurations, scorers, their noise, and parts of an experiment, as far as they exist."""
+    contents = _contents(opened, opened.study.configurations(), Plan(opened.store))
+    known = {row.scorer for row in contents.scorers}
+    noise = tuple(row for row in read_noise(opened.runtime) if row.scorer in known)
+    return replace(contents, noise=noise)
+
+
+def _contents(opened: Opened, configurations: list[Configuration], plan: Plan) -> catalog.Contents:
+    uses = [row for c in configurations for use in c.uses for row in _uses(c, use, plan)]
+    models = {m.scorer: m for c in configurations for m in _models(c, plan)}
+    workspace = opened.runtime.workspace.resolve()
+    return catalog.Contents(
+        tuple(_configuration_row(opened, c, plan) for c in configurations),
+        tuple(_scorer_row(model, workspace) for model in models.values()),
+        tuple(dict.fromkeys(uses)),
+    )
+
+
+def _past(
+    opened: Opened, configurations: list[Configuration], plan: Plan
+) -> catalog.Contents | None:
+    """What an experiment that is not complete used when it was. Where a part was lost, those that
+    follow from it cannot be derived until it is built again: without this, `gc` would take them.
+    Tables that are complete have only the parts of now."""
+    complete = {_place(c, u): plan.table(u.call).complete for c in configurations for u in c.uses}
+    if all(complete.values()):
+        return None
+    past = published(opened)
+    if past is None:
+        return None
+    uses = (use for use in past.uses if not complete.get(replace(use, part="", scorer=None), False))
+    return replace(past, uses=tuple(uses))
+
+
+def published(opened: Opened) -> catalog.Contents | None:
+    """What an experiment used when the catalogue was last written for it."""
+    return opened.store.notes.read(opened.folder / CONTENTS, catalog.CONTENTS)
+
+
+def _configuration_row(
+    opened: Opened, configuration: Configuration, plan: Plan
+) -> catalog.ConfigurationRow:
+    trained = configuration.find("students", "train")
+    parts = plan.table(trained).parts if trained else ()
+    return catalog.ConfigurationRow(
+        configuration.digest, configuration.name, opened.experiment.name, configuration.teacher,
+        configuration.student, parts[0].content if parts else None, configuration.selector,
+        configuration.seed,
+    )  # fmt: skip
+
+
+def _uses(configuration: Configuration, use: Use, plan: Plan) -> Iterator[catalog.Use]:
+    model = model_of(use.call, plan) if use.call.table == "scores" else None
+    place = replace(_place(configuration, use), scorer=model.scorer if model else None)
+    for part in plan.table(use.call).parts:
+        yield replace(place, part=part.key)
+
+
+def _place(configuration: Configuration, use: Use) -> catalog.Use:
+    """A use of any part of that table."""
+    side, _, benchmark = use.side.partition(":")
+    return catalog.Use(configuration.digest, side, benchmark or None, use.call.table, "", use.role)
+
+
+def _models(configuration: Configuration, plan: Plan) -> Iterator[Model]:
+    for use in configuration.uses:
+        model = model_of(use.call, plan)
+        if model is not None:
+            yield model
+
+
+def model_of(call: Wanted, plan: Plan) -> Model | None:
+    """The model that makes a table; None where there is none, or it is not trained yet."""
+    model = call.parameters.get("model") if isinstance(call, Call) else None
+    if model is None or isinstance(model, Model):
+        return model
+    trained = plan.table(model.call)
+    found: Model | None = model.bind(plan.store, trained.parts[0]) if trained.complete else None
+    return found
+
+
+def _scorer_row(model: Model, workspace: Path) -> catalog.ScorerRow:
+    known = model.known
+    place = model.spec.place
+    if Path(place).is_relative_to(workspace):  # a student that was trained here: it may move
+        place = str(Path(place).relative_to(workspace))
+    return catalog.ScorerRow(
+        model.scorer, place, known.revision, known.weights, known.tokenizer,
+        model.renderer.contract.digest, known.dtype, known.numerics, known.quantisation,
+        known.backend,
+    )  # fmt: skip
+
+
+# ---------------------------------------------------------------------------- noise
+
+
+def read_noise(runtime: Runtime) -> tuple[catalog.NoiseRow, ...]:
+    """What was measured in this workspace; `rdpt doctor scorer` measures again what was lost."""
+    return notes_of(runtime).read(runtime.workspace / NOISE, catalog.NOISE) or ()
+
+
+def keep_noise(opened: Opened, measured: Iterable[catalog.NoiseRow]) -> None:
+    """Beside the store, which cannot rebuild it: what was measured takes the place of what was
+    known of the same scorers."""
+    with opened.store.lock("catalogue", "noise", wait=True):
+        rows = {(row.scorer, row.against): row for row in read_noise(opened.runtime)}
+        rows |= {(row.scorer, row.against): row for row in measured}
+        kept = [asdict(row) for _, row in sorted(rows.items())]
+        opened.store.notes.write(opened.runtime.workspace / NOISE, kept)
