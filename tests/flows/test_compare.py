@@ -99,6 +99,14 @@ def test_in_a_terminal_it_fits_80_columns(study: Opened) -> None:
     assert "one seed: conditional on this checkpoint" in shown
 
 
+def test_a_plan_in_a_terminal_fits_80_columns(tmp_path: Path) -> None:
+    lines = in_a_terminal(tmp_path, "plan", "smoke").splitlines()
+    assert max(map(len, lines)) <= 80
+    tables = lines[lines.index("random, train") + 1 :]
+    assert tables[0].split()[:2] == ["problems", "to"]
+    assert not any(line.startswith("  rejects") for line in lines), "a table of no parts"
+
+
 def test_who_reads_no_further_is_no_error(study: Opened) -> None:
     """`rdpt compare study | head -1` ended with "Broken pipe" and the code of a dead server."""
     root = Path(__file__).parents[2]
