@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -43,9 +44,12 @@ def test_a_run_says_nothing_of_waiting_for_itself(job: tuple[Any, Any], capsys: 
 
 
 @pytest.mark.parametrize("name", ["grades", "sentence_scores student test:bench [random_draw1]"])
-def test_a_finished_table_takes_one_line_of_a_terminal(name: str, capsys: Capture) -> None:
+def test_a_finished_table_takes_one_line_of_a_terminal(
+    name: str, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tasks.progress.time.monotonic", count(0.0, 100.0).__next__)
     progress = Progress(name, "tokens")
-    progress.units(1000)
+    progress.units(10_000_000)
     progress.finished()
     (line,) = capsys.readouterr().err.splitlines()
     assert len(line) <= 80
