@@ -47,7 +47,7 @@ def test_a_run_says_nothing_of_waiting_for_itself(job: tuple[Any, Any], capsys: 
 def test_a_finished_table_takes_one_line_of_a_terminal(
     name: str, capsys: Capture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("tasks.progress.time.monotonic", count(0.0, 100.0).__next__)
+    monkeypatch.setattr("tasks.progress.time.monotonic", count(0.0, 5.0).__next__)
     progress = Progress(name, "tokens")
     progress.units(10_000_000)
     progress.finished()
