@@ -120,10 +120,15 @@ def _configuration_row(
     trained = configuration.find("students", "train")
     parts = plan.table(trained).parts if trained else ()
     return catalog.ConfigurationRow(
-        configuration.digest, configuration.name, opened.experiment.name, configuration.teacher,
-        configuration.student, parts[0].content if parts else None, configuration.selector,
+        configuration.digest,
+        configuration.name,
+        opened.experiment.name,
+        configuration.teacher,
+        configuration.student,
+        parts[0].content if parts else None,
+        configuration.selector,
         configuration.seed,
-    )  # fmt: skip
+    )
 
 
 def _uses(configuration: Configuration, use: Use, plan: Plan) -> Iterator[catalog.Use]:
@@ -162,10 +167,17 @@ def _scorer_row(model: Model, workspace: Path) -> catalog.ScorerRow:
     if Path(place).is_relative_to(workspace):  # a student that was trained here: it may move
         place = str(Path(place).relative_to(workspace))
     return catalog.ScorerRow(
-        model.scorer, place, known.revision, known.weights, known.tokenizer,
-        model.renderer.contract.digest, known.dtype, known.numerics, known.quantisation,
+        model.scorer,
+        place,
+        known.revision,
+        known.weights,
+        known.tokenizer,
+        model.renderer.contract.digest,
+        known.dtype,
+        known.numerics,
+        known.quantisation,
         known.backend,
-    )  # fmt: skip
+    )
 
 
 # ---------------------------------------------------------------------------- noise

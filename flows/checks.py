@@ -78,10 +78,13 @@ def check_prefect() -> None:
     if not address:
         return
     if not is_plain(address):
-        raise BadSettings(PREFECT, [
-            "holds a user, a password or a query, which Prefect does not use and prints: give the "
-            "address alone, and PREFECT_API_AUTH_STRING or PREFECT_API_KEY"
-        ])  # fmt: skip
+        raise BadSettings(
+            PREFECT,
+            [
+                "holds a user, a password or a query, which Prefect does not use and prints: give the "
+                "address alone, and PREFECT_API_AUTH_STRING or PREFECT_API_KEY"
+            ],
+        )
     try:
         with urllib.request.urlopen(address.rstrip("/") + "/health", timeout=PREFECT_SECONDS):
             return
@@ -156,8 +159,10 @@ def _compiler_fault(device: str) -> list[str]:
     compilers = (shutil.which("g++"), shutil.which("clang++"), os.environ.get("CXX"))
     if has_gpu(device) or any(compilers):
         return []
-    return ['scoring.path: "compiled" needs a C++ compiler, and there is none: install g++, or '
-            'take path = "exact"']  # fmt: skip
+    return [
+        'scoring.path: "compiled" needs a C++ compiler, and there is none: install g++, or '
+        'take path = "exact"'
+    ]
 
 
 def _identify(model: Model) -> None:

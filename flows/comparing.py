@@ -68,12 +68,15 @@ def compare(file: str) -> int:
     """Raises BadSettings where there is no result yet."""
     opened = open_asked(file, runtime_of())
     plan = Plan(opened.store)
-    found = {b.name: list(_compared(opened, f"test:{b.name}", plan))
-             for b in opened.experiment.benchmarks}  # fmt: skip
+    found = {
+        b.name: list(_compared(opened, f"test:{b.name}", plan))
+        for b in opened.experiment.benchmarks
+    }
     if not any(found.values()):
-        raise BadSettings(str(opened.file), [
-            f"{opened.experiment.name} has no results yet: rdpt run {opened.file}"
-        ])  # fmt: skip
+        raise BadSettings(
+            str(opened.file),
+            [f"{opened.experiment.name} has no results yet: rdpt run {opened.file}"],
+        )
     if sys.stdout.isatty():
         _print_tables(opened, found, plan)
     else:
@@ -93,11 +96,23 @@ def _compared(opened: Opened, side: str, plan: Plan) -> Iterator[Compared]:
 
 
 def _seconds(configuration: Configuration, side: str, plan: Plan) -> Result:
-    parts = {(part.table, part.key): part.seconds
-             for use in configuration.uses for part in plan.table(use.call).parts}  # fmt: skip
+    parts = {
+        (part.table, part.key): part.seconds
+        for use in configuration.uses
+        for part in plan.table(use.call).parts
+    }
     note = "n counts parts, those that others use too included"
-    return Result(configuration.digest, "test", side.partition(":")[2], "seconds",
-                  sum(parts.values()), None, None, len(parts), note)  # fmt: skip
+    return Result(
+        configuration.digest,
+        "test",
+        side.partition(":")[2],
+        "seconds",
+        sum(parts.values()),
+        None,
+        None,
+        len(parts),
+        note,
+    )
 
 
 # ---------------------------------------------------------------------------- for people
@@ -107,8 +122,9 @@ def _print_tables(opened: Opened, found: dict[str, list[Compared]], plan: Plan) 
     configurations = opened.study.configurations()
     for benchmark in opened.experiment.benchmarks:
         rows = found[benchmark.name]
-        sys.stdout.write(f"\n{titled(benchmark)}: avg@k with its 95% interval, "
-                         "shares of labelled sentences\n")  # fmt: skip
+        sys.stdout.write(
+            f"\n{titled(benchmark)}: avg@k with its 95% interval, shares of labelled sentences\n"
+        )
         means = arm_means(configurations, f"test:{benchmark.name}", plan)
         print_table(_lines(rows, means))
         print_domains({one.configuration.name: one.test for one in rows})
@@ -124,9 +140,14 @@ def _lines(
     yield ("configuration", "accuracy", "95%", *FOUR_WAY, "tokens", "seconds")
     for one in rows:
         accuracy = one.test["accuracy"]
-        yield (one.configuration.name, share(accuracy), interval(accuracy),
-               *(share(one.test.get(metric)) for metric in SHARES),
-               count(one.train.get("tokens")), count(one.seconds))  # fmt: skip
+        yield (
+            one.configuration.name,
+            share(accuracy),
+            interval(accuracy),
+            *(share(one.test.get(metric)) for metric in SHARES),
+            count(one.train.get("tokens")),
+            count(one.seconds),
+        )
     for name, accuracy in means:
         yield (name, share(accuracy), interval(accuracy), *("-" for _ in range(6)))
 
@@ -144,8 +165,11 @@ class Pair:
     def cells(self) -> tuple[str, str, str]:
         if self.what == "tokens":
             return count(self.difference, "+"), count_interval(self.difference), ""
-        return (points(self.difference), points_interval(self.difference),
-                points(self.detectable).lstrip("+") if self.detectable else "")  # fmt: skip
+        return (
+            points(self.difference),
+            points_interval(self.difference),
+            points(self.detectable).lstrip("+") if self.detectable else "",
+        )
 
 
 def _pairs(
@@ -155,10 +179,13 @@ def _pairs(
     for one in rows:
         if "grades/lift" in one.test:
             name = f"{one.configuration.name} - {one.configuration.student}"
-            yield Pair(name, "accuracy", one.test["grades/lift"],
-                       one.test.get("grades/detectable_lift"))  # fmt: skip
-    trained = {(pair.configuration, pair.name): pair.rows
-               for pair in differences(configurations, "train", plan)}  # fmt: skip
+            yield Pair(
+                name, "accuracy", one.test["grades/lift"], one.test.get("grades/detectable_lift")
+            )
+    trained = {
+        (pair.configuration, pair.name): pair.rows
+        for pair in differences(configurations, "train", plan)
+    }
     for pair in differences(configurations, side, plan):
         found = {**pair.rows, **trained.get((pair.configuration, pair.name), {})}
         whats = [(what, metric) for what, metric in DIFFERENCES.items() if metric in found]
@@ -186,22 +213,38 @@ def _print_rows(opened: Opened, found: dict[str, list[Compared]], plan: Plan) ->
     names = [field.name for field in fields(Result)]
     writer.writerow(names)
     configurations = opened.study.configurations()
-    chosen = [replace(row, configuration=one.configuration.name)
-              for rows in found.values() for one in rows for row in _numbers(one)]  # fmt: skip
-    chosen += [replace(row, configuration=name)
-               for benchmark in found
-               for name, row in arm_means(configurations, f"test:{benchmark}", plan)]  # fmt: skip
-    chosen += [replace(row, configuration=pair.configuration)
-               for side in (*(f"test:{benchmark}" for benchmark in found), "train")
-               for pair in differences(configurations, side, plan)
-               for row in pair.rows.values()]  # fmt: skip
+    chosen = [
+        replace(row, configuration=one.configuration.name)
+        for rows in found.values()
+        for one in rows
+        for row in _numbers(one)
+    ]
+    chosen += [
+        replace(row, configuration=name)
+        for benchmark in found
+        for name, row in arm_means(configurations, f"test:{benchmark}", plan)
+    ]
+    chosen += [
+        replace(row, configuration=pair.configuration)
+        for side in (*(f"test:{benchmark}" for benchmark in found), "train")
+        for pair in differences(configurations, side, plan)
+        for row in pair.rows.values()
+    ]
     writer.writerows([getattr(row, name) for name in names] for row in chosen)
 
 
 def _numbers(one: Compared) -> Iterator[Result]:
     domains = (f"{BY_DOMAIN}{domain}" for domain in domains_of([one.test]))
-    for metric in ("accuracy", *domains, *SHARES, "grades/lift", "grades/detectable_lift",
-                   GAINED, LOST, NET):  # fmt: skip
+    for metric in (
+        "accuracy",
+        *domains,
+        *SHARES,
+        "grades/lift",
+        "grades/detectable_lift",
+        GAINED,
+        LOST,
+        NET,
+    ):
         if metric in one.test:
             yield one.test[metric]
     if "tokens" in one.train:

@@ -93,9 +93,11 @@ class Scored:
     def scores(self, model: Model | Distilled) -> tuple[Call, Call]:
         """Token scores and sentence scores under one model."""
         tokens = attribution.score(
-            problems=self.problems, traces=self.traces, model=model.on(self.how.numerics),
+            problems=self.problems,
+            traces=self.traces,
+            model=model.on(self.how.numerics),
             topk_stats=self.how.topk_stats,
-        )  # fmt: skip
+        )
         joined = attribution.sentence_scores(
             traces=self.traces, sentences=self.sentences, scores=tokens
         )
@@ -188,10 +190,16 @@ class Study:
             side = f"test:{benchmark.name}"
             tables = _answered(side, arm=runs)
             if tables and benchmark.own_answers:
-                yield Use(side, "arm", results.arm(
-                    **tables, configuration=runs[0].digest, benchmark=benchmark.name,
-                    arm_draws=_draws(runs),
-                ))  # fmt: skip
+                yield Use(
+                    side,
+                    "arm",
+                    results.arm(
+                        **tables,
+                        configuration=runs[0].digest,
+                        benchmark=benchmark.name,
+                        arm_draws=_draws(runs),
+                    ),
+                )
 
     def _differences(self, arm: list[Configuration], other: list[Configuration]) -> Iterator[Use]:
         """Of answers and their sentences on each benchmark, and of the tokens trained on."""
@@ -203,16 +211,23 @@ class Study:
             tables = _answered(side, arm=arm, other=other)
             if tables:
                 call = results.compared(
-                    **tables, **names, benchmark=benchmark.name,
-                    own_answers=benchmark.own_answers, arm_draws=_draws(arm),
+                    **tables,
+                    **names,
+                    benchmark=benchmark.name,
+                    own_answers=benchmark.own_answers,
+                    arm_draws=_draws(arm),
                     other_draws=_draws(other),
-                )  # fmt: skip
+                )
                 yield Use(side, f"against {against}", call)
         picks = [one[0].find("selection", "train") for one in (arm, other)]
         call = results.compared_tokens(
-            traces=arm[0].find("traces", "train"), arm=picks[0], other=picks[1], source="problems",
-            draws=(*arm[0].draw, *other[0].draw), **names,
-        )  # fmt: skip
+            traces=arm[0].find("traces", "train"),
+            arm=picks[0],
+            other=picks[1],
+            source="problems",
+            draws=(*arm[0].draw, *other[0].draw),
+            **names,
+        )
         yield Use("train", f"against {against}", call)
 
     # ------------------------------------------------------------------ baselines
@@ -242,9 +257,12 @@ class Study:
             problems, written, grades = self._answers(benchmark, model)
             draft.add(side, None, problems, written, grades)
             draft.summaries[side] = partial(
-                results.baseline, problems=problems, traces=written, grades=grades,
+                results.baseline,
+                problems=problems,
+                traces=written,
+                grades=grades,
                 benchmark=benchmark.name,
-            )  # fmt: skip
+            )
         return draft
 
     def _answers(
@@ -263,9 +281,12 @@ class Study:
 
     def _sampled(self, problems: Wanted, model: Model | Distilled, how: Generate) -> Call:
         return traces.sample(
-            problems=problems, model=model, sampling=how.sampling, seed=self.experiment.seed,
+            problems=problems,
+            model=model,
+            sampling=how.sampling,
+            seed=self.experiment.seed,
             sample_index=tuple(range(how.samples)),
-        )  # fmt: skip
+        )
 
     # ------------------------------------------------------------------ arms
 
@@ -283,9 +304,13 @@ class Study:
             for benchmark in self.experiment.benchmarks:
                 self._test_side(benchmark, models, cell.selector, draft)
         found = draft.finished(
-            self._name(cell), "arm", cell.teacher.name, cell.student.name,
-            cell.selector.label if cell.selector else None, cell.seed,
-        )  # fmt: skip
+            self._name(cell),
+            "arm",
+            cell.teacher.name,
+            cell.student.name,
+            cell.selector.label if cell.selector else None,
+            cell.seed,
+        )
         if cell.selector is None:
             return found
         return replace(found, arm=cell.selector.arm, draws=cell.selector.draws)
@@ -299,19 +324,38 @@ class Study:
         t_tokens, t_joined = scored.scores(teacher)
         s_tokens, s_joined = scored.scores(student)
         labels = attribution.three_way(
-            teacher=t_joined, student=s_joined, teacher_scores=t_tokens, student_scores=s_tokens,
+            teacher=t_joined,
+            student=s_joined,
+            teacher_scores=t_tokens,
+            student_scores=s_tokens,
             rule=e.labels,
-        )  # fmt: skip
-        pool = attribution.pool(traces=scored.traces, grades=grades, teacher=t_tokens,
-                                student=s_tokens, rule=e.pool)  # fmt: skip
+        )
+        pool = attribution.pool(
+            traces=scored.traces, grades=grades, teacher=t_tokens, student=s_tokens, rule=e.pool
+        )
         chooses = {
-            "traces": scored.traces, "pool": pool, "teacher": t_joined, "student": s_joined,
-            "student_scores": s_tokens, "rule": e.labels, "selector": cell.selector,
-            "reference": self._reference(cell.selector), "seed": e.seed,
-        }  # fmt: skip
+            "traces": scored.traces,
+            "pool": pool,
+            "teacher": t_joined,
+            "student": s_joined,
+            "student_scores": s_tokens,
+            "rule": e.labels,
+            "selector": cell.selector,
+            "reference": self._reference(cell.selector),
+            "seed": e.seed,
+        }
         picks = attribution.select(**chooses)
-        draft.add("train", None, scored.problems, scored.traces, grades, scored.sentences, labels,
-                  pool, picks)  # fmt: skip
+        draft.add(
+            "train",
+            None,
+            scored.problems,
+            scored.traces,
+            grades,
+            scored.sentences,
+            labels,
+            pool,
+            picks,
+        )
         self._add_aside("train", e.traces, e.problems, draft)
         draft.add("train", "teacher", t_tokens, t_joined)
         draft.add("train", "student", s_tokens, s_joined)
@@ -327,9 +371,13 @@ class Study:
         if cell.student.source == "select":
             return None
         steps = students.train(
-            selection=picks, problems=scored.problems, traces=scored.traces, model=student,
-            recipe=self.experiment.training, seed=cell.seed,
-        )  # fmt: skip
+            selection=picks,
+            problems=scored.problems,
+            traces=scored.traces,
+            model=student,
+            recipe=self.experiment.training,
+            seed=cell.seed,
+        )
         draft.add("train", None, steps)
         summary = draft.summaries["train"].keywords
         draft.summaries["train"] = partial(results.training, **summary, steps=steps)
@@ -382,9 +430,12 @@ class Study:
         if models["teacher"].spec.backend == "logged":  # it cannot read what another model wrote
             draft.add(side, None, problems, written, grades)
             draft.summaries[side] = partial(
-                results.baseline, problems=problems, traces=written, grades=grades,
+                results.baseline,
+                problems=problems,
+                traces=written,
+                grades=grades,
                 benchmark=benchmark.name,
-            )  # fmt: skip
+            )
             return
         sentences = traces.segment(traces=written, rule=e.segmentation)
         scored = Scored(problems, written, sentences, e.scoring)
@@ -399,16 +450,23 @@ class Study:
         for role, calls in of.items():
             draft.add(side, role, *calls)
         summary = partial(
-            results.attributed, problems=problems, traces=written, grades=grades, labels=labels,
-            rule=e.labels, benchmark=benchmark.name,
-        )  # fmt: skip
+            results.attributed,
+            problems=problems,
+            traces=written,
+            grades=grades,
+            labels=labels,
+            rule=e.labels,
+            benchmark=benchmark.name,
+        )
         if benchmark.own_answers:
             _, base_traces, base_grades = self._answers(benchmark, models["student"])
             summary = partial(
-                results.distilled, **summary.keywords, base_traces=base_traces,
+                results.distilled,
+                **summary.keywords,
+                base_traces=base_traces,
                 base_grades=base_grades,
                 draws=(selector.label,) if selector is not None and selector.draws else (),
-            )  # fmt: skip
+            )
         draft.summaries[side] = summary
 
 
@@ -428,13 +486,20 @@ class Draft:
         self.uses += [Use(side, role, call) for call in calls]
 
     def finished(
-        self, name: str, kind: str, teacher: str | None, student: str | None,
-        selector: str | None, seed: int | None,
-    ) -> Configuration:  # fmt: skip
+        self,
+        name: str,
+        kind: str,
+        teacher: str | None,
+        student: str | None,
+        selector: str | None,
+        seed: int | None,
+    ) -> Configuration:
         made = {use.call.digest for use in self.uses if use.call.table not in _TELLING}
         digest = ids.digest("configuration", sorted(made))
-        summed = [Use(side, None, summary(configuration=digest))
-                  for side, summary in self.summaries.items()]  # fmt: skip
+        summed = [
+            Use(side, None, summary(configuration=digest))
+            for side, summary in self.summaries.items()
+        ]
         uses = (*self.uses, *summed)
         return Configuration(name, kind, teacher, student, selector, seed, uses, digest)
 

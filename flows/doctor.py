@@ -41,9 +41,10 @@ SHARED = ("nfs", "cifs", "smb", "fuse", "9p", "lustre", "gpfs", "beegfs")
 def doctor(file: str, more: str = "") -> int:
     """One line for each check to stdout, and what to do about it; 2 where one fails."""
     if more:
-        raise BadSettings("rdpt doctor", [
-            f"{file!r} and {more!r}: give one experiment, or `scorer` and one experiment"
-        ])  # fmt: skip
+        raise BadSettings(
+            "rdpt doctor",
+            [f"{file!r} and {more!r}: give one experiment, or `scorer` and one experiment"],
+        )
     runtime = runtime_of()
     findings = list(_machine(runtime))
     if file:
@@ -74,11 +75,18 @@ def _packages() -> Iterator[Finding]:
     if not wrong:
         python = ".".join(map(str, sys.version_info[:3]))
         yield Finding(State.OK, "packages", f"within their bounds, Python {python}")
-    others = [f"{name} {have} (tested {pin})" for name, pin in _pins()
-              if (have := _version(name)) and have.partition("+")[0] != pin]  # fmt: skip
+    others = [
+        f"{name} {have} (tested {pin})"
+        for name, pin in _pins()
+        if (have := _version(name)) and have.partition("+")[0] != pin
+    ]
     if others:
-        yield Finding(State.WARN, "packages", f"not as tested: {', '.join(others)}",
-                      "fine within the bounds; results may differ in low bits")  # fmt: skip
+        yield Finding(
+            State.WARN,
+            "packages",
+            f"not as tested: {', '.join(others)}",
+            "fine within the bounds; results may differ in low bits",
+        )
 
 
 def _requirements() -> list[str]:
@@ -127,8 +135,9 @@ def _disk(folder: Path) -> Finding:
     free = shutil.disk_usage(folder).free
     state = State.FAIL if free < FREE_FAIL else State.WARN if free < FREE_WARN else State.OK
     advice = "free some, run `rdpt gc`, or set RDPT_WORKSPACE to another disk"
-    return Finding(state, "disk", f"{free / 1e9:,.1f} GB free at {folder}",
-                   "" if state is State.OK else advice)  # fmt: skip
+    return Finding(
+        state, "disk", f"{free / 1e9:,.1f} GB free at {folder}", "" if state is State.OK else advice
+    )
 
 
 def _writes(folder: Path) -> Finding:
@@ -136,8 +145,12 @@ def _writes(folder: Path) -> Finding:
         with tempfile.NamedTemporaryFile(dir=folder, prefix=".rdpt-doctor-"):
             return Finding(State.OK, "writing", f"allowed in {folder}")
     except OSError as error:
-        return Finding(State.FAIL, "writing", f"refused in {folder}: {error.strerror}",
-                       "set RDPT_WORKSPACE to a folder that you may write to")  # fmt: skip
+        return Finding(
+            State.FAIL,
+            "writing",
+            f"refused in {folder}: {error.strerror}",
+            "set RDPT_WORKSPACE to a folder that you may write to",
+        )
 
 
 def _locks(folder: Path) -> Finding:
@@ -152,8 +165,12 @@ def _locks(folder: Path) -> Finding:
     except BlockingIOError:
         kind = _file_system(folder)
         if kind.startswith(SHARED):
-            return Finding(State.WARN, "file locks", f"hold on this machine ({kind})",
-                           "run on one machine at a time, or use a local disk")  # fmt: skip
+            return Finding(
+                State.WARN,
+                "file locks",
+                f"hold on this machine ({kind})",
+                "run on one machine at a time, or use a local disk",
+            )
         return Finding(State.OK, "file locks", f"hold ({kind})")
     except OSError as error:
         return Finding(State.FAIL, "file locks", f"cannot be taken: {error.strerror}", advice)
@@ -161,8 +178,11 @@ def _locks(folder: Path) -> Finding:
 
 def _file_system(folder: Path) -> str:
     """Its kind, by the longest mount point above the folder."""
-    mounts = [mount for mount in psutil.disk_partitions(all=True)
-              if folder.is_relative_to(mount.mountpoint)]  # fmt: skip
+    mounts = [
+        mount
+        for mount in psutil.disk_partitions(all=True)
+        if folder.is_relative_to(mount.mountpoint)
+    ]
     longest = max(mounts, key=lambda mount: len(mount.mountpoint), default=None)
     return str(longest.fstype) if longest else "unknown file system"
 
@@ -174,8 +194,12 @@ def _ports() -> Iterator[Finding]:
     for name, port in PORTS.items():
         if listens(port):
             flag = f"--{name.lower()}-port {port + 1}"
-            yield Finding(State.WARN, f"port {port}", f"in use, maybe by `rdpt ui` ({name})",
-                          f"if it is something else: rdpt ui {flag}")  # fmt: skip
+            yield Finding(
+                State.WARN,
+                f"port {port}",
+                f"in use, maybe by `rdpt ui` ({name})",
+                f"if it is something else: rdpt ui {flag}",
+            )
         else:
             yield Finding(State.OK, f"port {port}", f"free, for {name} of `rdpt ui`")
 
@@ -187,12 +211,19 @@ def _device(runtime: Runtime) -> Finding:
         memory = torch.cuda.mem_get_info()[1] / 1e9
         name = f"{torch.cuda.get_device_name()}, {memory:.0f} GB"
         unused = runtime.device == "cpu"
-        return Finding(State.WARN if unused else State.OK, "device",
-                       f"{name}{', not used' if unused else ''}",
-                       "RDPT_DEVICE=auto uses it" if unused else "")  # fmt: skip
+        return Finding(
+            State.WARN if unused else State.OK,
+            "device",
+            f"{name}{', not used' if unused else ''}",
+            "RDPT_DEVICE=auto uses it" if unused else "",
+        )
     if runtime.device == "cuda":
-        return Finding(State.FAIL, "device", "RDPT_DEVICE is cuda; torch sees no GPU",
-                       "set RDPT_DEVICE=auto, or install torch for CUDA")  # fmt: skip
+        return Finding(
+            State.FAIL,
+            "device",
+            "RDPT_DEVICE is cuda; torch sees no GPU",
+            "set RDPT_DEVICE=auto, or install torch for CUDA",
+        )
     return Finding(State.OK, "device", "CPU")
 
 
@@ -200,9 +231,13 @@ def _threads(runtime: Runtime) -> Finding:
     usable = num_processors()
     said = f"{runtime.threads} for each of {runtime.workers} workers, {usable} processors"
     if runtime.threads * runtime.workers > usable:
-        return Finding(State.WARN, "threads", said,
-                       "set RDPT_WORKERS lower; it moves no number, and RDPT_THREADS moves low "
-                       "bits of what is sampled")  # fmt: skip
+        return Finding(
+            State.WARN,
+            "threads",
+            said,
+            "set RDPT_WORKERS lower; it moves no number, and RDPT_THREADS moves low "
+            "bits of what is sampled",
+        )
     return Finding(State.OK, "threads", said)
 
 

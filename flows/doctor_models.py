@@ -51,15 +51,23 @@ def _model(what: str, model: Model, opened: Opened, thoughts: bool) -> Iterator[
         yield Finding(State.FAIL, what, str(error), "see `path` of its entry in the experiment")
         return
     if contract.template is None:
-        yield Finding(State.WARN, "  template", "none: prompts are the problem's plain text",
-                      "right for a base model; others should bring their own")  # fmt: skip
+        yield Finding(
+            State.WARN,
+            "  template",
+            "none: prompts are the problem's plain text",
+            "right for a base model; others should bring their own",
+        )
     else:
         yield Finding(State.OK, "  template", f"{contract.template[:12]}")
         yield from _variables(model)
     yield _thinking(model, thoughts)
     if contract.end is None:
-        yield Finding(State.WARN, "  end of turn", "none found",
-                      "add eos_token to tokenizer_config.json, or traces never stop")  # fmt: skip
+        yield Finding(
+            State.WARN,
+            "  end of turn",
+            "none found",
+            "add eos_token to tokenizer_config.json, or traces never stop",
+        )
     if model.spec.backend == "server":
         yield from _behind(model, opened)
     elif model.spec.backend == "logged":
@@ -76,12 +84,18 @@ def _variables(model: Model) -> Iterator[Finding]:
         return
     given = [f"{name} = {json.dumps(value)}" for name, value in template.variables.items()]
     unset = template.unset_variables()
-    said = [*([", ".join(given)] if given else []),
-            *([f"not set: {', '.join(unset)}"] if unset else [])]  # fmt: skip
+    said = [
+        *([", ".join(given)] if given else []),
+        *([f"not set: {', '.join(unset)}"] if unset else []),
+    ]
     unread = sorted(template.variables.keys() - template.read_variables())
     if unread:
-        yield Finding(State.WARN, "  variables", f"the template does not read {', '.join(unread)}",
-                      "leave it out: it changes nothing")  # fmt: skip
+        yield Finding(
+            State.WARN,
+            "  variables",
+            f"the template does not read {', '.join(unread)}",
+            "leave it out: it changes nothing",
+        )
     elif said:
         yield Finding(State.OK, "  variables", "; ".join(said))
 
@@ -96,9 +110,13 @@ def _logged(model: Model) -> Finding:
     temperature = (model.spec.logged or Logged()).temperature
     if temperature == 1.0:
         return Finding(State.OK, "  scores", "logged with the traces, at temperature 1")
-    return Finding(State.WARN, "  scores", f"logged at temperature {temperature:g}",
-                   "another distribution: its gaps to a student that is scored at 1 are no sign of "
-                   "where a sentence comes from")  # fmt: skip
+    return Finding(
+        State.WARN,
+        "  scores",
+        f"logged at temperature {temperature:g}",
+        "another distribution: its gaps to a student that is scored at 1 are no sign of "
+        "where a sentence comes from",
+    )
 
 
 def _behind(model: Model, opened: Opened) -> Iterator[Finding]:
@@ -134,12 +152,20 @@ def _thinking(model: Model, thoughts: bool) -> Finding:
 def _context(limit: int | None, opened: Opened) -> Finding:
     """The limit against the longest text that the experiment asks for, without its prompt."""
     if limit is None:
-        return Finding(State.FAIL, "  context", "config.json states no max_position_embeddings",
-                       "give `context = ...` in its entry")  # fmt: skip
+        return Finding(
+            State.FAIL,
+            "  context",
+            "config.json states no max_position_embeddings",
+            "give `context = ...` in its entry",
+        )
     longest = max(_lengths(opened), default=0)
     if longest >= limit:
-        return Finding(State.WARN, "  context", f"{limit:,} tokens; traces may have {longest:,}",
-                       "lower max_new_tokens: what is longer is scored up to there")  # fmt: skip
+        return Finding(
+            State.WARN,
+            "  context",
+            f"{limit:,} tokens; traces may have {longest:,}",
+            "lower max_new_tokens: what is longer is scored up to there",
+        )
     return Finding(State.OK, "  context", f"{limit:,} tokens")
 
 

@@ -90,8 +90,12 @@ class Examined:
 
     def _score(self, name: str, model: Model, on: Material) -> Iterator[Finding]:
         if model.spec.backend == "logged":
-            yield Finding(State.WARN, name, "logged scores cannot be made again",
-                          "its sentences stay without `undetermined`")  # fmt: skip
+            yield Finding(
+                State.WARN,
+                name,
+                "logged scores cannot be made again",
+                "its sentences stay without `undetermined`",
+            )
             return
         try:
             self.found[model.scorer] = rescored(self.opened, name, model, on)
@@ -102,11 +106,23 @@ class Examined:
         self, name: str, model: Model, who: Players, first: Mapping[str, Scoring]
     ) -> Iterator[Finding]:
         one = self.found[model.scorer]
-        yield from self._compared(name, (model.scorer, one.first), (model.scorer, one.again), who,
-                                  first, lambda: _advice(model))  # fmt: skip
+        yield from self._compared(
+            name,
+            (model.scorer, one.first),
+            (model.scorer, one.again),
+            who,
+            first,
+            lambda: _advice(model),
+        )
         if one.exact is not None:
-            yield from self._compared("  in float32", (model.scorer, one.first),
-                                      (one.exact_scorer, one.exact), who, first, None)  # fmt: skip
+            yield from self._compared(
+                "  in float32",
+                (model.scorer, one.first),
+                (one.exact_scorer, one.exact),
+                who,
+                first,
+                None,
+            )
 
     def _pair(
         self, one: str, other: str, who: Players, first: Mapping[str, Scoring]
@@ -131,8 +147,11 @@ class Examined:
             return
         place = how.with_other_blank().leading_blank
         said = f"mean |dp| {known.mean():.2g}, p95 {np.quantile(known, 0.95):.2g}"
-        yield Finding(State.OK, f'blanks "{place}"',
-                      f"{said}; {turned.num} of {turned.of:,} labels would change")  # fmt: skip
+        yield Finding(
+            State.OK,
+            f'blanks "{place}"',
+            f"{said}; {turned.num} of {turned.of:,} labels would change",
+        )
 
     def _compared(
         self,
@@ -152,9 +171,16 @@ class Examined:
             return
         turned = flips_of(one[0], other[1], who, first, rule)
         self.noise.append(
-            NoiseRow(one[0], other[0], found.p99_logprob, found.p95_p, found.p99_p, turned.share,
-                     found.num_traces)
-        )  # fmt: skip
+            NoiseRow(
+                one[0],
+                other[0],
+                found.p99_logprob,
+                found.p95_p,
+                found.p99_p,
+                turned.share,
+                found.num_traces,
+            )
+        )
         yield from _told(what, found, turned, advice)
 
 
@@ -177,10 +203,11 @@ def _advice(model: Model) -> str:
 def _traces(on: Material) -> Finding:
     few = len(on.traces) < ENOUGH_TRACES
     return Finding(
-        State.WARN if few else State.OK, "traces",
+        State.WARN if few else State.OK,
+        "traces",
         f"{len(on.traces)} {on.origin}, {len(on.sentences)} sentences and tags",
         f"the gates say little below {ENOUGH_TRACES}" if few else "",
-    )  # fmt: skip
+    )
 
 
 def _told(

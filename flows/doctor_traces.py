@@ -52,10 +52,13 @@ def material(opened: Opened) -> Material:
         with TemporaryDirectory(prefix="rdpt-doctor-") as folder:
             found, origin = _made(opened, sources, Store(Path(folder)))
     if not found:
-        raise BadSettings(str(opened.file), [
-            "no trace of it can be had: only a student that is not trained yet would write them; "
-            f"first: rdpt run {opened.file}"
-        ])  # fmt: skip
+        raise BadSettings(
+            str(opened.file),
+            [
+                "no trace of it can be had: only a student that is not trained yet would write them; "
+                f"first: rdpt run {opened.file}"
+            ],
+        )
     problems = {problem.problem_id: problem for problem, _ in found}
     traces = {trace.trace_id: trace for _, trace in found}
     cut = [segmentation.segment(trace, opened.experiment.segmentation) for trace in traces.values()]

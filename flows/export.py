@@ -56,8 +56,10 @@ def _check(table: str, out: str, configuration: str, selection: bool, tokens: bo
     elif not table and not selection and not database:
         lines.append(f"which table of {out}? name one, or give -o a {DATABASE} file for all")
     if database and (table or selection or configuration):
-        lines.append(f"a {DATABASE} file holds the whole experiment: leave out the table, "
-                     "--selection and --configuration, or give -o another suffix")  # fmt: skip
+        lines.append(
+            f"a {DATABASE} file holds the whole experiment: leave out the table, "
+            "--selection and --configuration, or give -o another suffix"
+        )
     if selection and table:
         lines.append(f"--selection is no table: leave out {table!r} or --selection")
     if selection and out and Path(out).suffix not in (".jsonl", "") and not database:
@@ -95,9 +97,10 @@ def _contents(opened: Opened) -> catalog.Contents:
     """Raises BadSettings where nothing exists."""
     contents = contents_of(opened)
     if not contents.uses:
-        raise BadSettings(str(opened.file), [
-            f"nothing of {opened.experiment.name} exists yet: rdpt run {opened.file}"
-        ])  # fmt: skip
+        raise BadSettings(
+            str(opened.file),
+            [f"nothing of {opened.experiment.name} exists yet: rdpt run {opened.file}"],
+        )
     return contents
 
 
@@ -112,9 +115,9 @@ def _warn_where_incomplete(opened: Opened, calls: Iterable[Wanted]) -> None:
 
 def _require_known(table: str, known: Sequence[str]) -> None:
     if table not in known:
-        raise BadSettings("rdpt export", [
-            f"no table {table!r}; {hint(table, known)}tables: {', '.join(known)}"
-        ])  # fmt: skip
+        raise BadSettings(
+            "rdpt export", [f"no table {table!r}; {hint(table, known)}tables: {', '.join(known)}"]
+        )
 
 
 def _of(contents: catalog.Contents, configuration: Configuration) -> catalog.Contents:
@@ -171,10 +174,13 @@ def _only_selection(opened: Opened) -> Configuration:
         raise BadSettings(str(opened.file), ["no configuration of it selects traces"])
     different = {c.find("selection", "train").digest for c in found}  # type: ignore[union-attr]
     if len(different) > 1:
-        raise BadSettings("rdpt export", [
-            f"{opened.experiment.name} has {len(different)} selections: choose one with "
-            f"--configuration; there are: {', '.join(c.name for c in found)}"
-        ])  # fmt: skip
+        raise BadSettings(
+            "rdpt export",
+            [
+                f"{opened.experiment.name} has {len(different)} selections: choose one with "
+                f"--configuration; there are: {', '.join(c.name for c in found)}"
+            ],
+        )
     return found[0]
 
 
@@ -185,9 +191,10 @@ def _complete(opened: Opened, configuration: Configuration, table: str) -> tuple
         raise BadSettings("--configuration", [f"{configuration.name} has no table {table}"])
     found = Plan(opened.store).table(call)
     if not found.complete:
-        raise BadSettings(str(opened.file), [
-            f"table {table} of {configuration.name} does not exist yet: rdpt run {opened.file}"
-        ])  # fmt: skip
+        raise BadSettings(
+            str(opened.file),
+            [f"table {table} of {configuration.name} does not exist yet: rdpt run {opened.file}"],
+        )
     return found.parts
 
 
@@ -199,17 +206,23 @@ def _messages(
     student = _student(opened, configuration)
     picks = [pick for rows in Parts(opened.store, Pick, parts) for pick in rows]
     traces = _rows(opened, configuration, Trace, {p.trace_id for p in picks}, "trace_id")
-    problems = _rows(opened, configuration, Problem, {t.problem_id for t in traces.values()},
-                     "problem_id")  # fmt: skip
+    problems = _rows(
+        opened, configuration, Problem, {t.problem_id for t in traces.values()}, "problem_id"
+    )
     system, variables = student.spec.system, student.spec.variables
     for pick in sorted(picks, key=lambda pick: (pick.rank, pick.trace_id)):
         trace = traces[pick.trace_id]
         said = [("system", system)] if system is not None else []
-        said += [("user", problems[trace.problem_id].prompt),
-                 ("assistant", student.renderer.turn(trace))]  # fmt: skip
-        yield {"messages": [{"role": role, "content": text} for role, text in said],
-               **({"chat_template_kwargs": variables} if variables else {}),
-               "trace_id": trace.trace_id, "problem_id": trace.problem_id}  # fmt: skip
+        said += [
+            ("user", problems[trace.problem_id].prompt),
+            ("assistant", student.renderer.turn(trace)),
+        ]
+        yield {
+            "messages": [{"role": role, "content": text} for role, text in said],
+            **({"chat_template_kwargs": variables} if variables else {}),
+            "trace_id": trace.trace_id,
+            "problem_id": trace.problem_id,
+        }
 
 
 def _student(opened: Opened, configuration: Configuration) -> Model:

@@ -27,5 +27,9 @@ class Journal:
 
     def failed(self, table: str, error: BaseException) -> None:
         """With the traceback, which the terminal shows only where asked for."""
-        self.note("failed", table=table, error=str(error),
-                  traceback="".join(traceback.format_exception(error)))  # fmt: skip
+        self.note(
+            "failed",
+            table=table,
+            error=str(error),
+            traceback="".join(traceback.format_exception(error)),
+        )

@@ -166,8 +166,11 @@ def _note(told: Told) -> str:
     configuration = told.configuration
     lines = [*_headline(told), ""]
     if configuration.kind == "arm" and configuration.seed is not None:
-        lines += [f"One fine-tuning seed ({configuration.seed}): its numbers are conditional on "
-                  "this checkpoint; intervals cover questions, not seeds.", ""]  # fmt: skip
+        lines += [
+            f"One fine-tuning seed ({configuration.seed}): its numbers are conditional on "
+            "this checkpoint; intervals cover questions, not seeds.",
+            "",
+        ]
     for side in [*told.benchmarks, "train"]:
         rows = told.results.get(side)
         if rows:
@@ -175,12 +178,16 @@ def _note(told: Told) -> str:
             lines += [_line(row) for row in rows.values() if _is_main(row.metric)] + [""]
     if configuration.find("selection", "train"):
         num = sum(part.num_rows for part in told.parts("selection", "train"))
-        lines.append(f"`selection/examples.jsonl` holds {min(num, MAX_EXAMPLES)} of the {num} "
-                     "selected traces, best first.")  # fmt: skip
+        lines.append(
+            f"`selection/examples.jsonl` holds {min(num, MAX_EXAMPLES)} of the {num} "
+            "selected traces, best first."
+        )
     model = _model(told)
     if model is not None:
-        lines.append(f"The model is `{model['path']}` in the store, with digest "
-                     f"`{model['digest']}`; `students/model.json` lists its files.")  # fmt: skip
+        lines.append(
+            f"The model is `{model['path']}` in the store, with digest "
+            f"`{model['digest']}`; `students/model.json` lists its files."
+        )
     num_rows = sum(len(rows) for rows in told.results.values())
     lines.append(f"All {num_rows} numbers are in `results.csv`.")
     return "\n".join(lines) + "\n"
@@ -198,9 +205,18 @@ def _headline(told: Told) -> Iterator[str]:
 
 
 def _is_main(metric: str) -> bool:
-    main = (*BARE, *FIRST, "grades/lift", "grades/detectable_lift", "grades/share/",
-            "provenance/share/", "provenance/missing", "pool/teacher_share", "selection/",
-            "students/")  # fmt: skip
+    main = (
+        *BARE,
+        *FIRST,
+        "grades/lift",
+        "grades/detectable_lift",
+        "grades/share/",
+        "provenance/share/",
+        "provenance/missing",
+        "pool/teacher_share",
+        "selection/",
+        "students/",
+    )
     return metric.startswith(main)
 
 
@@ -327,9 +343,12 @@ def _model(told: Told) -> dict[str, Any] | None:
             "name": f"{told.opened.experiment.name}/{told.configuration.name}",
             "digest": part.content,
             "path": f"{part.table}/{part.key}/{CHECKPOINT}",
-            "files": {name.removeprefix(inside): {"size": size, "hash": digest}
-                      for name, (size, digest) in files if name.startswith(inside)},
-        }  # fmt: skip
+            "files": {
+                name.removeprefix(inside): {"size": size, "hash": digest}
+                for name, (size, digest) in files
+                if name.startswith(inside)
+            },
+        }
     return None
 
 
@@ -354,9 +373,14 @@ def _examples(told: Told) -> Iterator[str]:
     problems = _wanted(told.rows(Problem, "train"), asked, "problem_id")
     for pick in chosen:
         trace = traces[pick.trace_id]
-        line = {"rank": pick.rank, "merit": pick.merit, "tokens": pick.num_tokens,
-                "trace_id": pick.trace_id, "problem": problems[trace.problem_id].prompt,
-                "trace": trace.text}  # fmt: skip
+        line = {
+            "rank": pick.rank,
+            "merit": pick.merit,
+            "tokens": pick.num_tokens,
+            "trace_id": pick.trace_id,
+            "problem": problems[trace.problem_id].prompt,
+            "trace": trace.text,
+        }
         yield json.dumps(line) + "\n"
 
 
@@ -377,6 +401,9 @@ def _datasets(told: Told) -> Iterator[Dataset]:
         if parts:
             first = next(iter(told.rows(Problem, side)))
             name = first[0].source if first else "problems"
-            source = {"table": "problems", "num_rows": sum(part.num_rows for part in parts),
-                      "parts": [part.key for part in parts[:100]]}  # fmt: skip
+            source = {
+                "table": "problems",
+                "num_rows": sum(part.num_rows for part in parts),
+                "parts": [part.key for part in parts[:100]],
+            }
             yield Dataset(name[:500], _digest(parts), side, json.dumps(source))

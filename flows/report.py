@@ -46,12 +46,19 @@ def print_plan(opened: Opened) -> None:
     """One line for every table of every configuration; then what the sources are read as."""
     plan = Plan(opened.store, peek=True)
     lines = [
-        (configuration.name, use.side, use.call.table, use.role or "",
-         _state(table), _parts(table), _estimate(use, table))
+        (
+            configuration.name,
+            use.side,
+            use.call.table,
+            use.role or "",
+            _state(table),
+            _parts(table),
+            _estimate(use, table),
+        )
         for configuration in opened.study.configurations()
         for use in configuration.uses
         if (table := plan.table(use.call)).slots or isinstance(use.call, Call)
-    ]  # fmt: skip
+    ]
     if terminal_width() is None:
         headings = ("configuration", "side", "table", "role", "state", "parts", "estimate")
         print_table([headings, *lines])
@@ -183,16 +190,30 @@ def _rows(call: Call | Given, plan: Plan) -> Iterator[Result]:
 def _accuracy_lines(
     configurations: Iterable[Configuration], side: str, plan: Plan
 ) -> Iterator[tuple[str, ...]]:
-    yield ("configuration", "accuracy", "95%", "lift over student", "95%", "truncated",
-           "unparsed", "questions")  # fmt: skip
+    yield (
+        "configuration",
+        "accuracy",
+        "95%",
+        "lift over student",
+        "95%",
+        "truncated",
+        "unparsed",
+        "questions",
+    )
     for configuration in configurations:
         found = rows_of(configuration, side, plan)
         if found:
             accuracy = found["accuracy"]
-            yield (configuration.name, share(accuracy), interval(accuracy),
-                   points(found.get("grades/lift")), points_interval(found.get("grades/lift")),
-                   share(found.get("grades/share/truncated")),
-                   share(found.get("grades/share/unparsed")), str(accuracy.n))  # fmt: skip
+            yield (
+                configuration.name,
+                share(accuracy),
+                interval(accuracy),
+                points(found.get("grades/lift")),
+                points_interval(found.get("grades/lift")),
+                share(found.get("grades/share/truncated")),
+                share(found.get("grades/share/unparsed")),
+                str(accuracy.n),
+            )
     for name, mean in arm_means(configurations, side, plan):
         yield name, share(mean), interval(mean), "-", "-", "-", "-", str(mean.n)
 
@@ -204,8 +225,9 @@ def arm_means(
     for configuration in configurations:
         for use in configuration.uses:
             if (use.side, use.role) == (side, "arm") and plan.table(use.call).complete:
-                yield from ((f"{configuration.arm} (all runs)", row)
-                            for row in _rows(use.call, plan))  # fmt: skip
+                yield from (
+                    (f"{configuration.arm} (all runs)", row) for row in _rows(use.call, plan)
+                )
 
 
 def print_domains(found: Mapping[str, Mapping[str, Result]]) -> None:
@@ -225,8 +247,12 @@ def print_domains(found: Mapping[str, Mapping[str, Result]]) -> None:
 
 def domains_of(found: Iterable[Mapping[str, Result]]) -> list[str]:
     """Names of the domains of a benchmark."""
-    names = {metric.removeprefix(BY_DOMAIN)
-             for rows in found for metric in rows if metric.startswith(BY_DOMAIN)}  # fmt: skip
+    names = {
+        metric.removeprefix(BY_DOMAIN)
+        for rows in found
+        for metric in rows
+        if metric.startswith(BY_DOMAIN)
+    }
     return sorted(names)
 
 
@@ -251,8 +277,14 @@ def _change_lines(found: Mapping[str, Mapping[str, Result]]) -> Iterator[tuple[s
     for name, rows in found.items():
         if GAINED in rows:
             net = rows[NET]
-            yield (name, count(rows[GAINED]), count(rows[LOST]), count(net, "+"),
-                   count_interval(net), str(net.n))  # fmt: skip
+            yield (
+                name,
+                count(rows[GAINED]),
+                count(rows[LOST]),
+                count(net, "+"),
+                count_interval(net),
+                str(net.n),
+            )
 
 
 def _shared_start(names: Sequence[str]) -> str:
@@ -271,26 +303,41 @@ def _share_lines(
         found = rows_of(configuration, side, plan)
         if "provenance/num_sentences" in found:
             shares = [found[f"provenance/share/{name}"] for name in classes]
-            yield (configuration.name, *(f"{share(s)} {interval(s)}" for s in shares),
-                   share(found["provenance/missing"]),
-                   count(found["provenance/num_sentences"]))  # fmt: skip
+            yield (
+                configuration.name,
+                *(f"{share(s)} {interval(s)}" for s in shares),
+                share(found["provenance/missing"]),
+                count(found["provenance/num_sentences"]),
+            )
 
 
 def _training_lines(
     configurations: Iterable[Configuration], plan: Plan
 ) -> Iterator[tuple[str, ...]]:
-    yield ("configuration", "candidates", "teacher share", "longest is most teacher", "examples",
-           "tokens", "tie rate", "overlap with longest")  # fmt: skip
+    yield (
+        "configuration",
+        "candidates",
+        "teacher share",
+        "longest is most teacher",
+        "examples",
+        "tokens",
+        "tie rate",
+        "overlap with longest",
+    )
     for configuration in configurations:
         found = rows_of(configuration, "train", plan)
         if found:
             pool = found["pool/teacher_share"]
-            yield (configuration.name, count(found["pool/num_candidates"]),
-                   f"{share(pool)} {interval(pool)}",
-                   share(found["pool/longest_is_most_teacher"]),
-                   count(found["selection/num_examples"]), count(found["tokens"]),
-                   share(found["selection/tie_rate"]),
-                   share(found["selection/overlap_longest"]))  # fmt: skip
+            yield (
+                configuration.name,
+                count(found["pool/num_candidates"]),
+                f"{share(pool)} {interval(pool)}",
+                share(found["pool/longest_is_most_teacher"]),
+                count(found["selection/num_examples"]),
+                count(found["tokens"]),
+                share(found["selection/tie_rate"]),
+                share(found["selection/overlap_longest"]),
+            )
 
 
 # ---------------------------------------------------------------------------- arms compared
@@ -303,8 +350,13 @@ def _comparison_lines(
     for one in differences(configurations, f"test:{benchmark}", plan):
         accuracy = one.rows.get(DIFFERENCE)
         if accuracy is not None:
-            yield (one.name, points(accuracy), points_interval(accuracy),
-                   points(one.rows[DETECTABLE]).lstrip("+"), notes.mark(accuracy))  # fmt: skip
+            yield (
+                one.name,
+                points(accuracy),
+                points_interval(accuracy),
+                points(one.rows[DETECTABLE]).lstrip("+"),
+                notes.mark(accuracy),
+            )
 
 
 @dataclass(frozen=True)

@@ -59,10 +59,16 @@ def players(opened: Opened) -> Players:
 
 def _roles(configuration: Configuration, side: str, plan: Plan) -> dict[str, Model]:
     """Role to model of a side that labels sentences, in the order of a cast."""
-    calls = {use.role: use.call for use in configuration.uses
-             if (use.call.table, use.side) == ("scores", side)}  # fmt: skip
-    found = {role: model_of(calls[role], plan)
-             for role in ("teacher", "student", "distilled") if role in calls}  # fmt: skip
+    calls = {
+        use.role: use.call
+        for use in configuration.uses
+        if (use.call.table, use.side) == ("scores", side)
+    }
+    found = {
+        role: model_of(calls[role], plan)
+        for role in ("teacher", "student", "distilled")
+        if role in calls
+    }
     return {role: model for role, model in found.items() if model is not None}
 
 

@@ -19,9 +19,14 @@ from tasks.models import Model
 from tasks.stage import Call, Given, Plan
 
 BYTES = {
-    "traces": 12.0, "scores": 8.5, "sentence_scores": 2.5, "provenance": 2.5, "sentences": 1.0,
-    "grades": 0.5, "pool": 0.5,
-}  # fmt: skip
+    "traces": 12.0,
+    "scores": 8.5,
+    "sentence_scores": 2.5,
+    "provenance": 2.5,
+    "sentences": 1.0,
+    "grades": 0.5,
+    "pool": 0.5,
+}
 """A token of a trace in each table on disk. Measured on the pocket experiment, whose sentences are
 short, so that larger studies take less; `traces` of a large vocabulary. Other tables are small."""
 

@@ -93,9 +93,10 @@ def scorers_of(teacher: str | None, student: str | None) -> Scorers | None:
     if student is not None:
         return Scorers(student, teacher)
     if teacher is not None:
-        raise BadSettings("select", [
-            "--teacher needs --student: lengths are the student's, whatever the selector"
-        ])  # fmt: skip
+        raise BadSettings(
+            "select",
+            ["--teacher needs --student: lengths are the student's, whatever the selector"],
+        )
     return None
 
 
@@ -135,8 +136,14 @@ def _rows(found: Sequence[CandidateRecord], ranked: Questions) -> Iterator[tuple
         most = max(record.num_tokens for record in records)
         for number, (merit, record) in enumerate([*best, *rest], start=1):
             known = number <= len(best)
-            yield (problem, record.trace_id, number if known else None, merit if known else None,
-                   record.num_tokens, record.num_tokens == most)  # fmt: skip
+            yield (
+                problem,
+                record.trace_id,
+                number if known else None,
+                merit if known else None,
+                record.num_tokens,
+                record.num_tokens == most,
+            )
 
 
 def _report(found: Sequence[CandidateRecord], ranked: Questions) -> None:

@@ -74,11 +74,16 @@ def mlflow_server(runtime: Runtime, port: int) -> Server:
         *("--artifacts-destination", str(artifacts)),
         *("--uvicorn-opts", "--log-level warning"),  # else a line for every request
     ]
-    return Server("MLflow", port, command, {
-        "MLFLOW_DISABLE_TELEMETRY": "true",
-        "MLFLOW_ALLOW_PICKLE_DESERIALIZATION": "false",
-        "DO_NOT_TRACK": "1",
-    })  # fmt: skip
+    return Server(
+        "MLflow",
+        port,
+        command,
+        {
+            "MLFLOW_DISABLE_TELEMETRY": "true",
+            "MLFLOW_ALLOW_PICKLE_DESERIALIZATION": "false",
+            "DO_NOT_TRACK": "1",
+        },
+    )
 
 
 def prefect_server(runtime: Runtime, port: int, password: Path) -> Server:
@@ -86,18 +91,23 @@ def prefect_server(runtime: Runtime, port: int, password: Path) -> Server:
         *(sys.executable, "-m", "uvicorn", "--factory", "flows.guard:prefect_app"),
         *("--host", HOST, "--port", str(port), "--log-level", "warning"),
     ]
-    return Server("Prefect", port, command, {
-        "PREFECT_HOME": str((runtime.workspace / "prefect").resolve()),
-        "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
-        "DO_NOT_TRACK": "1",
-        "PREFECT_SERVER_API_HOST": HOST,
-        "PREFECT_SERVER_API_PORT": str(port),
-        "PREFECT_SERVER_API_CSRF_PROTECTION_ENABLED": "true",
-        "PREFECT_SERVER_API_CORS_ALLOWED_ORIGINS": f"http://{HOST}:{port},http://localhost:{port}",
-        # In the environment, since arguments are seen by every user of the machine.
-        "PREFECT_SERVER_API_AUTH_STRING": password.read_text().strip(),
-        "PREFECT_API_AUTH_STRING": password.read_text().strip(),
-    })  # fmt: skip
+    return Server(
+        "Prefect",
+        port,
+        command,
+        {
+            "PREFECT_HOME": str((runtime.workspace / "prefect").resolve()),
+            "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+            "DO_NOT_TRACK": "1",
+            "PREFECT_SERVER_API_HOST": HOST,
+            "PREFECT_SERVER_API_PORT": str(port),
+            "PREFECT_SERVER_API_CSRF_PROTECTION_ENABLED": "true",
+            "PREFECT_SERVER_API_CORS_ALLOWED_ORIGINS": f"http://{HOST}:{port},http://localhost:{port}",
+            # In the environment, since arguments are seen by every user of the machine.
+            "PREFECT_SERVER_API_AUTH_STRING": password.read_text().strip(),
+            "PREFECT_API_AUTH_STRING": password.read_text().strip(),
+        },
+    )
 
 
 def password_file(folder: Path) -> Path:

@@ -58,18 +58,28 @@ def _the_one(
     opened: Opened, plan: Plan, configurations: Sequence[Configuration], prefix: str
 ) -> str:
     """The whole id of the trace that begins with `prefix`."""
-    parts = {part.key: part for c in configurations for side in c.sides
-             for part in _parts(plan, c, "traces", side)}  # fmt: skip
+    parts = {
+        part.key: part
+        for c in configurations
+        for side in c.sides
+        for part in _parts(plan, c, "traces", side)
+    }
     found = _beginning_with(opened.store, list(parts.values()), prefix) if prefix else []
     where = f"{opened.experiment.name} of {opened.runtime.workspace}"
     if not found:
-        raise BadSettings(where, [f"no trace begins with {prefix!r}; its "
-                                  f"{sum(p.num_rows for p in parts.values())} traces are listed by "
-                                  "`rdpt export FILE traces -o -`"])  # fmt: skip
+        raise BadSettings(
+            where,
+            [
+                f"no trace begins with {prefix!r}; its "
+                f"{sum(p.num_rows for p in parts.values())} traces are listed by "
+                "`rdpt export FILE traces -o -`"
+            ],
+        )
     if len(found) > 1:
         shown = [*found[:MOST_LISTED], *(["..."] if len(found) > MOST_LISTED else [])]
-        raise BadSettings(where, [f"{len(found)} traces begin with {prefix!r}: give more of one:",
-                                  *shown])  # fmt: skip
+        raise BadSettings(
+            where, [f"{len(found)} traces begin with {prefix!r}: give more of one:", *shown]
+        )
     return found[0]
 
 
@@ -91,8 +101,10 @@ def _holder(store: Store, parts: Sequence[Part], value: str, key: str = "trace_i
     """The part that has rows of the trace, or of what else has such an id."""
     if not parts:
         return None
-    sql = (f"SELECT DISTINCT parse_filename(filename, true) FROM {_files(store, parts)} "
-           f"WHERE {key} = ?")  # fmt: skip
+    sql = (
+        f"SELECT DISTINCT parse_filename(filename, true) FROM {_files(store, parts)} "
+        f"WHERE {key} = ?"
+    )
     with duckdb.connect() as connection:
         found = connection.execute(sql, [value]).fetchall()
     return next((part for part in parts if found and part.key == found[0][0]), None)
@@ -119,10 +131,13 @@ def _place(places: Iterator[Place], trace_id: str) -> Place:
     labelled = {place.labels.key: place for place in reversed(found) if place.labels}
     if len(labelled) > 1:
         names = [place.configuration.name for place in found if place.labels]
-        raise BadSettings("rdpt show", [
-            f"{len(labelled)} configurations label {trace_id} differently: choose one with "
-            f"--configuration: {', '.join(names)}"
-        ])  # fmt: skip
+        raise BadSettings(
+            "rdpt show",
+            [
+                f"{len(labelled)} configurations label {trace_id} differently: choose one with "
+                f"--configuration: {', '.join(names)}"
+            ],
+        )
     return next(iter(labelled.values()), found[0])
 
 

@@ -106,10 +106,13 @@ def _require_reading(connection: Connection, statement: Any) -> None:
         for inner in connection.extract_statements(explained):
             _require_reading(connection, inner)
     elif kind != "SELECT":
-        raise BadSettings("sql", [
-            f"{kind} is refused: the catalogue is only read (SELECT, FROM, WITH, DESCRIBE, "
-            "SUMMARIZE, SHOW, EXPLAIN). To work on a copy: rdpt export FILE -o copy.duckdb"
-        ])  # fmt: skip
+        raise BadSettings(
+            "sql",
+            [
+                f"{kind} is refused: the catalogue is only read (SELECT, FROM, WITH, DESCRIBE, "
+                "SUMMARIZE, SHOW, EXPLAIN). To work on a copy: rdpt export FILE -o copy.duckdb"
+            ],
+        )
 
 
 def _rows(connection: Connection) -> Iterator[Sequence[Any]]:
@@ -201,10 +204,13 @@ def _show_json(names: Sequence[str], rows: Iterator[Sequence[Any]]) -> None:
 def _require_names_apart(names: Sequence[str]) -> None:
     twice = sorted({printable(name) for name in names if names.count(name) > 1})
     if twice:
-        raise BadSettings("sql", [
-            f"column {', '.join(twice)} appears twice, and a JSON object has a name once: "
-            "name them apart with AS"
-        ])  # fmt: skip
+        raise BadSettings(
+            "sql",
+            [
+                f"column {', '.join(twice)} appears twice, and a JSON object has a name once: "
+                "name them apart with AS"
+            ],
+        )
 
 
 def _json(value: Any) -> Any:

@@ -86,8 +86,14 @@ def _cells(worker: Activity, opened: Opened, plan: Plan) -> tuple[str, ...]:
     parts = f"{len(table.parts)} of {len(table.slots)}" if table else "-"
     silent = time.time() - worker.beat
     word = f", silent for {_span(silent)}" if silent > SILENT_SECONDS else ""
-    return (worker.title, parts, f"{worker.items_done} of {worker.items}", _rate(worker),
-            _left(worker), f"{worker.pid} on {worker.host}{word}")  # fmt: skip
+    return (
+        worker.title,
+        parts,
+        f"{worker.items_done} of {worker.items}",
+        _rate(worker),
+        _left(worker),
+        f"{worker.pid} on {worker.host}{word}",
+    )
 
 
 def _rate(worker: Activity) -> str:

@@ -155,10 +155,13 @@ def _is_four_way(batch: pa.RecordBatch, table: Table, num_before: int) -> bool:
         found = values(batch.column("p_distilled"))
         row = next((row for row, p in enumerate(found) if p is not None), 0)
         refuse(
-            table, num_before + row, "p_distilled", found[row],
+            table,
+            num_before + row,
+            "p_distilled",
+            found[row],
             "begins late: earlier rows have three-way labels, so give all rows p_distilled (null "
             "where it is not known) or none",
-        )  # fmt: skip
+        )
     return four_way
 
 

@@ -71,8 +71,10 @@ def _repair(runtime: Runtime, found: list[integrity.Damage], notes: Mapping[Path
     for path in notes:
         store.notes.set_aside(path)
     _rebuild(runtime)
-    say(f"{_damaged(found, notes)} damaged, {len(found) - len(busy) + len(notes)} set aside in "
-        f"{runtime.store / 'quarantine'}; the next run builds what is missing")  # fmt: skip
+    say(
+        f"{_damaged(found, notes)} damaged, {len(found) - len(busy) + len(notes)} set aside in "
+        f"{runtime.store / 'quarantine'}; the next run builds what is missing"
+    )
     if busy:
         say(f"{_count(busy, 'part')} left alone: a run has them in hand")
     return faults.DAMAGED if busy else 0
@@ -131,15 +133,21 @@ def _require_own_store(runtime: Runtime) -> None:
     if not root.is_dir():
         raise BadSettings(str(runtime.workspace), ["there is no store in this workspace"])
     if not root.resolve().is_relative_to(runtime.workspace.resolve()):
-        raise BadSettings(str(root), [
-            f"is a link to {root.resolve()}, outside the workspace, where nothing is removed: "
-            "either set RDPT_WORKSPACE to the folder that holds it, or move it back"
-        ])  # fmt: skip
+        raise BadSettings(
+            str(root),
+            [
+                f"is a link to {root.resolve()}, outside the workspace, where nothing is removed: "
+                "either set RDPT_WORKSPACE to the folder that holds it, or move it back"
+            ],
+        )
     if not frozen_names(runtime):
-        raise BadSettings(str(runtime.workspace), [
-            "no experiment was run in this workspace, so all of its store would go: "
-            "delete the folder yourself if that is what you want"
-        ])  # fmt: skip
+        raise BadSettings(
+            str(runtime.workspace),
+            [
+                "no experiment was run in this workspace, so all of its store would go: "
+                "delete the folder yourself if that is what you want"
+            ],
+        )
 
 
 def _reached(runtime: Runtime) -> tuple[set[PartName], set[PartName]]:
@@ -153,10 +161,13 @@ def _reached(runtime: Runtime) -> tuple[set[PartName], set[PartName]]:
             plan = Plan(opened.store, peek=True)
             tables = [plan.table(call) for call in opened.study.calls()]
         except (ValueError, OSError) as error:
-            raise BadSettings(str(folder), [
-                f"what it reaches cannot be told: {brief(error)}",
-                f"either put that back, or delete {folder} if it is not wanted any more",
-            ]) from error  # fmt: skip
+            raise BadSettings(
+                str(folder),
+                [
+                    f"what it reaches cannot be told: {brief(error)}",
+                    f"either put that back, or delete {folder} if it is not wanted any more",
+                ],
+            ) from error
         reached |= {(part.table, part.key) for table in tables for part in table.parts}
         working |= {(t.call.table, job.recipe.key) for t in tables for job in t.jobs}
         working |= set(_once_begun(opened.store, tables))

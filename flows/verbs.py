@@ -194,8 +194,11 @@ def sync(name: str | None) -> int:
 
 def _complete(opened: Opened) -> list[Configuration]:
     table_of = Plan(opened.store).table
-    return [c for c in opened.study.configurations()
-            if all(table_of(use.call).complete for use in c.uses)]  # fmt: skip
+    return [
+        c
+        for c in opened.study.configurations()
+        if all(table_of(use.call).complete for use in c.uses)
+    ]
 
 
 def _tell(opened: Opened, whole: list[Configuration]) -> None:

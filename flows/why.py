@@ -129,8 +129,9 @@ class Asker:
         note = self._store.root / "quarantine" / f"{key}.reason"
         if self._records.of(call.table).get(key) is not None:
             return Reason(key, None, ("it was built, and its file is missing or has changed",))
-        fed = {name: [(part.table, part.key) for part in parts]
-               for name, parts in job.inputs.items()}  # fmt: skip
+        fed = {
+            name: [(part.table, part.key) for part in parts] for name, parts in job.inputs.items()
+        }
         made = Made(job.recipe.as_json(), fed)
         near = self._records.nearest(call.table, made)
         if note.exists():

@@ -106,10 +106,13 @@ def open_frozen(name: str | None, runtime: Runtime, read_only: bool = False) -> 
     file, keeper = folder / EXPERIMENT, notes_of(runtime, read_only)
     origin = keeper.read(folder / ORIGIN, ORIGINS)
     if origin is None:
-        raise BadSettings(str(folder / ORIGIN), [
-            f"is missing or damaged, so that the files that {EXPERIMENT} names cannot be found: "
-            "run the experiment from its own file again (rdpt run FILE), which writes it anew"
-        ])  # fmt: skip
+        raise BadSettings(
+            str(folder / ORIGIN),
+            [
+                f"is missing or damaged, so that the files that {EXPERIMENT} names cannot be found: "
+                "run the experiment from its own file again (rdpt run FILE), which writes it anew"
+            ],
+        )
     base = Path(origin.base)
     if origin.beside is not None and not base.is_dir():
         base = (runtime.workspace / origin.beside).resolve()
@@ -147,10 +150,13 @@ def named(opened: Opened, name: str) -> Configuration:
     """The configuration of that name. Raises BadSettings with those that there are."""
     found = {c.name: c for c in opened.study.configurations()}
     if name not in found:
-        raise BadSettings("--configuration", [
-            f"{opened.experiment.name} has no configuration {name!r}; {hint(name, found)}"
-            f"it has: {', '.join(found)}"
-        ])  # fmt: skip
+        raise BadSettings(
+            "--configuration",
+            [
+                f"{opened.experiment.name} has no configuration {name!r}; {hint(name, found)}"
+                f"it has: {', '.join(found)}"
+            ],
+        )
     return found[name]
 
 

@@ -65,12 +65,16 @@ def main() -> None:
     # Whoever has no units for bfloat16 is free to multiply float32 numbers instead.
     most = max(map(peak, {torch.float32, getattr(torch, found["dtype"])}))
     work = flops(shape.config(), lengths)
-    print(f"one pass: {work / 1e9:,.0f} GFLOP; most in one product: {most / 1e9:.0f} GFLOP/s, "
-          f"so no less than {work / most:.0f} s")  # fmt: skip
+    print(
+        f"one pass: {work / 1e9:,.0f} GFLOP; most in one product: {most / 1e9:.0f} GFLOP/s, "
+        f"so no less than {work / most:.0f} s"
+    )
     for name, some in rounds.items():
         seconds = statistics.median(one["cpu_s"] for one in some)
-        print(f"  {name:<15} {seconds:6.0f} s  {work / seconds / 1e9:6.1f} GFLOP/s  "
-              f"{work / seconds / most:5.0%} of it")  # fmt: skip
+        print(
+            f"  {name:<15} {seconds:6.0f} s  {work / seconds / 1e9:6.1f} GFLOP/s  "
+            f"{work / seconds / most:5.0%} of it"
+        )
 
 
 if __name__ == "__main__":

@@ -44,11 +44,13 @@ def main() -> None:
     half = hidden_BD.bfloat16(), weight_TD.bfloat16()
     product = least(lambda: hidden_BD @ weight_TD.T, asked.rounds)
     print(f"{asked.positions} positions x {asked.ids} ids, width {asked.width}, microseconds:")
-    for name, cost in (("product", product), ("one pass", summed(fused.sums)),
-                       ("torch's operations", summed(written_out)),
-                       ("bfloat16 by torch", least(lambda: linear(*half), asked.rounds)),
-                       ("bfloat16 by rdpt", least(lambda: linear_in_float32(*half),
-                                                  asked.rounds))):  # fmt: skip
+    for name, cost in (
+        ("product", product),
+        ("one pass", summed(fused.sums)),
+        ("torch's operations", summed(written_out)),
+        ("bfloat16 by torch", least(lambda: linear(*half), asked.rounds)),
+        ("bfloat16 by rdpt", least(lambda: linear_in_float32(*half), asked.rounds)),
+    ):
         print(f"  {name:<19} {cost * 1e6:8.0f}  {cost / product:5.0%} of the product")
 
 

@@ -124,8 +124,11 @@ def covered(case: Case, repetitions: int) -> Covered:
     generator = np.random.default_rng(zlib.crc32(case.name.encode()))
     limits, truth = SIMULATED[case.kind](case, generator, repetitions)
     hits = (limits.low <= truth + 1e-12) & (truth - 1e-12 <= limits.high)
-    return Covered(float(hits.mean()), float(np.median(limits.high - limits.low)),
-                   float(limits.conservative.mean()))  # fmt: skip
+    return Covered(
+        float(hits.mean()),
+        float(np.median(limits.high - limits.low)),
+        float(limits.conservative.mean()),
+    )
 
 
 def difficulties(case: Case, ranks: Floats) -> Floats:
@@ -215,9 +218,15 @@ def total(case: Case, generator: np.random.Generator, repetitions: int) -> tuple
 
 
 SIMULATED: dict[str, Callable[[Case, np.random.Generator, int], tuple[Limits, float]]] = {
-    "accuracy": single, "share": single, "paired": paired, "apart": apart,
-    "shares paired": paired, "runs": runs, "crossed": crossed, "total": total,
-}  # fmt: skip
+    "accuracy": single,
+    "share": single,
+    "paired": paired,
+    "apart": apart,
+    "shares paired": paired,
+    "runs": runs,
+    "crossed": crossed,
+    "total": total,
+}
 
 
 # ---------------------------------------------------------------------------- all cases
@@ -265,17 +274,27 @@ def is_marked(cell: list[float]) -> bool:
 
 
 def table(cells: Cells) -> str:
-    lines = ["| estimate | cells | lowest | .93 to .97 | above, marked | above, unmarked | highest "
-             "unmarked | below |", "|---|---|---|---|---|---|---|---|"]  # fmt: skip
+    lines = [
+        "| estimate | cells | lowest | .93 to .97 | above, marked | above, unmarked | highest "
+        "unmarked | below |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
     for kind in SIMULATED:
         own = [cells[case.name] for case in CASES if case.kind == kind]
         unmarked = [cell[0] for cell in own if not is_marked(cell)]
         num_above = sum(cell[0] > HIGHEST for cell in own)
         num_unmarked = sum(coverage > HIGHEST for coverage in unmarked)
         num_below = sum(cell[0] < LOWEST for cell in own)
-        counts = (kind, len(own), f"{min(cell[0] for cell in own):.3f}",
-                  len(own) - num_above - num_below, num_above - num_unmarked, num_unmarked,
-                  f"{max(unmarked):.3f}", num_below)  # fmt: skip
+        counts = (
+            kind,
+            len(own),
+            f"{min(cell[0] for cell in own):.3f}",
+            len(own) - num_above - num_below,
+            num_above - num_unmarked,
+            num_unmarked,
+            f"{max(unmarked):.3f}",
+            num_below,
+        )
         lines.append(f"| {' | '.join(map(str, counts))} |")
     return "\n".join(lines)
 

@@ -51,15 +51,25 @@ def measure(name: str, dtype: str, path: str, count: int) -> dict[str, Any]:
     traces = HfGenerator(writer, Sampling(max_new_tokens=160), 0).generate(problems, 0)
     scored = load(spec, MODELS, threads=2, numerics=path)  # type: ignore[arg-type]
     rows = list(HfScorer(scored).score(problems, traces))
-    wanted = [reference(load(spec, MODELS, threads=2), p, t)
-              for p, t in zip(problems, traces, strict=True)]  # fmt: skip
-    error = np.concatenate([
-        np.abs(row.logprobs[~np.isnan(row.logprobs)] - truth)
-        for row, truth in zip(rows, wanted, strict=True)
-    ])  # fmt: skip
-    return {"model": name, "dtype": dtype, "path": path, "tokens": len(error),
-            "mean": float(error.mean()), "p99": float(np.quantile(error, 0.99)),
-            "max": float(error.max())}  # fmt: skip
+    wanted = [
+        reference(load(spec, MODELS, threads=2), p, t)
+        for p, t in zip(problems, traces, strict=True)
+    ]
+    error = np.concatenate(
+        [
+            np.abs(row.logprobs[~np.isnan(row.logprobs)] - truth)
+            for row, truth in zip(rows, wanted, strict=True)
+        ]
+    )
+    return {
+        "model": name,
+        "dtype": dtype,
+        "path": path,
+        "tokens": len(error),
+        "mean": float(error.mean()),
+        "p99": float(np.quantile(error, 0.99)),
+        "max": float(error.max()),
+    }
 
 
 def main() -> None:
@@ -74,8 +84,10 @@ def main() -> None:
             for path in ("exact", "compiled"):
                 one = measure(name, dtype, path, asked.traces)
                 found.append(one)
-                print(f"{name:<8} {dtype:<9} {path:<9} {one['tokens']:>6} "
-                      f"{one['mean']:.1e}  {one['p99']:.1e}  {one['max']:.1e}")  # fmt: skip
+                print(
+                    f"{name:<8} {dtype:<9} {path:<9} {one['tokens']:>6} "
+                    f"{one['mean']:.1e}  {one['p99']:.1e}  {one['max']:.1e}"
+                )
     if asked.json:
         asked.json.write_text(json.dumps(found, indent=1) + "\n")
 

@@ -31,12 +31,23 @@ from rdpt_core.scoring.head import Head
 
 Work = list[list[int]]
 LARGE = {
-    "vocab_size": 151_936, "hidden_size": 4096, "intermediate_size": 12_288,
-    "num_hidden_layers": 36, "num_attention_heads": 32, "num_key_value_heads": 8, "head_dim": 128,
-}  # fmt: skip
-SMALL = LARGE | {"vocab_size": 8192, "hidden_size": 128, "intermediate_size": 384,
-                 "num_hidden_layers": 2, "num_attention_heads": 4, "num_key_value_heads": 2,
-                 "head_dim": 32}  # fmt: skip
+    "vocab_size": 151_936,
+    "hidden_size": 4096,
+    "intermediate_size": 12_288,
+    "num_hidden_layers": 36,
+    "num_attention_heads": 32,
+    "num_key_value_heads": 8,
+    "head_dim": 128,
+}
+SMALL = LARGE | {
+    "vocab_size": 8192,
+    "hidden_size": 128,
+    "intermediate_size": 384,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "head_dim": 32,
+}
 LENGTHS, SMALL_LENGTHS = (1024, 2048, 4096, 8192, 16_384, 32_768), (100, 500, 5000)
 
 
@@ -87,8 +98,12 @@ class Bench:
 
 
 def made(small: bool, device: torch.device) -> Bench:
-    config = Qwen3Config(**(SMALL if small else LARGE), max_position_embeddings=40_960,
-                         tie_word_embeddings=False, attn_implementation="sdpa")  # fmt: skip
+    config = Qwen3Config(
+        **(SMALL if small else LARGE),
+        max_position_embeddings=40_960,
+        tie_word_embeddings=False,
+        attn_implementation="sdpa",
+    )
     torch.manual_seed(0)
     torch.set_default_dtype(torch.float32 if small else torch.bfloat16)
     with device:
@@ -107,8 +122,10 @@ def main() -> None:
     dice = random.Random(0)
     lengths = SMALL_LENGTHS if asked.small else LENGTHS
     work = [[dice.randrange(bench.config.vocab_size) for _ in range(size)] for size in lengths]
-    found = {name: bench.measured(method, work, asked.rounds)
-             for name, method in (("engine", bench.engine), ("plain", bench.plain))}  # fmt: skip
+    found = {
+        name: bench.measured(method, work, asked.rounds)
+        for name, method in (("engine", bench.engine), ("plain", bench.plain))
+    }
     for name, one in found.items():
         if one and asked.peak_tflops:
             one["model_flops_utilisation"] = one["flops_per_s"] / (asked.peak_tflops * 1e12)

@@ -53,8 +53,15 @@ def one(method: str, length: int, vocabulary: int, width: int, layers: int) -> d
     else:
         head = Head(model.get_output_embeddings().weight)
         list(Forward(model.get_decoder(), head, PACK_TOKENS).run({0: Laid(ids, 1)}))
-    return {"method": method, "length": length, "vocabulary": vocabulary, "width": width,
-            "layers": layers, "decoder_mib": before, "extra_mib": peak() - before}  # fmt: skip
+    return {
+        "method": method,
+        "length": length,
+        "vocabulary": vocabulary,
+        "width": width,
+        "layers": layers,
+        "decoder_mib": before,
+        "extra_mib": peak() - before,
+    }
 
 
 def measure(asked: argparse.Namespace) -> list[dict[str, Any]]:
@@ -67,8 +74,11 @@ def measure(asked: argparse.Namespace) -> list[dict[str, Any]]:
         command = [sys.executable, __file__, "--one", method, *map(str, numbers)]
         done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
         found.append(json.loads(done.stdout))
-        print(f"{method:<6} {length:>6} tokens, {vocabulary:>7} ids: "
-              f"{found[-1]['extra_mib']:8,.0f} MiB more", file=sys.stderr)  # fmt: skip
+        print(
+            f"{method:<6} {length:>6} tokens, {vocabulary:>7} ids: "
+            f"{found[-1]['extra_mib']:8,.0f} MiB more",
+            file=sys.stderr,
+        )
     return found
 
 
@@ -78,14 +88,25 @@ def plot(found: list[dict[str, Any]], file: Path) -> None:
     figure = Figure(figsize=(6.4, 4.0), layout="constrained")
     axes = figure.add_subplot()
     for method, vocabulary in dict.fromkeys((one["method"], one["vocabulary"]) for one in found):
-        line = [(one["length"], max(one["extra_mib"], 1)) for one in found
-                if (one["method"], one["vocabulary"]) == (method, vocabulary)]  # fmt: skip
-        axes.plot(*zip(*line, strict=True), marker="o", markersize=3,
-                  linestyle="--" if method == "plain" else "-",
-                  label=f"{method}, {vocabulary:,} ids")  # fmt: skip
+        line = [
+            (one["length"], max(one["extra_mib"], 1))
+            for one in found
+            if (one["method"], one["vocabulary"]) == (method, vocabulary)
+        ]
+        axes.plot(
+            *zip(*line, strict=True),
+            marker="o",
+            markersize=3,
+            linestyle="--" if method == "plain" else "-",
+            label=f"{method}, {vocabulary:,} ids",
+        )
     axes.axhline(200, color="grey", linewidth=0.8)
-    axes.set(xscale="log", yscale="log", xlabel="tokens of the sequence",
-             ylabel="MiB beyond weights and one decoder pass")  # fmt: skip
+    axes.set(
+        xscale="log",
+        yscale="log",
+        xlabel="tokens of the sequence",
+        ylabel="MiB beyond weights and one decoder pass",
+    )
     axes.set_xticks(LENGTHS, [f"{n // 1024}k" for n in LENGTHS])
     axes.legend(frameon=False, fontsize=8)
     figure.savefig(file, dpi=150)

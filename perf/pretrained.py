@@ -34,8 +34,10 @@ def texts(file: Path, keys: list[str], number: int) -> list[str]:
 
 def ours(loaded: Loaded, work: list[list[int]]) -> Logprobs:
     forward = Forward(loaded.decoder, loaded.head, PACK_TOKENS)
-    found = {one.index: one.statistics for one in forward.run(
-        {index: Laid(ids, 1) for index, ids in enumerate(work)})}  # fmt: skip
+    found = {
+        one.index: one.statistics
+        for one in forward.run({index: Laid(ids, 1) for index, ids in enumerate(work)})
+    }
     kept = [found[index] for index in range(len(work))]
     return [one.logprobs.astype(np.float64) for one in kept if one is not None]
 
@@ -60,8 +62,10 @@ def main() -> None:
     spec = ModelSpec(path=str(asked.model.resolve()), gguf=asked.gguf)
     loaded = load(spec, Path(), threads=1)
     vocabulary = loaded.renderer.vocabulary
-    work = [vocabulary.parse(text, add_special=True)
-            for text in texts(asked.texts, asked.keys, asked.number)]  # fmt: skip
+    work = [
+        vocabulary.parse(text, add_special=True)
+        for text in texts(asked.texts, asked.keys, asked.number)
+    ]
     seconds, found = [], []
     for method in (ours, plain):
         method(loaded, work[:1])
@@ -69,11 +73,16 @@ def main() -> None:
         found.append(np.concatenate(method(loaded, work)))
         seconds.append(time.process_time() - begun)
     num_tokens = len(found[0])
-    print(f"{num_tokens:,} tokens of {len(work)} texts: {-found[0].mean():.4f} nats a token, "
-          f"plain forward {-found[1].mean():.4f}, largest difference "
-          f"{np.abs(found[0] - found[1]).max():.1e}")  # fmt: skip
-    print("tokens per CPU-second: rdpt {:,.0f}, plain {:,.0f}".format(
-        *(num_tokens / one for one in seconds)))  # fmt: skip
+    print(
+        f"{num_tokens:,} tokens of {len(work)} texts: {-found[0].mean():.4f} nats a token, "
+        f"plain forward {-found[1].mean():.4f}, largest difference "
+        f"{np.abs(found[0] - found[1]).max():.1e}"
+    )
+    print(
+        "tokens per CPU-second: rdpt {:,.0f}, plain {:,.0f}".format(
+            *(num_tokens / one for one in seconds)
+        )
+    )
 
 
 if __name__ == "__main__":

@@ -14,11 +14,16 @@ from typing import Any
 from matplotlib.figure import Figure
 
 NAMES = {
-    "minicons": "minicons", "padded": "padded batches", "padded_sorted": "padded batches, sorted",
-    "lm_eval": "lm-evaluation-harness", "hf_loop": "plain loop", "exact": "rdpt, exact",
-    "compiled": "rdpt, compiled", "limit": "decoder and head alone",
+    "minicons": "minicons",
+    "padded": "padded batches",
+    "padded_sorted": "padded batches, sorted",
+    "lm_eval": "lm-evaluation-harness",
+    "hf_loop": "plain loop",
+    "exact": "rdpt, exact",
+    "compiled": "rdpt, compiled",
+    "limit": "decoder and head alone",
     "limit_compiled": "decoder and head alone, compiled",
-}  # fmt: skip
+}
 RDPT = ("exact", "compiled")
 OURS, LIMIT, OTHERS = "#1f77b4", "#bbbbbb", "#d98c5f"
 
@@ -50,8 +55,11 @@ def main() -> None:
     rates = {name: rate(found["rounds"][name]) for name in NAMES if found["rounds"].get(name)}
     figure = Figure(figsize=(8, 3.6), layout="constrained")
     axes = figure.add_subplot()
-    bars = axes.barh([NAMES[name] for name in rates], list(rates.values()),
-                     color=[colour(name) for name in rates])  # fmt: skip
+    bars = axes.barh(
+        [NAMES[name] for name in rates],
+        list(rates.values()),
+        color=[colour(name) for name in rates],
+    )
     labels = [label(name, rates, found["ratios_by_path"]) for name in rates]
     axes.bar_label(bars, labels, padding=3)
     axes.set_xlabel("tokens per CPU-second, one thread")

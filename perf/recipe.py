@@ -48,20 +48,36 @@ def recipes() -> dict[str, TrainingRecipe]:
             learning_rate=rate, epochs=epochs, global_batch=batch, packing=True
         )
         for rate, epochs, batch in [
-            (1e-3, 3, 16), (5e-4, 3, 16), (5e-4, 6, 16), (2e-4, 3, 16), (2e-4, 6, 16),
-            (1e-3, 6, 16), (1e-3, 6, 32), (1e-3, 6, 64), (2e-3, 6, 64), (5e-4, 6, 32),
+            (1e-3, 3, 16),
+            (5e-4, 3, 16),
+            (5e-4, 6, 16),
+            (2e-4, 3, 16),
+            (2e-4, 6, 16),
+            (1e-3, 6, 16),
+            (1e-3, 6, 32),
+            (1e-3, 6, 64),
+            (2e-3, 6, 64),
+            (5e-4, 6, 32),
         ]
-    }  # fmt: skip
+    }
     low_rank = {
         f"rank {rank}, {rate:g}, {epochs} epochs, batch {batch}": TrainingRecipe(
-            learning_rate=rate, epochs=epochs, global_batch=batch, packing=True,
+            learning_rate=rate,
+            epochs=epochs,
+            global_batch=batch,
+            packing=True,
             lora=Lora(rank=rank, alpha=2 * rank),
         )
         for rank, rate, epochs, batch in [
-            (16, 1e-3, 3, 16), (16, 2e-3, 3, 16), (16, 2e-3, 6, 16), (16, 4e-3, 3, 16),
-            (64, 2e-3, 3, 16), (16, 2e-3, 6, 64), (16, 4e-3, 6, 64),
+            (16, 1e-3, 3, 16),
+            (16, 2e-3, 3, 16),
+            (16, 2e-3, 6, 16),
+            (16, 4e-3, 3, 16),
+            (64, 2e-3, 3, 16),
+            (16, 2e-3, 6, 64),
+            (16, 4e-3, 6, 64),
         ]
-    }  # fmt: skip
+    }
     return full | low_rank
 
 
@@ -101,9 +117,13 @@ def examples(opened: Opened, arm: Configuration) -> list[Example]:
 
 
 def measured(
-    base: Path, rows: list[Example], recipe: TrainingRecipe, seed: int, asked: list[WordProblem],
+    base: Path,
+    rows: list[Example],
+    recipe: TrainingRecipe,
+    seed: int,
+    asked: list[WordProblem],
     machine: Machine,
-) -> dict[str, float]:  # fmt: skip
+) -> dict[str, float]:
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder) / "out"
         finetune.train(base, rows, recipe, seed, "student", Path(folder) / "work", out, machine)

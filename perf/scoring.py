@@ -40,8 +40,17 @@ HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent
 PEERS = HERE / ".venv"
 IN_PEERS = ("lm_eval", "minicons")
-METHODS = ("exact", "limit", "compiled", "limit_compiled",
-           "hf_loop", "lm_eval", "padded_sorted", "minicons", "padded")  # fmt: skip
+METHODS = (
+    "exact",
+    "limit",
+    "compiled",
+    "limit_compiled",
+    "hf_loop",
+    "lm_eval",
+    "padded_sorted",
+    "minicons",
+    "padded",
+)
 RDPT = ("exact", "compiled")
 DEFAULT_PATH = Scoring().path
 
@@ -53,10 +62,18 @@ class Process:
         python = PEERS / "bin" / "python" if name in IN_PEERS else Path(sys.executable)
         arguments = [str(python), str(HERE / "methods.py"), name, str(folder), str(threads)]
         self._process = subprocess.Popen(
-            arguments, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
-            env={"PYTHONPATH": str(ROOT), "PATH": "/usr/bin:/bin", "HF_HUB_OFFLINE": "1",
-                 "OMP_NUM_THREADS": str(threads), "TORCHINDUCTOR_CACHE_DIR": str(HERE / ".cache")},
-        )  # fmt: skip
+            arguments,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            env={
+                "PYTHONPATH": str(ROOT),
+                "PATH": "/usr/bin:/bin",
+                "HF_HUB_OFFLINE": "1",
+                "OMP_NUM_THREADS": str(threads),
+                "TORCHINDUCTOR_CACHE_DIR": str(HERE / ".cache"),
+            },
+        )
 
     def round(self, what: str = "run") -> dict[str, Any]:
         self.begin(what)
@@ -88,10 +105,19 @@ def prepare_peers() -> None:
     shutil.rmtree(PEERS, ignore_errors=True)
     subprocess.run([sys.executable, "-m", "venv", str(PEERS)], check=True)
     subprocess.run(
-        [str(PEERS / "bin" / "python"), "-m", "pip", "install", "--quiet", "-c",
-         str(ROOT / "constraints.txt"), "-r", str(wanted)],
+        [
+            str(PEERS / "bin" / "python"),
+            "-m",
+            "pip",
+            "install",
+            "--quiet",
+            "-c",
+            str(ROOT / "constraints.txt"),
+            "-r",
+            str(wanted),
+        ],
         check=True,
-    )  # fmt: skip
+    )
     shutil.copyfile(wanted, done)
 
 
@@ -185,9 +211,12 @@ def description(shape: Shape, num_traces: int, threads: int, dtype: str) -> dict
         "threads": threads,
         "shape": asdict(shape),
         "dtype": dtype,
-        "machine": {"cpu": cpu_name(), "torch": torch.__version__,
-                    "amx": torch.cpu._is_amx_tile_supported()},
-    }  # fmt: skip
+        "machine": {
+            "cpu": cpu_name(),
+            "torch": torch.__version__,
+            "amx": torch.cpu._is_amx_tile_supported(),
+        },
+    }
 
 
 def cpu_name(file: Path = Path("/proc/cpuinfo")) -> str:

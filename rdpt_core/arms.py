@@ -76,8 +76,10 @@ class Arm:
         ratios = [_ratio(run, questions) for run in self.runs]
         if self.num_draws < 2:
             return ratios
-        return [averaged([r for r, of in zip(ratios, self.draws, strict=True) if of == draw])
-                for draw in dict.fromkeys(self.draws)]  # fmt: skip
+        return [
+            averaged([r for r, of in zip(ratios, self.draws, strict=True) if of == draw])
+            for draw in dict.fromkeys(self.draws)
+        ]
 
 
 def _ratio(run: Counted, questions: Sequence[str]) -> Ratio:

@@ -70,9 +70,13 @@ def read_candidates(
     size = len(ids.index)
     lengths = np.bincount(columns["owner"].astype(np.int64), columns["num_tokens"], size)
     found = records(
-        ids.problems, list(ids.index), [ELIGIBLE] * size, lengths.astype(np.int64).tolist(),
-        sentences, rule,
-    )  # fmt: skip
+        ids.problems,
+        list(ids.index),
+        [ELIGIBLE] * size,
+        lengths.astype(np.int64).tolist(),
+        sentences,
+        rule,
+    )
     rows = np.bincount(columns["owner"].astype(np.int64), minlength=size).tolist()
     return [record for record, num in zip(found, rows, strict=True) if num]
 

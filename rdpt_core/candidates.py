@@ -150,8 +150,11 @@ def _sentences(
     log_p = [log_probabilities(rows, rule) for rows in (teacher, student)]
     p_teacher, p_student = np.exp(log_p[0]), np.exp(log_p[1])
     empty = np.isnan(log_p[1]) & full
-    sums = [[row.logprob for row in student], [row.sum_entropy for row in student],
-            [row.sum_rank100 for row in student]]  # fmt: skip
+    sums = [
+        [row.logprob for row in student],
+        [row.sum_entropy for row in student],
+        [row.sum_rank100 for row in student],
+    ]
     logprob, entropy, rank = (np.where(empty, 0.0, np.array(one, dtype=np.float64)) for one in sums)
     return Sentences(
         owner=owner,

@@ -183,24 +183,54 @@ def insert(
     for c in contents.configurations:
         connection.execute(
             "INSERT OR REPLACE INTO configurations VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-            [c.configuration, c.name, c.experiment, c.teacher, c.student, c.distilled,
-             c.selector, c.seed],
-        )  # fmt: skip
+            [
+                c.configuration,
+                c.name,
+                c.experiment,
+                c.teacher,
+                c.student,
+                c.distilled,
+                c.selector,
+                c.seed,
+            ],
+        )
     for s in contents.scorers:
         connection.execute(
             "INSERT OR REPLACE INTO scorers VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-            [s.scorer, s.model, s.revision, s.weights, s.tokenizer, s.contract, s.dtype, s.path,
-             s.quantisation, s.backend],
-        )  # fmt: skip
+            [
+                s.scorer,
+                s.model,
+                s.revision,
+                s.weights,
+                s.tokenizer,
+                s.contract,
+                s.dtype,
+                s.path,
+                s.quantisation,
+                s.backend,
+            ],
+        )
     for n in contents.noise:
         connection.execute(
             "INSERT OR REPLACE INTO noise VALUES (?, ?, ?, ?, ?, ?, ?)",
             [n.scorer, n.against, n.p99_logprob, n.p95_p, n.p99_p, n.flips, n.num_traces],
         )
-    rows = [[u.configuration, u.side, u.benchmark, u.table, u.part, u.role, u.scorer,
-             found.part.num_rows, found.part.seconds, _told(found)]
-            for u in contents.uses if u.configuration in known
-            and (found := committed.get(u.table, {}).get(u.part))]  # fmt: skip
+    rows = [
+        [
+            u.configuration,
+            u.side,
+            u.benchmark,
+            u.table,
+            u.part,
+            u.role,
+            u.scorer,
+            found.part.num_rows,
+            found.part.seconds,
+            _told(found),
+        ]
+        for u in contents.uses
+        if u.configuration in known and (found := committed.get(u.table, {}).get(u.part))
+    ]
     if rows:
         connection.executemany("INSERT INTO parts VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", rows)
 

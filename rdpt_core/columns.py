@@ -33,9 +33,18 @@ _SCALARS: dict[type, pa.DataType] = {
     int: pa.int64(),
     float: pa.float64(),
 }
-_SQL = {pa.string(): "VARCHAR", pa.binary(): "BLOB", pa.bool_(): "BOOLEAN", pa.int64(): "BIGINT",
-        pa.float64(): "DOUBLE", pa.uint8(): "UTINYINT", pa.uint32(): "UINTEGER",
-        pa.int32(): "INTEGER", pa.float16(): "FLOAT", pa.float32(): "FLOAT"}  # fmt: skip
+_SQL = {
+    pa.string(): "VARCHAR",
+    pa.binary(): "BLOB",
+    pa.bool_(): "BOOLEAN",
+    pa.int64(): "BIGINT",
+    pa.float64(): "DOUBLE",
+    pa.uint8(): "UTINYINT",
+    pa.uint32(): "UINTEGER",
+    pa.int32(): "INTEGER",
+    pa.float16(): "FLOAT",
+    pa.float32(): "FLOAT",
+}
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -136,8 +145,9 @@ def _values(column: Column, array: pa.Array) -> list[Any]:
         return _list_values(column, array)
     values: list[Any] = array.to_pylist()
     if pa.types.is_list(column.type):
-        return [v if v is None else tuple(_struct(column.python, item) for item in v)
-                for v in values]  # fmt: skip
+        return [
+            v if v is None else tuple(_struct(column.python, item) for item in v) for v in values
+        ]
     if issubclass(column.python, StrEnum):
         return [v if v is None else column.python(v) for v in values]
     return values

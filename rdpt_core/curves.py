@@ -119,10 +119,12 @@ class Curves:
 
 def curves(counts: PositionCounts, rule: CurveRule) -> Curves:
     """`share_c^o(k) = #(k-th sentences of class c, outcome o) / n_o(k)` (DASD report)."""
-    sides = np.stack([
-        counts.counts[[OUTCOMES.index(outcome) for outcome in rule.outcomes(side)]].sum(axis=0)
-        for side in SIDES
-    ])  # fmt: skip
+    sides = np.stack(
+        [
+            counts.counts[[OUTCOMES.index(outcome) for outcome in rule.outcomes(side)]].sum(axis=0)
+            for side in SIDES
+        ]
+    )
     labelled = sides[:, :, :UNLABELLED]
     num_traces = labelled.sum(axis=2)
     share = np.full(labelled.shape, np.nan)

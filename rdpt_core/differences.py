@@ -89,16 +89,22 @@ class Records:
         record = self.of(table).get(key)
         if record is None:
             return None
-        inputs = {name: [(arguments[name], each) for each in keys]
-                  for name, keys in record.inputs.items() if name in arguments}  # fmt: skip
+        inputs = {
+            name: [(arguments[name], each) for each in keys]
+            for name, keys in record.inputs.items()
+            if name in arguments
+        }
         return Made(record.recipe, inputs)
 
     def nearest(self, table: str, made: Made, exclude: str = "") -> Record | None:
         """The part of `table` whose recipe differs in the fewest fields. Of several, the one whose
         inputs were made most alike, then the newest. `exclude` is the key of the part itself."""
         own = _without_inputs(made.recipe)
-        counted = [(self._distance(record, made, own), record)
-                   for key, record in self.of(table).items() if key != exclude]  # fmt: skip
+        counted = [
+            (self._distance(record, made, own), record)
+            for key, record in self.of(table).items()
+            if key != exclude
+        ]
         fewest = min((count for count, _ in counted), default=0)
         tied = [record for count, record in counted if count == fewest]
         return min(tied, key=lambda r: (self._upstream(r, made), -r.mtime_ns), default=None)

@@ -68,15 +68,18 @@ def _no_rows(schema: pa.Schema) -> pa.RecordBatch:
 
 def _placed(batch: pa.RecordBatch, before: Before, text: bool) -> pa.RecordBatch:
     first = [pa.array([value] * batch.num_rows, pa.string()) for value in before.values()]
-    rest = [_as_text(column) if text and pa.types.is_binary(column.type) else column
-            for column in batch.columns]  # fmt: skip
+    rest = [
+        _as_text(column) if text and pa.types.is_binary(column.type) else column
+        for column in batch.columns
+    ]
     return pa.record_batch([*first, *rest], [*before, *batch.schema.names])
 
 
 def _as_text(column: pa.Array) -> pa.Array:
     raw = column.to_pylist()
-    return pa.array([None if r is None else r.decode(errors="backslashreplace") for r in raw],
-                    pa.string())  # fmt: skip
+    return pa.array(
+        [None if r is None else r.decode(errors="backslashreplace") for r in raw], pa.string()
+    )
 
 
 def write_catalogue_rows(writer: TableWriter, table: str, contents: Contents, store: Store) -> int:

@@ -9,12 +9,34 @@ from fractions import Fraction
 from functools import lru_cache
 
 _SYMBOLS = {
-    "−": "-", "×": r"\times ", "·": r"\cdot ", "÷": "/", "∞": r"\infty ", "π": r"\pi ",
-    "≤": r"\le ", "≥": r"\ge ", "≠": r"\ne ", "≈": r"\approx ", "±": r"\pm ", "°": r"^\circ ",
-    "∪": r"\cup ", "∩": r"\cap ", "∈": r"\in ", "√": "sqrt", "½": r"\frac{1}{2}",
-    "⁰": "^0", "¹": "^1", "²": "^2", "³": "^3", "⁴": "^4", "⁵": "^5", "⁶": "^6", "⁷": "^7",
-    "⁸": "^8", "⁹": "^9",
-}  # fmt: skip
+    "−": "-",
+    "×": r"\times ",
+    "·": r"\cdot ",
+    "÷": "/",
+    "∞": r"\infty ",
+    "π": r"\pi ",
+    "≤": r"\le ",
+    "≥": r"\ge ",
+    "≠": r"\ne ",
+    "≈": r"\approx ",
+    "±": r"\pm ",
+    "°": r"^\circ ",
+    "∪": r"\cup ",
+    "∩": r"\cap ",
+    "∈": r"\in ",
+    "√": "sqrt",
+    "½": r"\frac{1}{2}",
+    "⁰": "^0",
+    "¹": "^1",
+    "²": "^2",
+    "³": "^3",
+    "⁴": "^4",
+    "⁵": "^5",
+    "⁶": "^6",
+    "⁷": "^7",
+    "⁸": "^8",
+    "⁹": "^9",
+}
 _NOT_ASCII = re.compile(r"[^\x00-\x7f]")
 # `2**3` is a power; around words and numbers two asterisks are bold type.
 _MARKDOWN = re.compile(r"\*\*(?![\w(])|(?<![\w)])\*\*|`")

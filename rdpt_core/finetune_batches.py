@@ -66,8 +66,11 @@ def plan(
     processes = recipe.accelerate.num_processes if recipe.accelerate else 1
     together = machine.device_batch * processes
     capacity = max(lengths) if recipe.packing else 0
-    steps = [step for epoch in range(recipe.epochs)
-             for step in _epoch(trace_ids, recipe.global_batch, seed, epoch)]  # fmt: skip
+    steps = [
+        step
+        for epoch in range(recipe.epochs)
+        for step in _epoch(trace_ids, recipe.global_batch, seed, epoch)
+    ]
     rows = [packed(step, lengths, capacity) for step in steps]
     # As many rounds in every step as the fullest needs: all processes then stop together.
     rounds = -(-max(map(len, rows)) // together)

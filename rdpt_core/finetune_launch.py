@@ -26,8 +26,17 @@ def launch(job: Job, job_file: str) -> int:
     """Runs the worker in all processes of `job`; the exit code that tells what happened."""
     config = job.workdir / "accelerate.json"
     write_durably(config, json.dumps(configuration(job), indent=1).encode())
-    command = ["--config_file", str(config), "--main_process_port", str(FREE_PORT), "--module",
-               "rdpt_core.finetune_worker", job_file, str(os.getpid()), "launched"]  # fmt: skip
+    command = [
+        "--config_file",
+        str(config),
+        "--main_process_port",
+        str(FREE_PORT),
+        "--module",
+        "rdpt_core.finetune_worker",
+        job_file,
+        str(os.getpid()),
+        "launched",
+    ]
     try:
         launch_command(launch_command_parser().parse_args(command))
     except SignalException:

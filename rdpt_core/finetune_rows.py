@@ -61,8 +61,10 @@ class Rows:
         return {"input_ids": ids_RL, "labels": labels_RL, "position_ids": positions_RL}
 
     def _row(self, row: Row) -> tuple[Tensor, Tensor]:
-        columns = [torch.cat([_tensor(column[self._places[example]]) for example in row])
-                   for column in (self._ids, self._masks)]  # fmt: skip
+        columns = [
+            torch.cat([_tensor(column[self._places[example]]) for example in row])
+            for column in (self._ids, self._masks)
+        ]
         return columns[0], columns[1]
 
     def _positions(self, row: Row, width: int) -> Tensor:
@@ -104,8 +106,9 @@ def preview(rows: Rows, first: Pass, tokenizer: PreTrainedTokenizerBase, most_ro
         length = sum(rows.num_tokens[example] for example in row)
         names = ", ".join(rows.trace_ids[example] for example in row)
         lines.append(f"\nrow {number + 1}: {names}")
-        lines += _stretches({name: column[number] for name, column in batch.items()}, length,
-                            tokenizer)  # fmt: skip
+        lines += _stretches(
+            {name: column[number] for name, column in batch.items()}, length, tokenizer
+        )
     return "\n".join(lines) + "\n"
 
 

@@ -79,8 +79,9 @@ def tuner(job: Job, callbacks: list[TrainerCallback]) -> Tuner:
     if job.recipe.packing:
         check_rows_apart(model)
     rows, held_out = (Rows(job.examples, held_out=held) for held in (False, True))
-    laid = plan(rows.trace_ids, rows.num_tokens, held_out.num_tokens, job.recipe, job.seed,
-                job.machine)  # fmt: skip
+    laid = plan(
+        rows.trace_ids, rows.num_tokens, held_out.num_tokens, job.recipe, job.seed, job.machine
+    )
     trainer = Tuner(
         tokenizer,
         rows,
@@ -286,8 +287,15 @@ class Watch(TrainerCallback):
     def _tell_entry(self, entry: dict[str, Any]) -> None:
         if "loss" not in entry:  # the summary at the end
             return
-        names = ("step", "loss", "learning_rate", "grad_norm", "tokens_seen", "num_fed",
-                 "num_trained")  # fmt: skip
+        names = (
+            "step",
+            "loss",
+            "learning_rate",
+            "grad_norm",
+            "tokens_seen",
+            "num_fed",
+            "num_trained",
+        )
         step = {name: entry[name] for name in names}
         step["held_out_loss"] = entry.get("held_out_loss")
         if not (math.isfinite(step["loss"]) and math.isfinite(step["grad_norm"])):

@@ -91,8 +91,11 @@ def difference(one: Scoring, other: Scoring, rule: LabelRule) -> Difference:
     """Raises ValueError where the two are not of the same traces and sentences, or no sentence has
     a probability in both."""
     _check_same(one, other)
-    pairs = [(a, b) for a, b in zip(one.tokens, other.tokens, strict=True)
-             if a.status in SCORED and b.status in SCORED]  # fmt: skip
+    pairs = [
+        (a, b)
+        for a, b in zip(one.tokens, other.tokens, strict=True)
+        if a.status in SCORED and b.status in SCORED
+    ]
     of_tokens = _token_differences(pairs)
     of_sentences = _known(np.abs(one.p(rule) - other.p(rule)))
     if not len(of_sentences):
@@ -121,9 +124,12 @@ def flips(before: Labelled, after: Labelled) -> Flips:
 def _check_same(one: Scoring, other: Scoring) -> None:
     for what, mine, theirs in (
         ("traces", [r.trace_id for r in one.tokens], [r.trace_id for r in other.tokens]),
-        ("sentences", [(r.trace_id, r.position) for r in one.sentences],
-         [(r.trace_id, r.position) for r in other.sentences]),
-    ):  # fmt: skip
+        (
+            "sentences",
+            [(r.trace_id, r.position) for r in one.sentences],
+            [(r.trace_id, r.position) for r in other.sentences],
+        ),
+    ):
         if mine != theirs:
             raise ValueError(
                 f"{len(mine)} and {len(theirs)} {what} are not the same: two scorings are compared "
@@ -134,8 +140,11 @@ def _check_same(one: Scoring, other: Scoring) -> None:
 def _token_differences(pairs: Sequence[tuple[TokenScores, TokenScores]]) -> Floats:
     """Of traces that both cut into the same tokens; a text that one of them encoded anew may be
     cut elsewhere, and then its sentences alone are comparable."""
-    found = [np.abs(a.logprobs.astype(np.float64) - b.logprobs.astype(np.float64))
-             for a, b in pairs if np.array_equal(a.token_bytes, b.token_bytes)]  # fmt: skip
+    found = [
+        np.abs(a.logprobs.astype(np.float64) - b.logprobs.astype(np.float64))
+        for a, b in pairs
+        if np.array_equal(a.token_bytes, b.token_bytes)
+    ]
     return _known(np.concatenate(found)) if found else np.empty(0)
 
 

@@ -26,8 +26,12 @@ Codes = NDArray[np.int8]
 Floats = NDArray[np.float64]
 
 LABELS: tuple[Label, ...] = (
-    Label.TEACHER, Label.STUDENT, Label.COMMON, Label.SHARED, Label.BOOSTED,
-)  # fmt: skip
+    Label.TEACHER,
+    Label.STUDENT,
+    Label.COMMON,
+    Label.SHARED,
+    Label.BOOSTED,
+)
 """A code in an array of labels is an index into this; MISSING has no label."""
 THREE_WAY: tuple[Label, ...] = (Label.TEACHER, Label.STUDENT, Label.COMMON)
 FOUR_WAY: tuple[Label, ...] = (Label.TEACHER, Label.STUDENT, Label.SHARED, Label.BOOSTED)
@@ -96,14 +100,18 @@ def label(
     gap = p_teacher - p_student
     to_beta = np.abs(np.abs(gap) - rule.beta)
     if p_distilled is None:
-        codes = _select([gap > rule.beta, -gap > rule.beta], [Label.TEACHER, Label.STUDENT],
-                        Label.COMMON)  # fmt: skip
+        codes = _select(
+            [gap > rule.beta, -gap > rule.beta], [Label.TEACHER, Label.STUDENT], Label.COMMON
+        )
         return _without_missing(codes, np.full(gap.shape, MISSING, np.int8), to_beta, gap)
     gaps = np.abs([gap, p_student - p_distilled, p_teacher - p_distilled])
     widest = gaps[0] if not gaps.size else gaps.max(axis=0)  # NaN where any probability is
     shared = widest <= rule.alpha
-    codes = _select([shared, gap > rule.beta, -gap > rule.beta],
-                    [Label.SHARED, Label.TEACHER, Label.STUDENT], Label.BOOSTED)  # fmt: skip
+    codes = _select(
+        [shared, gap > rule.beta, -gap > rule.beta],
+        [Label.SHARED, Label.TEACHER, Label.STUDENT],
+        Label.BOOSTED,
+    )
     to_alpha = np.abs(widest - rule.alpha)
     margin = np.where(shared, to_alpha, np.minimum(to_alpha, to_beta))
     return _without_missing(codes, _directions(p_teacher, p_student, p_distilled), margin, widest)

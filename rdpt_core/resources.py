@@ -9,9 +9,14 @@ from pathlib import Path
 FULL = (errno.ENOSPC, errno.EDQUOT)
 
 _WITHOUT_NUMBER = (
-    "No space left on device", "Disk quota exceeded", "os error 28", "os error 122",
-    "database or disk is full", "PytorchStreamWriter failed writing file", ". unexpected pos ",
-)  # fmt: skip
+    "No space left on device",
+    "Disk quota exceeded",
+    "os error 28",
+    "os error 122",
+    "database or disk is full",
+    "PytorchStreamWriter failed writing file",
+    ". unexpected pos ",
+)
 """What safetensors, DuckDB, SQLite and torch say of a full disk, in errors that have no `errno`.
 Torch's second is of a write that was cut short."""
 

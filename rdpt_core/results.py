@@ -185,8 +185,9 @@ def metric_rows(
     configuration: str, side: str, benchmark: str, found: Iterable[tuple[str, Estimate]]
 ) -> Iterator[Result]:
     for metric, one in found:
-        yield Result(configuration, side, benchmark, metric, one.value, one.low, one.high, one.n,
-                     one.note)  # fmt: skip
+        yield Result(
+            configuration, side, benchmark, metric, one.value, one.low, one.high, one.n, one.note
+        )
 
 
 def _accuracies(outcomes: QuestionCounts, draws: tuple[str, ...]) -> Named:
@@ -290,8 +291,9 @@ def _sided_teacher_shares(classes: QuestionCounts, rule: CurveRule) -> Named:
 
 def _areas(attribution: Attribution, rule: CurveRule) -> Named:
     for name, with_truncated in (("area", False), ("area_with_truncated", True)):
-        found = curves(attribution.positions, rule.model_copy(
-            update={"with_truncated": with_truncated}))  # fmt: skip
+        found = curves(
+            attribution.positions, rule.model_copy(update={"with_truncated": with_truncated})
+        )
         for reach, one in areas(found, rule).items():
             note = f"positions 1 to {one.last}, {one.num_left_out} left out; n counts positions"
             for each in attribution.labels:
@@ -319,8 +321,14 @@ def _pool_shares(records: Sequence[CandidateRecord]) -> Named:
     table = _table(sums, len(reasons) + 3)
     by_reason, (teacher, scored, missing) = table[:, :-3], table[:, -3:].T
     yield "pool/num_candidates", exact(float(len(records)), len(table))
-    yield "pool/num_questions", exact(float((by_reason[:, reasons.index(ELIGIBLE)] > 0).sum()),
-                                      len(table), "with an eligible candidate")  # fmt: skip
+    yield (
+        "pool/num_questions",
+        exact(
+            float((by_reason[:, reasons.index(ELIGIBLE)] > 0).sum()),
+            len(table),
+            "with an eligible candidate",
+        ),
+    )
     for reason, share in zip(reasons, ratios(by_reason, by_reason.sum(axis=1)), strict=True):
         yield f"pool/share/{reason}", share
     yield "pool/teacher_share", ratio(teacher, scored)

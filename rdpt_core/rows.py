@@ -40,9 +40,7 @@ class FinishReason(StrEnum):
     @property
     def is_unfinished(self) -> bool:
         """True if something other than the author or a limit ended the text."""
-        return self in (
-            FinishReason.CONTENT_FILTER, FinishReason.TOOL_CALLS, FinishReason.ERROR
-        )  # fmt: skip
+        return self in (FinishReason.CONTENT_FILTER, FinishReason.TOOL_CALLS, FinishReason.ERROR)
 
 
 class Outcome(StrEnum):
@@ -357,11 +355,35 @@ class Result:
 
 
 Row = (
-    Problem | Trace | Reject | Origin | Account | Grade | Sentence | TokenScores
-    | SentenceScore | Provenance | Candidate | Pick | TrainingStep | Result
-)  # fmt: skip
+    Problem
+    | Trace
+    | Reject
+    | Origin
+    | Account
+    | Grade
+    | Sentence
+    | TokenScores
+    | SentenceScore
+    | Provenance
+    | Candidate
+    | Pick
+    | TrainingStep
+    | Result
+)
 
 ROWS: tuple[type[Row], ...] = (
-    Problem, Trace, Reject, Origin, Account, Grade, Sentence, TokenScores, SentenceScore,
-    Provenance, Candidate, Pick, TrainingStep, Result,
-)  # fmt: skip
+    Problem,
+    Trace,
+    Reject,
+    Origin,
+    Account,
+    Grade,
+    Sentence,
+    TokenScores,
+    SentenceScore,
+    Provenance,
+    Candidate,
+    Pick,
+    TrainingStep,
+    Result,
+)

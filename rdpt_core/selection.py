@@ -178,8 +178,10 @@ def select(
     if target_tokens is not None:
         picks = _matched(ranked, chosen, target_tokens)
     best = sorted((ranked[question][i] for question, i in picks.items()), key=_order)
-    return [Pick(one.record.trace_id, rank, one.merit, one.record.num_tokens)
-            for rank, one in enumerate(best, start=1)]  # fmt: skip
+    return [
+        Pick(one.record.trace_id, rank, one.merit, one.record.num_tokens)
+        for rank, one in enumerate(best, start=1)
+    ]
 
 
 def ranked_questions(

@@ -154,8 +154,9 @@ def length_decomposition(records: Iterable[CandidateRecord]) -> LengthDecomposit
     rate = count - n
     spearmans = [value for found in ranked if (value := _spearman(found)) is not None]
     if not len(used):
-        return LengthDecomposition(None, None, None, None, None, _mean(spearmans), 0, num_zero,
-                                   len(spearmans))  # fmt: skip
+        return LengthDecomposition(
+            None, None, None, None, None, _mean(spearmans), 0, num_zero, len(spearmans)
+        )
     var_count = float((count**2).mean())
     share = float((n * count).mean()) / var_count if var_count > 0 else None
     return LengthDecomposition(

@@ -165,11 +165,24 @@ def rsr(pool: Pool, seed: int) -> Floats:
 SELECTORS: dict[str, Callable[[Pool, int], Floats]] = {
     formula.__name__: formula
     for formula in (
-        teacher_count, teacher_count_min, teacher_ratio, soft_count, mean_log_ratio, longest,
-        shortest, random, count_length_matched, count_length_residual, grape_mean, grape_sum, ppl,
-        entropy, entropy_min, rsr,
+        teacher_count,
+        teacher_count_min,
+        teacher_ratio,
+        soft_count,
+        mean_log_ratio,
+        longest,
+        shortest,
+        random,
+        count_length_matched,
+        count_length_residual,
+        grape_mean,
+        grape_sum,
+        ppl,
+        entropy,
+        entropy_min,
+        rsr,
     )
-}  # fmt: skip
+}
 """By name. An arm that matches the tokens of another one is any of these (`selection.py`)."""
 
 DRAWN = (random.__name__, count_length_matched.__name__)

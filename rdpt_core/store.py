@@ -34,8 +34,15 @@ FORMAT = 1
 FaultPoint = Callable[[str, str], None]
 """Called with the table and the point of a commit that is reached; tests kill there."""
 
-POINTS = ("before_write", "mid_write", "after_write", "before_rename", "after_rename",
-          "before_commit", "after_commit")  # fmt: skip
+POINTS = (
+    "before_write",
+    "mid_write",
+    "after_write",
+    "before_rename",
+    "after_rename",
+    "before_commit",
+    "after_commit",
+)
 
 
 PAYLOAD = "payload"
@@ -244,10 +251,25 @@ class Store:
         sync(folder)
         status = final.stat()
         content = columns.content_digest(row, ordered, json.dumps(hashes, sort_keys=True))
-        part = Part(table, key, content, len(ordered), (*chain, content), seconds,
-                    status.st_size, payload is not None)  # fmt: skip
-        record = Record(part, recipe.as_json(), dict(inputs or {}), status.st_mtime_ns,
-                        file_hash(final), hashes, dict(made or {}))  # fmt: skip
+        part = Part(
+            table,
+            key,
+            content,
+            len(ordered),
+            (*chain, content),
+            seconds,
+            status.st_size,
+            payload is not None,
+        )
+        record = Record(
+            part,
+            recipe.as_json(),
+            dict(inputs or {}),
+            status.st_mtime_ns,
+            file_hash(final),
+            hashes,
+            dict(made or {}),
+        )
         self._reached(table, "before_commit")
         self.seal(record)
         self._reached(table, "after_commit")

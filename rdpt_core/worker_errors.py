@@ -27,8 +27,12 @@ that of another process."""
 def fault_line(error: BaseException) -> str:
     """One line, without its end, that `fault_of` and `raised` read."""
     if isinstance(error, NoRoom):
-        fault = {"kind": "NoRoom", "place": error.filename, "needed": error.needed,
-                 "free": error.free}  # fmt: skip
+        fault = {
+            "kind": "NoRoom",
+            "place": error.filename,
+            "needed": error.needed,
+            "free": error.free,
+        }
     else:
         kind = next((n for n, known in _CLASSES.items() if isinstance(error, known)), "")
         fault = {"kind": kind, "message": (str(error) or type(error).__name__)[:_LONGEST]}

@@ -247,8 +247,12 @@ class Experiment(Rule):
                 f"teacher {logged[0]!r} is logged, so it writes and reads nothing new: import its "
                 '[traces] with their `token_ids` and `logprobs`, or give it backend = "hf"'
             )
-        nameless = [teacher.name for teacher in self.teachers if teacher.backend == "logged"
-                    and (teacher.logged is None or teacher.logged.author is None)]  # fmt: skip
+        nameless = [
+            teacher.name
+            for teacher in self.teachers
+            if teacher.backend == "logged"
+            and (teacher.logged is None or teacher.logged.author is None)
+        ]
         if len(logged) > 1 and nameless:
             raise ValueError(
                 f"teachers {' and '.join(logged)} are logged: say which traces are whose, such as "

@@ -29,10 +29,13 @@ def find_experiment(name: str) -> Path:
     known = shipped()
     if name in known:
         return known[name]
-    raise BadSettings(name, [
-        f"there is no file {name!r}; {hint(name, known)}shipped experiments: "
-        f"{', '.join(known) or 'none'}"
-    ])  # fmt: skip
+    raise BadSettings(
+        name,
+        [
+            f"there is no file {name!r}; {hint(name, known)}shipped experiments: "
+            f"{', '.join(known) or 'none'}"
+        ],
+    )
 
 
 def read_experiment(path: Path) -> Experiment:

@@ -36,9 +36,12 @@ class Runtime(BaseSettings):
     """Where and with what; see `.env` and the variables `RDPT_WORKSPACE`, `RDPT_THREADS`, ..."""
 
     model_config = SettingsConfigDict(
-        env_prefix=PREFIX, env_file=".env", env_nested_delimiter=NESTED, extra="ignore",
+        env_prefix=PREFIX,
+        env_file=".env",
+        env_nested_delimiter=NESTED,
+        extra="ignore",
         frozen=True,
-    )  # fmt: skip
+    )
 
     workspace: Path = Path("workspace")
     """Holds store/, rdpt.duckdb, mlflow.db, prefect/, runs/, logs/."""

@@ -42,9 +42,14 @@ def baseline(
 ) -> Iterator[Result]:
     """Accuracy of a model that no arm trained."""
     yield from results.benchmark_results(
-        configuration, benchmark, outcomes_of(traces, grades), None, None, CurveRule(),
+        configuration,
+        benchmark,
+        outcomes_of(traces, grades),
+        None,
+        None,
+        CurveRule(),
         domains_of(problems),
-    )  # fmt: skip
+    )
 
 
 @stage("results", version=2, row=Result)
@@ -59,9 +64,14 @@ def attributed(
 ) -> Iterator[Result]:
     """A distilled student's accuracy and the provenance of its sentences; without a baseline."""
     yield from results.benchmark_results(
-        configuration, benchmark, outcomes_of(traces, grades), None,
-        attribution_of(traces, grades, labels, rule), CurveRule(), domains_of(problems),
-    )  # fmt: skip
+        configuration,
+        benchmark,
+        outcomes_of(traces, grades),
+        None,
+        attribution_of(traces, grades, labels, rule),
+        CurveRule(),
+        domains_of(problems),
+    )
 
 
 @stage("results", version=2, row=Result)
@@ -79,10 +89,15 @@ def distilled(
 ) -> Iterator[Result]:
     """The same, with the lift over the undistilled student on the same questions and seeds."""
     yield from results.benchmark_results(
-        configuration, benchmark, outcomes_of(traces, grades),
-        outcomes_of(base_traces, base_grades), attribution_of(traces, grades, labels, rule),
-        CurveRule(), domains_of(problems), draws,
-    )  # fmt: skip
+        configuration,
+        benchmark,
+        outcomes_of(traces, grades),
+        outcomes_of(base_traces, base_grades),
+        attribution_of(traces, grades, labels, rule),
+        CurveRule(),
+        domains_of(problems),
+        draws,
+    )
 
 
 @stage("results", version=1, row=Result)
@@ -110,18 +125,26 @@ def compared(
     run; none where the selector draws nothing.
     """
     yield from comparisons.comparison_results(
-        configuration, benchmark, against, _runs("arm", arm_draws, tables),
-        _runs("other", other_draws, tables), own_answers,
-    )  # fmt: skip
+        configuration,
+        benchmark,
+        against,
+        _runs("arm", arm_draws, tables),
+        _runs("other", other_draws, tables),
+        own_answers,
+    )
 
 
 def _runs(role: str, draws: tuple[str, ...], tables: Mapping[str, Parts[Any]]) -> list[Answered]:
     numbers = range(sum(name.startswith(f"{role}_traces_") for name in tables))
     return [
-        answered_of(tables[f"{role}_traces_{n}"], tables[f"{role}_grades_{n}"],
-                    tables.get(f"{role}_labels_{n}"), draws[n] if draws else None)
+        answered_of(
+            tables[f"{role}_traces_{n}"],
+            tables[f"{role}_grades_{n}"],
+            tables.get(f"{role}_labels_{n}"),
+            draws[n] if draws else None,
+        )
         for n in numbers
-    ]  # fmt: skip
+    ]
 
 
 def answered_of(

@@ -32,8 +32,13 @@ from rdpt_core.store import Damaged, Part, Store, file_hash
 from rdpt_core.table_files import BadTable
 from tasks.stage import Given
 
-ROWS = {"problems": Problem, "traces": Trace, "rejects": Reject, "origins": Origin,
-        "accounts": Account}  # fmt: skip
+ROWS = {
+    "problems": Problem,
+    "traces": Trace,
+    "rejects": Reject,
+    "origins": Origin,
+    "accounts": Account,
+}
 READER = 2
 """Raise it when the same file gives other rows; what sources gave is then read again."""
 Group = tuple[str, Sequence[Any]]
@@ -206,8 +211,7 @@ def _is_of_hub(rule: FileSource | HubSource | TraceSource | CompanionSource) -> 
 def source_of(rule: ProblemSource | TraceSource, part_size: int, base: Path) -> Source:
     """What a rule of an experiment reads."""
     read = _trace_groups if isinstance(rule, TraceSource) else _problem_groups
-    return Source(_named(rule, part_size, base), rule.label,
-                  lambda: read(rule, part_size, base))  # fmt: skip
+    return Source(_named(rule, part_size, base), rule.label, lambda: read(rule, part_size, base))
 
 
 def _problem_groups(rule: Any, part_size: int, base: Path) -> Iterator[Group]:

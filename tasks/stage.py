@@ -303,8 +303,11 @@ class Plan:
                 return None
             inputs[name] = fed
         identity = {name: plain(_identity(value), name) for name, value in bound.items()}
-        content = {name: [part.content for part in fed] for name, fed in inputs.items()
-                   if name not in call.stage.by_id}  # fmt: skip
+        content = {
+            name: [part.content for part in fed]
+            for name, fed in inputs.items()
+            if name not in call.stage.by_id
+        }
         recipe = Recipe(call.stage.name, call.stage.version, identity, content)
         return Job(recipe, inputs, bound, driver.chain if driver else ())
 
@@ -435,8 +438,14 @@ class Worker:
 
     def _made(self, call: Call, job: Job) -> Part:
         folder = self.store.begin(call.table, job.recipe.key)
-        work = Work(folder, self.runtime.threads, self.runtime.device, self.runtime,
-                    self._progress, self._heard)  # fmt: skip
+        work = Work(
+            folder,
+            self.runtime.threads,
+            self.runtime.device,
+            self.runtime,
+            self._progress,
+            self._heard,
+        )
         begun = time.monotonic()
         rows = list(call.stage.function(**self._arguments(call, job, work)))
         return self.store.commit(

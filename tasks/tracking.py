@@ -244,8 +244,9 @@ class Mlflow:
         if digest not in self._runs:
             with self._alone():
                 found = self._found_run(digest)
-                self._runs[digest] = found.info.run_id if found else self._made_run(
-                    configuration, begun)  # fmt: skip
+                self._runs[digest] = (
+                    found.info.run_id if found else self._made_run(configuration, begun)
+                )
         return self._runs[digest]
 
     def _found_run(self, digest: str) -> Run | None:
@@ -280,8 +281,11 @@ class Mlflow:
     def tell_losses(self, configuration: Named, points: Sequence[Point]) -> None:
         """Training steps that the run does not have yet: they were told live, at other times."""
         run_id = self._run_of(configuration)
-        known = {(key, m.step, m.value) for key in {p.key for p in points}
-                 for m in self._client.get_metric_history(run_id, key)}  # fmt: skip
+        known = {
+            (key, m.step, m.value)
+            for key in {p.key for p in points}
+            for m in self._client.get_metric_history(run_id, key)
+        }
         told = {(p.key, p.step, p.value): p for p in points}
         fresh = {one: p for one, p in told.items() if one not in known}
         self._log_points(run_id, list(fresh.values()))

@@ -25,8 +25,12 @@ def view_tags(created: int) -> dict[str, str]:
     tags = {}
     for path in view_files():
         view = tomllib.loads(path.read_text(encoding="utf-8"))
-        value = {"name": view["title"], "createdAt": created, "updatedAt": created,
-                 "state": packed(state_of(view))}  # fmt: skip
+        value = {
+            "name": view["title"],
+            "createdAt": created,
+            "updatedAt": created,
+            "state": packed(state_of(view)),
+        }
         tags[TAG + path.stem] = json.dumps(value)
     return tags
 
@@ -71,9 +75,11 @@ def state_of(view: dict[str, Any]) -> dict[str, Any]:
         "autoRefreshEnabled": True,
         "viewMaximized": False,
         "globalLineChartConfig": {
-            "xAxisKey": "step", "lineSmoothness": 0, "selectedXAxisMetricKey": "",
+            "xAxisKey": "step",
+            "lineSmoothness": 0,
+            "selectedXAxisMetricKey": "",
         },
-    }  # fmt: skip
+    }
     return state | charts_of(view)
 
 
@@ -85,29 +91,56 @@ def charts_of(view: dict[str, Any]) -> dict[str, Any]:
         return {}
     folded = [_section(name, name, False) for name in view.get("folded", [])]
     return {
-        "compareRunSections": [*(_section(s["title"], s["title"], True) for s in sections),
-                               *folded],
-        "compareRunCharts": [_chart(metric, kind.upper(), section["title"])
-                             for section in sections for kind in ("line", "bar")
-                             for metric in section.get(f"{kind}s", [])],
+        "compareRunSections": [
+            *(_section(s["title"], s["title"], True) for s in sections),
+            *folded,
+        ],
+        "compareRunCharts": [
+            _chart(metric, kind.upper(), section["title"])
+            for section in sections
+            for kind in ("line", "bar")
+            for metric in section.get(f"{kind}s", [])
+        ],
         "isAccordionReordered": True,  # else sections are sorted by name
-    }  # fmt: skip
+    }
 
 
 def _section(uuid: str, name: str, shown: bool) -> dict[str, Any]:
-    return {"uuid": uuid, "name": name, "display": shown, "isReordered": False,
-            "deleted": False, "isGenerated": False}  # fmt: skip
+    return {
+        "uuid": uuid,
+        "name": name,
+        "display": shown,
+        "isReordered": False,
+        "deleted": False,
+        "isGenerated": False,
+    }
 
 
 def _chart(metric: str, kind: str, section: str) -> dict[str, Any]:
     """All configurations in one chart, with the metric's key as title; a line's x is the step."""
-    chart = {"uuid": metric, "type": kind, "metricSectionId": section, "metricKey": metric,
-             "displayName": metric, "runsCountToCompare": 10, "deleted": False,
-             "isGenerated": False}  # fmt: skip
-    line = {"lineSmoothness": 0, "xAxisScaleType": "linear", "scaleType": "linear", "range": {},
-            "xAxisKey": "step", "selectedXAxisMetricKey": "", "yAxisKey": "metric",
-            "yAxisExpressions": [], "ignoreOutliers": False, "useGlobalXaxisKey": True,
-            "useGlobalLineSmoothing": True}  # fmt: skip
+    chart = {
+        "uuid": metric,
+        "type": kind,
+        "metricSectionId": section,
+        "metricKey": metric,
+        "displayName": metric,
+        "runsCountToCompare": 10,
+        "deleted": False,
+        "isGenerated": False,
+    }
+    line = {
+        "lineSmoothness": 0,
+        "xAxisScaleType": "linear",
+        "scaleType": "linear",
+        "range": {},
+        "xAxisKey": "step",
+        "selectedXAxisMetricKey": "",
+        "yAxisKey": "metric",
+        "yAxisExpressions": [],
+        "ignoreOutliers": False,
+        "useGlobalXaxisKey": True,
+        "useGlobalLineSmoothing": True,
+    }
     return chart | line if kind == "LINE" else chart
 
 

@@ -81,5 +81,9 @@ def name_values(parser: argparse.ArgumentParser) -> None:
 
 
 def _verbs(parser: argparse.ArgumentParser) -> list[argparse.ArgumentParser]:
-    return [verb for action in parser._actions if isinstance(action, argparse._SubParsersAction)
-            for verb in action.choices.values()]  # fmt: skip
+    return [
+        verb
+        for action in parser._actions
+        if isinstance(action, argparse._SubParsersAction)
+        for verb in action.choices.values()
+    ]

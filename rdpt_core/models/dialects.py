@@ -104,20 +104,36 @@ class _Completions:
 
     def _sampling(self, rule: Sampling, seed: int, top: int) -> dict[str, Any]:
         return self._neutral() | {
-            "model": self.served, "max_tokens": rule.max_new_tokens,
-            "temperature": rule.temperature, "top_p": rule.top_p, "seed": seed, "logprobs": top,
-        }  # fmt: skip
+            "model": self.served,
+            "max_tokens": rule.max_new_tokens,
+            "temperature": rule.temperature,
+            "top_p": rule.top_p,
+            "seed": seed,
+            "logprobs": top,
+        }
 
     def _neutral(self) -> dict[str, Any]:
         """Whatever may move a token, switched off; `repeat_penalty` is llama.cpp's spelling."""
-        named = {"temperature": 1.0, "top_p": 1.0, "n": 1, "presence_penalty": 0.0,
-                 "frequency_penalty": 0.0, "logit_bias": {}}  # fmt: skip
+        named = {
+            "temperature": 1.0,
+            "top_p": 1.0,
+            "n": 1,
+            "presence_penalty": 0.0,
+            "frequency_penalty": 0.0,
+            "logit_bias": {},
+        }
         if not self.extended:
             return named
         return named | {
-            "top_k": self.all_k, "min_p": 0.0, "repetition_penalty": 1.0, "repeat_penalty": 1.0,
-            "min_tokens": 0, "ignore_eos": False, "stop": [], "stop_token_ids": [],
-        }  # fmt: skip
+            "top_k": self.all_k,
+            "min_p": 0.0,
+            "repetition_penalty": 1.0,
+            "repeat_penalty": 1.0,
+            "min_tokens": 0,
+            "ignore_eos": False,
+            "stop": [],
+            "stop_token_ids": [],
+        }
 
     def _choice(self, answer: dict[str, Any]) -> dict[str, Any]:
         named = answer.get("model", self.served)
@@ -137,9 +153,11 @@ class Vllm(_Completions):
 
     def ask_text(self, prompt: Prompt, rule: Sampling, seed: int, top: int = 1) -> Request:
         return "completions", self._sampling(rule, seed, top) | {
-            "prompt": list(prompt.token_ids), "return_token_ids": True,
-            "skip_special_tokens": False, "return_tokens_as_token_ids": True,
-        }  # fmt: skip
+            "prompt": list(prompt.token_ids),
+            "return_token_ids": True,
+            "skip_special_tokens": False,
+            "return_tokens_as_token_ids": True,
+        }
 
     def read_text(self, answer: dict[str, Any], prompt: Prompt) -> Completion:
         choice = self._choice(answer)
@@ -151,19 +169,26 @@ class Vllm(_Completions):
             logprobs = answers.logprobs(told.get("token_logprobs"))
             answers.check_length(logprobs, ids)
         return Completion(
-            answers.as_text(choice.get("text")), answers.stopped(choice.get("finish_reason")),
-            len(ids) if ids is not None else answers.num_tokens(answer), ids, logprobs,
+            answers.as_text(choice.get("text")),
+            answers.stopped(choice.get("finish_reason")),
+            len(ids) if ids is not None else answers.num_tokens(answer),
+            ids,
+            logprobs,
             best=answers.top_logprobs(told),
             system=answers.label(answer.get("system_fingerprint")),
-        )  # fmt: skip
+        )
 
     def ask_scores(self, token_ids: Sequence[int]) -> Request:
         """One token is generated, since none is refused. The salt keeps the cache of other
         requests out, under which values depended on the order of requests (vllm#42019)."""
         return "completions", self._neutral() | {
-            "model": self.served, "prompt": list(token_ids), "max_tokens": 1,
-            "prompt_logprobs": 1, "cache_salt": secrets.token_hex(8), "return_token_ids": True,
-        }  # fmt: skip
+            "model": self.served,
+            "prompt": list(token_ids),
+            "max_tokens": 1,
+            "prompt_logprobs": 1,
+            "cache_salt": secrets.token_hex(8),
+            "return_token_ids": True,
+        }
 
     def read_scores(self, answer: dict[str, Any], token_ids: Sequence[int]) -> Echoed:
         choice = self._choice(answer)
@@ -214,9 +239,12 @@ class Echo(_Completions):
 
     def ask_scores(self, token_ids: Sequence[int]) -> Request:
         return "completions", self._neutral() | {
-            "model": self.served, "prompt": self.vocabulary.decode(token_ids), "max_tokens": 1,
-            "logprobs": 1, "echo": True,
-        }  # fmt: skip
+            "model": self.served,
+            "prompt": self.vocabulary.decode(token_ids),
+            "max_tokens": 1,
+            "logprobs": 1,
+            "echo": True,
+        }
 
     def read_scores(self, answer: dict[str, Any], token_ids: Sequence[int]) -> Echoed:
         told = answers.as_dict(answers.told_logprobs(self._choice(answer)), "logprobs")
@@ -249,10 +277,11 @@ class Chat(_Completions):
     def ask_text(self, prompt: Prompt, rule: Sampling, seed: int, top: int = 1) -> Request:
         """Candidates are asked for where more than one is wanted, since some servers refuse."""
         return "chat/completions", self._sampling(rule, seed, top) | {
-            "messages": list(prompt.messages), "logprobs": top > 1,
+            "messages": list(prompt.messages),
+            "logprobs": top > 1,
             **({"top_logprobs": top} if top > 1 else {}),
             **({"chat_template_kwargs": dict(prompt.variables)} if prompt.variables else {}),
-        }  # fmt: skip
+        }
 
     def read_text(self, answer: dict[str, Any], prompt: Prompt) -> Completion:
         choice = self._choice(answer)

@@ -56,8 +56,9 @@ class Fingerprint(Rule):
     @property
     def digest(self) -> str:
         """Coarse, so that two machines without notes often agree."""
-        coarse = [[{name: round(v, 2) for name, v in one.items()} for one in best]
-                  for best in self.best]  # fmt: skip
+        coarse = [
+            [{name: round(v, 2) for name, v in one.items()} for one in best] for best in self.best
+        ]
         return ids.digest("greedy", list(self.texts), coarse)
 
 
@@ -68,8 +69,10 @@ def fingerprint_of(together: Sequence[Completion], alone: Sequence[Completion]) 
 
 
 def _read(written: Sequence[Completion]) -> Fingerprint:
-    best = [tuple({name: round(v, DIGITS) for name, v in top.items()} for top in one.best)
-            for one in written]  # fmt: skip
+    best = [
+        tuple({name: round(v, DIGITS) for name, v in top.items()} for top in one.best)
+        for one in written
+    ]
     return Fingerprint(texts=tuple(one.text for one in written), best=tuple(best))
 
 
@@ -94,8 +97,10 @@ def _tells(one: Fingerprint) -> bool:
 
 def _share(one: str, other: str) -> float:
     longest = max(len(one), len(other))
-    same = next((i for i, (a, b) in enumerate(zip(one, other, strict=False)) if a != b),
-                min(len(one), len(other)))  # fmt: skip
+    same = next(
+        (i for i, (a, b) in enumerate(zip(one, other, strict=False)) if a != b),
+        min(len(one), len(other)),
+    )
     return same / longest if longest else 1.0
 
 
@@ -144,8 +149,9 @@ class KnownServers:
 
     def _identify(self, place: str, found: Fingerprint) -> str:
         known = self._known()
-        near = {name: distance(one, found) for name, one in known.models.items()
-                if is_same(one, found)}  # fmt: skip
+        near = {
+            name: distance(one, found) for name, one in known.models.items() if is_same(one, found)
+        }
         name = min(near, key=near.__getitem__) if near else found.digest
         if name not in known.models or known.places.get(place) != name:
             models = {name: found, **known.models}

@@ -165,9 +165,14 @@ class HfScorer:
     def _lay(self, problem: Problem | None, trace: Trace) -> Layout | ScoreStatus:
         loaded = self._loaded
         laid = layout_of(
-            loaded.renderer, loaded.identity.author, loaded.limit, problem, trace, self._alone,
+            loaded.renderer,
+            loaded.identity.author,
+            loaded.limit,
+            problem,
+            trace,
+            self._alone,
             self.reasons,
-        )  # fmt: skip
+        )
         if isinstance(laid, Layout) and max(laid.input_ids) >= loaded.num_rows:
             self._note(trace, f"it has id {max(laid.input_ids)}, and the weights end before that")
             return ScoreStatus.ERROR

@@ -89,8 +89,11 @@ class Probe:
         """Why its scores are not to be believed; None where nothing speaks against them."""
         if not self._dialect.scores:
             return 'with api = "chat" the server renders the prompt, so it is not ours to score'
-        sampled_texts = [(text, one) for text, (one, _) in zip(TEXTS, self._sampled, strict=True)
-                         if one.token_ids is not None]  # fmt: skip
+        sampled_texts = [
+            (text, one)
+            for text, (one, _) in zip(TEXTS, self._sampled, strict=True)
+            if one.token_ids is not None
+        ]
         pairs = [*zip(TEXTS, self._greedy, strict=True), *sampled_texts]
         asked = [_own_ids(*pair, self._vocabulary, self._dialect) for pair in pairs]
         self._say(f"scoring {len(asked) + 1} texts, to check its log-probabilities")
@@ -102,8 +105,9 @@ class Probe:
         own = len(asked[0][1]) or len(asked[0][0]) - 1
         if not _close(answers[0].logprobs[-own:], again.logprobs[-own:]):
             return "its log-probabilities of one text depend on what was asked in between"
-        seen = [_seen(one, answer, self._dialect)
-                for one, answer in zip(asked, answers, strict=True)]  # fmt: skip
+        seen = [
+            _seen(one, answer, self._dialect) for one, answer in zip(asked, answers, strict=True)
+        ]
         return _fault(seen[: len(TEXTS)]) or _processed(seen[len(TEXTS) :])
 
     @cached_property
@@ -191,22 +195,32 @@ def _fault(seen: Sequence[Seen]) -> str | None:
         return "nothing that it tells can be compared with its log-probabilities"
     if told and _share(seen, 0) < SHARE:
         shift = next((s for s in SHIFTS if _share(seen, s) >= NAMED), None)
-        return _shifted(shift) if shift else (
-            "at most positions of a greedy text, another token than its own is the likeliest: it "
-            "reads other ids than were sent, or its log-probabilities are processed"
-        )  # fmt: skip
+        return (
+            _shifted(shift)
+            if shift
+            else (
+                "at most positions of a greedy text, another token than its own is the likeliest: it "
+                "reads other ids than were sent, or its log-probabilities are processed"
+            )
+        )
     if compared and not _alike(seen, 0):
         shift = next((s for s in SHIFTS if _alike(seen, s)), None)
-        return _shifted(shift) if shift else (
-            "its log-probabilities of a text are not those with which it wrote the text"
-        )  # fmt: skip
+        return (
+            _shifted(shift)
+            if shift
+            else ("its log-probabilities of a text are not those with which it wrote the text")
+        )
     return None
 
 
 def _processed(seen: Sequence[Seen]) -> str | None:
     """Of texts at temperature 1, whose values a server may have taken after its own processing."""
-    pairs = [pair for one in seen if one.written is not None
-             for pair in zip(one.echoed, one.written, strict=True)]  # fmt: skip
+    pairs = [
+        pair
+        for one in seen
+        if one.written is not None
+        for pair in zip(one.echoed, one.written, strict=True)
+    ]
     if len(pairs) < FEWEST:
         return None
     a, b = np.array(pairs).T

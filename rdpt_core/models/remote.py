@@ -46,9 +46,12 @@ class Remote:
         """A text of the model. Raises Unreachable, Refused, or ItemFailed."""
         address, body = self.dialect.ask_text(prompt, rule, seed, top)
         done = self.client.ask(
-            address, body, lambda answer: self.dialect.read_text(answer, prompt), tick,
+            address,
+            body,
+            lambda answer: self.dialect.read_text(answer, prompt),
+            tick,
             num_tokens=rule.max_new_tokens,
-        )  # fmt: skip
+        )
         if done.system is not None and len(self._states) < MOST_STATES:
             self._states.add(done.system)
         return done
@@ -116,9 +119,13 @@ class Remote:
     def _probe(self) -> Probe:
         said = f"server {self.spec.server!r}, {served_name(self.spec)!r}: "
         return Probe(
-            self.write, self.echo, self.dialect, self.renderer.vocabulary,
-            self.client.server.concurrency, lambda line: self.client.say(said + line),
-        )  # fmt: skip
+            self.write,
+            self.echo,
+            self.dialect,
+            self.renderer.vocabulary,
+            self.client.server.concurrency,
+            lambda line: self.client.say(said + line),
+        )
 
 
 def served_name(spec: ModelSpec) -> str:

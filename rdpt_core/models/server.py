@@ -154,9 +154,14 @@ class ServerScorer:
     def _row(self, problem: Problem | None, trace: Trace, progress: Progress) -> TokenScores:
         longest = self._remote.limit - 1  # one token must be generated (T28)
         layout = layout_of(
-            self._remote.renderer, self._author, longest, problem, trace, self._alone,
+            self._remote.renderer,
+            self._author,
+            longest,
+            problem,
+            trace,
+            self._alone,
             self.unread,
-        )  # fmt: skip
+        )
         if not isinstance(layout, Layout):
             return unscored(trace, self.scorer, layout, ScoreSource.SERVER)
         try:

@@ -13,10 +13,19 @@ from rdpt_core.models.dialects import Completion, Echoed, Prompt, Request
 from rdpt_core.models.spec import Sampling
 
 NEUTRAL: dict[str, Any] = {
-    "temperature": 1.0, "top_p": 1.0, "top_k": -1, "min_p": 0.0, "n": 1, "presence_penalty": 0.0,
-    "frequency_penalty": 0.0, "repetition_penalty": 1.0, "min_new_tokens": 0, "ignore_eos": False,
-    "stop": [], "stop_token_ids": [],
-}  # fmt: skip
+    "temperature": 1.0,
+    "top_p": 1.0,
+    "top_k": -1,
+    "min_p": 0.0,
+    "n": 1,
+    "presence_penalty": 0.0,
+    "frequency_penalty": 0.0,
+    "repetition_penalty": 1.0,
+    "min_new_tokens": 0,
+    "ignore_eos": False,
+    "stop": [],
+    "stop_token_ids": [],
+}
 """What a server that was started with preferred sampling parameters would fill in."""
 
 
@@ -30,13 +39,18 @@ class Sglang:
 
     def ask_text(self, prompt: Prompt, rule: Sampling, seed: int, top: int = 1) -> Request:
         sampling = NEUTRAL | {
-            "max_new_tokens": rule.max_new_tokens, "temperature": rule.temperature,
-            "top_p": rule.top_p, "sampling_seed": seed, "skip_special_tokens": False,
-        }  # fmt: skip
+            "max_new_tokens": rule.max_new_tokens,
+            "temperature": rule.temperature,
+            "top_p": rule.top_p,
+            "sampling_seed": seed,
+            "skip_special_tokens": False,
+        }
         return f"{self.root}/generate", {
-            "input_ids": list(prompt.token_ids), "sampling_params": sampling,
-            "return_logprob": True, "top_logprobs_num": top,
-        }  # fmt: skip
+            "input_ids": list(prompt.token_ids),
+            "sampling_params": sampling,
+            "return_logprob": True,
+            "top_logprobs_num": top,
+        }
 
     def read_text(self, answer: dict[str, Any], prompt: Prompt) -> Completion:
         meta = answers.as_dict(answer.get("meta_info"), "meta_info")
@@ -60,9 +74,12 @@ class Sglang:
     def ask_scores(self, token_ids: Sequence[int]) -> Request:
         """From the first token on, so that nothing is read from the cache of a prefix."""
         return f"{self.root}/generate", {
-            "input_ids": list(token_ids), "return_logprob": True, "logprob_start_len": 0,
-            "top_logprobs_num": 1, "sampling_params": NEUTRAL | {"max_new_tokens": 1},
-        }  # fmt: skip
+            "input_ids": list(token_ids),
+            "return_logprob": True,
+            "logprob_start_len": 0,
+            "top_logprobs_num": 1,
+            "sampling_params": NEUTRAL | {"max_new_tokens": 1},
+        }
 
     def read_scores(self, answer: dict[str, Any], token_ids: Sequence[int]) -> Echoed:
         meta = answers.as_dict(answer.get("meta_info"), "meta_info")

@@ -220,10 +220,16 @@ TABLE = _parsed(_TABLE)
 _HERE = 'is for models that are loaded here (backend = "hf"): leave it out'
 _SERVED = 'goes with backend = "server": leave it out'
 _RULES = {
-    "server": _SERVED, "served": _SERVED, "api": _SERVED, "gguf": _HERE, "adapter": _HERE,
-    "dtype": _HERE, "rope": _HERE, "logged": 'goes with backend = "logged": leave it out',
+    "server": _SERVED,
+    "served": _SERVED,
+    "api": _SERVED,
+    "gguf": _HERE,
+    "adapter": _HERE,
+    "dtype": _HERE,
+    "rope": _HERE,
+    "logged": 'goes with backend = "logged": leave it out',
     "context": "limits what a model reads, and a logged one reads nothing: leave it out",
-}  # fmt: skip
+}
 _TRAINED = {
     "adapter": "cannot be trained further: merge it into the model first",
     "backend": "must be the default, since only a model that is loaded here from safetensors can "

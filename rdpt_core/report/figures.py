@@ -14,15 +14,35 @@ from rdpt_core.rows import Label
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-LETTERS = {Label.TEACHER: "T", Label.STUDENT: "S", Label.COMMON: "=", Label.SHARED: "=",
-           Label.BOOSTED: "+"}  # fmt: skip
-FILLS = {Label.TEACHER: "#97C2FC", Label.STUDENT: "#FCD64D", Label.COMMON: "#F3F3F3",
-         Label.SHARED: "#F3F3F3", Label.BOOSTED: "#DC96B7"}  # fmt: skip
-LINES = {Label.TEACHER: "#0B57A4", Label.STUDENT: "#9A5B00", Label.COMMON: "#555555",
-         Label.SHARED: "#555555", Label.BOOSTED: "#8A2A5E"}  # fmt: skip
+LETTERS = {
+    Label.TEACHER: "T",
+    Label.STUDENT: "S",
+    Label.COMMON: "=",
+    Label.SHARED: "=",
+    Label.BOOSTED: "+",
+}
+FILLS = {
+    Label.TEACHER: "#97C2FC",
+    Label.STUDENT: "#FCD64D",
+    Label.COMMON: "#F3F3F3",
+    Label.SHARED: "#F3F3F3",
+    Label.BOOSTED: "#DC96B7",
+}
+LINES = {
+    Label.TEACHER: "#0B57A4",
+    Label.STUDENT: "#9A5B00",
+    Label.COMMON: "#555555",
+    Label.SHARED: "#555555",
+    Label.BOOSTED: "#8A2A5E",
+}
 """Chosen for the largest smallest distance under colour-vision deficiencies, on white."""
-STYLES = {Label.TEACHER: "-", Label.STUDENT: "--", Label.COMMON: ":", Label.SHARED: ":",
-          Label.BOOSTED: "-."}  # fmt: skip
+STYLES = {
+    Label.TEACHER: "-",
+    Label.STUDENT: "--",
+    Label.COMMON: ":",
+    Label.SHARED: ":",
+    Label.BOOSTED: "-.",
+}
 TEXT = "#1A1A1A"
 WIDTH, HEIGHT = 5.9, 4.6
 """Inches; the shape of the pane, some 590 px wide, in which MLflow shows artifacts."""
@@ -47,8 +67,9 @@ def class_shares(
 
     found = curves(counts, rule or CurveRule())
     figure = Figure(figsize=(WIDTH, HEIGHT), dpi=DPI, layout="constrained")
-    axes = figure.subplots(2, len(SIDES), sharex=True, sharey="row", height_ratios=(4, 1),
-                           squeeze=False)  # fmt: skip
+    axes = figure.subplots(
+        2, len(SIDES), sharex=True, sharey="row", height_ratios=(4, 1), squeeze=False
+    )
     for side, name in enumerate(SIDES):
         _draw_shares(axes[0][side], found, side, min_traces, labels)
         _draw_numbers(axes[1][side], found, side, min_traces)
@@ -61,8 +82,15 @@ def class_shares(
     axes[1][0].set_ylabel("traces", fontsize=8)
     figure.suptitle(title, fontsize=10, color=TEXT)
     handles, names = axes[0][0].get_legend_handles_labels()
-    figure.legend(handles, names, loc="outside lower center", ncols=len(labels), fontsize=8,
-                  frameon=False, handlelength=3.2)  # fmt: skip
+    figure.legend(
+        handles,
+        names,
+        loc="outside lower center",
+        ncols=len(labels),
+        fontsize=8,
+        frameon=False,
+        handlelength=3.2,
+    )
     data = io.BytesIO()
     figure.savefig(data, format="png", metadata={"Software": None})
     return data.getvalue()
@@ -80,13 +108,27 @@ def _draw_shares(
     ends: list[tuple[float, Label]] = []
     for name in labels:
         share = np.where(enough, found.share[side, :, LABELS.index(name)], np.nan)
-        axes.plot(position, share, STYLES[name], color=LINES[name], linewidth=1.6,
-                  label=f"{LETTERS[name]} {name}")  # fmt: skip
+        axes.plot(
+            position,
+            share,
+            STYLES[name],
+            color=LINES[name],
+            linewidth=1.6,
+            label=f"{LETTERS[name]} {name}",
+        )
         ends += [(float(value), name) for value in share[enough][-1:]]
     _letters(axes, float(position[enough].max(initial=0)), sorted(ends))
     if not enough.any():
-        axes.text(0.5, 0.5, f"fewer than {min_traces} traces\nat every position", fontsize=8,
-                  ha="center", va="center", transform=axes.transAxes, color=TEXT)  # fmt: skip
+        axes.text(
+            0.5,
+            0.5,
+            f"fewer than {min_traces} traces\nat every position",
+            fontsize=8,
+            ha="center",
+            va="center",
+            transform=axes.transAxes,
+            color=TEXT,
+        )
     axes.set_ylim(-0.02, 1.02)
     _quiet(axes)
 
@@ -96,8 +138,16 @@ def _letters(axes: Axes, last: float, ends: list[tuple[float, Label]]) -> None:
     height = -1.0
     for value, name in ends:
         height = max(value, height + LETTER_HEIGHT)
-        axes.annotate(LETTERS[name], (last, height), xytext=(3, 0), textcoords="offset points",
-                      va="center", fontsize=9, weight="bold", color=LINES[name])  # fmt: skip
+        axes.annotate(
+            LETTERS[name],
+            (last, height),
+            xytext=(3, 0),
+            textcoords="offset points",
+            va="center",
+            fontsize=9,
+            weight="bold",
+            color=LINES[name],
+        )
 
 
 def _draw_numbers(axes: Axes, found: Curves, side: int, min_traces: int) -> None:

@@ -63,8 +63,12 @@ def trace_lines(
 
 def legend(colour: Colour, near: float = NEAR) -> str:
     """What letters and marks mean, in the colours of the sentences."""
-    named = [(Label.TEACHER, "teacher"), (Label.STUDENT, "student"),
-             (Label.SHARED, "shared or common"), (Label.BOOSTED, "boosted")]  # fmt: skip
+    named = [
+        (Label.TEACHER, "teacher"),
+        (Label.STUDENT, "student"),
+        (Label.SHARED, "shared or common"),
+        (Label.BOOSTED, "boosted"),
+    ]
     words = [_filled(f"{LETTERS[label]} {name}", label, colour) for label, name in named]
     return "  ".join(
         [*words, f"{NEAR_MARK} margin below {near:.2g}", f"{MISSING} no score", TAG + " tag"]
@@ -88,14 +92,18 @@ def wrapped(text: str, width: int) -> list[str]:
     """Printable lines; line breaks of the text are kept, white space around it is not."""
     width = max(width, LEAST_WIDTH)
     lines = (printable(line) for line in text.strip().split("\n"))
-    return [piece for line in lines
-            for piece in textwrap.wrap(line, width, break_on_hyphens=False) or [""]]  # fmt: skip
+    return [
+        piece
+        for line in lines
+        for piece in textwrap.wrap(line, width, break_on_hyphens=False) or [""]
+    ]
 
 
 def printable(text: str) -> str:
     """Text without a character that a terminal would act on: those become escapes (`\\\\x1b`)."""
-    return "".join(_escaped(c) if unicodedata.category(c) in HIDDEN else c
-                   for c in text.replace("\t", "    "))  # fmt: skip
+    return "".join(
+        _escaped(c) if unicodedata.category(c) in HIDDEN else c for c in text.replace("\t", "    ")
+    )
 
 
 def _escaped(character: str) -> str:

@@ -27,10 +27,12 @@ from rdpt_core.scoring.token_statistics import Statistics
 
 def blank_ids(vocabulary: Vocabulary, num_ids: int) -> NDArray[np.bool_]:
     """Which ids begin with white space, shape [V]; control tokens do not."""
-    return np.array([
-        not vocabulary.is_control(token_id) and _begins_blank(vocabulary, token_id)
-        for token_id in range(num_ids)
-    ])  # fmt: skip
+    return np.array(
+        [
+            not vocabulary.is_control(token_id) and _begins_blank(vocabulary, token_id)
+            for token_id in range(num_ids)
+        ]
+    )
 
 
 def _begins_blank(vocabulary: Vocabulary, token_id: int) -> bool:
@@ -59,6 +61,9 @@ def counted_before(found: Statistics, layout: Layout, blank_V: NDArray[np.bool_]
 
 def _follows_text(layout: Layout) -> NDArray[np.bool_]:
     """Per completion id, whether it stands behind another one of its own thought or answer."""
-    follows = [index > 0 and piece.kind is not ZoneKind.TAG
-               for piece in layout.pieces for index, _ in enumerate(piece.token_ids)]  # fmt: skip
+    follows = [
+        index > 0 and piece.kind is not ZoneKind.TAG
+        for piece in layout.pieces
+        for index, _ in enumerate(piece.token_ids)
+    ]
     return np.array(follows + [False] * len(layout.end_ids), bool)

@@ -202,9 +202,10 @@ def may_pack(decoder: PreTrainedModel) -> bool:
     config = decoder.config
     kinds = set(getattr(config, "layer_types", None) or ["full_attention"])
     rope = getattr(config, "rope_parameters", None) or {}
-    scaled = {str(rope.get("rope_type")), *(
-        str(one.get("rope_type")) for one in rope.values() if isinstance(one, dict)
-    )}  # fmt: skip
+    scaled = {
+        str(rope.get("rope_type")),
+        *(str(one.get("rope_type")) for one in rope.values() if isinstance(one, dict)),
+    }
     return (
         bool(getattr(decoder, "_supports_attention_backend", False))
         and kinds <= {"full_attention", "sliding_attention"}

@@ -28,10 +28,17 @@ LN2_HIGH, LN2_LOW = F(0.693359375), F(-2.12194440e-4)
 MAGIC, MAGIC_BITS = F(12582912.0), I(0x4B400000)
 """1.5 x 2^23: added to a float32, it leaves the nearest whole number in the lowest bits."""
 MANTISSA = I(23)
-P5, P4, P3, P2, P1, P0 = (F(c) for c in (
-    1.9875691500e-4, 1.3981999507e-3, 8.3334519073e-3, 4.1665795894e-2, 1.6666665459e-1,
-    5.0000001201e-1,
-))  # fmt: skip
+P5, P4, P3, P2, P1, P0 = (
+    F(c)
+    for c in (
+        1.9875691500e-4,
+        1.3981999507e-3,
+        8.3334519073e-3,
+        4.1665795894e-2,
+        1.6666665459e-1,
+        5.0000001201e-1,
+    )
+)
 """Of `exp` on [-ln 2 / 2, ln 2 / 2], from Cephes (S. L. Moshier); off by at most 1 in 10^7."""
 
 

@@ -63,8 +63,14 @@ class InFloat32(TorchFunctionMode):
 
 
 _MATRIX_PRODUCTS = (
-    torch.matmul, torch.mm, torch.bmm, Tensor.matmul, Tensor.__matmul__, Tensor.mm, Tensor.bmm,
-)  # fmt: skip
+    torch.matmul,
+    torch.mm,
+    torch.bmm,
+    Tensor.matmul,
+    Tensor.__matmul__,
+    Tensor.mm,
+    Tensor.bmm,
+)
 
 
 def _linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:

@@ -70,11 +70,12 @@ class Ledger:
 
     def rows(self, source: str) -> list[Account]:
         return [
-            Account(source, role, became, self.columns.get(role), num,
-                    self._first.get((role, became)))
+            Account(
+                source, role, became, self.columns.get(role), num, self._first.get((role, became))
+            )
             for (role, became), num in sorted(self._num.items())
             if num
-        ]  # fmt: skip
+        ]
 
 
 def _example(value: Any) -> str:
@@ -99,8 +100,10 @@ def _columns(text: str) -> int:
     """A terminal's columns: two for an ideograph, none for a mark on the letter before."""
     if text.isascii():
         return len(text)
-    return sum(0 if unicodedata.combining(c) else 1 + (unicodedata.east_asian_width(c) in "WF")
-               for c in text)  # fmt: skip
+    return sum(
+        0 if unicodedata.combining(c) else 1 + (unicodedata.east_asian_width(c) in "WF")
+        for c in text
+    )
 
 
 def _first(text: str, width: int) -> str:

@@ -9,18 +9,18 @@ from rdpt_core.rows import FinishReason
 
 _SPELLINGS = {
     FinishReason.STOP: "stop end end_turn eos eos_token stop_sequence stop_token end_of_text "
-                       "complete completed finished",
+    "complete completed finished",
     FinishReason.LENGTH: "length max_tokens max_length max_new_tokens max_output_tokens "
-                         "max_completion_tokens token_limit length_limit model_length truncated "
-                         "model_context_window_exceeded",
+    "max_completion_tokens token_limit length_limit model_length truncated "
+    "model_context_window_exceeded",
     FinishReason.CONTENT_FILTER: "content_filter content_filtered safety recitation refusal "
-                                 "blocklist prohibited_content spii guardrail_intervened "
-                                 "error_toxic sensitive",
+    "blocklist prohibited_content spii guardrail_intervened "
+    "error_toxic sensitive",
     FinishReason.TOOL_CALLS: "tool_calls tool_call tool_use function_call",
     FinishReason.ERROR: "error abort aborted cancelled canceled "
-                        "insufficient_system_resource malformed_function_call",
+    "insufficient_system_resource malformed_function_call",
     FinishReason.UNKNOWN: "none null unknown unspecified finish_reason_unspecified",
-}  # fmt: skip
+}
 _KNOWN = {name: reason for reason, names in _SPELLINGS.items() for name in names.split()}
 
 

@@ -106,9 +106,12 @@ def _cached(wanted: HubSet, reason: str) -> Any:
     name = wanted.path.rpartition("/")[2]
     try:
         builder = Cache(
-            repo_id=wanted.path, dataset_name=name, config_name=wanted.config,
-            version="auto", hash="auto",
-        )  # fmt: skip
+            repo_id=wanted.path,
+            dataset_name=name,
+            config_name=wanted.config,
+            version="auto",
+            hash="auto",
+        )
     except (ValueError, OSError) as error:
         lacks = " ".join(str(error).split())
     else:

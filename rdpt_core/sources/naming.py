@@ -62,15 +62,45 @@ class TraceColumns(ProblemColumns):
 # Lower-cased, as files are found in public.
 _CONVERSATION = ("conversations", "messages", "conversation")
 _PROBLEM = ("problem", "question", "prompt", "query", "instruction", "input")
-_ANSWER = ("gold_answer", "final_answer", "expected_answer", "ground_truth", "answer", "gold",
-           "target", "label", "ground_truth_solution", "solution", "reward_model.ground_truth",
-           "metadata.expected_answer")  # fmt: skip
+_ANSWER = (
+    "gold_answer",
+    "final_answer",
+    "expected_answer",
+    "ground_truth",
+    "answer",
+    "gold",
+    "target",
+    "label",
+    "ground_truth_solution",
+    "solution",
+    "reward_model.ground_truth",
+    "metadata.expected_answer",
+)
 _DOMAIN = ("domain", "subject", "topic", "category", "type")
-_TRACE = ("trace", "response", "generation", "completion", "output", "generated_text",
-          "generations", "generated_solution", "responses", "completions", "outputs",
-          "deepseek_attempt", "deepseek_solution", "attempt")  # fmt: skip
-_THOUGHT = (*THOUGHTS, "reasoning_trace", "thinking_trajectory", "deepseek_thinking_trajectory",
-            "deepseek_reasoning", "thinking_trajectories")  # fmt: skip
+_TRACE = (
+    "trace",
+    "response",
+    "generation",
+    "completion",
+    "output",
+    "generated_text",
+    "generations",
+    "generated_solution",
+    "responses",
+    "completions",
+    "outputs",
+    "deepseek_attempt",
+    "deepseek_solution",
+    "attempt",
+)
+_THOUGHT = (
+    *THOUGHTS,
+    "reasoning_trace",
+    "thinking_trajectory",
+    "deepseek_thinking_trajectory",
+    "deepseek_reasoning",
+    "thinking_trajectories",
+)
 _OTHERS = {
     "id": ("trace_id", "id", "uuid", "unique_id"),
     "model": ("model", "model_name", "generator", "generation_model"),
@@ -156,8 +186,11 @@ def trace_columns(given: TraceColumns, names: Names) -> TraceColumns:
 def by_role(columns: ProblemColumns) -> dict[str, str]:
     """Role to the name of its column, for people."""
     named: dict[str, Any] = dict(columns)
-    return {role: " + ".join(column) if isinstance(column, tuple) else column
-            for role, column in named.items() if column}  # fmt: skip
+    return {
+        role: " + ".join(column) if isinstance(column, tuple) else column
+        for role, column in named.items()
+        if column
+    }
 
 
 def _problem(given: ProblemColumns, names: Names) -> str | tuple[str, ...]:

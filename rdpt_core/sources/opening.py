@@ -91,9 +91,11 @@ def _shards(path: Path, split: str | None) -> list[Path]:
     found = [
         file
         for file in sorted(path.rglob("*"))
-        if file.is_file() and _reader_of(file) and file.name not in _SAVED
+        if file.is_file()
+        and _reader_of(file)
+        and file.name not in _SAVED
         and not any(part.startswith((".", "_")) for part in file.relative_to(path).parts)
-    ]  # fmt: skip
+    ]
     splits = {file: _split_of(file.relative_to(path)) for file in found}
     named = {name for name in splits.values() if name}
     if len(named) < 2:

@@ -71,9 +71,13 @@ class TraceReader:
     """Turns the values of a row into problem and traces."""
 
     def __init__(
-        self, label: str, split: str, columns: TraceColumns, tags: Delimiters,
+        self,
+        label: str,
+        split: str,
+        columns: TraceColumns,
+        tags: Delimiters,
         companion: Companion | None = None,
-    ) -> None:  # fmt: skip
+    ) -> None:
         self.label, self.split, self.columns = label, split, columns
         self.tags, self.companion = tags, companion
 
@@ -108,8 +112,9 @@ class TraceReader:
             raise ValueError(f"no conversation in {column!r}")
         is_list = isinstance(value, list)
         texts = value if is_list else [value]
-        parallel = {role: self._spread(values, role, len(texts), is_list)
-                    for role in (*_SHARED, *_OWN)}  # fmt: skip
+        parallel = {
+            role: self._spread(values, role, len(texts), is_list) for role in (*_SHARED, *_OWN)
+        }
         system = self._system(values)
         parallel["system"] = [given or system for given in parallel["system"]]
         return [
@@ -208,8 +213,11 @@ class TraceReader:
         if any(zone.kind is ZoneKind.THOUGHT for zone in trace.zones):
             notes.used("thought", trace.text)
             return
-        closes = {name: tags.close for name, tags in KNOWN.items()
-                  if tags.open not in ("", self.tags.open)}  # fmt: skip
+        closes = {
+            name: tags.close
+            for name, tags in KNOWN.items()
+            if tags.open not in ("", self.tags.open)
+        }
         other = next((name for name, close in closes.items() if close in trace.text), None)
         if other is not None:
             notes.odd("thought", f"{other}, while the delimiters are {self.tags.open or 'none'}")

@@ -11,11 +11,16 @@ from dataclasses import dataclass
 from typing import Any
 
 _ROLES = {
-    "system": "system", "developer": "system",
-    "user": "user", "human": "user",
-    "assistant": "assistant", "gpt": "assistant", "model": "assistant", "bot": "assistant",
+    "system": "system",
+    "developer": "system",
+    "user": "user",
+    "human": "user",
+    "assistant": "assistant",
+    "gpt": "assistant",
+    "model": "assistant",
+    "bot": "assistant",
     "chatgpt": "assistant",
-}  # fmt: skip
+}
 THOUGHTS = ("reasoning_content", "reasoning", "thinking", "thought", "thoughts")
 """Where a message keeps a thought that is set apart from its content."""
 
@@ -41,9 +46,11 @@ class _Turn:
 
 def is_conversation(value: Any) -> bool:
     """True if a value is a list of messages."""
-    return isinstance(value, list) and bool(value) and all(
-        isinstance(turn, Mapping) and ("role" in turn or "from" in turn) for turn in value
-    )  # fmt: skip
+    return (
+        isinstance(value, list)
+        and bool(value)
+        and all(isinstance(turn, Mapping) and ("role" in turn or "from" in turn) for turn in value)
+    )
 
 
 def read_turns(value: list[Mapping[str, Any]], has_question: bool = True) -> Turns:

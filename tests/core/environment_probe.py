@@ -26,9 +26,13 @@ def digests(base: Path, folder: Path) -> str:
     recipe = RECIPE.model_copy(update={"epochs": 1})
     examples = [Example(f"trace-{i}", [5, 6, 7 + i, 8, 1], [0, 0, 1, 1, 1]) for i in range(4)]
     train(base, examples, recipe, 7, "s", folder / "work", folder / "out", MACHINE)
-    return json.dumps({
-        "texts": ids.digest("texts", [trace.text for trace in sampled]),
-        "scores": ids.digest("scores", [[float(p).hex() for p in row.logprobs] for row in scored]),
-        "weights": file_hash(folder / "out/checkpoint/model.safetensors"),
-        "verdicts": str(check(QUESTIONS, 60)),
-    })  # fmt: skip
+    return json.dumps(
+        {
+            "texts": ids.digest("texts", [trace.text for trace in sampled]),
+            "scores": ids.digest(
+                "scores", [[float(p).hex() for p in row.logprobs] for row in scored]
+            ),
+            "weights": file_hash(folder / "out/checkpoint/model.safetensors"),
+            "verdicts": str(check(QUESTIONS, 60)),
+        }
+    )

@@ -71,7 +71,7 @@ def test_a_number_that_more_of_the_expression_follows_is_not_the_answer(
         ("a 20% increase", "20%"),
         ("He runs 3 times a week.", "3"),
     ],
-)  # fmt: skip
+)
 def test_one_number_of_a_quantity_is_not_the_answer(text: str, answer: str) -> None:
     assert find_answer(text) == answer
 
@@ -79,11 +79,17 @@ def test_one_number_of_a_quantity_is_not_the_answer(text: str, answer: str) -> N
 @pytest.mark.parametrize(
     "text",
     [
-        r"\boxed{42}", r"\boxed {42}", r"\boxed{ 42. }", r"\fbox{42}", r"$\boxed{42.}$",
-        r"\boxed{\boxed{42}}", r"First \boxed{3}, but then I find that it is \boxed{42}.",
-        r"\boxed{42}, as I said: **Final Answer** \boxed{42}", r"\boxed{\$42}",
+        r"\boxed{42}",
+        r"\boxed {42}",
+        r"\boxed{ 42. }",
+        r"\fbox{42}",
+        r"$\boxed{42.}$",
+        r"\boxed{\boxed{42}}",
+        r"First \boxed{3}, but then I find that it is \boxed{42}.",
+        r"\boxed{42}, as I said: **Final Answer** \boxed{42}",
+        r"\boxed{\$42}",
     ],
-)  # fmt: skip
+)
 def test_the_last_box_is_the_clearest_place(text: str) -> None:
     assert find_answer(text) == "42"
 
@@ -102,20 +108,38 @@ def test_an_empty_or_open_box_is_no_answer() -> None:
 @pytest.mark.parametrize(
     "text",
     [
-        "She pays $42 every day.", r"It costs \$42.", "It costs €42.", "It costs 42 € or so",
-        "It costs $5 and $6, hence $42.", "４２", "答案是 42。", "所以答案是４２个。", "答案：42",
-        "一共有42个苹果。", "答えは42です。", "정답은 42입니다.", "Ответ: 42.",
-        "La respuesta es 42.", "La réponse finale est $42$.", "Die Antwort lautet 42.",
+        "She pays $42 every day.",
+        r"It costs \$42.",
+        "It costs €42.",
+        "It costs 42 € or so",
+        "It costs $5 and $6, hence $42.",
+        "４２",
+        "答案是 42。",
+        "所以答案是４２个。",
+        "答案：42",
+        "一共有42个苹果。",
+        "答えは42です。",
+        "정답은 42입니다.",
+        "Ответ: 42.",
+        "La respuesta es 42.",
+        "La réponse finale est $42$.",
+        "Die Antwort lautet 42.",
         "الجواب هو ٤٢.",
-        "**Answer:** 42", "The answer is **42**.", "**Final Answer**\n\n$42$",
+        "**Answer:** 42",
+        "The answer is **42**.",
+        "**Final Answer**\n\n$42$",
         "**Final Answer: **42**",
-        "We add.\n#### 42", '{"answer": "42"}', "The answer is 42, because 2 + 3 = 5.",
-        "Final Answer: The least n with $f(n) > 0$ is 42.", "The answer is 42!",
+        "We add.\n#### 42",
+        '{"answer": "42"}',
+        "The answer is 42, because 2 + 3 = 5.",
+        "Final Answer: The least n with $f(n) > 0$ is 42.",
+        "The answer is 42!",
         "Final Answer: The final answer is $42$. I hope it is correct.",
         "Then:\n\\[\n42\n\\]\nas said.",
-        "#### 3. Combine\nThe total is 42.", "We have 12 apples.\n\n- 42",
+        "#### 3. Combine\nThe total is 42.",
+        "We have 12 apples.\n\n- 42",
     ],
-)  # fmt: skip
+)
 def test_answers_in_sentences(text: str) -> None:
     assert find_answer(text) == "42"
 
@@ -147,13 +171,25 @@ def test_a_gold_answer_is_read_whole(gold: str, expression: str) -> None:
 @pytest.mark.parametrize(
     ("text", "value"),
     [
-        ("1,234.5", Fraction(2469, 2)), ("10{,}000", 10_000), (r"135,\!000", 135_000),
-        ("1 000", 1000), (".5", Fraction(1, 2)), ("-3", -3), ("1e-05", Fraction(1, 100_000)),
-        ("1e+30", 10**30), ("0,111", Fraction(111, 1000)), ("1000,99", Fraction(100_099, 100)),
-        ("3,14", None), ("3, 100", None), ("(1,234)", None), ("12,34,567", None), ("x", None),
-        ("1e999999", None), ("9" * 2000, None),
+        ("1,234.5", Fraction(2469, 2)),
+        ("10{,}000", 10_000),
+        (r"135,\!000", 135_000),
+        ("1 000", 1000),
+        (".5", Fraction(1, 2)),
+        ("-3", -3),
+        ("1e-05", Fraction(1, 100_000)),
+        ("1e+30", 10**30),
+        ("0,111", Fraction(111, 1000)),
+        ("1000,99", Fraction(100_099, 100)),
+        ("3,14", None),
+        ("3, 100", None),
+        ("(1,234)", None),
+        ("12,34,567", None),
+        ("x", None),
+        ("1e999999", None),
+        ("9" * 2000, None),
     ],
-)  # fmt: skip
+)
 def test_plain_numbers_have_exact_values(text: str, value: Fraction | None) -> None:
     assert number(text) == value
 
@@ -169,11 +205,42 @@ def test_whole_numbers_are_compared_exactly_and_others_to_six_decimals() -> None
 
 
 PIECES = [
-    "$", "\\boxed{", "}", "{", "\\(", "\\[", "answer", "answer is ", "答案", "5", "5 ", "a", "a ",
-    "(", ",", "\n", "**", "\\", "$ 5 ", "####", "^", "réponse ", "1,000", "final answer: ",
-    "3 hours ", "3 h 20 m ", "3 to ", "May 3, ", "half of ", "round 3 ", "x is ", "5 squared ",
-    "minus ", "3 – ", "3' ",
-]  # fmt: skip
+    "$",
+    "\\boxed{",
+    "}",
+    "{",
+    "\\(",
+    "\\[",
+    "answer",
+    "answer is ",
+    "答案",
+    "5",
+    "5 ",
+    "a",
+    "a ",
+    "(",
+    ",",
+    "\n",
+    "**",
+    "\\",
+    "$ 5 ",
+    "####",
+    "^",
+    "réponse ",
+    "1,000",
+    "final answer: ",
+    "3 hours ",
+    "3 h 20 m ",
+    "3 to ",
+    "May 3, ",
+    "half of ",
+    "round 3 ",
+    "x is ",
+    "5 squared ",
+    "minus ",
+    "3 – ",
+    "3' ",
+]
 
 
 @pytest.mark.parametrize("piece", PIECES)

@@ -109,10 +109,22 @@ def test_seeds_that_move_an_arm_are_covered() -> None:
 def test_the_draws_of_an_arm_are_its_runs_and_the_seeds_of_a_draw_are_averaged() -> None:
     generator = np.random.default_rng(12)
     easiness = generator.uniform(0.2, 0.8, 60)
-    tables = [as_counts(one) for shift in (-0.15, 0.0, 0.15)
-              for one in runs(generator, 2, easiness + shift)]  # fmt: skip
-    drawn = Arm(tables, ("random_draw1", "random_draw1", "random_draw2", "random_draw2",
-                         "random_draw3", "random_draw3"))  # fmt: skip
+    tables = [
+        as_counts(one)
+        for shift in (-0.15, 0.0, 0.15)
+        for one in runs(generator, 2, easiness + shift)
+    ]
+    drawn = Arm(
+        tables,
+        (
+            "random_draw1",
+            "random_draw1",
+            "random_draw2",
+            "random_draw2",
+            "random_draw3",
+            "random_draw3",
+        ),
+    )
     other = arm(runs(generator, 1, easiness)[0])
     found = difference(other, drawn)
     assert found.note == "covers 3 draws; one seed: conditional on this checkpoint"

@@ -45,10 +45,26 @@ def problems(found: Sequence[Block]) -> list[Problem]:
         ({"question": "Q", "answer": "2+2=<<2+2=4>>4\n#### 1,234,567"}, "1234567"),
         ({"problem": "Q", "gold_answer": "18", "solution": "so 18"}, "18"),
         ({"ID": "2024-I-1", "Problem": "Q", "Solution": "so it is", "Answer": 204}, "204"),
-        ({"problem": "Q", "solution": "so \\boxed{\\frac{1}{2}}", "answer": "\\frac{1}{2}",
-          "subject": "Algebra", "level": 2, "unique_id": "test/1.json"}, "\\frac{1}{2}"),
-        ({"problem": "Q", "level": "Level 5", "type": "Algebra",
-          "solution": "\\boxed{1}, so \\boxed{\\sqrt{\\frac{2}{3}}}."}, "\\sqrt{\\frac{2}{3}}"),
+        (
+            {
+                "problem": "Q",
+                "solution": "so \\boxed{\\frac{1}{2}}",
+                "answer": "\\frac{1}{2}",
+                "subject": "Algebra",
+                "level": 2,
+                "unique_id": "test/1.json",
+            },
+            "\\frac{1}{2}",
+        ),
+        (
+            {
+                "problem": "Q",
+                "level": "Level 5",
+                "type": "Algebra",
+                "solution": "\\boxed{1}, so \\boxed{\\sqrt{\\frac{2}{3}}}.",
+            },
+            "\\sqrt{\\frac{2}{3}}",
+        ),
         ({"question": "Q", "final_answer": ["$2$"], "answer_type": "Numerical"}, "$2$"),
         ({"problem": "Q", "answer": 3.0}, "3"),
         ({"problem": "Q", "solution": "no box"}, None),
@@ -56,9 +72,20 @@ def problems(found: Sequence[Block]) -> list[Problem]:
         ({"problem": "Q", "answer": None}, None),
         ({"problem": "Q", "answer": " "}, None),
     ],
-    ids=["gsm8k", "ours", "aime", "math500", "math", "olympiad", "float", "no box", "missing",
-         "null", "blank"],
-)  # fmt: skip
+    ids=[
+        "gsm8k",
+        "ours",
+        "aime",
+        "math500",
+        "math",
+        "olympiad",
+        "float",
+        "no box",
+        "missing",
+        "null",
+        "blank",
+    ],
+)
 def test_public_forms_are_read_without_a_column_map(
     tmp_path: Path, row: dict[str, Any], answer: str | None
 ) -> None:
@@ -108,9 +135,13 @@ def test_unusable_rows_are_rejects_with_their_bytes_and_reason(tmp_path: Path) -
     assert [reject.raw for reject in block.rejects] == bad
     assert [reject.item for reject in block.rejects] == [1, 2, 3, 4, 5, 6]
     assert [reject.reason.partition(":")[0] for reject in block.rejects] == [
-        "not JSON", "a JSON list, not an object", "no problem text in 'problem'",
-        "no problem text in 'problem'", "not UTF-8 at byte 1", "not JSON",
-    ]  # fmt: skip
+        "not JSON",
+        "a JSON list, not an object",
+        "no problem text in 'problem'",
+        "no problem text in 'problem'",
+        "not UTF-8 at byte 1",
+        "not JSON",
+    ]
 
 
 def test_a_byte_order_mark_windows_line_ends_and_odd_characters(tmp_path: Path) -> None:
@@ -137,8 +168,9 @@ def test_a_problem_that_comes_again_is_one_problem(tmp_path: Path) -> None:
     jsonl(tmp_path, [row, row, other, {"problem": "B"}])
     (block,) = read(tmp_path)
     assert [(problem.prompt, problem.answer) for problem in block.problems] == [
-        ("A", "1"), ("B", None)
-    ]  # fmt: skip
+        ("A", "1"),
+        ("B", None),
+    ]
     assert block.num_duplicates == 1
     assert [reject.reason for reject in block.rejects] == [
         "the same problem came before with another answer"
@@ -169,8 +201,9 @@ def test_limit_takes_a_prefix_and_growing_keeps_full_blocks(tmp_path: Path) -> N
 def test_rejects_after_the_last_full_block_have_a_block_of_their_own(tmp_path: Path) -> None:
     jsonl(tmp_path, [{"problem": "A"}, {"problem": "B"}, b"broken"])
     assert [(len(block.problems), len(block.rejects)) for block in read(tmp_path, 2)] == [
-        (2, 0), (0, 1)
-    ]  # fmt: skip
+        (2, 0),
+        (0, 1),
+    ]
 
 
 def test_shuffle_orders_by_digest_whatever_the_order_of_the_file(tmp_path: Path) -> None:

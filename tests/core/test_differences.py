@@ -58,12 +58,18 @@ def test_of_equally_near_parts_the_one_of_the_most_similar_input_is_taken(tmp_pa
     """A part of the same block, although one of another block is newer."""
     store = Store(tmp_path)
     cut = [Recipe("sentences", 1, {"block": b, "rule": r}, {}) for b, r in ((0, 1), (1, 1), (0, 2))]
-    fed = [store.commit(Sentence, made, [Sentence(str(n), 0, 0, 1, ZoneKind.ANSWER)])
-           for n, made in enumerate(cut)]  # fmt: skip
-    same, other = (commit(store, recipe({"sentences": [part.content]}), {"sentences": [part.key]})
-                   for part in fed[:2])  # fmt: skip
-    made = Made(recipe({"sentences": [fed[2].content]}).as_json(),
-                {"sentences": [("sentences", fed[2].key)]})  # fmt: skip
+    fed = [
+        store.commit(Sentence, made, [Sentence(str(n), 0, 0, 1, ZoneKind.ANSWER)])
+        for n, made in enumerate(cut)
+    ]
+    same, other = (
+        commit(store, recipe({"sentences": [part.content]}), {"sentences": [part.key]})
+        for part in fed[:2]
+    )
+    made = Made(
+        recipe({"sentences": [fed[2].content]}).as_json(),
+        {"sentences": [("sentences", fed[2].key)]},
+    )
     found = Records(store).nearest("grades", made)
     assert found is not None
     assert found.part == same

@@ -96,10 +96,27 @@ def tokens(scorer: str, *widths_and_logprobs: tuple[int, float]) -> TokenScores:
     widths, logprobs = (np.array(column) for column in zip(*widths_and_logprobs, strict=True))
     none = np.zeros(len(widths), np.float16)
     return TokenScores(
-        "a", scorer, ScoreStatus.OK, int(widths.sum()), True, True, False, ScoreSource.FORWARD, 1.0,
-        None, None, 0, None, widths.astype(np.uint8), logprobs.astype(np.float32),
-        np.ones(len(widths), np.uint32), none, none, None, None,
-    )  # fmt: skip
+        "a",
+        scorer,
+        ScoreStatus.OK,
+        int(widths.sum()),
+        True,
+        True,
+        False,
+        ScoreSource.FORWARD,
+        1.0,
+        None,
+        None,
+        0,
+        None,
+        widths.astype(np.uint8),
+        logprobs.astype(np.float32),
+        np.ones(len(widths), np.uint32),
+        none,
+        none,
+        None,
+        None,
+    )
 
 
 def test_t13_tokens_across_sentences_are_counted_with_their_mass(root: Path) -> None:
@@ -109,21 +126,26 @@ def test_t13_tokens_across_sentences_are_counted_with_their_mass(root: Path) -> 
     neat = tokens("neat", (4, -1.0), (3, -1.0), (5, math.nan))
     rough = tokens("rough", (3, -1.0), (2, -3.0), (2, -1.0), (5, -1.0))
     widest = tokens("widest", (2, -1.0), (8, -4.0), (2, -3.0))
-    found = query(root, "T13", [Planted(Sentence, rows),
-                                Planted(TokenScores, [neat, rough, widest])])  # fmt: skip
+    found = query(
+        root, "T13", [Planted(Sentence, rows), Planted(TokenScores, [neat, rough, widest])]
+    )
     assert found == [("neat", 2, 0.0, 0.0), ("rough", 4, 0.25, 0.5), ("widest", 3, 1 / 3, 0.5)]
 
 
 def test_t17_texts_that_were_sampled_otherwise_are_counted(root: Path) -> None:
-    made = [("scores", "a", "t", {"sampled_ids_known": 3, "sampled_ids_differ": 1, "errors": 2}),
-            ("scores", "b", "t", {"sampled_ids_known": 4, "sampled_ids_differ": 0}),
-            ("scores", "c", "s", {"quoting_control_tokens": 5, "merging_with_prompt": 2}),
-            ("traces", "d", None, {"errors": 1}),
-            ("grades", "e", None, {"errors": 9})]  # fmt: skip
+    made = [
+        ("scores", "a", "t", {"sampled_ids_known": 3, "sampled_ids_differ": 1, "errors": 2}),
+        ("scores", "b", "t", {"sampled_ids_known": 4, "sampled_ids_differ": 0}),
+        ("scores", "c", "s", {"quoting_control_tokens": 5, "merging_with_prompt": 2}),
+        ("traces", "d", None, {"errors": 1}),
+        ("grades", "e", None, {"errors": 9}),
+    ]
     found = query(root, "T17", [Made(made)])
-    assert found == [("scores", "s", 1, None, None, 5, 2, None),
-                     ("scores", "t", 2, 7, 1, None, None, 2),
-                     ("traces", None, 1, None, None, None, None, 1)]  # fmt: skip
+    assert found == [
+        ("scores", "s", 1, None, None, 5, 2, None),
+        ("scores", "t", 2, 7, 1, None, None, 2),
+        ("traces", None, 1, None, None, None, None, 1),
+    ]
 
 
 def test_t24_labels_of_a_packed_teacher_agree_beyond_chance(root: Path) -> None:
@@ -131,10 +153,14 @@ def test_t24_labels_of_a_packed_teacher_agree_beyond_chance(root: Path) -> None:
     whole = [labelled("a", n, 0.9 if n < 5 else 0.1, 0.1) for n in range(10)]
     packed = [labelled("a", n, 0.9 if n < 6 else 0.1, 0.1) for n in range(10)]
     nothing = Provenance("b", 0, None, None, None, None, None, None, "error")
-    found = query(root, "T24", [
-        Planted(Provenance, [*whole, nothing], "study_teacher_count_whole"),
-        Planted(Provenance, [*packed, nothing], "study_teacher_count_packed"),
-    ])  # fmt: skip
+    found = query(
+        root,
+        "T24",
+        [
+            Planted(Provenance, [*whole, nothing], "study_teacher_count_whole"),
+            Planted(Provenance, [*packed, nothing], "study_teacher_count_packed"),
+        ],
+    )
     assert found == [(10, 0.9, pytest.approx(0.8))]
 
 
@@ -181,8 +207,11 @@ def test_t33c_without_first_tokens_long_sentences_are_no_more_probable(root: Pat
 
 def test_t35_shares_by_relative_position_do_not_mind_length(root: Path) -> None:
     """The last half of each trace is the teacher's, however long it is."""
-    rows = [labelled(f"t{size}", at, 0.9 if 2 * at >= size else 0.1, 0.1)
-            for size in (20, 200) for at in range(size)]  # fmt: skip
+    rows = [
+        labelled(f"t{size}", at, 0.9 if 2 * at >= size else 0.1, 0.1)
+        for size in (20, 200)
+        for at in range(size)
+    ]
     found = query(root, "T35", [Planted(Provenance, rows)])
     assert [row[0] for row in found] == list(range(10))
     assert [row[1] for row in found] == [2] * 10

@@ -11,8 +11,12 @@ from rdpt_core.intervals import Floats
 
 def test_equal_clusters_of_0_and_1_have_clopper_and_pearsons_interval() -> None:
     # Newcombe (1998), table I, method 5: 81 of 263, 15 of 148, 0 of 20, 1 of 29.
-    published = {(81, 263): (0.2527, 0.3676), (15, 148): (0.0578, 0.1617),
-                 (0, 20): (0.0, 0.1684), (1, 29): (0.0009, 0.1776)}  # fmt: skip
+    published = {
+        (81, 263): (0.2527, 0.3676),
+        (15, 148): (0.0578, 0.1617),
+        (0, 20): (0.0, 0.1684),
+        (1, 29): (0.0009, 0.1776),
+    }
     for (hits, trials), limits in published.items():
         found = proportion(hits, trials)
         assert (found.value, found.n) == (hits / trials, trials)

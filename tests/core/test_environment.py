@@ -21,49 +21,89 @@ __all__ = ["base"]
 # obeyed. The launcher's are what is left in a shell of its second process.
 EXPORTED = {
     "accelerate": {
-        "ACCELERATE_MIXED_PRECISION": "bf16", "ACCELERATE_DOWNCAST_BF16": "true",
-        "ACCELERATE_USE_FSDP": "true", "ACCELERATE_USE_DEEPSPEED": "true",
-        "ACCELERATE_GRADIENT_ACCUMULATION_STEPS": "3", "ACCELERATE_DYNAMO_BACKEND": "INDUCTOR",
-        "ACCELERATE_TORCH_DEVICE": "meta", "ACCELERATE_USE_PARALLELISM_CONFIG": "true",
-        "PARALLELISM_CONFIG_TP_SIZE": "2", "FSDP_CPU_RAM_EFFICIENT_LOADING": "true",
+        "ACCELERATE_MIXED_PRECISION": "bf16",
+        "ACCELERATE_DOWNCAST_BF16": "true",
+        "ACCELERATE_USE_FSDP": "true",
+        "ACCELERATE_USE_DEEPSPEED": "true",
+        "ACCELERATE_GRADIENT_ACCUMULATION_STEPS": "3",
+        "ACCELERATE_DYNAMO_BACKEND": "INDUCTOR",
+        "ACCELERATE_TORCH_DEVICE": "meta",
+        "ACCELERATE_USE_PARALLELISM_CONFIG": "true",
+        "PARALLELISM_CONFIG_TP_SIZE": "2",
+        "FSDP_CPU_RAM_EFFICIENT_LOADING": "true",
         "MIXED_PRECISION": "bf16",
     },
     "launchers": {
-        "RANK": "1", "WORLD_SIZE": "2", "LOCAL_RANK": "1", "LOCAL_WORLD_SIZE": "2",
-        "NODE_RANK": "1", "GROUP_RANK": "1", "ROLE_RANK": "1", "MASTER_ADDR": "192.0.2.1",
-        "MASTER_PORT": "29500", "OMPI_COMM_WORLD_SIZE": "2", "OMPI_COMM_WORLD_RANK": "1",
-        "PMI_SIZE": "2", "PMI_RANK": "1", "MV2_COMM_WORLD_LOCAL_RANK": "1", "SLURM_PROCID": "1",
-        "SLURM_NTASKS": "2", "TORCHELASTIC_RUN_ID": "elsewhere",
+        "RANK": "1",
+        "WORLD_SIZE": "2",
+        "LOCAL_RANK": "1",
+        "LOCAL_WORLD_SIZE": "2",
+        "NODE_RANK": "1",
+        "GROUP_RANK": "1",
+        "ROLE_RANK": "1",
+        "MASTER_ADDR": "192.0.2.1",
+        "MASTER_PORT": "29500",
+        "OMPI_COMM_WORLD_SIZE": "2",
+        "OMPI_COMM_WORLD_RANK": "1",
+        "PMI_SIZE": "2",
+        "PMI_RANK": "1",
+        "MV2_COMM_WORLD_LOCAL_RANK": "1",
+        "SLURM_PROCID": "1",
+        "SLURM_NTASKS": "2",
+        "TORCHELASTIC_RUN_ID": "elsewhere",
     },
     "torch": {
-        "ATEN_CPU_CAPABILITY": "default", "TORCH_ALLOW_TF32_CUBLAS_OVERRIDE": "1",
-        "TORCH_LINEAR_FLATTEN_3D": "1", "TORCH_MKLDNN_MATMUL_MIN_DIM": "1",
-        "TORCH_COMPILE_DISABLE": "1", "TORCHDYNAMO_DISABLE": "1",
-        "TORCHINDUCTOR_USE_FAST_MATH": "1", "TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD": "1",
-        "TORCH_DISTRIBUTED_DEBUG": "DETAIL", "PYTORCH_TUNABLEOP_ENABLED": "1",
-        "PYTORCH_CUDA_ALLOC_CONF": "max_split_size_mb:21", "XLA_USE_BF16": "1",
+        "ATEN_CPU_CAPABILITY": "default",
+        "TORCH_ALLOW_TF32_CUBLAS_OVERRIDE": "1",
+        "TORCH_LINEAR_FLATTEN_3D": "1",
+        "TORCH_MKLDNN_MATMUL_MIN_DIM": "1",
+        "TORCH_COMPILE_DISABLE": "1",
+        "TORCHDYNAMO_DISABLE": "1",
+        "TORCHINDUCTOR_USE_FAST_MATH": "1",
+        "TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD": "1",
+        "TORCH_DISTRIBUTED_DEBUG": "DETAIL",
+        "PYTORCH_TUNABLEOP_ENABLED": "1",
+        "PYTORCH_CUDA_ALLOC_CONF": "max_split_size_mb:21",
+        "XLA_USE_BF16": "1",
     },
     "CUDA": {
-        "NVIDIA_TF32_OVERRIDE": "1", "CUBLAS_WORKSPACE_CONFIG": ":16:8",
-        "CUBLAS_EMULATE_SINGLE_PRECISION": "1", "CUDNN_CONV_WSCAP_DBG": "1",
+        "NVIDIA_TF32_OVERRIDE": "1",
+        "CUBLAS_WORKSPACE_CONFIG": ":16:8",
+        "CUBLAS_EMULATE_SINGLE_PRECISION": "1",
+        "CUDNN_CONV_WSCAP_DBG": "1",
         "FLASH_ATTENTION_DETERMINISTIC": "1",
     },
     "OpenMP and BLAS": {
-        "OMP_NUM_THREADS": "7", "OMP_DYNAMIC": "true", "OMP_THREAD_LIMIT": "1",
-        "OMP_SCHEDULE": "dynamic", "KMP_BLOCKTIME": "0", "GOMP_CPU_AFFINITY": "0",
-        "MKL_CBWR": "COMPATIBLE", "MKL_ENABLE_INSTRUCTIONS": "SSE4_2", "MKL_NUM_THREADS": "7",
-        "OPENBLAS_CORETYPE": "Prescott", "OPENBLAS_NUM_THREADS": "7",
-        "ONEDNN_MAX_CPU_ISA": "SSE41", "ONEDNN_DEFAULT_FPMATH_MODE": "BF16",
-        "DNNL_MAX_CPU_ISA": "SSE41", "NPY_DISABLE_CPU_FEATURES": "AVX2 FMA3",
-        "NUMBA_CPU_NAME": "generic", "NUMBA_ENABLE_AVX": "0", "NUMBA_OPT": "0",
+        "OMP_NUM_THREADS": "7",
+        "OMP_DYNAMIC": "true",
+        "OMP_THREAD_LIMIT": "1",
+        "OMP_SCHEDULE": "dynamic",
+        "KMP_BLOCKTIME": "0",
+        "GOMP_CPU_AFFINITY": "0",
+        "MKL_CBWR": "COMPATIBLE",
+        "MKL_ENABLE_INSTRUCTIONS": "SSE4_2",
+        "MKL_NUM_THREADS": "7",
+        "OPENBLAS_CORETYPE": "Prescott",
+        "OPENBLAS_NUM_THREADS": "7",
+        "ONEDNN_MAX_CPU_ISA": "SSE41",
+        "ONEDNN_DEFAULT_FPMATH_MODE": "BF16",
+        "DNNL_MAX_CPU_ISA": "SSE41",
+        "NPY_DISABLE_CPU_FEATURES": "AVX2 FMA3",
+        "NUMBA_CPU_NAME": "generic",
+        "NUMBA_ENABLE_AVX": "0",
+        "NUMBA_OPT": "0",
     },
     "transformers and tokenizers": {
-        "TRANSFORMERS_SDPA_FORCE_GQA": "1", "USE_HUB_KERNELS": "YES", "USE_TORCH_XLA": "1",
-        "TRUST_REMOTE_CODE": "1", "TOKENIZERS_PARALLELISM": "true", "RAYON_NUM_THREADS": "3",
+        "TRANSFORMERS_SDPA_FORCE_GQA": "1",
+        "USE_HUB_KERNELS": "YES",
+        "USE_TORCH_XLA": "1",
+        "TRUST_REMOTE_CODE": "1",
+        "TOKENIZERS_PARALLELISM": "true",
+        "RAYON_NUM_THREADS": "3",
     },
     "the language": {"PYTHONHASHSEED": "123"},
     "sympy": {"SYMPY_USE_CACHE": "no", "SYMPY_GROUND_TYPES": "python", "USE_SYMENGINE": "1"},
-}  # fmt: skip
+}
 NAMES = [(maker, name) for maker, variables in EXPORTED.items() for name in variables]
 ALL = {name: value for variables in EXPORTED.values() for name, value in variables.items()}
 
@@ -87,8 +127,11 @@ def computed(base: Path, folder: Path, exported: dict[str, str], root: Path) -> 
     done = subprocess.run(
         [sys.executable, "-c", COMPUTE, str(base), str(folder)],
         env={**inherited, "PYTHONPATH": str(root), **exported},
-        cwd=root, capture_output=True, text=True, timeout=280,
-    )  # fmt: skip
+        cwd=root,
+        capture_output=True,
+        text=True,
+        timeout=280,
+    )
     assert done.returncode == 0, done.stderr[-3000:]
     found: dict[str, str] = json.loads(done.stdout.splitlines()[-1])
     return found
@@ -122,8 +165,12 @@ def test_a_worker_gets_no_secret_and_no_setting(name: str) -> None:
 
 
 def test_a_worker_gets_its_devices_its_places_and_the_package_first(root: Path) -> None:
-    listed = {"CUDA_VISIBLE_DEVICES": "1", "HF_HOME": "/cache", "LC_ALL": "C.UTF-8",
-              "CUDA_MPS_PIPE_DIRECTORY": "/run/mps"}  # fmt: skip
+    listed = {
+        "CUDA_VISIBLE_DEVICES": "1",
+        "HF_HOME": "/cache",
+        "LC_ALL": "C.UTF-8",
+        "CUDA_MPS_PIPE_DIRECTORY": "/run/mps",
+    }
     found = worker_environment({**listed, "PYTHONPATH": "/modules"})
     assert listed.items() <= found.items()
     assert found["PYTHONPATH"] == os.pathsep.join([str(root), "/modules"])
@@ -146,8 +193,9 @@ import os, tests.conftest, flows.cli
 print(os.environ.get("ACCELERATE_MIXED_PRECISION"), os.environ.get("OMP_NUM_THREADS"))
 """
     environment = {**os.environ, "PYTHONPATH": str(root), **ALL}
-    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True,
-                          text=True, timeout=60)  # fmt: skip
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=environment, capture_output=True, text=True, timeout=60
+    )
     assert done.stdout == "None 1\n", done.stderr
 
 
@@ -164,6 +212,7 @@ sys.meta_path.insert(0, Watch())
 import {start}, torch
 """
     environment = {**os.environ, "PYTHONPATH": str(root), "MKL_CBWR": "COMPATIBLE"}
-    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True,
-                          text=True, timeout=120)  # fmt: skip
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=environment, capture_output=True, text=True, timeout=120
+    )
     assert done.returncode == 0, done.stderr

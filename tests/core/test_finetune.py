@@ -213,9 +213,16 @@ def test_a_failing_worker_says_what_happened_and_where_its_log_is(
 def test_a_worker_ends_with_its_parent(tmp_path: Path) -> None:
     """Also when the parent is killed, of which it cannot tell anybody."""
     job = finetune.Job(
-        student="s", base=tmp_path, examples=tmp_path, workdir=tmp_path, out=tmp_path,
-        recipe=RECIPE, seed=1, machine=MACHINE, run="r",
-    )  # fmt: skip
+        student="s",
+        base=tmp_path,
+        examples=tmp_path,
+        workdir=tmp_path,
+        out=tmp_path,
+        recipe=RECIPE,
+        seed=1,
+        machine=MACHINE,
+        run="r",
+    )
     (tmp_path / "job.json").write_text(job.model_dump_json())
     start = (
         "import pathlib, time, rdpt_core.finetune as f; "

@@ -94,8 +94,11 @@ def test_what_is_held_out_follows_the_seed_and_leaves_something_to_learn_from() 
 
 def test_how_it_is_carried_out_is_no_identity() -> None:
     recipe = TrainingRecipe()
-    how = {"gradient_checkpointing": True, "packing": True,
-           "accelerate": Accelerate(num_processes=2)}  # fmt: skip
+    how = {
+        "gradient_checkpointing": True,
+        "packing": True,
+        "accelerate": Accelerate(num_processes=2),
+    }
     assert TrainingRecipe(**how).identity() == recipe.identity()
     assert TrainingRecipe(held_out=0.1).identity() != recipe.identity()
     drops = {"lora": {"dropout": 0.1}}

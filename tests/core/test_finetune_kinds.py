@@ -56,8 +56,9 @@ class Bench:
         for part in ("work", "out"):
             (folder / part).mkdir(parents=True, exist_ok=True)
         ordered = checked(self.examples, recipe.max_length, 999)
-        return prepare(self.base, ordered, recipe, 7, "s", folder / "work", folder / "out", MACHINE,
-                       rope, ends)  # fmt: skip
+        return prepare(
+            self.base, ordered, recipe, 7, "s", folder / "work", folder / "out", MACHINE, rope, ends
+        )
 
     def run(self, job: Job) -> list[Step]:
         told: list[Step] = []
@@ -274,8 +275,10 @@ def test_an_adapter_is_the_update_alone_and_names_its_base_by_content(
 ) -> None:
     folder = adapted[0].out / "checkpoint"
     assert {file.name for file in folder.iterdir()} == {
-        "adapter_config.json", "adapter_model.safetensors", "base.json",
-    }  # fmt: skip
+        "adapter_config.json",
+        "adapter_model.safetensors",
+        "base.json",
+    }
     written = "".join((folder / name).read_text() for name in ("adapter_config.json", "base.json"))
     assert str(bench.base) not in written
 
@@ -330,8 +333,10 @@ def test_a_stretched_student_is_trained_stretched_and_its_folder_alone_is(
 
 def test_a_stretched_adapter_is_merged_into_the_stretched_base(bench: Bench) -> None:
     rope = Rope(factor=4.0)
-    jobs = [bench.job(f"rope-{keep}", rope=rope, epochs=1, lora=LORA | {"keep": keep})
-            for keep in ("adapter", "merged")]  # fmt: skip
+    jobs = [
+        bench.job(f"rope-{keep}", rope=rope, epochs=1, lora=LORA | {"keep": keep})
+        for keep in ("adapter", "merged")
+    ]
     for job in jobs:
         bench.run(job)
     folders = [str(job.out / "checkpoint") for job in jobs]
@@ -372,8 +377,9 @@ def test_every_end_that_was_trained_stops_plain_transformers_too(bench: Bench) -
     model: Any = AutoModelForCausalLM.from_pretrained(folder)
     for end in (1, 7):
         forced = LogitsProcessorList([lambda ids, scores, end=end: one_hot(scores, end)])
-        written = model.generate(torch.arange(5, 9)[None], max_new_tokens=20,
-                                 logits_processor=forced)  # fmt: skip
+        written = model.generate(
+            torch.arange(5, 9)[None], max_new_tokens=20, logits_processor=forced
+        )
         assert written.tolist()[0][4:] == [end]
 
 
@@ -398,15 +404,19 @@ def test_an_adapter_of_all_linear_layers_leaves_the_choice_of_experts_alone(
         sparse.run(job)
         before, after = load_file(sparse.base / "model.safetensors"), weights(job)
         assert before.keys() == after.keys()
-        return {key.split("layers.0.")[-1] for key in after
-                if "layers.0." in key and not torch.equal(before[key], after[key])}  # fmt: skip
+        return {
+            key.split("layers.0.")[-1]
+            for key in after
+            if "layers.0." in key and not torch.equal(before[key], after[key])
+        }
 
     everything = changed("everything")
     assert {"self_attn.q_proj.weight", "mlp.experts.0.up_proj.weight"} <= everything
     assert "mlp.gate.weight" not in everything
     assert changed("named", targets=("q_proj", "gate")) == {
-        "self_attn.q_proj.weight", "mlp.gate.weight",
-    }  # fmt: skip
+        "self_attn.q_proj.weight",
+        "mlp.gate.weight",
+    }
 
 
 # ---------------------------------------------------------------------------- several processes
@@ -451,13 +461,15 @@ def test_accelerate_reads_the_recipes_own_fields(bench: Bench, tmp_path: Path) -
     ("changes", "said"),
     [
         ({"accelerate": {"num_processes": 3}}, "does not divide global_batch"),
-        ({"accelerate": {"num_processes": 2, "fsdp_config": PLUGIN, "deepspeed_config": PLUGIN}},
-         "exclude each other"),
+        (
+            {"accelerate": {"num_processes": 2, "fsdp_config": PLUGIN, "deepspeed_config": PLUGIN}},
+            "exclude each other",
+        ),
         ({"accelerate": {"num_processes": 2, "mixed_precision": "bf16"}}, "mixed_precision"),
         ({"lora": {"rank": 0}}, "rank"),
         ({"held_out": 1.0}, "held_out"),
     ],
-)  # fmt: skip
+)
 def test_a_recipe_that_cannot_be_carried_out_is_refused(changes: dict[str, Any], said: str) -> None:
     with pytest.raises(ValueError, match=said):
         TrainingRecipe(**changes)

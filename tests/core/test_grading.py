@@ -22,9 +22,11 @@ def problem(answer: str | None, problem_id: str = "p") -> Problem:
 
 
 def trace(
-    text: str, trace_id: str = "t", problem_id: str = "p",
+    text: str,
+    trace_id: str = "t",
+    problem_id: str = "p",
     finish: FinishReason = FinishReason.STOP,
-) -> Trace:  # fmt: skip
+) -> Trace:
     zones = parse_zones(text, "<think>", "</think>")
     return Trace(
         trace_id, problem_id, "a", 0, text, zones, finish, None, None, None, None, None, None

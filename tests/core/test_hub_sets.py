@@ -155,9 +155,11 @@ def test_a_set_that_was_read_is_not_asked_for_again(
 
 @pytest.mark.parametrize("command", ["plan", "run"])
 def test_every_set_of_an_experiment_is_asked_for_before_any_work(
-    command: str, tmp_path: Path, capsys: pytest.CaptureFixture[str],
+    command: str,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
-) -> None:  # fmt: skip
+) -> None:
     monkeypatch.setenv("RDPT_WORKSPACE", str(tmp_path / "workspace"))
     tiny.make_qwen(tmp_path / "model")
     (tmp_path / "study.toml").write_text(STUDY)

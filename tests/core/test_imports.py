@@ -140,10 +140,14 @@ def test_a_longer_file_keeps_its_full_blocks(tmp_path: Path) -> None:
 
 
 def test_answers_may_be_missing_or_come_later(tmp_path: Path) -> None:
-    jsonl(tmp_path, [
-        {"problem": "A", "trace": "x"}, {"problem": "A", "trace": "y", "answer": "#### 1,000"},
-        {"problem": "B", "trace": "z", "answer": None},
-    ])  # fmt: skip
+    jsonl(
+        tmp_path,
+        [
+            {"problem": "A", "trace": "x"},
+            {"problem": "A", "trace": "y", "answer": "#### 1,000"},
+            {"problem": "B", "trace": "z", "answer": None},
+        ],
+    )
     assert [problem.answer for problem in problems(read(tmp_path))] == ["1000", None]
 
 

@@ -84,21 +84,29 @@ def test_a_sound_store_holds_and_all_of_it_is_read(store: Store) -> None:
         (lambda s, p: record_file(s, p).write_bytes(b""), "its record is empty"),
         (lambda s, p: record_file(s, p).write_bytes(b"\xff{"), "its record is not JSON"),
         (lambda s, p: record_file(s, p).write_bytes(b"[]"), "its record has another shape"),
-        (lambda s, p: record_file(s, p).write_text("[" * 100_000 + "]" * 100_000),
-         "its record is not JSON"),
+        (
+            lambda s, p: record_file(s, p).write_text("[" * 100_000 + "]" * 100_000),
+            "its record is not JSON",
+        ),
         (lambda s, p: record_file(s, p).write_text('{"format": ' * 100_000), "is not JSON"),
         (lambda s, p: edit_record(s, p, keep_digest), "has changed since it was committed"),
         (lambda s, p: edit_record(s, p, lambda v: v.update(more=1)), "has another shape"),
         (lambda s, p: edit_record(s, p, lambda v: v.pop("hash")), "has another shape"),
         (lambda s, p: edit_record(s, p, lambda v: v["part"].update(size="x")), "another shape"),
-        (lambda s, p: edit_record(s, p, lambda v: v["recipe"]["parameters"].update(n=7)),
-         "the recipe in it gives another key"),
-        (lambda s, p: edit_record(s, p, lambda v: v["part"].update(content="0" * 32)),
-         "the chain does not end in the content"),
-        (lambda s, p: edit_record(s, p, lambda v: v["part"].update(num_rows=2)),
-         "its file has 3 rows, its record says 2"),
+        (
+            lambda s, p: edit_record(s, p, lambda v: v["recipe"]["parameters"].update(n=7)),
+            "the recipe in it gives another key",
+        ),
+        (
+            lambda s, p: edit_record(s, p, lambda v: v["part"].update(content="0" * 32)),
+            "the chain does not end in the content",
+        ),
+        (
+            lambda s, p: edit_record(s, p, lambda v: v["part"].update(num_rows=2)),
+            "its file has 3 rows, its record says 2",
+        ),
     ],
-)  # fmt: skip
+)
 def test_damage_of_a_part_is_found_and_repaired_alone(
     store: Store, damage: Callable[[Store, Part], None], reason: str
 ) -> None:
@@ -137,8 +145,10 @@ def test_a_run_sets_a_part_with_a_changed_record_aside_and_says_so(store: Store)
     said: list[str] = []
     file.write_text(file.read_text().replace(victim.content, "0" + victim.content[1:], 1))
     assert Store(store.root, warn=said.append).find("grades", victim.key) is None
-    assert said == [f"warning: grades/{victim.key[:12]}: its record has changed since it was "
-                    "committed; it is set aside"]  # fmt: skip
+    assert said == [
+        f"warning: grades/{victim.key[:12]}: its record has changed since it was "
+        "committed; it is set aside"
+    ]
     assert not store.file(victim).exists()
 
 
@@ -188,8 +198,9 @@ def test_a_stray_file_beside_a_model_goes_and_the_model_stays(store: Store) -> N
     assert store.payload(victim).exists()
     aside = [path.name for path in (store.root / "quarantine").iterdir()]
     assert [name.rpartition("-")[0] for name in sorted(aside)] == [
-        "checkpoint-tokenizer.json", "checkpoint-weights.lnk"
-    ]  # fmt: skip
+        "checkpoint-tokenizer.json",
+        "checkpoint-weights.lnk",
+    ]
     (folder / "tokenizer.json").write_text("{}")
     flip(folder / "weights")
     (one,) = found(store)

@@ -16,12 +16,21 @@ LOWEST = 0.93 - 3 * (0.93 * 0.07 / REPETITIONS) ** 0.5
 def those_that_failed() -> list[Case]:
     """Where the bootstrap of questions and Student's t covered 75 to 92%."""
     wanted = {
-        "accuracy beta 0.03 30x64", "accuracy beta 0.9 30x64", "accuracy uneven 0.97 30x16",
-        "accuracy bimodal 0.01 100x1", "accuracy beta 0.03 240x1", "accuracy bimodal 0.5 60x16",
-        "share beta 0.03 60", "share uneven 0.5 30", "paired beta 0.99 30x4",
-        "paired bimodal 0.99 100x1", "paired uneven 0.9 30x64", "shares paired beta 0.1 60",
-        "crossed beta 0.9 100x4 seeds 3 spread 0.05", "runs beta 0.5 100x4 seeds 3 spread 0.05",
-    }  # fmt: skip
+        "accuracy beta 0.03 30x64",
+        "accuracy beta 0.9 30x64",
+        "accuracy uneven 0.97 30x16",
+        "accuracy bimodal 0.01 100x1",
+        "accuracy beta 0.03 240x1",
+        "accuracy bimodal 0.5 60x16",
+        "share beta 0.03 60",
+        "share uneven 0.5 30",
+        "paired beta 0.99 30x4",
+        "paired bimodal 0.99 100x1",
+        "paired uneven 0.9 30x64",
+        "shares paired beta 0.1 60",
+        "crossed beta 0.9 100x4 seeds 3 spread 0.05",
+        "runs beta 0.5 100x4 seeds 3 spread 0.05",
+    }
     chosen = [case for case in CASES if case.name in wanted]
     assert len(chosen) == len(wanted)
     return chosen
@@ -37,8 +46,9 @@ def test_an_interval_covers_95_percent(case: Case) -> None:
 
 def test_there_is_no_jump_between_99_and_100_questions() -> None:
     values = np.random.default_rng(1).random((100, 1))
-    wide, narrow = (width(share_limits(linearised(x, np.ones_like(x))))
-                    for x in (values[:99], values))  # fmt: skip
+    wide, narrow = (
+        width(share_limits(linearised(x, np.ones_like(x)))) for x in (values[:99], values)
+    )
     assert narrow == pytest.approx(wide, rel=0.03)
 
 

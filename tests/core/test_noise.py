@@ -27,8 +27,10 @@ def scoring(scores: list[TokenScores]) -> Scoring:
 
 def shifted(by: float, num_traces: int = len(TRACES)) -> list[TokenScores]:
     """The first traces' tokens are less probable by so many nats."""
-    return [replace(row, logprobs=row.logprobs - np.float32(by)) if index < num_traces else row
-            for index, row in enumerate(SCORES)]  # fmt: skip
+    return [
+        replace(row, logprobs=row.logprobs - np.float32(by)) if index < num_traces else row
+        for index, row in enumerate(SCORES)
+    ]
 
 
 def test_a_scoring_differs_from_itself_in_nothing_whatever_the_order() -> None:
@@ -56,8 +58,13 @@ def test_what_moves_in_a_tail_is_seen_by_p99_and_not_by_p95(num_traces: int, see
 
 def test_a_trace_that_one_of_them_did_not_score_is_counted_and_not_compared() -> None:
     row = SCORES[0]
-    lost = replace(row, status=ScoreStatus.ERROR, scored_stop=0, token_bytes=row.token_bytes[:0],
-                   logprobs=row.logprobs[:0])  # fmt: skip
+    lost = replace(
+        row,
+        status=ScoreStatus.ERROR,
+        scored_stop=0,
+        token_bytes=row.token_bytes[:0],
+        logprobs=row.logprobs[:0],
+    )
     found = difference(scoring(SCORES), scoring([lost, *shifted(0.05)[1:]]), RULE)
     assert (found.num_traces, found.num_skipped) == (39, 1)
     assert found.p99_logprob == pytest.approx(0.05, abs=1e-6)
@@ -105,8 +112,14 @@ def test_labels_flip_where_the_gap_crosses_beta_and_a_missing_label_is_no_flip()
     assert flips(before, after).share == pytest.approx(1 / 3)
 
 
-@pytest.mark.parametrize(("found", "holds"), [
-    (Flips(1, 100), True), (Flips(2, 100), False), (Flips(1, 99), False), (Flips(0, 0), True),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("found", "holds"),
+    [
+        (Flips(1, 100), True),
+        (Flips(2, 100), False),
+        (Flips(1, 99), False),
+        (Flips(0, 0), True),
+    ],
+)
 def test_at_most_one_label_in_a_hundred_flips(found: Flips, holds: bool) -> None:
     assert found.hold == holds

@@ -60,8 +60,11 @@ def test_every_sentence_has_exactly_one_class(
     four, three = label(teacher, student, distilled, rule), label(teacher, student, None, rule)
     assert count(four, Label.COMMON) == 0
     assert (four.label != MISSING).all()
-    assert set(three.label.tolist()) <= {CODE[Label.TEACHER], CODE[Label.STUDENT],
-                                         CODE[Label.COMMON]}  # fmt: skip
+    assert set(three.label.tolist()) <= {
+        CODE[Label.TEACHER],
+        CODE[Label.STUDENT],
+        CODE[Label.COMMON],
+    }
     assert (three.direction == MISSING).all()
 
 

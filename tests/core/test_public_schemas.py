@@ -88,8 +88,9 @@ def test_several_generations_of_a_row_are_candidates_with_what_stands_beside_the
     traces = [trace for group in block.traces for trace in group]
     assert account["traces", "used"] == len(traces) == 10
     assert Counter(trace.finish_reason for trace in traces) == {
-        FinishReason.STOP: 5, FinishReason.LENGTH: 5,
-    }  # fmt: skip
+        FinishReason.STOP: 5,
+        FinishReason.LENGTH: 5,
+    }
     verdict = {origin.trace_id: origin.correct for origin in block.origins}
     assert all(verdict[t.trace_id] is (t.finish_reason == "stop") for t in traces)
     assert {trace.source_id for trace in traces} == {f"u{n}" for n in range(1, 6)}
@@ -114,8 +115,12 @@ def test_a_companion_brings_the_tokens_of_its_ids(tmp_path: Path) -> None:
         block, account = read(tmp_path, name, companion=companion)
         tokens = {t.source_id: t.token_ids for t in block.traces[0]}
         assert {key: None if ids is None else ids.tolist() for key, ids in tokens.items()} == {
-            "u1": [1, 2], "u2": [2, 3], "u3": [3, 4], "u4": None, "u5": [5, 6],
-        }  # fmt: skip
+            "u1": [1, 2],
+            "u2": [2, 3],
+            "u3": [3, 4],
+            "u4": None,
+            "u5": [5, 6],
+        }
         assert (account["token_ids", "used"], account["token_ids", "missing"]) == (4, 1)
 
 

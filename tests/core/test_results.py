@@ -119,8 +119,10 @@ def test_gained_and_lost_questions_are_those_that_most_samples_solve() -> None:
     )
     found = {name: rows[f"grades/{name}"] for name in ("gained", "lost", "net_gained")}
     assert {name: row.value for name, row in found.items()} == {
-        "gained": 1, "lost": 2, "net_gained": -1
-    }  # fmt: skip
+        "gained": 1,
+        "lost": 2,
+        "net_gained": -1,
+    }
     assert {row.n for row in found.values()} == {4}, "of the questions that both answered"
     for row in found.values():
         assert row.low is not None
@@ -141,14 +143,19 @@ def test_accuracy_by_domain_shows_what_the_mean_hides(found: dict[str, Result]) 
 
 
 def test_one_domain_says_no_more_than_the_accuracy() -> None:
-    rows = by_metric(benchmark_results("c", "b", counted(GRADED), None, None, CurveRule(),
-                                       dict.fromkeys(GRADED, "algebra")))  # fmt: skip
+    rows = by_metric(
+        benchmark_results(
+            "c", "b", counted(GRADED), None, None, CurveRule(), dict.fromkeys(GRADED, "algebra")
+        )
+    )
     assert not [name for name in rows if name.startswith("grades/accuracy/")]
-    rows = by_metric(benchmark_results("c", "b", counted(GRADED), None, None, CurveRule(),
-                                       {"a": "algebra"}))  # fmt: skip
+    rows = by_metric(
+        benchmark_results("c", "b", counted(GRADED), None, None, CurveRule(), {"a": "algebra"})
+    )
     assert {name for name in rows if name.startswith("grades/accuracy/")} == {
-        "grades/accuracy/algebra", "grades/accuracy/no domain"
-    }  # fmt: skip
+        "grades/accuracy/algebra",
+        "grades/accuracy/no domain",
+    }
 
 
 def test_an_arm_of_several_draws_has_a_mean_over_them() -> None:
@@ -204,8 +211,11 @@ def test_nothing_scored_is_none_not_zero() -> None:
     rows = [Provenance("a0", 0, None, None, None, None, None, None, "error")]
     problems, outcomes = problem_of(GRADED), outcome_of(GRADED)
     classes = class_counts(problems, outcomes, rows)
-    empty = Attribution(classes, class_counts(problems, outcomes, rows, LabelRule()),
-                        position_counts(rows, outcomes))  # fmt: skip
+    empty = Attribution(
+        classes,
+        class_counts(problems, outcomes, rows, LabelRule()),
+        position_counts(rows, outcomes),
+    )
     counts = outcome_counts(problems, grades(GRADED))
     shown = by_metric(benchmark_results("c", "b", counts, None, empty, CurveRule()))
     assert shown["teacher_share"].value is None
@@ -247,8 +257,11 @@ def test_the_shares_of_two_arms_differ_by_what_was_planted() -> None:
     rows = by_metric(comparison_results("c1", "gsm", "random", [arm], [other]))
     found = {name: rows[f"provenance/difference/{name}/random"] for name in FOUR_WAY}
     assert {name: row.value for name, row in found.items()} == {
-        Label.TEACHER: 0.5, Label.SHARED: 0, Label.BOOSTED: 0, Label.STUDENT: -0.5
-    }  # fmt: skip
+        Label.TEACHER: 0.5,
+        Label.SHARED: 0,
+        Label.BOOSTED: 0,
+        Label.STUDENT: -0.5,
+    }
     assert {row.n for row in found.values()} == {2}, "the third question has no sentence anywhere"
 
 
@@ -261,8 +274,11 @@ def test_arms_are_not_compared_by_what_somebody_else_answered() -> None:
 def answered(num_teacher: dict[str, int]) -> Answered:
     """Of each question 4 sentences, some of them Teacher and the rest Student; none where 0."""
     kept = {q: n for q, n in num_teacher.items() if n}
-    rows = [sentence(f"{q}0", i, Label.TEACHER if i < n else Label.STUDENT, 0.0)
-            for q, n in kept.items() for i in range(4)]  # fmt: skip
+    rows = [
+        sentence(f"{q}0", i, Label.TEACHER if i < n else Label.STUDENT, 0.0)
+        for q, n in kept.items()
+        for i in range(4)
+    ]
     problems = {f"{q}0": q for q in num_teacher}
     graded = [Grade(trace_id, Outcome.CORRECT, None) for trace_id in problems]
     return Answered(outcome_counts(problems, graded), class_counts(problems, {}, rows))
@@ -322,8 +338,10 @@ def test_an_empty_train_side_has_rows_without_values() -> None:
 
 
 def test_training_reports_its_last_step() -> None:
-    steps = [TrainingStep("s", 2, 1.5, 1e-4, None, 900, 700, 450, None),
-             TrainingStep("s", 1, 2.5, 1e-4, None, 450, 500, 450, None)]  # fmt: skip
+    steps = [
+        TrainingStep("s", 2, 1.5, 1e-4, None, 900, 700, 450, None),
+        TrainingStep("s", 1, 2.5, 1e-4, None, 450, 500, 450, None),
+    ]
     rows = by_metric(training_results("c", "p", steps))
     assert (rows["students/tokens_seen"].value, rows["students/tokens_seen"].n) == (900, 2)
     assert rows["students/last_loss"].value == 1.5

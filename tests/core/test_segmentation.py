@@ -19,10 +19,43 @@ MATHS = SegmentRule()
 
 # Marks that mean something to a segmenter, beside any character that can be encoded at all.
 MARKS = st.sampled_from(
-    [". ", "? ", "!", "\n", "\n\n", "\r\n", "$", "$$", "\\(", "\\)", "\\[", "\\]", "\\$", "\\\\",
-     "`", "```", "\n```\n", "1. ", "\n2. ", "e.g. ", "3.5", "\x00", "\u2028", "\u00a0", "é", "😀",
-     "\u0301", "\u202e", "。", "Then", "x", '"', "<think>", "</think>"]
-)  # fmt: skip
+    [
+        ". ",
+        "? ",
+        "!",
+        "\n",
+        "\n\n",
+        "\r\n",
+        "$",
+        "$$",
+        "\\(",
+        "\\)",
+        "\\[",
+        "\\]",
+        "\\$",
+        "\\\\",
+        "`",
+        "```",
+        "\n```\n",
+        "1. ",
+        "\n2. ",
+        "e.g. ",
+        "3.5",
+        "\x00",
+        "\u2028",
+        "\u00a0",
+        "é",
+        "😀",
+        "\u0301",
+        "\u202e",
+        "。",
+        "Then",
+        "x",
+        '"',
+        "<think>",
+        "</think>",
+    ]
+)
 TEXTS = st.lists(MARKS | st.characters(exclude_categories=["Cs"]), max_size=60).map("".join)
 
 
@@ -160,8 +193,12 @@ def test_a_line_that_goes_on_in_lower_case_is_no_new_sentence() -> None:
 
 def test_regex_is_the_published_pattern() -> None:
     assert sentences("Is $1. 5$ so? Yes!\nNo. Dr. X", "regex") == [
-        "Is $1. ", "5$ so? ", "Yes!\nNo. ", "Dr. ", "X"
-    ]  # fmt: skip
+        "Is $1. ",
+        "5$ so? ",
+        "Yes!\nNo. ",
+        "Dr. ",
+        "X",
+    ]
 
 
 def test_lines_cuts_at_line_ends_alone() -> None:
@@ -172,11 +209,54 @@ def test_lines_cuts_at_line_ends_alone() -> None:
 
 
 DEGENERATE = [
-    "\n", "\r\n", "\n ", " ", ".", ". ", "$", " $a", "$a$ ", "$\n", "$$", "\\", "\\(", "\\)", "\\[",
-    "`", "```\n", "\\begin{a}", '"a. ', "“a. ", "[a. ", "a", "a\n", "a. b\n", "\n1. a", "eq. ",
-    "你好。", "\u2028", "é", "a.b.", "A!B ", "<think>", "\\frac{a}{", "A\u00a0. ", "“a\n", "~~~\n",
-    "1. ", "...", "... ", "5! ", "=\n", "\n= ", ".** ", "---\n", ". -", ".)", "</b>. ",
-]  # fmt: skip
+    "\n",
+    "\r\n",
+    "\n ",
+    " ",
+    ".",
+    ". ",
+    "$",
+    " $a",
+    "$a$ ",
+    "$\n",
+    "$$",
+    "\\",
+    "\\(",
+    "\\)",
+    "\\[",
+    "`",
+    "```\n",
+    "\\begin{a}",
+    '"a. ',
+    "“a. ",
+    "[a. ",
+    "a",
+    "a\n",
+    "a. b\n",
+    "\n1. a",
+    "eq. ",
+    "你好。",
+    "\u2028",
+    "é",
+    "a.b.",
+    "A!B ",
+    "<think>",
+    "\\frac{a}{",
+    "A\u00a0. ",
+    "“a\n",
+    "~~~\n",
+    "1. ",
+    "...",
+    "... ",
+    "5! ",
+    "=\n",
+    "\n= ",
+    ".** ",
+    "---\n",
+    ". -",
+    ".)",
+    "</b>. ",
+]
 
 
 @pytest.mark.parametrize("unit", DEGENERATE)

@@ -47,8 +47,9 @@ MATCHED = Selector(name="random", match_tokens="teacher_count")
 
 
 def trace_of(trace_id: str, finish: FinishReason = FinishReason.STOP) -> Trace:
-    return Trace(trace_id, f"q-{trace_id}", "author", 0, "x", (), finish, None, None, None, None,
-                 None, None)  # fmt: skip
+    return Trace(
+        trace_id, f"q-{trace_id}", "author", 0, "x", (), finish, None, None, None, None, None, None
+    )
 
 
 def scores_of(
@@ -57,10 +58,27 @@ def scores_of(
     logprobs = np.array([np.nan] + [-1.0] * num_tokens, dtype=np.float32)  # a tag first
     empty = np.zeros(0, dtype=np.float16)
     return TokenScores(
-        trace_id, "m", status, 1, True, False, False, ScoreSource.FORWARD, 1.0, None, None,
-        num_tag_tokens, None, np.zeros(0, dtype=np.uint8), logprobs, np.zeros(0, dtype=np.uint32),
-        empty, empty, None, None,
-    )  # fmt: skip
+        trace_id,
+        "m",
+        status,
+        1,
+        True,
+        False,
+        False,
+        ScoreSource.FORWARD,
+        1.0,
+        None,
+        None,
+        num_tag_tokens,
+        None,
+        np.zeros(0, dtype=np.uint8),
+        logprobs,
+        np.zeros(0, dtype=np.uint32),
+        empty,
+        empty,
+        None,
+        None,
+    )
 
 
 def record(
@@ -89,13 +107,20 @@ def reasons(rule: PoolRule) -> dict[str, str]:
     rows = pool(
         [trace_of(name, length.get(name, FinishReason.UNKNOWN)) for name in names],
         [Grade(name, outcome.get(name, Outcome.CORRECT), None) for name in names],
-        [scores_of(name, 5, ScoreStatus.ERROR if name == "teacher" else ScoreStatus.OK)
-         for name in names],
-        [scores_of(name, {"empty": 0, "long": 90}.get(name, 5),
-                   ScoreStatus.PARTIAL if name == "student" else ScoreStatus.OK)
-         for name in names],
+        [
+            scores_of(name, 5, ScoreStatus.ERROR if name == "teacher" else ScoreStatus.OK)
+            for name in names
+        ],
+        [
+            scores_of(
+                name,
+                {"empty": 0, "long": 90}.get(name, 5),
+                ScoreStatus.PARTIAL if name == "student" else ScoreStatus.OK,
+            )
+            for name in names
+        ],
         rule,
-    )  # fmt: skip
+    )
     return {row.trace_id: row.reason for row in rows}
 
 
@@ -138,8 +163,9 @@ def test_records_count_teacher_sentences_among_those_scored_under_both_models() 
         {"a": 42},
         LabelRule(),
     )
-    assert found == CandidateRecord("q-a", "a", "wrong", 42, 3, 2, 1, 1, complete=False,
-                                    num_scored_tokens=3)  # fmt: skip
+    assert found == CandidateRecord(
+        "q-a", "a", "wrong", 42, 3, 2, 1, 1, complete=False, num_scored_tokens=3
+    )
     assert not found.eligible
 
 
@@ -173,11 +199,16 @@ def test_the_order_of_the_records_does_not_matter() -> None:
 def many(num_questions: int, num_each: int = 4, seed: int = 0) -> list[CandidateRecord]:
     generator = np.random.default_rng(seed)
     return [
-        record(f"q{q}", f"q{q}-{i}", tokens := int(generator.integers(50, 250)),
-               teacher=int(generator.binomial(tokens // 10, 0.4)), sentences=tokens // 10)
+        record(
+            f"q{q}",
+            f"q{q}-{i}",
+            tokens := int(generator.integers(50, 250)),
+            teacher=int(generator.binomial(tokens // 10, 0.4)),
+            sentences=tokens // 10,
+        )
         for q in range(num_questions)
         for i in range(num_each)
-    ]  # fmt: skip
+    ]
 
 
 def test_random_is_seeded_uniform_and_deaf_to_other_candidates() -> None:
@@ -279,8 +310,12 @@ def test_the_decomposition_adds_up_and_is_within_questions() -> None:
         found.var_log_n + found.var_log_rate + 2 * found.cov
     )
     # Questions that differ in length by a hundred leave no trace.
-    apart = [record("q1", "a", 9, 10, 10), record("q1", "b", 9, 10, 10),
-             record("q2", "c", 9, 1000, 1000), record("q2", "d", 9, 1000, 1000)]  # fmt: skip
+    apart = [
+        record("q1", "a", 9, 10, 10),
+        record("q1", "b", 9, 10, 10),
+        record("q2", "c", 9, 1000, 1000),
+        record("q2", "d", 9, 1000, 1000),
+    ]
     assert length_decomposition(apart).var_log_n == pytest.approx(0)
 
 

@@ -21,8 +21,19 @@ COUNT = Selector(name="teacher_count")
 
 
 def record(problem: str, trace: str, teacher: int, near: int | None = 0) -> CandidateRecord:
-    return CandidateRecord(problem, trace, "eligible", 10, 9, 0, teacher, 0, num_near_beta=near,
-                           num_teacher_low=teacher, num_teacher_high=teacher)  # fmt: skip
+    return CandidateRecord(
+        problem,
+        trace,
+        "eligible",
+        10,
+        9,
+        0,
+        teacher,
+        0,
+        num_near_beta=near,
+        num_teacher_low=teacher,
+        num_teacher_high=teacher,
+    )
 
 
 def picked(picks: list[Pick]) -> set[str]:
@@ -50,12 +61,16 @@ def test_sentences_near_beta_are_counted_as_they_lie() -> None:
 
 def test_a_pick_is_robust_where_it_leads_by_more_than_both_have_near_beta() -> None:
     pool = [
-        record("q1", "a", 9, 1), record("q1", "b", 6, 1),  # leads by 3 > 2
-        record("q2", "a", 9, 1), record("q2", "b", 6, 2),  # by 3, which 3 can turn
-        record("q3", "a", 9, 0), record("q3", "b", 9, 0),  # a tie
-        record("q4", "a", 9, 0), record("q4", "b", 1, None),  # nobody knows
+        record("q1", "a", 9, 1),
+        record("q1", "b", 6, 1),  # leads by 3 > 2
+        record("q2", "a", 9, 1),
+        record("q2", "b", 6, 2),  # by 3, which 3 can turn
+        record("q3", "a", 9, 0),
+        record("q3", "b", 9, 0),  # a tie
+        record("q4", "a", 9, 0),
+        record("q4", "b", 1, None),  # nobody knows
         record("q5", "a", 9, 0),  # no choice
-    ]  # fmt: skip
+    ]
     found = robust_picks(pool)
     assert (found.value, found.n) == (0.25, 4)
 

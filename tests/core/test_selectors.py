@@ -79,8 +79,10 @@ def test_t23_log_ratios_tell_models_apart_whose_probabilities_are_all_near_one()
         Text(name, name, [[-0.005]] * 6, [[Token(logprob, 1, 0.0)]] * 6)
         for name, logprob in (("alike", -0.006), ("unsure", -0.06))
     )
-    merits = {name: SELECTORS[name](records_of([alike, unsure]), SEED).tolist()
-              for name in ("teacher_count", "mean_log_ratio")}  # fmt: skip
+    merits = {
+        name: SELECTORS[name](records_of([alike, unsure]), SEED).tolist()
+        for name in ("teacher_count", "mean_log_ratio")
+    }
     assert merits["teacher_count"] == [0, 0]
     assert merits["mean_log_ratio"] == pytest.approx([0.001, 0.055])
 
@@ -115,9 +117,7 @@ def test_residual_is_the_count_less_its_isotonic_expectation() -> None:
         return float(np.mean([c for n, c in pairs if a <= n <= b]))
 
     def expected(x: int) -> float:
-        return max(
-            min(mean_count(a, b) for b in lengths if b >= x) for a in lengths if a <= x
-        )  # fmt: skip
+        return max(min(mean_count(a, b) for b in lengths if b >= x) for a in lengths if a <= x)
 
     merits = SELECTORS["count_length_residual"](records_of(texts), SEED)
     assert merits.tolist() == pytest.approx([c - expected(n) for n, c in pairs], abs=1e-12)
@@ -148,9 +148,16 @@ ANYWAY = {"longest", "shortest", "random"}
 def test_a_candidate_whose_numbers_are_missing_has_no_merit_and_is_no_pick(name: str) -> None:
     fine, hollow = records_of(drawn(1, 2))
     hollow = replace(
-        hollow, complete=False, num_teacher=99, soft_count=None, sum_log_ratio=None, logprob=None,
-        sum_entropy=None, sum_rank100=None, num_tokens=fine.num_tokens,
-    )  # fmt: skip
+        hollow,
+        complete=False,
+        num_teacher=99,
+        soft_count=None,
+        sum_log_ratio=None,
+        logprob=None,
+        sum_entropy=None,
+        sum_rank100=None,
+        num_tokens=fine.num_tokens,
+    )
     (first, last) = SELECTORS[name]([fine, hollow], SEED)
     assert not math.isnan(first)
     assert math.isnan(last) == (name not in ANYWAY)
@@ -161,24 +168,28 @@ def test_a_candidate_whose_numbers_are_missing_has_no_merit_and_is_no_pick(name:
 
 @pytest.mark.parametrize("name", ["grape_mean", "grape_sum", "ppl", "entropy", "rsr"])
 def test_no_token_is_no_score_and_not_the_best_one(name: str) -> None:
-    empty = CandidateRecord("q", "a", "eligible", 2, 0, 0, 0, 0, logprob=0.0, sum_entropy=0.0,
-                            sum_rank100=0.0)  # fmt: skip
+    empty = CandidateRecord(
+        "q", "a", "eligible", 2, 0, 0, 0, 0, logprob=0.0, sum_entropy=0.0, sum_rank100=0.0
+    )
     assert math.isnan(SELECTORS[name]([empty], SEED)[0])
 
 
 def test_a_sentence_without_tokens_adds_nothing_and_hides_nothing() -> None:
     """In a trace that was scored in full; in any other, sums with a missing score are missing."""
     trace = Trace("a", "q", "x", 0, "x", (), FinishReason.STOP, *[None] * 6)
-    teacher = [SentenceScore("a", i, "T", x, 2, 9, None, None, None)
-               for i, x in enumerate((-0.2, -1.0, -0.2))]  # fmt: skip
+    teacher = [
+        SentenceScore("a", i, "T", x, 2, 9, None, None, None)
+        for i, x in enumerate((-0.2, -1.0, -0.2))
+    ]
     student = [
         SentenceScore("a", 0, "S", -2.0, 2, 9, None, 1.0, 7),
         SentenceScore("a", 1, "S", None, 0, 1, None, None, None),
         SentenceScore("a", 2, "S", -4.0, 3, 9, None, 2.0, 5),
     ]
     for eligible, reason in ((True, "eligible"), (False, "student_partial")):
-        (found,) = candidates([trace], [Candidate("a", eligible, reason)], teacher, student,
-                              {"a": 7}, LabelRule())  # fmt: skip
+        (found,) = candidates(
+            [trace], [Candidate("a", eligible, reason)], teacher, student, {"a": 7}, LabelRule()
+        )
         assert (found.num_sentences, found.num_missing, found.num_teacher) == (2, 1, 2)
         assert found.num_scored_tokens == 5
         assert found.complete == eligible
@@ -215,10 +226,15 @@ def test_a_misspelt_selector_is_refused_with_the_nearest_one(tmp_path: Path) -> 
 
 
 def test_a_draw_has_a_seed_of_its_own() -> None:
-    pool = [CandidateRecord(f"q{q}", f"t{q}{n}", "eligible", 9, 5, 0, 1, 0)
-            for q in range(40) for n in range(3)]  # fmt: skip
-    picks = {seed: [p.trace_id for p in select(pool, Selector(name="random", seed=seed), 7)]
-             for seed in (None, 1, 2, 7)}  # fmt: skip
+    pool = [
+        CandidateRecord(f"q{q}", f"t{q}{n}", "eligible", 9, 5, 0, 1, 0)
+        for q in range(40)
+        for n in range(3)
+    ]
+    picks = {
+        seed: [p.trace_id for p in select(pool, Selector(name="random", seed=seed), 7)]
+        for seed in (None, 1, 2, 7)
+    }
     assert picks[None] == picks[7], "without one it is the experiment's"
     assert picks[1] != picks[2]
 
@@ -234,7 +250,11 @@ def test_a_seed_for_what_draws_nothing_is_refused(name: str) -> None:
     """And rightly: the seed moves no merit of it."""
     with pytest.raises(ValueError, match="draws nothing: leave `seed` out"):
         Selector(name=name, seed=3)
-    pool = [CandidateRecord("q", f"t{n}", "eligible", 9 + n, 5, 0, n, 0, logprob=-n - 1.0,
-                            num_scored_tokens=8) for n in range(6)]  # fmt: skip
+    pool = [
+        CandidateRecord(
+            "q", f"t{n}", "eligible", 9 + n, 5, 0, n, 0, logprob=-n - 1.0, num_scored_tokens=8
+        )
+        for n in range(6)
+    ]
     one, other = (SELECTORS[name](pool, seed) for seed in (0, 1))
     assert np.array_equal(one, other, equal_nan=True)

@@ -26,8 +26,9 @@ NAN = float("nan")
 
 
 def trace_of(text: str, trace_id: str = "t") -> Trace:
-    return Trace(trace_id, "q", "author", 0, text, (), FinishReason.STOP, None, None, None, None,
-                 None, None)  # fmt: skip
+    return Trace(
+        trace_id, "q", "author", 0, text, (), FinishReason.STOP, None, None, None, None, None, None
+    )
 
 
 def cut(*pieces: tuple[str, ZoneKind] | str, trace_id: str = "t") -> list[Sentence]:
@@ -50,11 +51,27 @@ def scores_of(
     logprobs = np.array([logprob for _, logprob in tokens], dtype=np.float32)
     known = ~np.isnan(logprobs)
     return TokenScores(
-        trace_id, "m", status, int(widths.sum(dtype=int)), True, False, False, ScoreSource.FORWARD,
-        1.0, None, None, 0, None, widths, logprobs,
+        trace_id,
+        "m",
+        status,
+        int(widths.sum(dtype=int)),
+        True,
+        False,
+        False,
+        ScoreSource.FORWARD,
+        1.0,
+        None,
+        None,
+        0,
+        None,
+        widths,
+        logprobs,
         known.astype(np.uint32) if ranks is None else np.array(ranks, dtype=np.uint32),
-        np.where(known, 0.5, NAN).astype(np.float16), known.astype(np.float16), None, None,
-    )  # fmt: skip
+        np.where(known, 0.5, NAN).astype(np.float16),
+        known.astype(np.float16),
+        None,
+        None,
+    )
 
 
 def join(text: str, sentences: list[Sentence], scores: TokenScores) -> list[SentenceScore]:
@@ -92,15 +109,19 @@ def test_a_token_without_bytes_belongs_to_the_next_byte() -> None:
 
 def test_a_tag_has_no_row_and_its_entry_counts_nowhere() -> None:
     sentences = cut(("<think>\n", ZoneKind.TAG), "A", ("</think>", ZoneKind.TAG), "B")
-    rows = join("<think>\nA</think>B", sentences,
-                scores_of((8, NAN), (1, -1.0), (8, NAN), (1, -2.0)))  # fmt: skip
+    rows = join(
+        "<think>\nA</think>B", sentences, scores_of((8, NAN), (1, -1.0), (8, NAN), (1, -2.0))
+    )
     assert [row.position for row in rows] == [1, 3]
     assert logprobs(rows) == [-1.0, -2.0]
 
 
 def test_a_token_that_lies_in_a_tag_counts_nowhere() -> None:
-    rows = join("A\n<t>B", cut("A", ("\n<t>", ZoneKind.TAG), "B"),
-                scores_of((1, -1.0), (1, -9.0), (3, NAN), (1, -2.0)))  # fmt: skip
+    rows = join(
+        "A\n<t>B",
+        cut("A", ("\n<t>", ZoneKind.TAG), "B"),
+        scores_of((1, -1.0), (1, -9.0), (3, NAN), (1, -2.0)),
+    )
     assert logprobs(rows) == [-1.0, -2.0]
 
 
@@ -113,14 +134,18 @@ def test_a_token_over_255_bytes_has_the_bytes_of_its_continuations() -> None:
 
 def test_a_tag_after_a_full_entry_is_not_its_continuation() -> None:
     text = " " * 255 + "<t>" + "B"
-    rows = join(text, cut(" " * 255, ("<t>", ZoneKind.TAG), "B"),
-                scores_of((255, -2.0), (3, NAN), (1, -1.0)))  # fmt: skip
+    rows = join(
+        text,
+        cut(" " * 255, ("<t>", ZoneKind.TAG), "B"),
+        scores_of((255, -2.0), (3, NAN), (1, -1.0)),
+    )
     assert logprobs(rows) == [-2.0, -1.0]
 
 
 def test_t33a_sentences_beyond_scored_stop_are_missing_even_when_only_partly_beyond() -> None:
-    rows = join("AABBCC", cut("AA", "BB", "CC"),
-                scores_of((2, -1.0), (1, -2.0), status=ScoreStatus.PARTIAL))  # fmt: skip
+    rows = join(
+        "AABBCC", cut("AA", "BB", "CC"), scores_of((2, -1.0), (1, -2.0), status=ScoreStatus.PARTIAL)
+    )
     assert logprobs(rows) == [-1.0, None, None]
     assert [row.num_tokens for row in rows] == [1, 0, 0]
     assert rows[1].first_logprob is None

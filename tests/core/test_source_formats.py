@@ -24,10 +24,15 @@ from rdpt_core.table_files import BadTable
 from tasks import sources
 
 ROWS = [
-    {"problem": f"P{n} \u00e9\n\"[{{,\\", "answer": f"0{n}", "trace": f"trace {k} of {n}\r\n,\"x\"",
-     "model": "m"}
-    for k in range(3) for n in range(5)
-]  # fmt: skip
+    {
+        "problem": f'P{n} \u00e9\n"[{{,\\',
+        "answer": f"0{n}",
+        "trace": f'trace {k} of {n}\r\n,"x"',
+        "model": "m",
+    }
+    for k in range(3)
+    for n in range(5)
+]
 LINES = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in ROWS).encode()
 
 
@@ -137,13 +142,16 @@ def test_a_saved_set_that_names_a_file_outside_is_refused(tmp_path: Path) -> Non
     [
         ("set.json", b'[{"problem": "A", "trace": "x"}, {"problem": "cut', "not JSON"),
         ("set.json", b'[{"problem": "A", "trace": "x"}, 3, "a,b", null]', "a JSON int"),
-        ("set.jsonl", b'{"problem": "A", "trace": "x"}\n{"trace": "a", "trace": "b"}',
-         "the key 'trace' appears twice"),
+        (
+            "set.jsonl",
+            b'{"problem": "A", "trace": "x"}\n{"trace": "a", "trace": "b"}',
+            "the key 'trace' appears twice",
+        ),
         ("set.csv", b"problem,trace\nA,x\nB,y,z\n", "3 cells where the line of names has 2"),
         ("set.csv", b"problem,trace\nA,x\n\xff,y\n", "not UTF-8"),
         ("set.csv", b'problem,trace\nA,x\nB,"y"z\n', "not CSV"),
     ],
-)  # fmt: skip
+)
 def test_a_row_that_cannot_be_read_is_a_reject_and_the_others_are_used(
     tmp_path: Path, name: str, data: bytes, reason: str
 ) -> None:

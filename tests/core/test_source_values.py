@@ -58,25 +58,53 @@ def refused(folder: Path, row: Row, **settings: Any) -> str:
 @pytest.mark.parametrize(
     ("value", "text"),
     [
-        (True, "True"), (False, "False"), (18, "18"), (-0.0, "0"), (3.0, "3"), (0.125, "0.125"),
-        (1e-05, "0.00001"), (1e30, "1" + "0" * 30), (2**70, str(2**70)), (1e-7, "0.0000001"),
-        (Decimal("12.50"), "12.5"), (Decimal("7.00"), "7"), (Decimal("1E+3"), "1000"),
+        (True, "True"),
+        (False, "False"),
+        (18, "18"),
+        (-0.0, "0"),
+        (3.0, "3"),
+        (0.125, "0.125"),
+        (1e-05, "0.00001"),
+        (1e30, "1" + "0" * 30),
+        (2**70, str(2**70)),
+        (1e-7, "0.0000001"),
+        (Decimal("12.50"), "12.5"),
+        (Decimal("7.00"), "7"),
+        (Decimal("1E+3"), "1000"),
         (datetime.date(2024, 2, 29), "2024-02-29"),
         (datetime.datetime(2024, 2, 29, 13), "2024-02-29T13:00:00"),
-        (["2"], "2"), ([["2"]], "2"), ([1, 2.5, "x"], "1, 2.5, x"), ([None, "2"], "2"),
-        (None, None), (float("nan"), None), ("", None), (" \n", None), ([], None), ([None], None),
-        ("1e-05", "1e-05"), (" 7 ", "7"), ("so\n#### 1,000", "1000"),
+        (["2"], "2"),
+        ([["2"]], "2"),
+        ([1, 2.5, "x"], "1, 2.5, x"),
+        ([None, "2"], "2"),
+        (None, None),
+        (float("nan"), None),
+        ("", None),
+        (" \n", None),
+        ([], None),
+        ([None], None),
+        ("1e-05", "1e-05"),
+        (" 7 ", "7"),
+        ("so\n#### 1,000", "1000"),
     ],
-)  # fmt: skip
+)
 def test_a_gold_is_text_exactly(value: Any, text: str | None) -> None:
     assert gold_text(value) == text
 
 
 @pytest.mark.parametrize(
     "value",
-    [{"a": 1}, [[1, 2], [3]], [1, {"a": 1}], float("inf"), Decimal("inf"), b"x", "####",
-     datetime.timedelta(1)],
-)  # fmt: skip
+    [
+        {"a": 1},
+        [[1, 2], [3]],
+        [1, {"a": 1}],
+        float("inf"),
+        Decimal("inf"),
+        b"x",
+        "####",
+        datetime.timedelta(1),
+    ],
+)
 def test_a_gold_that_may_mean_several_things_is_refused(value: Any) -> None:
     with pytest.raises(ValueError, match=r"."):
         gold_text(value)
@@ -85,12 +113,19 @@ def test_a_gold_that_may_mean_several_things_is_refused(value: Any) -> None:
 @pytest.mark.parametrize(
     ("text", "inner"),
     [
-        (r"\boxed{7}", "7"), (r"\boxed {7}", "7"), (r"\fbox{7}", "7"), (r"so \boxed 7.", "7"),
-        (r"$\boxed -3.5$", "-3.5"), (r"\boxed{\frac{1}{2}} \fbox{\{1, {2}\}}", r"\{1, {2}\}"),
-        (r"\boxed{1} then \boxed{2", None), (r"\boxed{}", None), (r"\boxedtext{1}", None),
-        ("none", None), (r"\boxed", None),
+        (r"\boxed{7}", "7"),
+        (r"\boxed {7}", "7"),
+        (r"\fbox{7}", "7"),
+        (r"so \boxed 7.", "7"),
+        (r"$\boxed -3.5$", "-3.5"),
+        (r"\boxed{\frac{1}{2}} \fbox{\{1, {2}\}}", r"\{1, {2}\}"),
+        (r"\boxed{1} then \boxed{2", None),
+        (r"\boxed{}", None),
+        (r"\boxedtext{1}", None),
+        ("none", None),
+        (r"\boxed", None),
     ],
-)  # fmt: skip
+)
 def test_a_box_is_read_as_people_write_it(text: str, inner: str | None) -> None:
     assert last_boxed(text) == inner
 
@@ -118,10 +153,14 @@ def test_golds_of_any_column_of_parquet_are_used_or_counted(tmp_path: Path) -> N
         found[name] = (block.problems[0].answer, account)
     used, odd = {"used": 1, "missing": 1}, {"not understood": 1, "missing": 1}
     assert found == {
-        "decimal": ("7.5", used), "date": ("2024-02-29", used), "bool": ("True", used),
-        "double": ("0.00001", used), "lists": (None, odd), "struct": (None, odd),
+        "decimal": ("7.5", used),
+        "date": ("2024-02-29", used),
+        "bool": ("True", used),
+        "double": ("0.00001", used),
+        "lists": (None, odd),
+        "struct": (None, odd),
         "duration": (None, odd),
-    }  # fmt: skip
+    }
 
 
 def test_another_answer_of_a_problem_is_counted(tmp_path: Path) -> None:
@@ -138,17 +177,36 @@ def test_another_answer_of_a_problem_is_counted(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("reason", "spellings"),
     [
-        ("stop", ["stop", "STOP", "end_turn", "eos_token", "FinishReason.STOP", "stop_sequence",
-                  {"type": "stop"}]),
-        ("length", ["length", "max_tokens", "MAX_TOKENS", "FinishReason.LENGTH", "max-tokens",
-                    {"type": "length", "length": 512}]),
+        (
+            "stop",
+            [
+                "stop",
+                "STOP",
+                "end_turn",
+                "eos_token",
+                "FinishReason.STOP",
+                "stop_sequence",
+                {"type": "stop"},
+            ],
+        ),
+        (
+            "length",
+            [
+                "length",
+                "max_tokens",
+                "MAX_TOKENS",
+                "FinishReason.LENGTH",
+                "max-tokens",
+                {"type": "length", "length": 512},
+            ],
+        ),
         ("content_filter", ["content_filter", "SAFETY", "refusal"]),
         ("tool_calls", ["tool_calls", "tool_use", "function_call"]),
         ("error", ["abort", "error", "cancelled"]),
         ("unknown", [None, "", "null"]),
         (None, ["odd", 7, True, {"a": 1}, ["stop"]]),
     ],
-)  # fmt: skip
+)
 def test_finish_reasons_as_servers_spell_them(reason: str | None, spellings: list[Any]) -> None:
     for spelling in spellings:
         assert finish_reason(spelling) == (reason and FinishReason(reason)), spelling
@@ -171,8 +229,11 @@ USER, REPLY = {"role": "user", "content": "Q"}, {"role": "assistant", "content":
 
 def test_the_question_is_the_users_turn_wherever_it_stands(tmp_path: Path) -> None:
     system = {"role": "system", "content": "S"}
-    for messages in ([USER, REPLY], [system, USER, REPLY], [{**system, "role": "developer"},
-                                                            USER, REPLY]):  # fmt: skip
+    for messages in (
+        [USER, REPLY],
+        [system, USER, REPLY],
+        [{**system, "role": "developer"}, USER, REPLY],
+    ):
         block, _ = read(tmp_path, {"messages": messages})
         assert [problem.prompt for problem in block.problems] == ["Q"]
         assert [trace.text for trace in traces(block)] == ["A"]
@@ -270,8 +331,9 @@ def test_the_tags_of_another_convention_are_counted(tmp_path: Path) -> None:
     _, ledger = read(tmp_path, {"problem": "Q", "response": text})
     (odd,) = (row for row in ledger.rows("set") if row.became == "not understood")
     assert (odd.role, odd.example) == (
-        "thought", "<|begin_of_thought|>, while the delimiters are <think>"
-    )  # fmt: skip
+        "thought",
+        "<|begin_of_thought|>, while the delimiters are <think>",
+    )
 
 
 # ---------------------------------------------------------------------------- several in a row
@@ -281,9 +343,17 @@ LISTS = {"problem": "Q", "generations": ["A", "B"]}
 
 
 def test_parallel_lists_follow_their_traces(tmp_path: Path) -> None:
-    row = {**LISTS, "finish_reasons": ["stop", "length"], "correctness_math_verify": [True, False],
-           "token_ids": [[1], [2, 3]], "logprobs": [[-1.0], [-2.0, -3.0]], "model": "m",
-           "completion_tokens": [1, 2], "reasoning": ["Hm.", None], "uuid": "u"}  # fmt: skip
+    row = {
+        **LISTS,
+        "finish_reasons": ["stop", "length"],
+        "correctness_math_verify": [True, False],
+        "token_ids": [[1], [2, 3]],
+        "logprobs": [[-1.0], [-2.0, -3.0]],
+        "model": "m",
+        "completion_tokens": [1, 2],
+        "reasoning": ["Hm.", None],
+        "uuid": "u",
+    }
     block, _ = read(tmp_path, row)
     found = {trace.text[-1]: trace for trace in traces(block)}
     origins = {origin.trace_id: origin for origin in block.origins}
@@ -291,11 +361,13 @@ def test_parallel_lists_follow_their_traces(tmp_path: Path) -> None:
     assert found["B"].text == "B"
     of = {name: origins[trace.trace_id] for name, trace in found.items()}
     assert [(o.finish, o.correct, o.num_tokens) for o in (of["A"], of["B"])] == [
-        ("stop", True, 1), ("length", False, 2)
-    ]  # fmt: skip
+        ("stop", True, 1),
+        ("length", False, 2),
+    ]
     assert [t.token_ids.tolist() for t in (found["A"], found["B"]) if t.token_ids is not None] == [
-        [1], [2, 3]
-    ]  # fmt: skip
+        [1],
+        [2, 3],
+    ]
     assert {(trace.author, trace.source_id) for trace in found.values()} == {("m", "u")}
 
 
@@ -349,9 +421,12 @@ def test_a_preview_shows_rows_as_they_are_read_and_escapes_them(tmp_path: Path) 
     assert all(len(line) <= 80 and line.isprintable() for line in said)
     assert said[0].startswith("  row 1   problem  \\x1b[31m\\u202eyyy")
     assert said[1:6] == [
-        "          thought  Hm.", "          answer   A\\nB", "          gold     7",
-        "          finish   stop", "  row 2   rejected no problem text in 'problem'",
-    ]  # fmt: skip
+        "          thought  Hm.",
+        "          answer   A\\nB",
+        "          gold     7",
+        "          finish   stop",
+        "  row 2   rejected no problem text in 'problem'",
+    ]
     assert said[-1] == "          more     1 other traces of this row"
 
 
@@ -364,9 +439,16 @@ def test_rejects_that_would_fill_the_memory_come_in_several_blocks(
     (tmp_path / "set.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     groups: list[list[tuple[Reject, ...]]] = [
         [b.rejects for b in import_blocks(TraceSource(path="set.jsonl"), 9, tmp_path)],
-        *([b.rejects for b in blocks(FileSource(source="file", path="set.jsonl", shuffle=shuffle),
-                                     9, tmp_path)] for shuffle in (False, True)),
-    ]  # fmt: skip
+        *(
+            [
+                b.rejects
+                for b in blocks(
+                    FileSource(source="file", path="set.jsonl", shuffle=shuffle), 9, tmp_path
+                )
+            ]
+            for shuffle in (False, True)
+        ),
+    ]
     for found in groups:
         assert max(map(len, found)) == 2
         assert sorted(reject.item for group in found for reject in group) == [

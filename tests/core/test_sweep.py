@@ -43,8 +43,13 @@ def test_what_crashes_leave_is_found(tmp_path: Path) -> None:
     store.quarantine("grades", commit(store, 1).key, "of the test")
     found = [(s.kind, s.name) for s in sweep.strays(store, set(), {("grades", "wanted")})]
     assert [kind for kind, _ in found] == [
-        "leftover", "leftover", "unfinished part", "quarantined", "quarantined", "quarantined"
-    ]  # fmt: skip
+        "leftover",
+        "leftover",
+        "unfinished part",
+        "quarantined",
+        "quarantined",
+        "quarantined",
+    ]
     assert ("unfinished part", "grades/given-up") in found
 
 

@@ -81,8 +81,11 @@ def test_a_column_of_parquet_may_widen_or_begin_late(tmp_path: Path) -> None:
     ]
     path = write(tmp_path / "t.parquet", *map(batch, pieces))
     assert read(path) == [
-        {"a": None, "b": None}, {"a": 1.0, "b": None}, {"a": 0.5, "b": [1]}, {"a": None, "b": None},
-    ]  # fmt: skip
+        {"a": None, "b": None},
+        {"a": 1.0, "b": None},
+        {"a": 0.5, "b": [1]},
+        {"a": None, "b": None},
+    ]
     assert pq.read_schema(path).field("a").type == pa.float64()
 
 
@@ -190,9 +193,12 @@ def test_infinity_has_no_json(tmp_path: Path) -> None:
 def test_truth_values_are_no_numbers() -> None:
     table = Table("t.jsonl", ["p"])
     for before, value, shown in [
-        (None, True, "true"), (None, False, "false"), (0.5, True, "true"), (0, False, "false"),
+        (None, True, "true"),
+        (None, False, "false"),
+        (0.5, True, "true"),
+        (0, False, "false"),
         (0.25, "0.5", "0.5"),
-    ]:  # fmt: skip
+    ]:
         with pytest.raises(BadTable, match=rf"t\.jsonl: row 12: p {shown} is no number"):
             numbers(batch([{"p": before}, {"p": value}]), "p", table, 10)
     empty = pa.record_batch([pa.nulls(2, pa.bool_())], ["p"])

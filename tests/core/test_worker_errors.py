@@ -27,15 +27,17 @@ ERRORS = {
     "OSError(28, 'No space left on device', 'weights')": (NoRoom, RESOURCE),
     "OSError(122, 'Disk quota exceeded')": (NoRoom, RESOURCE),
     "RuntimeError('I/O error: No space left on device (os error 28)')": (NoRoom, RESOURCE),
-    "RuntimeError('PytorchStreamWriter failed writing file data/0: file write failed')":
-        (NoRoom, RESOURCE),
+    "RuntimeError('PytorchStreamWriter failed writing file data/0: file write failed')": (
+        NoRoom,
+        RESOURCE,
+    ),
     "MemoryError()": (OutOfMemory, RESOURCE),
     "RuntimeError('DefaultCPUAllocator: can\\'t allocate memory')": (OutOfMemory, RESOURCE),
     "ConnectionError('no route')": (ConnectionError, SERVICE),
     "ValueError('set packing = false in [training]')": (ValueError, STAGE),
     "OSError(5, 'Input/output error')": (RuntimeError, STAGE),
     "FloatingPointError('the loss is nan')": (RuntimeError, STAGE),
-}  # fmt: skip
+}
 RAISES = """
 import sys, types
 def fit(*_):
@@ -122,11 +124,14 @@ def test_an_error_that_followed_from_a_full_disk_is_one(tmp_path: Path) -> None:
     assert full.filename == str(tmp_path / "file")
 
 
-@pytest.mark.parametrize("error", [
-    ConnectionError("server x says: No space left on device"),
-    ValueError("row 3: 'No space left on device' is no number"),
-    OSError(errno.EIO, "Input/output error"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "error",
+    [
+        ConnectionError("server x says: No space left on device"),
+        ValueError("row 3: 'No space left on device' is no number"),
+        OSError(errno.EIO, "Input/output error"),
+    ],
+)
 def test_the_text_of_others_makes_no_disk_full(error: Exception) -> None:
     assert no_room(error) is None
 

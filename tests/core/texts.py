@@ -68,12 +68,19 @@ def sentence_scores(texts: list[Text]) -> tuple[list[SentenceScore], list[Senten
     ]
     student = [
         SentenceScore(
-            t.name, i, "S", math.fsum(x.logprob for x in s), len(s), 9, None,
-            math.fsum(x.entropy for x in s), sum(min(x.rank, 100) for x in s),
+            t.name,
+            i,
+            "S",
+            math.fsum(x.logprob for x in s),
+            len(s),
+            9,
+            None,
+            math.fsum(x.entropy for x in s),
+            sum(min(x.rank, 100) for x in s),
         )
         for t in texts
         for i, s in enumerate(t.student)
-    ]  # fmt: skip
+    ]
     return teacher, student
 
 

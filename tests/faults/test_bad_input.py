@@ -87,8 +87,13 @@ def pickled(folder: Path) -> None:
 def untold(folder: Path) -> None:
     """No template, and no tags among its tokens: nothing says how it thinks."""
     shutil.rmtree(folder / "teacher")
-    tiny.write_folder(folder / "teacher", tokenizer := tiny.byte_level(["<|im_end|>"]),
-                      tiny.qwen(tiny.size_of(tokenizer)), None, {})  # fmt: skip
+    tiny.write_folder(
+        folder / "teacher",
+        tokenizer := tiny.byte_level(["<|im_end|>"]),
+        tiny.qwen(tiny.size_of(tokenizer)),
+        None,
+        {},
+    )
 
 
 def as_parquet(*changes: Spoil) -> Spoil:
@@ -115,45 +120,71 @@ REFUSED: dict[str, tuple[Spoil, str]] = {
     "no seed at all": (swap("selectors", "matrix = { seeds = [] }\nselectors"), "matrix.seeds: []"),
     "a seed twice": (swap("selectors", "matrix = { seeds = [1, 1] }\nselectors"), "given twice"),
     "a pocket problem of no step": (
-        swap('source = "import", path = "traces.jsonl" }',
-             'source = "generate" }\nproblems = { source = "pocket", limit = 2, depths = [0] }'),
-        "problems.pocket.depths[0]: 0"),
+        swap(
+            'source = "import", path = "traces.jsonl" }',
+            'source = "generate" }\nproblems = { source = "pocket", limit = 2, depths = [0] }',
+        ),
+        "problems.pocket.depths[0]: 0",
+    ),
     "a path with NUL": (swap("traces.jsonl", "a\\u0000b.jsonl"), "is no file"),
     "a path without end": (swap("traces.jsonl", "a" * 5000), "is no file"),
     # The rows.
     "no such file": (drop(ROWS), "traces.jsonl is no file"),
     "a folder of other things": (swap("traces.jsonl", "teacher"), "looks like the problem"),
     "a folder of nothing": (
-        lambda f: (swap("traces.jsonl", "none")(f), shutil.copytree(f / "teacher", f / "none",
-                   ignore=lambda place, names: names)), "holds no file that"),
+        lambda f: (
+            swap("traces.jsonl", "none")(f),
+            shutil.copytree(f / "teacher", f / "none", ignore=lambda place, names: names),
+        ),
+        "holds no file that",
+    ),
     "an empty file": (write(ROWS, b""), "traces.jsonl is empty"),
     "blank lines": (write(ROWS, b"\n \r\n"), "traces.jsonl has no column"),
     "a file of something else": (write(ROWS, b"\x89PNG\xff"), "first line is not UTF-8 at byte 0"),
     "JSON, not JSONL": (write(ROWS, b"[\n{}\n]"), "first line is not JSON"),
     "a missing column": (write(ROWS, b'{"problem": "A"}'), "looks like the trace"),
     "a column under another name": (
-        swap('.jsonl"', '.jsonl", columns = { trace = "trac" }'), "did you mean 'trace'"),
+        swap('.jsonl"', '.jsonl", columns = { trace = "trac" }'),
+        "did you mean 'trace'",
+    ),
     "CSV": (swap("traces.jsonl", "teacher/../a.csv"), "a.csv is no file"),
     "CSV with a column twice": (
-        lambda f: (write("a.csv", b"\xef\xbb\xbfproblem,trace,trace\nA,B,C\n")(f),
-                   swap("traces.jsonl", "a.csv")(f)), "two columns 'trace'"),
+        lambda f: (
+            write("a.csv", b"\xef\xbb\xbfproblem,trace,trace\nA,B,C\n")(f),
+            swap("traces.jsonl", "a.csv")(f),
+        ),
+        "two columns 'trace'",
+    ),
     "a pickle": (
         lambda f: (write("a.pkl", b"\x80\x04N.")(f), swap("traces.jsonl", "a.pkl")(f)),
-        "ends in .pkl: rdpt reads .jsonl"),
+        "ends in .pkl: rdpt reads .jsonl",
+    ),
     "gzip that is cut": (
-        lambda f: (write("a.jsonl.gz", gzip.compress(b"{}\n" * 9)[:-9])(f),
-                   swap("traces.jsonl", "a.jsonl.gz")(f)), "is not gzip, or is cut"),
+        lambda f: (
+            write("a.jsonl.gz", gzip.compress(b"{}\n" * 9)[:-9])(f),
+            swap("traces.jsonl", "a.jsonl.gz")(f),
+        ),
+        "is not gzip, or is cut",
+    ),
     "gzip that is none": (
         lambda f: (write("a.jsonl.gz", b"{}")(f), swap("traces.jsonl", "a.jsonl.gz")(f)),
-        "is not gzip, or is cut"),
+        "is not gzip, or is cut",
+    ),
     "Parquet without its end": (as_parquet(cut("traces.parquet", 9)), "is cut or damaged"),
     "Parquet of no bytes": (as_parquet(write("traces.parquet", b"")), "is empty"),
     "Parquet that is none": (as_parquet(write("traces.parquet", b"PAR1")), "is cut or damaged"),
     "a table without rows": (
-        as_parquet(lambda f: pq.write_table(pa.table({"problem": [""], "trace": [""]}).slice(1),
-                                            f / "traces.parquet")), "it has no rows"),
+        as_parquet(
+            lambda f: pq.write_table(
+                pa.table({"problem": [""], "trace": [""]}).slice(1), f / "traces.parquet"
+            )
+        ),
+        "it has no rows",
+    ),
     "rows of which none is good": (
-        write(ROWS, b'{"problem": "", "trace": ""}'), "row 1: no problem text in 'problem'"),
+        write(ROWS, b'{"problem": "", "trace": ""}'),
+        "row 1: no problem text in 'problem'",
+    ),
     # The model.
     "no weights": (drop("teacher/model.safetensors"), "has no *.safetensors"),
     "pickled weights": (pickled, "only pickled weights (pytorch_model.bin)"),
@@ -162,20 +193,28 @@ REFUSED: dict[str, tuple[Spoil, str]] = {
     "code beside the weights": (write("teacher/model.py", b""), "brings code (model.py)"),
     "code from elsewhere": (setting("config.json", "auto_map", {}), "asks for code from elsewhere"),
     "trusted code": (
-        setting("tokenizer_config.json", "x", [{"trust_remote_code": True}]), "asks for code"),
+        setting("tokenizer_config.json", "x", [{"trust_remote_code": True}]),
+        "asks for code",
+    ),
     "a cut configuration": (cut("teacher/config.json", 9), "config.json is not JSON"),
     "a configuration that is a list": (write("teacher/config.json", b"[]"), "a JSON list"),
     "packed weights on a CPU": (
-        setting("config.json", "quantization_config", {"quant_method": "awq"}), "needs a GPU"),
+        setting("config.json", "quantization_config", {"quant_method": "awq"}),
+        "needs a GPU",
+    ),
     "a cut tokenizer": (cut("teacher/tokenizer.json", 9), "the tokenizer of"),
     "a tokenizer of nothing": (write("teacher/tokenizer.json", b"{}"), "the tokenizer of"),
     "a template that is none": (
-        write("teacher/chat_template.jinja", b"{% for %}"), "the chat template of"),
+        write("teacher/chat_template.jinja", b"{% for %}"),
+        "the chat template of",
+    ),
     "a template that refuses": (
-        write("teacher/chat_template.jinja", b"{{ raise_exception('no') }}"), "TemplateError: no"),
+        write("teacher/chat_template.jinja", b"{{ raise_exception('no') }}"),
+        "TemplateError: no",
+    ),
     "no template where one is needed": (untold, "thinking"),
     "a home of nobody's": (swap('"teacher"', '"~nobody-here/x"'), "there is no such folder"),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("case", REFUSED)
@@ -226,9 +265,12 @@ def test_a_bad_env_file_is_refused(
 @pytest.mark.parametrize("verb", ["run", "plan"])
 @pytest.mark.parametrize("place", ["traces.jsonl", "traces.jsonl/below"])
 def test_a_workspace_that_is_a_file_is_refused(
-    here: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, verb: str,
+    here: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    verb: str,
     place: str,
-) -> None:  # fmt: skip
+) -> None:
     monkeypatch.setenv("RDPT_WORKSPACE", place)
     assert "traces.jsonl is not a folder: give another one as RDPT_WORKSPACE" in refused(
         capsys, verb, "study.toml"

@@ -46,10 +46,18 @@ DAMAGES: dict[str, Callable[[bytes], bytes]] = {
     "deep object": lambda content: b'{"part": ' * 100_000,
 }
 COMMANDS = (
-    ["status"], ["runs"], ["plan", "study.toml"], ["why", "study", "grades"],
-    ["sql", "SELECT count(*) FROM traces"], ["compare", "study"], ["gc", "--dry-run"], ["verify"],
-    ["resume", "study"], ["sync"], ["run", "study.toml"],
-)  # fmt: skip
+    ["status"],
+    ["runs"],
+    ["plan", "study.toml"],
+    ["why", "study", "grades"],
+    ["sql", "SELECT count(*) FROM traces"],
+    ["compare", "study"],
+    ["gc", "--dry-run"],
+    ["verify"],
+    ["resume", "study"],
+    ["sync"],
+    ["run", "study.toml"],
+)
 SOUND = (["runs"], ["resume", "study"], ["verify"], ["plan", "study.toml"])
 """Commands that find nothing wrong once a run was there."""
 
@@ -128,10 +136,18 @@ def asked(capsys: Capture, *arguments: str) -> tuple[int, str]:
 
 
 FILES = (
-    "models.json", "noise.json", "rdpt.duckdb", "running/lock", "running/*.json",
-    "store/sources/*.json", "store/grades/.locks/*", "runs/study/catalogue.json",
-    "runs/study/origin.json", "runs/study/experiment.toml", "logs/study.jsonl",
-)  # fmt: skip
+    "models.json",
+    "noise.json",
+    "rdpt.duckdb",
+    "running/lock",
+    "running/*.json",
+    "store/sources/*.json",
+    "store/grades/.locks/*",
+    "runs/study/catalogue.json",
+    "runs/study/origin.json",
+    "runs/study/experiment.toml",
+    "logs/study.jsonl",
+)
 
 
 @pytest.mark.parametrize("pattern", FILES)

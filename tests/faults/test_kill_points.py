@@ -24,8 +24,10 @@ def _run(root: Path, fault: str | None) -> None:
 
 def _contents(root: Path) -> list[tuple[str, ...]]:
     plan = Plan(Store(root))
-    return [tuple(part.content for part in plan.table(call).parts)
-            for call in toys.chain_of(toys.given(range(12)))]  # fmt: skip
+    return [
+        tuple(part.content for part in plan.table(call).parts)
+        for call in toys.chain_of(toys.given(range(12)))
+    ]
 
 
 @pytest.fixture(scope="module")

@@ -24,11 +24,23 @@ from tests.core.models import tiny
 from tests.flows.studies import STUDENT, Studio
 
 CHANGES = {
-    "limit": 8, "samples": 1, "benchmarks": "",
+    "limit": 8,
+    "samples": 1,
+    "benchmarks": "",
     "students": STUDENT.format(name="student") + "[training]\nepochs = 1\nglobal_batch = 4\n",
-}  # fmt: skip
-STAGES = ("traces", "grades", "sentences", "scores", "sentence_scores", "provenance", "pool",
-          "selection", "students", "results")  # fmt: skip
+}
+STAGES = (
+    "traces",
+    "grades",
+    "sentences",
+    "scores",
+    "sentence_scores",
+    "provenance",
+    "pool",
+    "selection",
+    "students",
+    "results",
+)
 BEFORE_THE_RECORD = [point for point in POINTS if point != "after_commit"]
 FULL = 7
 
@@ -76,8 +88,11 @@ class Killed:
     def contents(self) -> list[tuple[str, str]]:
         opened = self.studio.open(**CHANGES)
         plan = Plan(opened.store)
-        return [(call.table, part.content)
-                for call in opened.study.calls() for part in plan.table(call).parts]  # fmt: skip
+        return [
+            (call.table, part.content)
+            for call in opened.study.calls()
+            for part in plan.table(call).parts
+        ]
 
 
 def full_at(table: str, point: str) -> Callable[[str, str], None]:

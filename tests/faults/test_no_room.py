@@ -99,8 +99,11 @@ def on_a_small_disk(folder: Path, size: str, call: str) -> tuple[Any, str]:
     code = f"from tests.faults import test_no_room as t; from pathlib import Path; t.{call}"
     done = subprocess.run(
         [*inside, f'{mount} && exec "$0" -c "$1"', sys.executable, code],
-        cwd=ROOT, capture_output=True, text=True, timeout=300,
-    )  # fmt: skip
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout), done.stderr
 

@@ -29,24 +29,44 @@ pool = { eligible = "all" }
 # name: the trace as its file has it; the zones of its sentences; its scores; its grade; the
 # reasons why sentences have no label ("" where they have one).
 ODD: dict[str, tuple[str, list[str], str, str, set[str]]] = {
-    "plain": ("<think>\nA.\n</think>\n\n2", ["tag", "thought", "tag", "answer"], "ok", "correct",
-              {""}),
+    "plain": (
+        "<think>\nA.\n</think>\n\n2",
+        ["tag", "thought", "tag", "answer"],
+        "ok",
+        "correct",
+        {""},
+    ),
     "empty": ("", [], "ok", "unparsed", set()),
     "white space alone": (" \n\t", ["answer"], "ok", "unparsed", {""}),
     "never closed": ("<think>\nOne. Two", ["tag", "thought", "thought"], "ok", "unparsed", {""}),
-    "closed, never opened": ("A.\n</think>\n\n2", ["thought", "tag", "answer"], "ok", "correct",
-                             {""}),
-    "opened in the middle": ("So. <think>A.</think>2", ["answer", "tag", "thought", "tag",
-                                                        "answer"], "ok", "wrong", {""}),
-    "opened again": ("<think>A <think> b.</think>2", ["tag", "thought", "tag", "answer"], "ok",
-                     "correct", {""}),
+    "closed, never opened": (
+        "A.\n</think>\n\n2",
+        ["thought", "tag", "answer"],
+        "ok",
+        "correct",
+        {""},
+    ),
+    "opened in the middle": (
+        "So. <think>A.</think>2",
+        ["answer", "tag", "thought", "tag", "answer"],
+        "ok",
+        "wrong",
+        {""},
+    ),
+    "opened again": (
+        "<think>A <think> b.</think>2",
+        ["tag", "thought", "tag", "answer"],
+        "ok",
+        "correct",
+        {""},
+    ),
     "nothing inside": ("<think></think>2", ["tag", "tag", "answer"], "ok", "correct", {""}),
     "a lone surrogate": ("A \ud800. B.", ["answer", "answer"], "ok", "wrong", {""}),
     "NUL": ("A\x00. B.\x00", ["answer", "answer"], "ok", "wrong", {""}),
     "a wide space": ("See A\u00a0. B.", ["answer"], "ok", "wrong", {""}),
     "past the limit": ("One more. " * 200, ["answer"] * 200, "partial", "wrong", {"", "partial"}),
     "a line of 1 MB": ("$x$ " * 250_000, ["answer"], "partial", "wrong", {"partial"}),
-}  # fmt: skip
+}
 
 
 @pytest.fixture(scope="module")
@@ -104,8 +124,9 @@ def test_an_odd_trace_is_counted_at_every_stage(built: Opened, name: str) -> Non
 def test_rows_that_are_no_traces_are_rejects_as_they_were(built: Opened) -> None:
     found = rows(built, "rejects")
     assert [row.raw[:9] for row in found if not row.reason.startswith("used")] == [
-        b'{"problem', b"[]"
-    ]  # fmt: skip
+        b'{"problem',
+        b"[]",
+    ]
     (used,) = (row for row in found if row.reason.startswith("used"))
     assert json.loads(used.raw)["trace"] == ODD["a lone surrogate"][0]
 

@@ -59,9 +59,13 @@ problems = {{ source = "file", path = "{name}.jsonl" }}
 traces = {{ source = "generate", samples = 1, sampling = {{ max_new_tokens = 6 }} }}
 """
 PLAIN: dict[str, Any] = {
-    "limit": 64, "samples": 2, "beta": 0.1, "segmenter": "maths",
-    "students": STUDENT.format(name="student"), "benchmarks": BENCHMARK.format(name="bench"),
-}  # fmt: skip
+    "limit": 64,
+    "samples": 2,
+    "beta": 0.1,
+    "segmenter": "maths",
+    "students": STUDENT.format(name="student"),
+    "benchmarks": BENCHMARK.format(name="bench"),
+}
 
 
 @dataclass
@@ -85,8 +89,11 @@ class Studio:
         return Counter(journal.parts)
 
     def write_problems(self, name: str, numbers: range) -> None:
-        lines = [f'{{"problem": "How much is {n} and 1?", "answer": "{n + 1}", '
-                 f'"domain": "{"odd" if n % 2 else "even"}"}}' for n in numbers]  # fmt: skip
+        lines = [
+            f'{{"problem": "How much is {n} and 1?", "answer": "{n + 1}", '
+            f'"domain": "{"odd" if n % 2 else "even"}"}}'
+            for n in numbers
+        ]
         (self.folder / f"{name}.jsonl").write_text("\n".join(lines) + "\n")
 
 

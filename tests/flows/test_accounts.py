@@ -58,18 +58,26 @@ def rdpt(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     root = Path(__file__).parents[2]
     environment = {**os.environ, "PYTHONPATH": str(root), "RDPT_THREADS": "1"}
     return subprocess.run(
-        [sys.executable, "-m", "flows.cli", *arguments], cwd=folder, env=environment,
-        capture_output=True, text=True, timeout=600, check=True,
-    )  # fmt: skip
+        [sys.executable, "-m", "flows.cli", *arguments],
+        cwd=folder,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=600,
+        check=True,
+    )
 
 
 def test_a_plan_shows_three_rows_and_the_account(folder: Path) -> None:
     said = rdpt(folder, "plan", "study.toml").stdout.splitlines()
     start = said.index("traces: the first rows of traces as they will be read")
     assert said[start + 1 : start + 6] == [
-        "  row 1   problem  1 + 1?", "          thought  One more.", "          answer   2",
-        "          gold     2", "          finish   stop",
-    ]  # fmt: skip
+        "  row 1   problem  1 + 1?",
+        "          thought  One more.",
+        "          answer   2",
+        "          gold     2",
+        "          finish   stop",
+    ]
     assert said[start + 16 : start + 16 + len(ACCOUNT)] == ACCOUNT
     assert not (folder / "workspace").exists()
 
@@ -77,10 +85,14 @@ def test_a_plan_shows_three_rows_and_the_account(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "line"),
     [
-        ("abcdef", "abcdef"), ("abcdefg", "abc..."), ("雨雨雨", "雨雨雨"), ("雨雨雨雨", "雨..."),
-        ("a\x1bb", "a\\x1bb"), ("e\u0301tude", "e\u0301tude"),
+        ("abcdef", "abcdef"),
+        ("abcdefg", "abc..."),
+        ("雨雨雨", "雨雨雨"),
+        ("雨雨雨雨", "雨..."),
+        ("a\x1bb", "a\\x1bb"),
+        ("e\u0301tude", "e\u0301tude"),
     ],
-)  # fmt: skip
+)
 def test_a_line_is_as_wide_as_a_terminal_shows_it(text: str, line: str) -> None:
     assert shortened(text, 6) == line
 
@@ -95,9 +107,11 @@ def test_a_run_ends_with_the_account_and_so_does_one_that_is_cached(folder: Path
         assert sql.execute(counted).fetchall() == [(1,)]
         spelled = "SELECT finish, finish_reason FROM origins JOIN traces USING (trace_id)"
         assert set(sql.execute(spelled).fetchall()) == {
-            ("end_turn", "stop"), ("MAX_TOKENS", "length"), ("SAFETY", "content_filter"),
+            ("end_turn", "stop"),
+            ("MAX_TOKENS", "length"),
+            ("SAFETY", "content_filter"),
             ("odd", "unknown"),
-        }  # fmt: skip
+        }
         reasons = "SELECT reason, count(*) FROM pool GROUP BY reason"
         assert dict(sql.execute(reasons).fetchall()) == {"eligible": 3, "content_filter": 1}
         graded = "SELECT outcome FROM grades JOIN traces USING (trace_id) WHERE finish_reason = ?"

@@ -26,8 +26,10 @@ held_out = 0.25
 lora = { rank = 2, alpha = 4, keep = "adapter" }
 """
 CHANGES: dict[str, Any] = {
-    "limit": 8, "samples": 1, "benchmarks": BENCHMARK.format(name="bench") + TRAINING,
-}  # fmt: skip
+    "limit": 8,
+    "samples": 1,
+    "benchmarks": BENCHMARK.format(name="bench") + TRAINING,
+}
 
 
 @pytest.fixture
@@ -48,8 +50,11 @@ def test_an_adapter_samples_and_is_scored_as_the_distilled_model(studio: Studio)
     assert not list(checkpoint.glob("model*.safetensors"))
     plan = Plan(opened.store)
     arm = next(c for c in opened.study.configurations() if c.kind == "arm")
-    rows = {use.role: _logprobs(plan, use.call) for use in arm.uses
-            if use.call.table == "sentence_scores" and use.side == "test:bench"}  # fmt: skip
+    rows = {
+        use.role: _logprobs(plan, use.call)
+        for use in arm.uses
+        if use.call.table == "sentence_scores" and use.side == "test:bench"
+    }
     assert rows.keys() == {"teacher", "student", "distilled"}
     assert len(rows["distilled"]) == len(rows["student"]) > 0
     assert rows["distilled"] != rows["student"], "the adapter is in effect"

@@ -35,12 +35,16 @@ def test_piped_it_is_the_rows_of_the_results(
 ) -> None:
     assert cli.main(["compare", "study"]) == 0
     rows = list(csv.DictReader(io.StringIO(capsys.readouterr().out), delimiter="\t"))
-    found = {(row["configuration"], row["metric"]): tuple(
-        float(row[name]) if row[name] else None for name in ("value", "low", "high")
-    ) for row in rows}  # fmt: skip
+    found = {
+        (row["configuration"], row["metric"]): tuple(
+            float(row[name]) if row[name] else None for name in ("value", "low", "high")
+        )
+        for row in rows
+    }
     with duckdb.connect(str(study.runtime.catalog), read_only=True) as sql:
-        expected = {(name, metric): tuple(rest) for name, metric, *rest
-                    in sql.execute(SQL).fetchall()}  # fmt: skip
+        expected = {
+            (name, metric): tuple(rest) for name, metric, *rest in sql.execute(SQL).fetchall()
+        }
     assert len(expected) == 4 + 2 + 2 + 1 + 1 + 2 + 1
     assert len(found) == len(rows)
     assert {key: found[key] for key in expected} == expected
@@ -114,8 +118,9 @@ def test_who_reads_no_further_is_no_error(study: Opened) -> None:
     reader, writer = os.pipe()
     os.close(reader)
     command = [sys.executable, "-m", "flows.cli", "compare", "study"]
-    done = subprocess.run(command, cwd=study.base, env=environment, stdout=writer,
-                          stderr=subprocess.PIPE, text=True)  # fmt: skip
+    done = subprocess.run(
+        command, cwd=study.base, env=environment, stdout=writer, stderr=subprocess.PIPE, text=True
+    )
     os.close(writer)
     assert (done.returncode, done.stderr) == (141, "")
 
@@ -124,8 +129,12 @@ def test_without_results_it_says_how_to_get_them(
     study: Opened, capsys: pytest.CaptureFixture[str]
 ) -> None:
     other = study.base / "other.toml"
-    other.write_text(study.file.read_text().replace('name = "study"', 'name = "other"')
-                     .replace("beta = 0.1", "beta = 0.2").replace("= 6", "= 7"))  # fmt: skip
+    other.write_text(
+        study.file.read_text()
+        .replace('name = "study"', 'name = "other"')
+        .replace("beta = 0.1", "beta = 0.2")
+        .replace("= 6", "= 7")
+    )
     assert "no results yet: rdpt run other.toml" in refused(capsys, "compare", "other.toml")
 
 

@@ -38,8 +38,19 @@ def test_a_sound_machine_and_study_pass_and_nothing_is_written(
     before = sorted(study.rglob("*"))
     said = lines(capsys, "study.toml")
     assert not [line for line in said if line.startswith("fail")]
-    for what in ("packages", "disk", "writing", "file locks", "port 5000", "device", "threads",
-                 "model teacher", "model student", "  context", "  dtype"):  # fmt: skip
+    for what in (
+        "packages",
+        "disk",
+        "writing",
+        "file locks",
+        "port 5000",
+        "device",
+        "threads",
+        "model teacher",
+        "model student",
+        "  context",
+        "  dtype",
+    ):
         assert any(line[6:].startswith(what) for line in said), what
     assert sorted(study.rglob("*")) == before
 

@@ -99,22 +99,35 @@ def test_a_sound_study_passes_and_its_noise_is_in_the_catalogue_for_good(
 
     lines = said(capsys, "study")
     assert all(line.startswith("ok") for line in lines)
-    for what in ("traces                       32 of the store", "teacher  ", "student  ",
-                 "teacher_count (distilled)", "random (distilled)"):  # fmt: skip
+    for what in (
+        "traces                       32 of the store",
+        "teacher  ",
+        "student  ",
+        "teacher_count (distilled)",
+        "random (distilled)",
+    ):
         assert any(line[6:].startswith(what) for line in lines), what
     (blanks,) = [line for line in lines if 'blanks "before"' in line]
     assert re.search(r"mean \|dp\| \S+, p95 \S+; \d+ of [1-9][\d,]* labels would change", blanks)
     scorers = {row.scorer for row in read_noise(study.runtime)}
     assert len(scorers) == 4, "what blanks decide is no noise"
     assert {scorer for (scorer,) in query(catalogue, "SELECT scorer FROM noise")} == scorers
-    assert query(catalogue, "SELECT scorer FROM scorers WHERE scorer NOT IN (FROM (SELECT scorer "
-                            "FROM noise))") == []  # fmt: skip
+    assert (
+        query(
+            catalogue,
+            "SELECT scorer FROM scorers WHERE scorer NOT IN (FROM (SELECT scorer FROM noise))",
+        )
+        == []
+    )
     before = query(catalogue, UNDETERMINED)
     assert {value for value, _ in before} <= {True, False}
 
     assert report.is_complete(study)  # nothing is to be built: noise is in no key
-    committed = {path for path in study.runtime.store.rglob("*") if path.is_file()
-                 and ".locks" not in path.parts}  # fmt: skip
+    committed = {
+        path
+        for path in study.runtime.store.rglob("*")
+        if path.is_file() and ".locks" not in path.parts
+    }
     assert committed <= set(parts)
     publish_catalogue(study)  # as the next run does
     assert query(catalogue, UNDETERMINED) == before
@@ -130,8 +143,11 @@ def test_noise_above_a_gate_fails_with_what_to_do_and_makes_labels_undetermined(
     assert "at most 0.005" in failed
     assert lines[lines.index(failed) + 1].strip().startswith("->")
     noise = {row.scorer: row for row in read_noise(study.runtime)}
-    ((teacher, p99),) = query(study.runtime.catalog, "SELECT DISTINCT n.scorer, n.p99_p FROM noise "
-        "n JOIN parts p USING (scorer) WHERE p.role = 'teacher'")  # fmt: skip
+    ((teacher, p99),) = query(
+        study.runtime.catalog,
+        "SELECT DISTINCT n.scorer, n.p99_p FROM noise "
+        "n JOIN parts p USING (scorer) WHERE p.role = 'teacher'",
+    )
     assert noise[teacher].p99_p == p99 > 0.005
 
     counts = dict(query(study.runtime.catalog, UNDETERMINED))
@@ -149,14 +165,26 @@ def test_labels_of_a_scorer_that_was_not_measured_stay_without_a_word(study: Ope
     made = "SELECT DISTINCT scorer FROM parts WHERE \"table\" = 'scores' AND role "
     distilled = [name for (name,) in query(study.runtime.catalog, made + "= 'distilled'")]
     others = [name for (name,) in query(study.runtime.catalog, made + "!= 'distilled'")]
-    rows = [{"scorer": scorer, "against": scorer, "p99_logprob": None, "p95_p": 0.0, "flips": None,
-             "p99_p": 0.5 if scorer in distilled else 0.0, "num_traces": 32}
-            for scorer in [*others, distilled[0]]]  # fmt: skip
+    rows = [
+        {
+            "scorer": scorer,
+            "against": scorer,
+            "p99_logprob": None,
+            "p95_p": 0.0,
+            "flips": None,
+            "p99_p": 0.5 if scorer in distilled else 0.0,
+            "num_traces": 32,
+        }
+        for scorer in [*others, distilled[0]]
+    ]
     (study.runtime.workspace / NOISE).write_text(json.dumps(rows))
     publish_catalogue(study)
-    found = query(study.runtime.catalog, "SELECT DISTINCT side, undetermined FROM "
-                  "study_random.provenance UNION SELECT DISTINCT side, undetermined FROM "
-                  "study_teacher_count.provenance")  # fmt: skip
+    found = query(
+        study.runtime.catalog,
+        "SELECT DISTINCT side, undetermined FROM "
+        "study_random.provenance UNION SELECT DISTINCT side, undetermined FROM "
+        "study_teacher_count.provenance",
+    )
     assert set(found) == {("train", False), ("test", True), ("test", None)}
 
 
@@ -212,6 +240,8 @@ def test_two_backends_of_one_model_are_a_pair_and_a_family_is_none() -> None:
 
     here, there = Said(), Said(backend="server")
     other = Said(path="Qwen/Qwen3-32B", backend="server")
-    models: Any = {name: Known(one, one) for name, one in
-                   {"here": here, "there": there, "other": other}.items()}  # fmt: skip
+    models: Any = {
+        name: Known(one, one)
+        for name, one in {"here": here, "there": there, "other": other}.items()
+    }
     assert list(backend_pairs(Players(models, ()))) == [("here", "there")]

@@ -116,15 +116,13 @@ def test_what_has_a_number_for_each_token_is_left_out_unless_asked_for(
 BAD = {
     "INSERT INTO grades VALUES ('p', 't', 'maybe', NULL)": "CHECK",
     "INSERT INTO grades VALUES ('p', NULL, 'wrong', NULL)": "NOT NULL",
-    "INSERT INTO provenance VALUES ('p', 't', 0, 'teacher', NULL, 0.1, 1.5, 0.1, NULL, NULL, NULL)":
-        "CHECK",
-    "INSERT INTO provenance VALUES ('p', 't', -1, NULL, NULL, NULL, NULL, NULL, NULL, 'e', NULL)":
-        "CHECK",
+    "INSERT INTO provenance VALUES ('p', 't', 0, 'teacher', NULL, 0.1, 1.5, 0.1, NULL, NULL, NULL)": "CHECK",
+    "INSERT INTO provenance VALUES ('p', 't', -1, NULL, NULL, NULL, NULL, NULL, NULL, 'e', NULL)": "CHECK",
     "INSERT INTO sentence_scores VALUES ('p', 't', 0, 's', 0.5, 1, 1, NULL, NULL, NULL)": "CHECK",
     "INSERT INTO sentence_scores VALUES ('p', 't', 0, 's', 'NaN', 1, 1, NULL, NULL, NULL)": "CHECK",
     "INSERT INTO results VALUES ('p', 'c', 'test', 'b', 'm', 0.5, 0.6, 0.4, 1, NULL)": "CHECK",
     "INSERT INTO pool SELECT * FROM pool LIMIT 1": "Duplicate key",
-}  # fmt: skip
+}
 
 
 def test_keys_and_checks_are_declared(study: Opened, tmp_path: Path) -> None:
@@ -133,8 +131,10 @@ def test_keys_and_checks_are_declared(study: Opened, tmp_path: Path) -> None:
         for statement, rule in BAD.items():
             with pytest.raises(duckdb.ConstraintException, match=rule):
                 sql.execute(statement)
-        sql.execute("INSERT INTO provenance VALUES "
-                    "('p', 't', 0, NULL, NULL, NULL, NULL, NULL, NULL, 'error', NULL)")  # fmt: skip
+        sql.execute(
+            "INSERT INTO provenance VALUES "
+            "('p', 't', 0, NULL, NULL, NULL, NULL, NULL, NULL, 'error', NULL)"
+        )
 
 
 # ---------------------------------------------------------------------------- the selection
@@ -144,9 +144,9 @@ def test_messages_hold_what_the_student_is_taught(study: Opened, tmp_path: Path)
     """The assistant's text is the decoded completion of the training example, end of turn aside."""
     out = export("--selection", "--configuration", "random", "-o", str(tmp_path / "train.jsonl"))
     rows = [json.loads(line) for line in out.read_text().splitlines()]
-    picks = pq.read_table(export(
-        "selection", "--configuration", "random", "-o", str(tmp_path / "picks.parquet")
-    )).to_pylist()  # fmt: skip
+    picks = pq.read_table(
+        export("selection", "--configuration", "random", "-o", str(tmp_path / "picks.parquet"))
+    ).to_pylist()
     ranked = sorted(picks, key=lambda pick: (pick["rank"], pick["trace_id"]))
     assert [row["trace_id"] for row in rows] == [pick["trace_id"] for pick in ranked]
     traces, problems = stored(study.store)

@@ -18,15 +18,37 @@ from tests.flows.studies import BENCHMARK, PLAIN, STUDENT, Studio, studio
 
 __all__ = ["studio"]
 
-TRAIN = {"traces": 4, "grades": 4, "sentences": 4, "scores": 8, "sentence_scores": 8,
-         "provenance": 4, "pool": 4, "selection": 1, "students": 1}  # fmt: skip
-TEST = {"traces": 3, "grades": 3, "sentences": 1, "scores": 3, "sentence_scores": 3,
-        "provenance": 1}  # fmt: skip
+TRAIN = {
+    "traces": 4,
+    "grades": 4,
+    "sentences": 4,
+    "scores": 8,
+    "sentence_scores": 8,
+    "provenance": 4,
+    "pool": 4,
+    "selection": 1,
+    "students": 1,
+}
+TEST = {
+    "traces": 3,
+    "grades": 3,
+    "sentences": 1,
+    "scores": 3,
+    "sentence_scores": 3,
+    "provenance": 1,
+}
 """Teacher, undistilled and distilled student answer; the distilled one is attributed."""
 RESULTS = {"results": 4}
 RANDOM = '[[selectors]]\nname = "random"\n'
-AFTER_TRAINING = {"students": 1, "traces": 1, "grades": 1, "sentences": 1, "scores": 3,
-                  "sentence_scores": 3, "provenance": 1}  # fmt: skip
+AFTER_TRAINING = {
+    "students": 1,
+    "traces": 1,
+    "grades": 1,
+    "sentences": 1,
+    "scores": 3,
+    "sentence_scores": 3,
+    "provenance": 1,
+}
 """What another selection brings about on the test side."""
 
 
@@ -41,8 +63,16 @@ def test_a_study_is_built_once(studio: Studio) -> None:
 
 def test_one_more_sample_adds_its_parts_alone(studio: Studio) -> None:
     studio.build()
-    added = {"traces": 2, "grades": 2, "sentences": 2, "scores": 4, "sentence_scores": 4,
-             "provenance": 2, "pool": 2, "selection": 1}  # fmt: skip
+    added = {
+        "traces": 2,
+        "grades": 2,
+        "sentences": 2,
+        "scores": 4,
+        "sentence_scores": 4,
+        "provenance": 2,
+        "pool": 2,
+        "selection": 1,
+    }
     assert studio.build(samples=3) == total(added, AFTER_TRAINING, {"results": 2})
 
 
@@ -72,9 +102,11 @@ def test_t36_a_control_is_read_by_the_same_models_and_samples_nothing(studio: St
     """The teacher's and the student's answers, which the baselines sampled, under all three."""
     studio.build()
     controls = [
-        BENCHMARK.format(name="bench").replace("samples", f'author = "{author}", samples')
-        .replace('name = "bench"', f'name = "by-{author}"') for author in ("teacher", "student")
-    ]  # fmt: skip
+        BENCHMARK.format(name="bench")
+        .replace("samples", f'author = "{author}", samples')
+        .replace('name = "bench"', f'name = "by-{author}"')
+        for author in ("teacher", "student")
+    ]
     benchmarks = "".join([PLAIN["benchmarks"], *controls])
     read = {"sentences": 2, "scores": 6, "sentence_scores": 6, "provenance": 2}
     assert studio.build(benchmarks=benchmarks) == total(read, {"results": 4})
@@ -89,8 +121,10 @@ def test_t36_a_control_is_read_by_the_same_models_and_samples_nothing(studio: St
     assert "teacher_share" in written
     assert "grades/lift" not in written
     assert [titled(b) for b in opened.experiment.benchmarks] == [
-        "bench", "by-teacher (written by the teacher)", "by-student (written by the student)"
-    ]  # fmt: skip
+        "bench",
+        "by-teacher (written by the teacher)",
+        "by-student (written by the student)",
+    ]
 
 
 def test_a_control_is_not_what_configurations_are_compared_by(studio: Studio) -> None:
@@ -106,10 +140,15 @@ def test_two_students_have_differences_of_their_own(studio: Studio) -> None:
     opened = studio.open(students=students)
     plan, configurations = Plan(opened.store), opened.study.configurations()
     rows = list(comparing._compared(opened, "test:bench", plan))
-    pairs = [p for p in comparing._pairs(rows, configurations, "test:bench", plan) if not (
-        p.name.endswith(("- student", "- other")))]  # fmt: skip
-    owners = [[p.difference.configuration for p in pairs if p.what == what]
-              for what in ("accuracy", "tokens", "teacher")]  # fmt: skip
+    pairs = [
+        p
+        for p in comparing._pairs(rows, configurations, "test:bench", plan)
+        if not (p.name.endswith(("- student", "- other")))
+    ]
+    owners = [
+        [p.difference.configuration for p in pairs if p.what == what]
+        for what in ("accuracy", "tokens", "teacher")
+    ]
     assert len(set(owners[0])) == 2
     assert owners[0] == owners[1] == owners[2]
 
@@ -121,10 +160,14 @@ def test_three_draws_of_random_are_runs_of_one_arm(studio: Studio) -> None:
     opened = studio.open(students=PLAIN["students"] + draws)
     plan, configurations = Plan(opened.store), opened.study.configurations()
     assert [c.name for c in configurations if c.kind == "arm"] == [
-        "random_draw1", "random_draw2", "random_draw3", "teacher_count"
-    ]  # fmt: skip
-    picks = {call.digest for c in configurations
-             if c.draws and (call := c.find("selection", "train"))}  # fmt: skip
+        "random_draw1",
+        "random_draw2",
+        "random_draw3",
+        "teacher_count",
+    ]
+    picks = {
+        call.digest for c in configurations if c.draws and (call := c.find("selection", "train"))
+    }
     assert len(picks) == 3
     ((name, mean),) = report.arm_means(configurations, "test:bench", plan)
     assert (name, mean.n) == ("random (all runs)", 20)

@@ -59,11 +59,16 @@ def test_a_distilled_model_in_a_gguf_file_writes_and_is_attributed(studio: Studi
     assert models_in(opened)["student (distilled)"].spec.gguf == "m.gguf"
     arm = next(c for c in opened.study.configurations() if c.kind == "arm")
     plan = Plan(opened.store)
-    scores = {use.role: plan.table(use.call).parts for use in arm.uses
-              if use.call.table == "scores"}  # fmt: skip
+    scores = {
+        use.role: plan.table(use.call).parts for use in arm.uses if use.call.table == "scores"
+    }
     assert scores.keys() == {"teacher", "student", "distilled"}
-    rows = [row for parts in scores.values() for part in Parts(opened.store, TokenScores, parts)
-            for row in part]  # fmt: skip
+    rows = [
+        row
+        for parts in scores.values()
+        for part in Parts(opened.store, TokenScores, parts)
+        for row in part
+    ]
     assert len(rows) == 3 * 6
     assert {row.status for row in rows} == {ScoreStatus.OK}
     assert len({row.scorer for row in rows}) == 3

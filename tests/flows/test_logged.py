@@ -105,10 +105,17 @@ def test_a_logged_teacher_labels_without_a_forward_pass(study: Path, tmp_path: P
     assert {row.source for row in scores} == {ScoreSource.LOGGED}
     statuses = sorted(row.status for row in scores)
     assert statuses == [ScoreStatus.ERROR, *[ScoreStatus.OK] * 3]
-    logged = [made for made in (record.made for record in opened.store.records("scores"))
-              if "sampled_ids_known" in made]  # fmt: skip
-    names = ("sampled_ids_known", "sampled_ids_differ", "quoting_control_tokens",
-             "merging_with_prompt")  # fmt: skip
+    logged = [
+        made
+        for made in (record.made for record in opened.store.records("scores"))
+        if "sampled_ids_known" in made
+    ]
+    names = (
+        "sampled_ids_known",
+        "sampled_ids_differ",
+        "quoting_control_tokens",
+        "merging_with_prompt",
+    )
     assert [sum(made[name] for made in logged) for name in names] == [3, 0, 0, 0]
     labels = rows(Provenance, "provenance")
     assert any(row.label is not None for row in labels)

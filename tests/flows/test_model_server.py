@@ -66,8 +66,10 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     made = tmp_path_factory.mktemp("behind a server")
     for seed, name in enumerate(("teacher", "student")):
         tiny.make_qwen(made / name, seed=seed)
-    lines = [json.dumps({"problem": f"How much is {n} and 1?", "answer": str(n + 1)})
-             for n in range(NUM_PROBLEMS)]  # fmt: skip
+    lines = [
+        json.dumps({"problem": f"How much is {n} and 1?", "answer": str(n + 1)})
+        for n in range(NUM_PROBLEMS)
+    ]
     (made / "problems.jsonl").write_text("\n".join(lines) + "\n")
     return made
 
@@ -262,8 +264,10 @@ def compared(capsys: pytest.CaptureFixture[str], file: Path) -> tuple[float, str
     assert cli.main(["doctor", "scorer", str(file)]) == 0
     lines = capsys.readouterr().out.splitlines()
     at = next(n for n, line in enumerate(lines) if "teacher, here" in line)
-    gap, flips, ratio = (line.split(word)[1].split(",")[0].strip() for line, word in zip(
-        lines[at : at + 3], ("|dp|", "flips", "|dlogp|"), strict=True))  # fmt: skip
+    gap, flips, ratio = (
+        line.split(word)[1].split(",")[0].strip()
+        for line, word in zip(lines[at : at + 3], ("|dp|", "flips", "|dlogp|"), strict=True)
+    )
     return float(gap.split()[0]), flips, float(ratio)
 
 
@@ -338,9 +342,12 @@ def test_a_server_that_ignores_what_it_is_asked_is_refused_before_any_work(
 
 
 def test_texts_of_a_file_are_scored_by_a_server(
-    folder: Path, server: ModelServer, monkeypatch: pytest.MonkeyPatch, tmp_path: Path,
+    folder: Path,
+    server: ModelServer,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
-) -> None:  # fmt: skip
+) -> None:
     monkeypatch.chdir(tmp_path)
     rows = [{"trace_id": "a", "prompt": "How much is 1 and 1?", "text": "It is 2."}]
     Path("traces.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))

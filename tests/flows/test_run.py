@@ -66,8 +66,9 @@ class Bench:
         root = Path(__file__).parents[2]
         environment = {**os.environ, "PYTHONPATH": str(root), "RDPT_THREADS": "1"}
         command = [sys.executable, "-m", "flows.cli", *arguments]
-        return subprocess.run(command, cwd=self.folder, env=environment, capture_output=True,
-                              text=True, timeout=600)  # fmt: skip
+        return subprocess.run(
+            command, cwd=self.folder, env=environment, capture_output=True, text=True, timeout=600
+        )
 
     def parts(self) -> Counter[str]:
         return Counter(path.parent.name for path in self.store.root.glob("*/*.parquet"))

@@ -21,8 +21,13 @@ Row = dict[str, Any]
 
 
 def sentence(problem: str, trace: str, position: int, num_tokens: int, **more: Any) -> Row:
-    return {"problem_id": problem, "trace_id": trace, "position": position,
-            "num_tokens": num_tokens, **more}  # fmt: skip
+    return {
+        "problem_id": problem,
+        "trace_id": trace,
+        "position": position,
+        "num_tokens": num_tokens,
+        **more,
+    }
 
 
 def p(teacher: float | None, student: float | None) -> Row:
@@ -105,8 +110,11 @@ def test_a_label_is_used_where_there_is_one_and_beta_where_there_is_none(tmp_pat
 
 
 def test_a_sentence_that_owns_no_token_is_no_missing_score(tmp_path: Path) -> None:
-    inside = [sentence("q", "a", 0, 4, **p(0.9, 0.1)), sentence("q", "a", 1, 0, **p(None, None)),
-              sentence("q", "a", 2, 4, **p(0.9, 0.1))]  # fmt: skip
+    inside = [
+        sentence("q", "a", 0, 4, **p(0.9, 0.1)),
+        sentence("q", "a", 1, 0, **p(None, None)),
+        sentence("q", "a", 2, 4, **p(0.9, 0.1)),
+    ]
     assert selected(tmp_path, inside)[0]["merit"] == 2.0
     assert selected(tmp_path, inside[:2])[0]["merit"] is None  # its scores may have been cut there
 
@@ -123,8 +131,10 @@ def test_lengths_need_no_scores(tmp_path: Path) -> None:
     rows = [sentence("q", "a", 0, 4), sentence("q", "b", 0, 6)]
     for name, pick in (("longest", "b"), ("shortest", "a")):
         assert selected(tmp_path, rows, "--selector", name)[0]["trace_id"] == pick
-    picks = {selected(tmp_path, rows, "--selector", "random", "--seed", str(seed))[0]["trace_id"]
-             for seed in range(9)}  # fmt: skip
+    picks = {
+        selected(tmp_path, rows, "--selector", "random", "--seed", str(seed))[0]["trace_id"]
+        for seed in range(9)
+    }
     assert picks == {"a", "b"}
 
 
@@ -147,10 +157,17 @@ def probability_rows(texts: list[Text]) -> list[Row]:
     both = [pair for text in texts for pair in text.p()]
     problem = {text.name: text.problem for text in texts}
     return [
-        sentence(problem[row.trace_id], row.trace_id, row.position, row.num_tokens,
-                 sum_entropy=row.sum_entropy, sum_rank100=row.sum_rank100, **p(*pair))
+        sentence(
+            problem[row.trace_id],
+            row.trace_id,
+            row.position,
+            row.num_tokens,
+            sum_entropy=row.sum_entropy,
+            sum_rank100=row.sum_rank100,
+            **p(*pair),
+        )
         for row, pair in zip(student, both, strict=True)
-    ]  # fmt: skip
+    ]
 
 
 def test_every_selector_says_what_it_needs() -> None:
@@ -204,13 +221,14 @@ MISTAKES = {
     "row 1: p_student NaN": ([sentence("q", "a", 0, 1, **p(0.5, float("nan")))], ()),
     "num_tokens -1 is no whole number": ([sentence("q", "a", 0, -1, **p(0.5, 0.1))], ()),
     "num_tokens None is no whole number": (
-        [{**sentence("q", "a", 0, 1, **p(0.5, 0.1)), "num_tokens": None}], ()
+        [{**sentence("q", "a", 0, 1, **p(0.5, 0.1)), "num_tokens": None}],
+        (),
     ),
     "sentence 1 of trace a is there twice": ([*ROWS, ROWS[3]], ()),
     "row 8: trace_id a belongs to two problems": ([*ROWS, {**ROWS[0], "problem_id": "q9"}], ()),
     "row 1: label techer is no label": ([{**ROWS[0], "label": "techer"}], ()),
     "row 1: trace_id  is missing": ([{**ROWS[0], "trace_id": None}], ()),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("message", MISTAKES)
@@ -231,14 +249,16 @@ BOTH = ("--teacher", "T", "--student", "S")
 SCORED_MISTAKES = {
     "no row has the scorer X": (SCORES, ("--teacher", "X", "--student", "S")),
     "did not score the same sentences (2 and 1 rows)": (
-        [*SCORES, {**SCORES[0], "position": 1}], BOTH
+        [*SCORES, {**SCORES[0], "position": 1}],
+        BOTH,
     ),
     "name the teacher's rows": (SCORES, ("--student", "S")),
     "logprob 0.5 is no logarithm": ([{**SCORES[0], "logprob": 0.5}, SCORES[1]], BOTH),
     "no column problem_id": (
-        [{name: row[name] for name in row if name != "problem_id"} for row in SCORES], BOTH
+        [{name: row[name] for name in row if name != "problem_id"} for row in SCORES],
+        BOTH,
     ),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("message", SCORED_MISTAKES)

@@ -23,9 +23,11 @@ ESCAPES = re.compile(r"\x1b\[[0-9;]*m")
 
 def shown(text: str, label: Label | None, margin: float | None = 0.3) -> Shown:
     sentence = Sentence("t", 0, 0, len(text.encode()), ZoneKind.ANSWER)
-    return Shown(sentence, text, Provenance(
-        "t", 0, label, None, margin, 0.91, None, 0.125, None if label else "too_long"
-    ))  # fmt: skip
+    return Shown(
+        sentence,
+        text,
+        Provenance("t", 0, label, None, margin, 0.91, None, 0.125, None if label else "too_long"),
+    )
 
 
 def lines(*sentences: Shown, width: int = 80, colour: Colour = Colour.NONE) -> list[str]:
@@ -107,8 +109,10 @@ def test_colour_is_for_terminals_that_want_it(
 
 
 def test_256_colours_tell_the_labels_apart() -> None:
-    fills = {label: lines(shown("a", label), colour=Colour.INDEXED)[0] for label in
-             (Label.TEACHER, Label.STUDENT, Label.SHARED, Label.BOOSTED)}  # fmt: skip
+    fills = {
+        label: lines(shown("a", label), colour=Colour.INDEXED)[0]
+        for label in (Label.TEACHER, Label.STUDENT, Label.SHARED, Label.BOOSTED)
+    }
     codes = {re.findall(r"48;5;(\d+)", line)[0] for line in fills.values()}
     assert len(codes) == 4
 
@@ -203,8 +207,13 @@ def test_a_mistake_exits_2(arguments: tuple[str, ...], capsys: pytest.CaptureFix
 def test_a_prefix_of_several_traces_lists_them(
     study: Opened, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    names = sorted({t.trace_id for side, name in (("train", "random"), ("test:bench", "teacher"))
-                    for t in traces(study, side, name)})  # fmt: skip
+    names = sorted(
+        {
+            t.trace_id
+            for side, name in (("train", "random"), ("test:bench", "teacher"))
+            for t in traces(study, side, name)
+        }
+    )
     crowded = next(a[0] for a, b in pairwise(names) if a[0] == b[0])
     said = refused(capsys, "show", crowded)
     assert f"traces begin with '{crowded}': give more of one" in said

@@ -64,8 +64,16 @@ def test_sentences_join_to_their_text(tmp_path: Path, segmenter: str, delimiters
     file = write(
         tmp_path / "t.jsonl", {"trace_id": "a", "text": TRACE}, {"trace_id": 7, "text": ""}
     )
-    rows = made("segment", file, "--segmenter", segmenter, "--delimiters", delimiters,
-                "-o", str(tmp_path / "s.jsonl"))  # fmt: skip
+    rows = made(
+        "segment",
+        file,
+        "--segmenter",
+        segmenter,
+        "--delimiters",
+        delimiters,
+        "-o",
+        str(tmp_path / "s.jsonl"),
+    )
     assert "".join(row["text"] for row in rows) == TRACE
     assert {row["trace_id"] for row in rows} == {"a"}
     assert [row["position"] for row in rows] == list(range(len(rows)))
@@ -126,14 +134,16 @@ def test_two_columns_give_three_way_labels_and_null_stays_null(tmp_path: Path) -
 
 
 def test_other_columns_pass_with_their_types(tmp_path: Path) -> None:
-    table = pa.table({
-        "p_teacher": pa.array([0.75], pa.float32()),
-        "p_student": pa.array([0.25], pa.float32()),
-        "p_distilled": pa.array([0.875], pa.float32()),
-        "day": pa.array([date(2024, 1, 1)]),
-        "tokens": pa.array([[1, 2]], pa.list_(pa.uint8())),
-        "kind": pa.array(["x"]).dictionary_encode(),
-    })  # fmt: skip
+    table = pa.table(
+        {
+            "p_teacher": pa.array([0.75], pa.float32()),
+            "p_student": pa.array([0.25], pa.float32()),
+            "p_distilled": pa.array([0.875], pa.float32()),
+            "day": pa.array([date(2024, 1, 1)]),
+            "tokens": pa.array([[1, 2]], pa.list_(pa.uint8())),
+            "kind": pa.array(["x"]).dictionary_encode(),
+        }
+    )
     pq.write_table(table, tmp_path / "p.parquet")
     out = tmp_path / "l.parquet"
     assert cli.main(["label", str(tmp_path / "p.parquet"), "-o", str(out)]) == 0
@@ -260,8 +270,12 @@ def with_prefix_space(folder: Path) -> Path:
 
 @pytest.mark.parametrize("kind", ["pocket", "qwen", "llama", "no template", "prefix space"])
 def test_scores_are_those_of_a_slow_reference(tmp_path: Path, kind: str) -> None:
-    make = {"qwen": tiny.make_qwen, "llama": tiny.make_llama, "no template": without_template,
-            "prefix space": with_prefix_space}  # fmt: skip
+    make = {
+        "qwen": tiny.make_qwen,
+        "llama": tiny.make_llama,
+        "no template": without_template,
+        "prefix space": with_prefix_space,
+    }
     folder = STUDENT if kind == "pocket" else make[kind](tmp_path / "model")
     rows = [{"trace_id": text, "prompt": PROMPT, "text": text} for text in TEXTS]
     out = tmp_path / "s.parquet"

@@ -105,12 +105,24 @@ class Question(Rule):
 def configuration(benchmarks: tuple[str, ...] = ("bench", "more")) -> Configuration:
     problems, traces, grades, sentences, picks = toys.chain_of(toys.given(range(ANSWERS)))
     labels, student = classify(sentences=sentences), learn(selection=picks)
-    trained = [problems, traces, grades, picks, student,
-               sum_up(grades=grades, side="train", benchmark="toy")]  # fmt: skip
+    trained = [
+        problems,
+        traces,
+        grades,
+        picks,
+        student,
+        sum_up(grades=grades, side="train", benchmark="toy"),
+    ]
     uses = [Use("train", None, call) for call in trained]
     for name in benchmarks:
-        tested = [problems, traces, grades, sentences, labels,
-                  sum_up(grades=grades, side="test", benchmark=name)]  # fmt: skip
+        tested = [
+            problems,
+            traces,
+            grades,
+            sentences,
+            labels,
+            sum_up(grades=grades, side="test", benchmark=name),
+        ]
         uses += [Use(f"test:{name}", None, call) for call in tested]
     return Configuration("random", "arm", "big", "small", "random", 0, tuple(uses), DIGEST)
 
@@ -196,9 +208,14 @@ def test_t39_settings_are_params_and_none_is_cut_silently(whole: Projection) -> 
 
 def test_artifacts_show_examples_the_batch_and_the_shares(whole: Projection) -> None:
     assert set(whole.artifacts) == {
-        "experiment.toml", "results.csv", "students/model.json", "students/preview.txt",
-        "selection/examples.jsonl", "provenance/bench.png", "provenance/more.png",
-    }  # fmt: skip
+        "experiment.toml",
+        "results.csv",
+        "students/model.json",
+        "students/preview.txt",
+        "selection/examples.jsonl",
+        "provenance/bench.png",
+        "provenance/more.png",
+    }
     lines = whole.artifacts["selection/examples.jsonl"].decode().splitlines()
     examples = [json.loads(line) for line in lines]
     assert [example["rank"] for example in examples] == [0, 1, 2]
@@ -334,8 +351,10 @@ def mlflow_page(runtime: Runtime, address: str) -> bytes:
     )
     done = subprocess.run(
         [sys.executable, "-c", code, runtime.tracking_uri, place, address],
-        env={**os.environ, **command.environment}, capture_output=True, timeout=300,
-    )  # fmt: skip
+        env={**os.environ, **command.environment},
+        capture_output=True,
+        timeout=300,
+    )
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
 
@@ -390,16 +409,25 @@ def test_the_view_is_there_and_a_changed_one_stays(server: Mlflow, made: Opened)
 
 
 def test_each_view_charts_the_curves_of_all_configurations(whole: Projection) -> None:
-    state = views.state_of({
-        "order_by": "metrics.accuracy", "columns": ["metrics.accuracy"], "folded": ["grades"],
-        "sections": [{"title": "By position", "lines": ["provenance/teacher/correct"]},
-                     {"title": "Numbers", "bars": ["accuracy", "tokens"]}],
-    })  # fmt: skip
+    state = views.state_of(
+        {
+            "order_by": "metrics.accuracy",
+            "columns": ["metrics.accuracy"],
+            "folded": ["grades"],
+            "sections": [
+                {"title": "By position", "lines": ["provenance/teacher/correct"]},
+                {"title": "Numbers", "bars": ["accuracy", "tokens"]},
+            ],
+        }
+    )
     shown = {s["name"]: s["display"] for s in state["compareRunSections"]}
     assert shown == {"By position": True, "Numbers": True, "grades": False}
     charts = [(c["metricSectionId"], c["type"], c["metricKey"]) for c in state["compareRunCharts"]]
-    assert charts == [("By position", "LINE", "provenance/teacher/correct"),
-                      ("Numbers", "BAR", "accuracy"), ("Numbers", "BAR", "tokens")]  # fmt: skip
+    assert charts == [
+        ("By position", "LINE", "provenance/teacher/correct"),
+        ("Numbers", "BAR", "accuracy"),
+        ("Numbers", "BAR", "tokens"),
+    ]
     assert len({chart["uuid"] for chart in state["compareRunCharts"]}) == len(charts)
 
 

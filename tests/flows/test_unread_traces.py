@@ -49,8 +49,9 @@ def test_a_character_outside_the_vocabulary_is_an_error_that_is_told_and_counted
     tiny.make_qwen(tmp_path / "teacher")
     without_letters(tiny.make_llama(tmp_path / "student", template=None))
     texts = ["The answer is 42.", "The answer is Ж.", "So 42 apples."]
-    rows = [{"problem": f"How many? {n}", "answer": "42", "trace": text}
-            for n, text in enumerate(texts)]  # fmt: skip
+    rows = [
+        {"problem": f"How many? {n}", "answer": "42", "trace": text} for n, text in enumerate(texts)
+    ]
     (tmp_path / "traces.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     monkeypatch.setattr("tests.flows.studies.STUDY", IMPORTED.replace("{", "{{").replace("}", "}}"))
     studio = Studio(tmp_path)

@@ -22,9 +22,31 @@ FEW = settings(
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture],  # the file is written anew
 )
-MARKS = ["<think>", "</think>", "<|begin_of_thought|>", "<|end_of_solution|>", ". ", "$", "\\[",
-         "\\begin{a}", "```\n", "\n\n", "1. ", "e.g. ", "A", "k", "\u00a0", "\u2028", "\u3000",
-         "\x85", "。", "“", "\x00", "é", "😀"]  # fmt: skip
+MARKS = [
+    "<think>",
+    "</think>",
+    "<|begin_of_thought|>",
+    "<|end_of_solution|>",
+    ". ",
+    "$",
+    "\\[",
+    "\\begin{a}",
+    "```\n",
+    "\n\n",
+    "1. ",
+    "e.g. ",
+    "A",
+    "k",
+    "\u00a0",
+    "\u2028",
+    "\u3000",
+    "\x85",
+    "。",
+    "“",
+    "\x00",
+    "é",
+    "😀",
+]
 TEXTS = st.lists(st.sampled_from(MARKS) | st.text(max_size=3), max_size=30).map("".join)
 
 
@@ -45,8 +67,19 @@ VALUES = st.recursive(
     ),
     max_leaves=5,
 )
-KEYS = st.sampled_from(["problem", "trace", "answer", "solution", "id", "model", "finish_reason",
-                        "token_ids", "logprobs"])  # fmt: skip
+KEYS = st.sampled_from(
+    [
+        "problem",
+        "trace",
+        "answer",
+        "solution",
+        "id",
+        "model",
+        "finish_reason",
+        "token_ids",
+        "logprobs",
+    ]
+)
 OBJECTS = st.fixed_dictionaries(
     {"problem": st.sampled_from(["A", "B", "C"]) | LEAVES, "trace": TEXTS | LEAVES},
     optional={"answer": VALUES, "token_ids": VALUES, "logprobs": VALUES, "id": VALUES},
@@ -115,9 +148,25 @@ def test_two_columns_of_one_name_are_read(tmp_path: Path) -> None:
 
 SHIPPED = {name: path.read_text(encoding="utf-8") for name, path in shipped().items()}
 ODD_VALUES = st.sampled_from(
-    ["nan", "-inf", "1979-05-27", "[]", "{}", '""', '"\\u0000"', "true", "-1", "9" * 5000, "9" * 30,
-     "[" * 3000, "0x", "1e999", "'''", '"~nobody-here/x"']
-)  # fmt: skip
+    [
+        "nan",
+        "-inf",
+        "1979-05-27",
+        "[]",
+        "{}",
+        '""',
+        '"\\u0000"',
+        "true",
+        "-1",
+        "9" * 5000,
+        "9" * 30,
+        "[" * 3000,
+        "0x",
+        "1e999",
+        "'''",
+        '"~nobody-here/x"',
+    ]
+)
 
 
 @given(st.sampled_from(sorted(SHIPPED)), st.integers(min_value=0), ODD_VALUES)

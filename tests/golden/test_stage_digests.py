@@ -45,23 +45,48 @@ class Planted:
         ]
         generator = FakeGenerator()
         self.traces = [t for k in range(3) for t in generator.generate(self.problems, k)]
-        scores = {role: list(s.score(self.problems, self.traces))
-                  for role, s in planted_scorers().items()}  # fmt: skip
+        scores = {
+            role: list(s.score(self.problems, self.traces)) for role, s in planted_scorers().items()
+        }
         self.digests: dict[str, str] = {}
         rule = LabelRule()
         grades = self._made(traces.grade, self.problems, self.traces, GradeRule(), work)
         sentences = self._made(traces.segment, self.traces, SegmentRule())
-        joined = {role: self._made(attribution.sentence_scores, self.traces, sentences, rows)
-                  for role, rows in scores.items()}  # fmt: skip
+        joined = {
+            role: self._made(attribution.sentence_scores, self.traces, sentences, rows)
+            for role, rows in scores.items()
+        }
         t, s, d = joined["teacher"], joined["student"], joined["distilled"]
         self._made(attribution.three_way, t, s, [], [], rule, name="three_way")
         labels = self._made(attribution.four_way, t, s, d, [], [], [], rule, name="four_way")
-        pool = self._made(attribution.pool, self.traces, grades, scores["teacher"],
-                          scores["student"], PoolRule())  # fmt: skip
-        self._made(attribution.select, [self.traces], [pool], [t], [s], [scores["student"]], rule,
-                   Selector(name="teacher_count"), None, 0)  # fmt: skip
-        self._made(results.distilled, [self.problems], [self.traces], [grades], [labels],
-                   [self.traces], [grades], rule, (), "configuration", "golden")  # fmt: skip
+        pool = self._made(
+            attribution.pool, self.traces, grades, scores["teacher"], scores["student"], PoolRule()
+        )
+        self._made(
+            attribution.select,
+            [self.traces],
+            [pool],
+            [t],
+            [s],
+            [scores["student"]],
+            rule,
+            Selector(name="teacher_count"),
+            None,
+            0,
+        )
+        self._made(
+            results.distilled,
+            [self.problems],
+            [self.traces],
+            [grades],
+            [labels],
+            [self.traces],
+            [grades],
+            rule,
+            (),
+            "configuration",
+            "golden",
+        )
 
     def _made(self, stage: Stage, *arguments: Any, name: str | None = None) -> list[Any]:
         function: Callable[..., Iterable[Any]] = stage.function

@@ -34,31 +34,86 @@ OWN_OPTIONS = ("precision", "allow_set_relation_comp", "strict")
 DEFAULTS = ({"precision": 6}, {"allow_set_relation_comp": False}, {"strict": True})
 
 EXPRESSIONS = [
-    r"15\sqrt{3}", "5+2i", "(3, 4)", r"\{1, 2, 3\}", r"\frac{7}{3}", "[2, 5)", r"4\pi^2-1",
-    "x^2+2x+1", r"\frac{\sqrt{2}}{2}", "-7", "0.25", "2, 3", r"3 \pm 2\sqrt{2}", r"\binom{11}{4}",
-    r"\begin{pmatrix} 1 & 2 \\ 3 & 4 \end{pmatrix}", "x = 5", r"(-\infty, 3]", r"50\%", "1e-05",
-    "2^{70}", r"\log_2 5", r"\frac{x+1}{y-2}", "e^{2x}", r"\sin^2 x", r"10\sqrt[3]{2}", "x < 3",
-]  # fmt: skip
+    r"15\sqrt{3}",
+    "5+2i",
+    "(3, 4)",
+    r"\{1, 2, 3\}",
+    r"\frac{7}{3}",
+    "[2, 5)",
+    r"4\pi^2-1",
+    "x^2+2x+1",
+    r"\frac{\sqrt{2}}{2}",
+    "-7",
+    "0.25",
+    "2, 3",
+    r"3 \pm 2\sqrt{2}",
+    r"\binom{11}{4}",
+    r"\begin{pmatrix} 1 & 2 \\ 3 & 4 \end{pmatrix}",
+    "x = 5",
+    r"(-\infty, 3]",
+    r"50\%",
+    "1e-05",
+    "2^{70}",
+    r"\log_2 5",
+    r"\frac{x+1}{y-2}",
+    "e^{2x}",
+    r"\sin^2 x",
+    r"10\sqrt[3]{2}",
+    "x < 3",
+]
 FORMS = [
-    "{}", "So it is \\boxed{{{}}}.", "\\boxed{{{}.}}", "$\\boxed {{ {} }}$", "\\fbox{{{}}}",
-    "The answer is {}.", "Hence we get ${}$.", "Therefore, \\({}\\) is the result.",
-    "Therefore:\n\\[\n{}\n\\]\nas claimed.", "**Answer:** {}", "The answer is **{}**.",
-    "**Final Answer**\n\n${}$", "Final Answer: The final answer is ${}$. I hope it is correct.",
-    "We add them up.\n#### {}", "First we have 12 apples.\n\nThus the result is\n\n{}",
-    "Adding 3 and 4 twice, so the total is {}.", "所以答案是 {}。", "答案：{}。", "答えは{}です。",
-    "정답은 {}입니다.", "Ответ: {}.", "La respuesta es {}.", "La réponse finale est ${}$.",
+    "{}",
+    "So it is \\boxed{{{}}}.",
+    "\\boxed{{{}.}}",
+    "$\\boxed {{ {} }}$",
+    "\\fbox{{{}}}",
+    "The answer is {}.",
+    "Hence we get ${}$.",
+    "Therefore, \\({}\\) is the result.",
+    "Therefore:\n\\[\n{}\n\\]\nas claimed.",
+    "**Answer:** {}",
+    "The answer is **{}**.",
+    "**Final Answer**\n\n${}$",
+    "Final Answer: The final answer is ${}$. I hope it is correct.",
+    "We add them up.\n#### {}",
+    "First we have 12 apples.\n\nThus the result is\n\n{}",
+    "Adding 3 and 4 twice, so the total is {}.",
+    "所以答案是 {}。",
+    "答案：{}。",
+    "答えは{}です。",
+    "정답은 {}입니다.",
+    "Ответ: {}.",
+    "La respuesta es {}.",
+    "La réponse finale est ${}$.",
     "Die Antwort lautet {}.",
-]  # fmt: skip
+]
 NUMBER_FORMS = [
-    "The answer is {:,}.", "\\boxed{{{:,}}}", "\\boxed{{{}.0}}", "She pays ${:,} in total.",
-    "Thus the cost is \\${}.", "It costs €{} altogether.", "He walked {} miles in all.",
-    "一共有{}个苹果。", "In total 3 + 4 = {} apples.", "So she has **{}** apples left.",
-    "The answer is {}, because 2 + 3 = 5.", '{{"answer": {}}}',
-]  # fmt: skip
+    "The answer is {:,}.",
+    "\\boxed{{{:,}}}",
+    "\\boxed{{{}.0}}",
+    "She pays ${:,} in total.",
+    "Thus the cost is \\${}.",
+    "It costs €{} altogether.",
+    "He walked {} miles in all.",
+    "一共有{}个苹果。",
+    "In total 3 + 4 = {} apples.",
+    "So she has **{}** apples left.",
+    "The answer is {}, because 2 + 3 = 5.",
+    '{{"answer": {}}}',
+]
 NEIGHBOURS = [
-    "{0}\\sqrt{{3}}", "{0}+2i", "{0}, {1}", "({0}, {1})", "{0}\\pi", "\\frac{{{0}}}{{7}}", "{0}.5",
-    "{0}x", "{0}/7", "{0}0", "{1}",
-]  # fmt: skip
+    "{0}\\sqrt{{3}}",
+    "{0}+2i",
+    "{0}, {1}",
+    "({0}, {1})",
+    "{0}\\pi",
+    "\\frac{{{0}}}{{7}}",
+    "{0}.5",
+    "{0}x",
+    "{0}/7",
+    "{0}0",
+    "{1}",
+]
 FULL_WIDTH = str.maketrans("0123456789-,.", "０１２３４５６７８９－，．")
 
 
@@ -72,9 +127,20 @@ def outcomes(cases: Sequence[Case]) -> list[Outcome]:
 def trace(trace_id: str, text: str) -> Trace:
     zones = parse_zones(text, "<think>", "</think>")
     return Trace(
-        trace_id, trace_id, "a", 0, text, zones, FinishReason.STOP,
-        None, None, None, None, None, None,
-    )  # fmt: skip
+        trace_id,
+        trace_id,
+        "a",
+        0,
+        text,
+        zones,
+        FinishReason.STOP,
+        None,
+        None,
+        None,
+        None,
+        None,
+        None,
+    )
 
 
 def judged(cases: Sequence[Case], *, right: bool) -> list[Case]:
@@ -135,8 +201,11 @@ def test_halves_of_golds_are_wrong() -> None:
         for half in re.findall(r"\d", gold)
         for form in FORMS
     ]
-    cases += [(half, form.format(gold)) for gold, half in [("(3, 4)", "4"), ("2, 3", "3")]
-              for form in FORMS]  # fmt: skip
+    cases += [
+        (half, form.format(gold))
+        for gold, half in [("(3, 4)", "4"), ("2, 3", "3")]
+        for form in FORMS
+    ]
     assert judged(cases, right=True) == []
 
 

@@ -34,19 +34,33 @@ from tests.real import data
 pytestmark = data.needed
 
 SIZE: dict[str, Any] = {
-    **tiny.SIZE, "head_dim": 8, "max_position_embeddings": 2048,
-    "bos_token_id": None, "eos_token_id": None, "pad_token_id": None,
-}  # fmt: skip
+    **tiny.SIZE,
+    "head_dim": 8,
+    "max_position_embeddings": 2048,
+    "bos_token_id": None,
+    "eos_token_id": None,
+    "pad_token_id": None,
+}
 EXPERTS: dict[str, Any] = {"num_experts_per_tok": 2, "num_local_experts": 4, "num_experts": 4}
 SHAPES: dict[str, tuple[str, Callable[[int], PreTrainedModel]]] = {
-    "qwen3-moe": ("qwen3", lambda ids: Qwen3MoeForCausalLM(
-        Qwen3MoeConfig(vocab_size=ids, moe_intermediate_size=16, **EXPERTS, **SIZE))),
-    "gpt-oss": ("gpt-oss", lambda ids: GptOssForCausalLM(
-        GptOssConfig(vocab_size=ids, sliding_window=32, **EXPERTS, **SIZE))),
+    "qwen3-moe": (
+        "qwen3",
+        lambda ids: Qwen3MoeForCausalLM(
+            Qwen3MoeConfig(vocab_size=ids, moe_intermediate_size=16, **EXPERTS, **SIZE)
+        ),
+    ),
+    "gpt-oss": (
+        "gpt-oss",
+        lambda ids: GptOssForCausalLM(
+            GptOssConfig(vocab_size=ids, sliding_window=32, **EXPERTS, **SIZE)
+        ),
+    ),
     "llama": ("qwq", lambda ids: LlamaForCausalLM(LlamaConfig(vocab_size=ids, **SIZE))),
-    "mistral": ("mistral", lambda ids: MistralForCausalLM(
-        MistralConfig(vocab_size=ids, sliding_window=64, **SIZE))),
-}  # fmt: skip
+    "mistral": (
+        "mistral",
+        lambda ids: MistralForCausalLM(MistralConfig(vocab_size=ids, sliding_window=64, **SIZE)),
+    ),
+}
 PROBLEMS = [tiny.problem(f"Ann has {n} apples and buys 30 more. How many?") for n in (12, 7)]
 
 

@@ -56,8 +56,11 @@ def test_a_table_in_the_making_is_seen_with_its_work_and_gone_when_it_ends(tmp_p
     (seen, lives) = looking.seen[0]
     assert lives
     assert (seen.title, seen.call, seen.items, seen.items_done) == (
-        "traces train", traces.digest, 16, 0
-    )  # fmt: skip
+        "traces train",
+        traces.digest,
+        16,
+        0,
+    )
     assert activity.items_done == 16
     assert len(looking.parts) == 4
     assert activities(tmp_path) == []

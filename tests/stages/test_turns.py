@@ -166,9 +166,13 @@ def test_workers_follow_the_machine_unless_they_are_asked_for(
     ],
 )
 def test_parts_share_a_model_only_where_their_passes_are_apart(
-    dtype: Any, numerics: Any, units: bool, device: Any, parts: int,
+    dtype: Any,
+    numerics: Any,
+    units: bool,
+    device: Any,
+    parts: int,
     monkeypatch: pytest.MonkeyPatch,
-) -> None:  # fmt: skip
+) -> None:
     monkeypatch.setattr(models, "has_units", lambda: units)
     model = Model(ModelSpec(path="m", dtype=dtype), Path(), numerics=numerics)
     assert model.parts_at_once(runtime.Runtime(device=device, workers=3)) == parts

@@ -82,8 +82,21 @@ def write(problems: list[Problem], sample_index: int, style: str) -> Iterator[Tr
         text = f"{style} {p.answer}" + "!" * sample_index
         name = ids.sampled_trace_id(p.problem_id, "toy", style, sample_index, text)
         zones = (Zone(ZoneKind.ANSWER, 0, len(text)),)
-        yield Trace(name, p.problem_id, "toy", sample_index, text, zones, FinishReason.STOP,
-                    None, None, None, None, None, None)  # fmt: skip
+        yield Trace(
+            name,
+            p.problem_id,
+            "toy",
+            sample_index,
+            text,
+            zones,
+            FinishReason.STOP,
+            None,
+            None,
+            None,
+            None,
+            None,
+            None,
+        )
 
 
 @stage("grades", version=1, row=Grade, over="traces")

@@ -52,8 +52,12 @@ def test_a_reader_can_type_it(page: Path, environment: dict[str, str], tmp_path:
     commands = "\n".join(COMMANDS.findall(page.read_text()))
     done = subprocess.run(
         ["bash", "-eu", "-c", commands],
-        cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=900,
-    )  # fmt: skip
+        cwd=tmp_path,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=900,
+    )
     said = done.stdout + done.stderr
     assert done.returncode == 0, said[-3000:]
     for words in SAYS.get(page.stem, []):

@@ -208,13 +208,21 @@ def _vllm(server: ModelServer, body: Body) -> Body:
             best = int(row.argmax())
             entries.append({str(i): _vllm_entry(row, i) for i in {best, token_id}})
         choice["prompt_logprobs"] = entries
-    return {"id": "1", "model": server.served, "choices": [choice], "system_fingerprint": "vllm-1",
-            "usage": {"completion_tokens": len(choice["token_ids"])}}  # fmt: skip
+    return {
+        "id": "1",
+        "model": server.served,
+        "choices": [choice],
+        "system_fingerprint": "vllm-1",
+        "usage": {"completion_tokens": len(choice["token_ids"])},
+    }
 
 
 def _vllm_entry(row: Tensor, token_id: int) -> Body:
-    return {"logprob": max(float(row[token_id]), IMPOSSIBLE),
-            "rank": int((row > row[token_id]).sum()) + 1, "decoded_token": "?"}  # fmt: skip
+    return {
+        "logprob": max(float(row[token_id]), IMPOSSIBLE),
+        "rank": int((row > row[token_id]).sum()) + 1,
+        "decoded_token": "?",
+    }
 
 
 def _written(server: ModelServer, ids: list[int], body: Body) -> Body:
@@ -222,11 +230,13 @@ def _written(server: ModelServer, ids: list[int], body: Body) -> Body:
     rows = found.processed if server.processed else found.rows
     by_id = body.get("return_tokens_as_token_ids", False)
     return {
-        "index": 0, "text": server.brain.text(found), "token_ids": found.ids,
+        "index": 0,
+        "text": server.brain.text(found),
+        "token_ids": found.ids,
         "finish_reason": "stop" if found.stopped else "length",
         "logprobs": _openai(server.brain, found.ids, rows, body.get("logprobs") or None, by_id),
         **({"prompt_token_ids": ids} if body.get("return_token_ids") else {}),
-    }  # fmt: skip
+    }
 
 
 def _openai(
@@ -239,8 +249,11 @@ def _openai(
     for token_id, row in zip(ids, rows, strict=True):
         best = [int(i) for i in row.topk(top).indices]
         told.append({name(i): float(row[i]) for i in [*best, token_id]})
-    return {"tokens": [name(i) for i in ids], "top_logprobs": told,
-            "token_logprobs": [float(r[i]) for i, r in zip(ids, rows, strict=True)]}  # fmt: skip
+    return {
+        "tokens": [name(i) for i in ids],
+        "top_logprobs": told,
+        "token_logprobs": [float(r[i]) for i, r in zip(ids, rows, strict=True)],
+    }
 
 
 def _echo(server: ModelServer, body: Body) -> Body:
@@ -292,8 +305,11 @@ def _chat(server: ModelServer, body: Body) -> Body:
     prompt = renderer.prompt_ids(Problem("", "", "", "", body["messages"][-1]["content"], None))
     text = _written(server, prompt, body | {"logprobs": None})["text"]
     message = {"role": "assistant", "reasoning_content": "I think", "content": text}
-    return {"model": server.served, "choices": [{"message": message, "finish_reason": "stop"}],
-            "usage": {"completion_tokens": 7}}  # fmt: skip
+    return {
+        "model": server.served,
+        "choices": [{"message": message, "finish_reason": "stop"}],
+        "usage": {"completion_tokens": 7},
+    }
 
 
 class Http(ThreadingHTTPServer):

@@ -146,8 +146,11 @@ def test_t12_what_is_laid_first_is_what_may_merge() -> None:
     trace = tiny.trace("<think>answer is 42.</think>42", tiny.problem())
     none = with_template(template, thinking="none")
     assert none.merges(tiny.problem(), trace)
-    tags = with_template(template, [*CHAT, "<think>", "</think>"],
-                         thinking={"open": "<think>\n", "close": "\n</think>\n\n"})  # fmt: skip
+    tags = with_template(
+        template,
+        [*CHAT, "<think>", "</think>"],
+        thinking={"open": "<think>\n", "close": "\n</think>\n\n"},
+    )
     assert not tags.merges(tiny.problem(), trace)
 
 

@@ -103,17 +103,21 @@ def test_temperature_zero_takes_the_likeliest(qwen: Loaded) -> None:
 HYBRID: dict[str, dict[str, Any]] = {
     "qwen3": {},
     "qwen3_5_text": {
-        "layer_types": ["linear_attention", "full_attention"], "linear_num_key_heads": 2,
-        "linear_num_value_heads": 2, "linear_key_head_dim": 16, "linear_value_head_dim": 16,
+        "layer_types": ["linear_attention", "full_attention"],
+        "linear_num_key_heads": 2,
+        "linear_num_value_heads": 2,
+        "linear_key_head_dim": 16,
+        "linear_value_head_dim": 16,
         "linear_conv_kernel_dim": 4,
     },
     "lfm2": {"layer_types": ["conv", "full_attention"]},
     "gemma3_text": {
-        "layer_types": ["sliding_attention", "full_attention"], "sliding_window": 4,
+        "layer_types": ["sliding_attention", "full_attention"],
+        "sliding_window": 4,
         "query_pre_attn_scalar": 8,
     },
     "qwen3_moe": {"num_experts": 4, "num_experts_per_tok": 2, "moe_intermediate_size": 16},
-}  # fmt: skip
+}
 """Recurrent, convolutional, windowed and sparse layers."""
 
 

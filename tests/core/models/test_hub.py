@@ -125,9 +125,13 @@ def test_x1_a_repository_with_code_is_refused_before_any_download(
     ],
 )
 def test_a_cache_whose_disk_is_full_exits_7(
-    cached: Path, models: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str], error: Exception,
-) -> None:  # fmt: skip
+    cached: Path,
+    models: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    error: Exception,
+) -> None:
     """Part of a download lies in the cache by then: it is not taken for the whole model."""
 
     def fail(*_: object, local_files_only: bool = False, **__: object) -> str:

@@ -63,9 +63,18 @@ spec = ModelSpec.model_validate_json(sys.argv[2])
 read_renderer(spec, Path(folder)) if sys.argv[3] == "text" else load(spec, Path("/"), threads=1)
 print(*(path for path in found if path.startswith(folder)), sep="\\n")
 """
-DECOYS = ("tokenizer.4.0.0.json", "config.4.0.0.json", "processor_config.json", "vocab.txt",
-          "preprocessor_config.json", "training_args.json", "README.md", "tekken.json",
-          "additional_chat_templates/tool_use.jinja", "tiktoken.model")  # fmt: skip
+DECOYS = (
+    "tokenizer.4.0.0.json",
+    "config.4.0.0.json",
+    "processor_config.json",
+    "vocab.txt",
+    "preprocessor_config.json",
+    "training_args.json",
+    "README.md",
+    "tekken.json",
+    "additional_chat_templates/tool_use.jinja",
+    "tiktoken.model",
+)
 """What transformers, or somebody, may look for next to the files that count."""
 
 
@@ -118,10 +127,17 @@ def test_files_of_a_tokenizer_without_tokenizer_json_count_and_are_read(folder: 
 
 @pytest.mark.parametrize(
     "name",
-    ["model.safetensors", "config.json", "generation_config.json", "tokenizer.json",
-     "tokenizer_config.json", "special_tokens_map.json", "chat_template.jinja",
-     "chat_template.json"],
-)  # fmt: skip
+    [
+        "model.safetensors",
+        "config.json",
+        "generation_config.json",
+        "tokenizer.json",
+        "tokenizer_config.json",
+        "special_tokens_map.json",
+        "chat_template.jinja",
+        "chat_template.json",
+    ],
+)
 def test_every_file_that_counts_for_the_identity_is_read(folder: Path, name: str) -> None:
     if name == "chat_template.json":
         (folder / "chat_template.jinja").unlink()
@@ -137,9 +153,18 @@ def _index(folder: Path, shard: object) -> None:
 
 
 @pytest.mark.parametrize(
-    "shard", ["../other.safetensors", "/etc/other.safetensors", "sub/other.safetensors",
-              "weights.bin", "missing.safetensors", "", 7, None],
-)  # fmt: skip
+    "shard",
+    [
+        "../other.safetensors",
+        "/etc/other.safetensors",
+        "sub/other.safetensors",
+        "weights.bin",
+        "missing.safetensors",
+        "",
+        7,
+        None,
+    ],
+)
 def test_x5_an_index_that_points_outside_the_hashed_files_is_refused(
     folder: Path, shard: object
 ) -> None:

@@ -42,15 +42,34 @@ def remote(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Remote]:
     with socket.socket() as found:
         found.bind(("127.0.0.1", 0))
         port = found.getsockname()[1]
-    command = [PYTHON, "-m", "llama_cpp.server", "--model", str(file), "--model_alias", "small",
-               "--logits_all", "true", "--n_ctx", "256", "--host", "127.0.0.1",
-               "--port", str(port), "--api_key", "secret", "--n_threads", "1"]  # fmt: skip
+    command = [
+        PYTHON,
+        "-m",
+        "llama_cpp.server",
+        "--model",
+        str(file),
+        "--model_alias",
+        "small",
+        "--logits_all",
+        "true",
+        "--n_ctx",
+        "256",
+        "--host",
+        "127.0.0.1",
+        "--port",
+        str(port),
+        "--api_key",
+        "secret",
+        "--n_threads",
+        "1",
+    ]
     server = subprocess.Popen(command)
     try:
         _wait(f"http://127.0.0.1:{port}/v1/models", server)
         address = Server(url=f"http://127.0.0.1:{port}/v1", api_key=SecretStr("secret"))
-        spec = ModelSpec(path=str(folder), backend="server", server="lab", served="small",
-                         context=256)  # fmt: skip
+        spec = ModelSpec(
+            path=str(folder), backend="server", server="lab", served="small", context=256
+        )
         yield connect(Client(address), spec, read_renderer(spec, folder), None)
     finally:
         server.terminate()

@@ -83,8 +83,9 @@ def test_stretched_positions_lengthen_the_context_and_are_another_model(
     ]
     assert not np.allclose(rows[0].logprobs, rows[1].logprobs, atol=1e-4)
     long = tiny.trace(tiny.THINKING * 16, tiny.problem(), delimiters="none")
-    statuses = [next(HfScorer(one).score([tiny.problem()], [long])).status
-                for one in (plain, stretched)]  # fmt: skip
+    statuses = [
+        next(HfScorer(one).score([tiny.problem()], [long])).status for one in (plain, stretched)
+    ]
     assert statuses == [ScoreStatus.PARTIAL, ScoreStatus.OK]
 
 
@@ -112,8 +113,13 @@ def test_an_architecture_that_torch_s_attention_does_not_know_is_loaded_writes_a
         eos_token_id=None,
         **tiny.SIZE,
     )
-    tiny.write_folder(tmp_path / "m", tokenizer, GptOssForCausalLM(config), tiny.CHATML,
-                      {"eos_token": "<|im_end|>"})  # fmt: skip
+    tiny.write_folder(
+        tmp_path / "m",
+        tokenizer,
+        GptOssForCausalLM(config),
+        tiny.CHATML,
+        {"eos_token": "<|im_end|>"},
+    )
     loaded = load(ModelSpec(path="m"), tmp_path, threads=1)
     problems = [tiny.problem()]
     traces = HfGenerator(loaded, Sampling(max_new_tokens=20), seed=0).generate(problems, 0)
@@ -145,8 +151,13 @@ def test_ids_that_weights_lack_may_be_there_as_long_as_nothing_uses_them(tmp_pat
     (row,) = HfScorer(loaded).score([tiny.problem()], [text])
     assert row.status is ScoreStatus.OK, "in a text they are characters"
     most = loaded.renderer.vocabulary.size - 1
-    sampled = replace(text, author=loaded.identity.author, token_ids=np.array([most], np.int32),
-                      text="<|most|>", zones=(Zone(ZoneKind.ANSWER, 0, 8),))  # fmt: skip
+    sampled = replace(
+        text,
+        author=loaded.identity.author,
+        token_ids=np.array([most], np.int32),
+        text="<|most|>",
+        zones=(Zone(ZoneKind.ANSWER, 0, 8),),
+    )
     (row,) = HfScorer(loaded).score([tiny.problem()], [sampled])
     assert row.status is ScoreStatus.ERROR
 
@@ -265,11 +276,16 @@ def test_what_one_process_compiled_the_next_one_finds_and_a_space_in_torchs_path
     (packages / "torch").symlink_to(Path(torch.__file__).parent)
     keep = {name: value for name, value in os.environ.items() if "INDUCTOR" not in name}
     said = [
-        subprocess.run([sys.executable, "-c", READS, str(models), str(tmp_path / "kept")], cwd=ROOT,
-                       env=keep | {"PYTHONPATH": str(packages)}, capture_output=True, text=True,
-                       check=True).stdout.split()
+        subprocess.run(
+            [sys.executable, "-c", READS, str(models), str(tmp_path / "kept")],
+            cwd=ROOT,
+            env=keep | {"PYTHONPATH": str(packages)},
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout.split()
         for _ in range(2)
-    ]  # fmt: skip
+    ]
     assert said[0][:3] == ["True", "1", "1"], "one graph, made here"
     assert said[1] == ["True", "1", "0", "1"], "one graph, found"
 
@@ -285,8 +301,10 @@ def test_the_compiled_path_compiles_a_bounded_number_of_shapes(models: Path) -> 
     assert plain.identity.digest != fused.identity.digest
     texts = [tiny.THINKING + str(n) for n in range(30)] + [tiny.THINKING + 600 * " 1"]
     written = [tiny.trace(text, tiny.problem()) for text in texts]
-    rows = [list(HfScorer(one, pack_tokens=128).score([tiny.problem()], written))
-            for one in (plain, fused)]  # fmt: skip
+    rows = [
+        list(HfScorer(one, pack_tokens=128).score([tiny.problem()], written))
+        for one in (plain, fused)
+    ]
     for one, other in zip(*rows, strict=True):
         np.testing.assert_allclose(one.logprobs, other.logprobs, atol=1e-4)
     assert len(rows[0][-1].logprobs) > 128, "the last one is longer than a pack"

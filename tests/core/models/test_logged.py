@@ -79,8 +79,10 @@ def test_t17_ids_that_are_not_the_text_are_refused(loaded: Loaded) -> None:
     ):
         row = logged(loaded, changed)
         assert (row.status, row.source, len(row.logprobs)) == (
-            ScoreStatus.ERROR, ScoreSource.LOGGED, 0,
-        )  # fmt: skip
+            ScoreStatus.ERROR,
+            ScoreSource.LOGGED,
+            0,
+        )
 
 
 def test_an_end_of_turn_behind_the_text_is_none_of_it(loaded: Loaded) -> None:

@@ -289,8 +289,19 @@ def test_a_server_that_renders_itself_writes_and_never_scores(server: ModelServe
 
 # ---------------------------------------------------------------------------- sampling
 
-NAMED = ("temperature", "top_p", "top_k", "min_p", "n", "presence_penalty", "frequency_penalty",
-         "repetition_penalty", "ignore_eos", "stop", "stop_token_ids")  # fmt: skip
+NAMED = (
+    "temperature",
+    "top_p",
+    "top_k",
+    "min_p",
+    "n",
+    "presence_penalty",
+    "frequency_penalty",
+    "repetition_penalty",
+    "ignore_eos",
+    "stop",
+    "stop_token_ids",
+)
 DEFAULTS: dict[str, m.Body] = {
     "top_k 1": {"top_k": 1},
     "top_k 20": {"top_k": 20},
@@ -664,10 +675,13 @@ GARBAGE = {
 
 
 CHATS: list[Any] = [
-    [1], {"content": [1]}, {"content": [{"top_logprobs": 1}]},
-    {"content": [{"top_logprobs": [1]}]}, {"content": [{"top_logprobs": [{"logprob": -1.0}]}]},
+    [1],
+    {"content": [1]},
+    {"content": [{"top_logprobs": 1}]},
+    {"content": [{"top_logprobs": [1]}]},
+    {"content": [{"top_logprobs": [{"logprob": -1.0}]}]},
     {"content": [{"top_logprobs": [{"token": "a"}]}]},
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize("told", CHATS)
@@ -681,9 +695,13 @@ def test_f23_candidates_of_a_chat_that_are_none_are_garbage(told: Any, brain: Br
 
 @pytest.mark.parametrize("tops", [5, [5], [[5]], [[[0.0]]], {"a": 1}])
 def test_f23_candidates_of_sglang_that_are_none_are_garbage(tops: Any) -> None:
-    meta = {"finish_reason": {"type": "stop"}, "output_token_logprobs": [[-1.0, 3, None]],
-            "input_token_logprobs": [[None, 3, None]], "output_top_logprobs": tops,
-            "input_top_logprobs": tops}  # fmt: skip
+    meta = {
+        "finish_reason": {"type": "stop"},
+        "output_token_logprobs": [[-1.0, 3, None]],
+        "input_token_logprobs": [[None, 3, None]],
+        "output_top_logprobs": tops,
+        "input_top_logprobs": tops,
+    }
     answer = {"text": "so", "meta_info": meta}
     with pytest.raises(Garbage):
         Sglang("").read_text(answer, Prompt([], ""))
@@ -730,14 +748,19 @@ def other_entries(change: Callable[[list[Any]], list[Any]]) -> Callable[[m.Body,
 
 
 UNSOUND = {
-    "nan": value(math.nan), "plus infinity": value(math.inf), "minus infinity": value(-math.inf),
-    "vllm's minus infinity": value(-9999.0), "null": value(None), "positive": value(0.1),
-    "a string": value("-1.5"), "true": value(True),
+    "nan": value(math.nan),
+    "plus infinity": value(math.inf),
+    "minus infinity": value(-math.inf),
+    "vllm's minus infinity": value(-9999.0),
+    "null": value(None),
+    "positive": value(0.1),
+    "a string": value("-1.5"),
+    "true": value(True),
     "too few": other_entries(lambda entries: entries[:-1]),
     "too many": other_entries(lambda entries: [*entries, entries[-1]]),
     "other ids": other_entries(lambda entries: [{"1": {"logprob": -1, "rank": 1}}] * len(entries)),
     "none": other_entries(lambda entries: [None] * len(entries)),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("edit", UNSOUND.values(), ids=UNSOUND.keys())

@@ -38,9 +38,10 @@ from tests.core.models import tiny
 from tests.core.models.gguf_files import write_gguf
 
 SWITCHED = tiny.CHATML.replace(
-    "{% if add_generation_prompt %}", "{% if add_generation_prompt %}{{ mode | default('') }}"
+    "{% if add_generation_prompt %}",
+    "{% if add_generation_prompt %}{{ mode | default('') }}"
     "{% if enable_thinking is defined %}{{ enable_thinking }}{% endif %}",
-)  # fmt: skip
+)
 """Reads two variables."""
 
 FLIPS: dict[str, dict[str, Any]] = {
@@ -85,8 +86,12 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         model = tiny.llama(tiny.size_of(tokenizer), seed)
         special = {"eos_token": "<|im_end|>"}
         tiny.write_folder(base / name, tokenizer, model, SWITCHED + " " * seed, special)
-    write_gguf(tiny.llama(tiny.size_of(tokenizer), 3), tokenizer, "<|im_end|>",
-               base / "model" / "tiny.gguf")  # fmt: skip
+    write_gguf(
+        tiny.llama(tiny.size_of(tokenizer), 3),
+        tokenizer,
+        "<|im_end|>",
+        base / "model" / "tiny.gguf",
+    )
     plain = AutoModelForCausalLM.from_pretrained(base / "model")
     lora = LoraConfig(task_type="CAUSAL_LM", r=2, init_lora_weights=False)
     get_peft_model(plain, lora).save_pretrained(str(base / "adapter"))
@@ -127,8 +132,17 @@ def _trained(spec: ModelSpec, base: Path) -> Any:
         with pytest.raises(ValueError, match="`context` is 40"):
             check_context([example], spec.context)
         return "refused"
-    job = prepare(base / spec.path, [example], TrainingRecipe(lora=Lora()), 0, "s", base, base,
-                  Machine(), spec.rope)  # fmt: skip
+    job = prepare(
+        base / spec.path,
+        [example],
+        TrainingRecipe(lora=Lora()),
+        0,
+        "s",
+        base,
+        base,
+        Machine(),
+        spec.rope,
+    )
     return [job.run, of.turn(TRACE), spec.system, spec.variables]
 
 
@@ -196,8 +210,14 @@ def test_an_entry_with_variables_is_a_value(folder: Path) -> None:
 
 
 def test_an_imported_distilled_model_is_read_as_its_base_is_where_its_backend_can() -> None:
-    base = {"name": "s", "path": "base", "source": "import", "dtype": "bfloat16",
-            "system": "Be brief.", "rope": {"factor": 2.0}}  # fmt: skip
+    base = {
+        "name": "s",
+        "path": "base",
+        "source": "import",
+        "dtype": "bfloat16",
+        "system": "Be brief.",
+        "rope": {"factor": 2.0},
+    }
     plain = Student(**base, distilled="d", distilled_revision="0" * 40).distilled_spec
     assert (plain.path, plain.revision, plain.dtype) == ("d", "0" * 40, "bfloat16")
     assert (plain.system, plain.rope) == ("Be brief.", Student(**base, distilled="d").rope)
@@ -223,8 +243,10 @@ def test_a_base_that_is_only_read_may_be_any_build() -> None:
 
 def test_every_backend_is_refused_what_its_uses_refuse() -> None:
     assert {use for uses in USES_OF.values() for use in uses} | {
-        Use.TRAIN, Use.EXPORT, Use.ATTRIBUTE,
-    } == set(Use)  # fmt: skip
+        Use.TRAIN,
+        Use.EXPORT,
+        Use.ATTRIBUTE,
+    } == set(Use)
 
 
 def test_a_server_that_renders_itself_is_given_the_variables() -> None:

@@ -48,18 +48,25 @@ def prompt(of: Renderer, text: str = "How many?") -> str:
 @pytest.mark.parametrize(
     ("source", "rule"),
     [
-        ("{% for a in range(99999) %}{% for b in range(99999) %}{% endfor %}{% endfor %}",
-         "takes more than 5 s to render"),
+        (
+            "{% for a in range(99999) %}{% for b in range(99999) %}{% endfor %}{% endfor %}",
+            "takes more than 5 s to render",
+        ),
         ("{% for i in range(10**9) %}{% endfor %}", "Range too big"),
         ("{{ 'a' * 10**12 }}", "too much memory"),
-        ("{% set n = 30000000 %}{{ 'a' * n }}",
-         "renders 30,000,009 characters, and 16,000,000 are allowed"),
+        (
+            "{% set n = 30000000 %}{{ 'a' * n }}",
+            "renders 30,000,009 characters, and 16,000,000 are allowed",
+        ),
         ("{{ 'x' | center(10**11) }}", "too much memory"),
-        ("{% set n = namespace(x='aaaaaaaa') %}{% for i in range(60) %}"
-         "{% set n.x = n.x ~ n.x %}{% endfor %}", "too much memory"),
+        (
+            "{% set n = namespace(x='aaaaaaaa') %}{% for i in range(60) %}"
+            "{% set n.x = n.x ~ n.x %}{% endfor %}",
+            "too much memory",
+        ),
         ("{% macro f() %}{{ f() }}{{ f() }}{% endmacro %}{{ f() }}", "too much memory"),
     ],
-)  # fmt: skip
+)
 def test_x1_a_template_that_loops_or_multiplies_is_stopped_and_the_next_one_renders(
     source: str, rule: str
 ) -> None:
@@ -93,8 +100,11 @@ def test_the_process_that_renders_finds_packages_where_rdpt_finds_them(
     tmp_path: Path, root: Path
 ) -> None:
     """Also where they are installed for one user, or named by PYTHONPATH alone."""
-    for package in (Path(jinja2.__file__).parent, Path(markupsafe.__file__).parent,
-                    root / "rdpt_core"):  # fmt: skip
+    for package in (
+        Path(jinja2.__file__).parent,
+        Path(markupsafe.__file__).parent,
+        root / "rdpt_core",
+    ):
         (tmp_path / package.name).symlink_to(package)
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", tmp_path / "bare"], check=True)
     code = """
@@ -103,8 +113,11 @@ print(render("{{ 1 + 1 }}", "{}"))
 """
     done = subprocess.run(
         [tmp_path / "bare/bin/python", "-c", code],
-        env={"PYTHONPATH": str(tmp_path)}, capture_output=True, text=True, timeout=60,
-    )  # fmt: skip
+        env={"PYTHONPATH": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
     assert done.stdout == "2\n", done.stderr
 
 

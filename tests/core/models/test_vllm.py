@@ -40,9 +40,12 @@ PROBLEM = tiny.problem("Ann has 12 apples and buys 30 more. How many?")
 DEFAULTS = {"top_k": 1, "min_p": 0.2, "repetition_penalty": 1.5, "temperature": 0.3}
 START_SECONDS = 600
 ENVIRONMENT = {
-    "VLLM_CPU_KVCACHE_SPACE": "1", "VLLM_CPU_OMP_THREADS_BIND": "nobind", "OMP_NUM_THREADS": "1",
-    "HF_HUB_OFFLINE": "1", "VLLM_NO_USAGE_STATS": "1",
-}  # fmt: skip
+    "VLLM_CPU_KVCACHE_SPACE": "1",
+    "VLLM_CPU_OMP_THREADS_BIND": "nobind",
+    "OMP_NUM_THREADS": "1",
+    "HF_HUB_OFFLINE": "1",
+    "VLLM_NO_USAGE_STATS": "1",
+}
 
 
 @pytest.fixture(scope="module")
@@ -51,11 +54,26 @@ def url() -> Iterator[str]:
         found.bind(("127.0.0.1", 0))
         port = found.getsockname()[1]
     command = [
-        PYTHON, "-m", "vllm.entrypoints.cli.main", "serve", str(FOLDER), "--dtype", "float32",
-        "--served-model-name", "small", "--host", "127.0.0.1", "--port", str(port),
-        "--max-model-len", "512", "--enforce-eager", "--no-enable-prefix-caching",
-        "--override-generation-config", json.dumps(DEFAULTS),
-    ]  # fmt: skip
+        PYTHON,
+        "-m",
+        "vllm.entrypoints.cli.main",
+        "serve",
+        str(FOLDER),
+        "--dtype",
+        "float32",
+        "--served-model-name",
+        "small",
+        "--host",
+        "127.0.0.1",
+        "--port",
+        str(port),
+        "--max-model-len",
+        "512",
+        "--enforce-eager",
+        "--no-enable-prefix-caching",
+        "--override-generation-config",
+        json.dumps(DEFAULTS),
+    ]
     server = subprocess.Popen(command, env=os.environ | ENVIRONMENT, start_new_session=True)
     try:
         _wait(f"http://127.0.0.1:{port}/v1/models", server)
@@ -93,12 +111,17 @@ def test_defaults_of_generation_config_move_nothing(url: str, api: str) -> None:
 
 def test_a_request_that_names_nothing_is_sampled_by_the_defaults(url: str) -> None:
     """What all this is for: with top_k 1 every seed gives one text."""
-    body = {"model": "small", "prompt": "The sky is blue, and", "max_tokens": 24,
-            "temperature": 1.0}  # fmt: skip
+    body = {
+        "model": "small",
+        "prompt": "The sky is blue, and",
+        "max_tokens": 24,
+        "temperature": 1.0,
+    }
     texts = set()
     for seed in (1, 2, 3):
-        answer = httpx.post(f"{url}/completions", json=body | {"seed": seed}, trust_env=False,
-                            timeout=120.0).json()  # fmt: skip
+        answer = httpx.post(
+            f"{url}/completions", json=body | {"seed": seed}, trust_env=False, timeout=120.0
+        ).json()
         texts.add(answer["choices"][0]["text"])
     assert len(texts) == 1
 
@@ -122,8 +145,9 @@ def test_its_numbers_are_those_of_the_model_that_is_loaded_here(url: str) -> Non
 
 def test_its_model_is_known_by_weights_and_dtype(url: str) -> None:
     found = remote(url).fingerprint
-    here, half = (fingerprint_of(w, w) for w in (written("teacher", d)
-                                                 for d in ("float32", "bfloat16")))  # fmt: skip
+    here, half = (
+        fingerprint_of(w, w) for w in (written("teacher", d) for d in ("float32", "bfloat16"))
+    )
     assert is_same(here, found)
     assert not is_same(half, found)
 

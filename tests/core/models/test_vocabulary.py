@@ -145,9 +145,11 @@ def test_a_byte_level_tokenizer_keeps_its_prefix_space_only_alone() -> None:
 
 @pytest.mark.parametrize(
     ("name", "said"),
-    [("tokenizer.model", r"pip install 'rdpt\[sentencepiece\]'"),
-     ("tekken.json", "there is no tokenizer.json, nor vocab.json with merges.txt")],
-)  # fmt: skip
+    [
+        ("tokenizer.model", r"pip install 'rdpt\[sentencepiece\]'"),
+        ("tekken.json", "there is no tokenizer.json, nor vocab.json with merges.txt"),
+    ],
+)
 def test_a_folder_without_tokenizer_json_says_what_to_install_or_to_write(
     tmp_path: Path, name: str, said: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -33,8 +33,10 @@ def test_t14_a_blank_is_counted_where_its_byte_is(models: Path, name: str, text:
     loaded = model(models, name, BEFORE)
     trace, layout, wanted_NV = reference(loaded, text)
     vocabulary = loaded.renderer.vocabulary
-    blank_V = [spelled(vocabulary.bytes_of(i))[:1].isspace() and not vocabulary.is_control(i)
-               for i in range(loaded.head.num_ids)]  # fmt: skip
+    blank_V = [
+        spelled(vocabulary.bytes_of(i))[:1].isspace() and not vocabulary.is_control(i)
+        for i in range(loaded.head.num_ids)
+    ]
     blank_N = wanted_NV[:, torch.tensor(blank_V)].logsumexp(1).tolist()
     wanted, at = [], 0
     for piece in layout.pieces:
@@ -87,16 +89,18 @@ def test_t14_sampled_ids_and_a_cut_text(models: Path) -> None:
     loaded = model(models, "qwen", BEFORE)
     trace = tiny.trace(TEXTS[2] + " apples and more apples.", tiny.problem())
     laid = loaded.renderer.lay(tiny.problem(), trace)
-    own = replace(trace, author=loaded.identity.author,
-                  token_ids=np.array(laid.completion_ids, np.int32))  # fmt: skip
+    own = replace(
+        trace, author=loaded.identity.author, token_ids=np.array(laid.completion_ids, np.int32)
+    )
     whole, sampled = score(loaded, [trace, own])
     assert not sampled.retokenized
     np.testing.assert_allclose(sampled.logprobs, whole.logprobs, atol=1e-5)
     short = replace(loaded, limit=len(laid.prompt_ids) + 6)
     (part,) = HfScorer(short).score([tiny.problem()], [trace])
     assert part.status is ScoreStatus.PARTIAL
-    np.testing.assert_allclose(part.logprobs[:-1], whole.logprobs[: len(part.logprobs) - 1],
-                               atol=1e-5)  # fmt: skip
+    np.testing.assert_allclose(
+        part.logprobs[:-1], whole.logprobs[: len(part.logprobs) - 1], atol=1e-5
+    )
 
 
 def test_t14_a_sentence_keeps_what_follows_its_blank(models: Path) -> None:
@@ -107,8 +111,10 @@ def test_t14_a_sentence_keeps_what_follows_its_blank(models: Path) -> None:
     renderer = model(models, "qwen").renderer
     ids = renderer.lay(tiny.problem(), trace).completion_ids
     assert any(renderer.vocabulary.bytes_of(i).startswith(b" a") for i in ids)
-    cut = [Sentence(trace.trace_id, position, start, stop, ZoneKind.ANSWER)
-           for position, (start, stop) in enumerate([(0, edge), (edge, len(text))])]  # fmt: skip
+    cut = [
+        Sentence(trace.trace_id, position, start, stop, ZoneKind.ANSWER)
+        for position, (start, stop) in enumerate([(0, edge), (edge, len(text))])
+    ]
     plain, moved = (
         [row.logprob for row in sentence_scores([trace], cut, score(one, [trace]))]
         for one in (model(models, "qwen"), model(models, "qwen", BEFORE))

@@ -177,8 +177,10 @@ def test_a_sink_is_not_rounded_more_than_the_rest() -> None:
     """Where the scale is no power of two, a sink over the scale is no bfloat16 number."""
     torch.manual_seed(0)
     scale, sinks = 80**-0.5, torch.tensor([8.7, 9.3, 9.9, 10.6]).bfloat16()
-    some = [torch.randn(1, heads, 30, 80).bfloat16() * size
-            for heads, size in ((4, 3.0), (2, 3.0), (2, 1.0))]  # fmt: skip
+    some = [
+        torch.randn(1, heads, 30, 80).bfloat16() * size
+        for heads, size in ((4, 3.0), (2, 3.0), (2, 1.0))
+    ]
     found = attention.attend(*some, torch.tensor([0, 30]), scale, None, None, sinks)
     query, key, value = (one.double().repeat_interleave(4 // one.shape[1], 1) for one in some)
     scores = (query @ key.mT * scale).masked_fill(~torch.ones(30, 30).tril().bool(), -torch.inf)

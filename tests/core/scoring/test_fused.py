@@ -32,8 +32,9 @@ def test_sums_are_those_of_float64(name: str) -> None:
     found = fused.sums(logits_BT, target_B1, largest_B1)
     d_BT = (logits_BT.double() - largest_B1.double()).clamp_min(-87.0)
     e_BT = d_BT.exp()
-    wanted = torch.stack([(logits_BT > target_B1).sum(1), e_BT.sum(1), (d_BT * e_BT).sum(1),
-                          e_BT.square().sum(1)])  # fmt: skip
+    wanted = torch.stack(
+        [(logits_BT > target_B1).sum(1), e_BT.sum(1), (d_BT * e_BT).sum(1), e_BT.square().sum(1)]
+    )
     np.testing.assert_allclose(found.numpy(), wanted.numpy(), rtol=1e-6, atol=1e-6)
     assert found[0].tolist() == wanted[0].tolist()
 

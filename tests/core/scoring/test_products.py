@@ -87,9 +87,17 @@ def as_groups(one: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
     return grouped_mm(one.reshape(-1, 64)[:16], weight[:3], offs=offs)
 
 
-@pytest.mark.parametrize("product", [
-    as_a_linear_layer, as_gpt2_writes_it, as_one_expert, as_a_batch, as_attention, as_groups,
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "product",
+    [
+        as_a_linear_layer,
+        as_gpt2_writes_it,
+        as_one_expert,
+        as_a_batch,
+        as_attention,
+        as_groups,
+    ],
+)
 def test_every_way_of_writing_a_product_is_taken(
     product: Callable[[torch.Tensor, torch.Tensor], torch.Tensor],
     monkeypatch: pytest.MonkeyPatch,
@@ -158,18 +166,36 @@ def test_a_model_scores_as_with_units(models: Path, monkeypatch: pytest.MonkeyPa
 
 
 def tiny_qwen_moe() -> PreTrainedModel:
-    size: dict[str, Any] = {"hidden_size": 32, "head_dim": 8, "num_attention_heads": 4,
-                            "num_key_value_heads": 2}  # fmt: skip
+    size: dict[str, Any] = {
+        "hidden_size": 32,
+        "head_dim": 8,
+        "num_attention_heads": 4,
+        "num_key_value_heads": 2,
+    }
     return Qwen3MoeForCausalLM(
-        Qwen3MoeConfig(vocab_size=60, num_hidden_layers=2, num_experts=4, num_experts_per_tok=2,
-                       moe_intermediate_size=24, **size)
-    )  # fmt: skip
+        Qwen3MoeConfig(
+            vocab_size=60,
+            num_hidden_layers=2,
+            num_experts=4,
+            num_experts_per_tok=2,
+            moe_intermediate_size=24,
+            **size,
+        )
+    )
 
 
 def tiny_gpt_oss() -> PreTrainedModel:
-    config = GptOssConfig(vocab_size=60, hidden_size=32, intermediate_size=24, num_local_experts=4,
-                          num_experts_per_tok=2, head_dim=8, num_hidden_layers=2,
-                          num_attention_heads=4, num_key_value_heads=2)  # fmt: skip
+    config = GptOssConfig(
+        vocab_size=60,
+        hidden_size=32,
+        intermediate_size=24,
+        num_local_experts=4,
+        num_experts_per_tok=2,
+        head_dim=8,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+    )
     return GptOssForCausalLM._from_config(config, attn_implementation="eager")
 
 
