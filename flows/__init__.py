@@ -6,7 +6,7 @@ numpy or numba: here its process is closed to variables that would move its numb
 
 import os
 
-from rdpt_core.environment import isolate
+from rdpt_core.machine.environment import isolate
 
 IGNORED_VARIABLES = isolate(os.environ)
 """Names of what the shell had set; `rdpt doctor` shows them."""

@@ -10,8 +10,8 @@ from pathlib import Path
 
 from flows.configurations import Configuration, Use, Wanted
 from flows.workspace import CONTENTS, NOISE, Opened, brief, each_frozen, notes_of, open_frozen
-from rdpt_core import catalog
-from rdpt_core.store import Store
+from rdpt_core.store import catalog
+from rdpt_core.store.parts import Store
 from settings.runtime import Runtime
 from tasks.models import Model
 from tasks.progress import say

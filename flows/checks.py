@@ -16,10 +16,10 @@ from typing import Any
 from flows.configurations import imports_thoughts, models_of, sources_of
 from flows.room import Room
 from flows.workspace import Opened
+from rdpt_core.machine.resources import NoRoom, amount, free_space, no_room
 from rdpt_core.models.identity import quantisation
-from rdpt_core.models.reading import check_rows, stated_rows
 from rdpt_core.models.refusals import check_folder, check_packing, check_weights
-from rdpt_core.resources import NoRoom, amount, free_space, no_room
+from rdpt_core.models.rendering.reading import check_rows, stated_rows
 from rdpt_core.scoring.paths import has_gpu
 from settings.loading import BadSettings
 from settings.secrets import is_plain
@@ -81,8 +81,8 @@ def check_prefect() -> None:
         raise BadSettings(
             PREFECT,
             [
-                "holds a user, a password or a query, which Prefect does not use and prints: give the "
-                "address alone, and PREFECT_API_AUTH_STRING or PREFECT_API_KEY"
+                "holds a user, a password or a query, which Prefect does not use and prints: "
+                "give the address alone, and PREFECT_API_AUTH_STRING or PREFECT_API_KEY"
             ],
         )
     try:

@@ -36,10 +36,10 @@ from flows.report import (
 )
 from flows.verbs import runtime_of
 from flows.workspace import Opened, open_asked
-from rdpt_core.provenance import FOUR_WAY
-from rdpt_core.results import BY_DOMAIN
-from rdpt_core.rows import Result
-from rdpt_core.table_output import UnixLines
+from rdpt_core.files.writing import UnixLines
+from rdpt_core.provenance.labels import FOUR_WAY
+from rdpt_core.results.summary import BY_DOMAIN
+from rdpt_core.tables.rows import Result
 from settings.loading import BadSettings
 from tasks.stage import Plan
 

@@ -11,13 +11,13 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from pathlib import Path
 
-from rdpt_core import ids
-from rdpt_core.models.endpoint import Server
 from rdpt_core.models.identity import HashMemory
+from rdpt_core.models.serving.endpoint import Server
 from rdpt_core.models.spec import ModelSpec, Scoring
-from rdpt_core.selection import Selector
+from rdpt_core.selection.picks import Selector
 from rdpt_core.sources.problems import ProblemSource
 from rdpt_core.sources.traces import TraceSource
+from rdpt_core.tables import ids
 from settings.experiment import (
     Answers,
     Benchmark,

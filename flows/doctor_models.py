@@ -9,8 +9,8 @@ from flows.checks import models_in
 from flows.configurations import imports_thoughts
 from flows.findings import Finding, State
 from flows.workspace import Opened
-from rdpt_core.models.contract import UndeclaredThinking
-from rdpt_core.models.reading import own_limit
+from rdpt_core.models.rendering.contract import UndeclaredThinking
+from rdpt_core.models.rendering.reading import own_limit
 from rdpt_core.models.spec import Logged
 from rdpt_core.scoring.paths import has_units
 from settings.experiment import Generate

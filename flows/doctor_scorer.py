@@ -27,8 +27,7 @@ from flows.rescoring import (
 )
 from flows.verbs import runtime_of
 from flows.workspace import NOISE, Opened, frozen_names, open_asked, open_frozen
-from rdpt_core.catalog import NoiseRow
-from rdpt_core.noise import (
+from rdpt_core.provenance.noise import (
     ENOUGH_TRACES,
     MOST_FLIPS,
     MOST_P95,
@@ -37,6 +36,7 @@ from rdpt_core.noise import (
     Scoring,
     difference,
 )
+from rdpt_core.store.catalog import NoiseRow
 from tasks.models import Model
 from tasks.progress import say
 

@@ -15,10 +15,10 @@ from tempfile import TemporaryDirectory
 from flows.catalogue import model_of
 from flows.configurations import Wanted
 from flows.workspace import Opened
-from rdpt_core import segmentation
-from rdpt_core.noise import ENOUGH_TRACES
-from rdpt_core.rows import Problem, Sentence, Trace
-from rdpt_core.store import Store
+from rdpt_core.provenance.noise import ENOUGH_TRACES
+from rdpt_core.store.parts import Store
+from rdpt_core.tables.rows import Problem, Sentence, Trace
+from rdpt_core.text import segmentation
 from settings.loading import BadSettings
 from tasks.progress import say
 from tasks.stage import Call, Given, Parts, Plan, Work
@@ -55,7 +55,7 @@ def material(opened: Opened) -> Material:
         raise BadSettings(
             str(opened.file),
             [
-                "no trace of it can be had: only a student that is not trained yet would write them; "
+                "no traces available: only a student that is not trained yet would write them; "
                 f"first: rdpt run {opened.file}"
             ],
         )

@@ -21,7 +21,7 @@ from flows.projection import project
 from flows.titles import title, users_of
 from flows.verbs import runtime_of
 from flows.workspace import Opened, freeze, open_file, open_frozen
-from rdpt_core.store import Damaged
+from rdpt_core.store.parts import Damaged
 from tasks import stopping
 from tasks.progress import Progress, say
 from tasks.running import announced

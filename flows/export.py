@@ -13,13 +13,13 @@ from flows.catalogue import contents_of
 from flows.configurations import Configuration, Wanted
 from flows.verbs import runtime_of
 from flows.workspace import Opened, named, open_asked
-from rdpt_core import catalog, exported
-from rdpt_core.exported import Before
-from rdpt_core.rows import ROWS, Pick, Problem, Trace
-from rdpt_core.spelling import hint
-from rdpt_core.store import Part, Store
-from rdpt_core.table_files import BadTable
-from rdpt_core.table_output import create_table
+from rdpt_core.files.reading import BadTable
+from rdpt_core.files.writing import create_table
+from rdpt_core.store import catalog, exported
+from rdpt_core.store.exported import Before
+from rdpt_core.store.parts import Part, Store
+from rdpt_core.tables.rows import ROWS, Pick, Problem, Trace
+from rdpt_core.tables.spelling import hint
 from settings.loading import BadSettings
 from tasks.models import Model
 from tasks.progress import say

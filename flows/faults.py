@@ -20,10 +20,10 @@ import os
 import sys
 import traceback
 
-from rdpt_core.recipe import Unstable
-from rdpt_core.resources import OutOfMemory, no_room
-from rdpt_core.store import TooNew
-from rdpt_core.table_files import BadTable
+from rdpt_core.files.reading import BadTable
+from rdpt_core.machine.resources import OutOfMemory, no_room
+from rdpt_core.store.parts import TooNew
+from rdpt_core.tables.recipe import Unstable
 from settings.loading import BadSettings
 from tasks.progress import say
 from tasks.stage import Busy

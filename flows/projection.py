@@ -20,14 +20,14 @@ import numpy as np
 from flows.configurations import Configuration
 from flows.report import MAX_DOMAINS, domains_of, interval, rows_of, share
 from flows.workspace import Opened
-from rdpt_core import ids
-from rdpt_core.curves import SIDES, CurveRule, PositionCounts, curves, position_counts
-from rdpt_core.provenance import FOUR_WAY, LABELS
-from rdpt_core.recipe import Plain, plain
+from rdpt_core.provenance.curves import SIDES, CurveRule, PositionCounts, curves, position_counts
+from rdpt_core.provenance.labels import FOUR_WAY, LABELS
 from rdpt_core.report import figures
-from rdpt_core.results import BY_DOMAIN
-from rdpt_core.rows import Grade, Pick, Problem, Provenance, Result, Trace, TrainingStep
-from rdpt_core.store import Part, file_hash
+from rdpt_core.results.summary import BY_DOMAIN
+from rdpt_core.store.parts import Part, file_hash
+from rdpt_core.tables import ids
+from rdpt_core.tables.recipe import Plain, plain
+from rdpt_core.tables.rows import Grade, Pick, Problem, Provenance, Result, Trace, TrainingStep
 from tasks.models import CHECKPOINT
 from tasks.projection import Dataset, Point, Projection, metric_key, tag_key
 from tasks.stage import Parts, Plan

@@ -16,11 +16,11 @@ from flows import accounts
 from flows.configurations import Configuration, Use
 from flows.room import BYTES, estimated_room, knows_imports
 from flows.workspace import Opened
+from rdpt_core.machine.resources import amount, free_space
 from rdpt_core.report.tables import aligned, terminal_width
-from rdpt_core.resources import amount, free_space
-from rdpt_core.results import BY_DOMAIN
-from rdpt_core.rows import Result
+from rdpt_core.results.summary import BY_DOMAIN
 from rdpt_core.scoring.paths import cpu_flags, faster_path, has_gpu
+from rdpt_core.tables.rows import Result
 from settings.experiment import Answers, Benchmark
 from tasks.progress import say
 from tasks.stage import Call, Given, Parts, Plan, Table

@@ -15,10 +15,10 @@ from flows.catalogue import model_of
 from flows.configurations import Configuration
 from flows.doctor_traces import Material, work_of
 from flows.workspace import Opened
-from rdpt_core.models.hf import HfScorer
-from rdpt_core.models.seam import TextScorer
-from rdpt_core.noise import Flips, Scoring, flips
-from rdpt_core.provenance import Labelled, LabelRule, label
+from rdpt_core.models.loading.hf import HfScorer
+from rdpt_core.models.protocols import TextScorer
+from rdpt_core.provenance.labels import Labelled, LabelRule, label
+from rdpt_core.provenance.noise import Flips, Scoring, flips
 from tasks.models import Model
 from tasks.progress import say, token_bar
 from tasks.stage import Plan

@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from flows.configurations import Wanted
 from flows.workspace import Opened
-from rdpt_core.finetune_room import TrainingRoom, training_room
+from rdpt_core.finetune.disk import TrainingRoom, training_room
 from tasks.models import Model
 from tasks.stage import Call, Given, Plan
 

@@ -13,15 +13,15 @@ from tqdm import tqdm
 
 from flows.tools import trace_of
 from flows.verbs import runtime_of
-from rdpt_core.columns import to_arrow
-from rdpt_core.models.delimiters import Delimiters
-from rdpt_core.models.hf import HfScorer, load
-from rdpt_core.models.seam import TextScorer
-from rdpt_core.models.server import ServerScorer
+from rdpt_core.files.reading import Table, open_table, refuse
+from rdpt_core.files.writing import create_table
+from rdpt_core.models.loading.hf import HfScorer, load
+from rdpt_core.models.protocols import TextScorer
+from rdpt_core.models.rendering.delimiters import Delimiters
+from rdpt_core.models.serving.server import ServerScorer
 from rdpt_core.models.spec import ModelSpec
-from rdpt_core.rows import Problem, TokenScores, Trace
-from rdpt_core.table_files import Table, open_table, refuse
-from rdpt_core.table_output import create_table
+from rdpt_core.tables.columns import to_arrow
+from rdpt_core.tables.rows import Problem, TokenScores, Trace
 from settings.loading import BadSettings
 from tasks.models import Model, usable
 from tasks.progress import say

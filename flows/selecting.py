@@ -8,13 +8,13 @@ from collections.abc import Iterator, Mapping, Sequence
 import pyarrow as pa
 from pydantic import ValidationError
 
-from rdpt_core.candidate_tables import GAPS, Scorers, read_candidates
-from rdpt_core.candidates import CandidateRecord
-from rdpt_core.provenance import LabelRule
-from rdpt_core.selection import Ranked, Selector, ranked_questions, select, total_tokens
-from rdpt_core.selection_stats import token_gap
-from rdpt_core.table_files import open_table
-from rdpt_core.table_output import create_table
+from rdpt_core.files.reading import open_table
+from rdpt_core.files.writing import create_table
+from rdpt_core.provenance.labels import LabelRule
+from rdpt_core.selection.candidate_tables import GAPS, Scorers, read_candidates
+from rdpt_core.selection.candidates import CandidateRecord
+from rdpt_core.selection.picks import Ranked, Selector, ranked_questions, select, total_tokens
+from rdpt_core.selection.profile import token_gap
 from settings.loading import BadSettings
 from tasks.progress import say
 

@@ -14,10 +14,10 @@ import duckdb
 from flows.configurations import Configuration
 from flows.verbs import runtime_of
 from flows.workspace import Opened, named, open_asked
-from rdpt_core.catalog import literal
 from rdpt_core.report.terminal import NEAR, Colour, Shown, legend, trace_lines, wrapped
-from rdpt_core.rows import Grade, Problem, Provenance, Sentence, Trace
-from rdpt_core.store import Part, Store
+from rdpt_core.store.catalog import literal
+from rdpt_core.store.parts import Part, Store
+from rdpt_core.tables.rows import Grade, Problem, Provenance, Sentence, Trace
 from settings.loading import BadSettings
 from tasks.stage import Plan
 

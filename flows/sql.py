@@ -21,10 +21,10 @@ import duckdb
 from flows.catalogue import rebuild_catalogue
 from flows.verbs import runtime_of
 from flows.workspace import frozen_names
-from rdpt_core import catalog
+from rdpt_core.files.writing import UnixLines
 from rdpt_core.report.terminal import printable
-from rdpt_core.store import Store
-from rdpt_core.table_output import UnixLines
+from rdpt_core.store import catalog
+from rdpt_core.store.parts import Store
 from settings.loading import BadSettings
 from settings.runtime import Runtime
 from tasks.progress import say

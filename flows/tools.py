@@ -12,15 +12,7 @@ from typing import Any, Literal
 
 import pyarrow as pa
 
-from rdpt_core import grading, provenance, segmentation
-from rdpt_core.columns import schema
-from rdpt_core.grading import GradeRule
-from rdpt_core.models.delimiters import Delimiters, named_delimiters
-from rdpt_core.provenance import DIRECTIONS, LABELS, MISSING, Codes, LabelRule
-from rdpt_core.rows import FinishReason, Grade, Problem, Sentence, Trace
-from rdpt_core.segmentation import SegmentRule
-from rdpt_core.sources.golds import gold_text
-from rdpt_core.table_files import (
+from rdpt_core.files.reading import (
     ROWS,
     Table,
     open_table,
@@ -29,7 +21,17 @@ from rdpt_core.table_files import (
     values,
     with_columns,
 )
-from rdpt_core.table_output import create_table
+from rdpt_core.files.writing import create_table
+from rdpt_core.grading import verdicts
+from rdpt_core.grading.verdicts import GradeRule
+from rdpt_core.models.rendering.delimiters import Delimiters, named_delimiters
+from rdpt_core.provenance import labels
+from rdpt_core.provenance.labels import DIRECTIONS, LABELS, MISSING, Codes, LabelRule
+from rdpt_core.sources.golds import gold_text
+from rdpt_core.tables.columns import schema
+from rdpt_core.tables.rows import FinishReason, Grade, Problem, Sentence, Trace
+from rdpt_core.text import segmentation
+from rdpt_core.text.segmentation import SegmentRule
 from settings.loading import BadSettings
 from tasks.progress import say
 
@@ -133,7 +135,7 @@ def _labelled(
         probabilities(batch, name, table, num_before) for name in ("p_teacher", "p_student")
     )
     p_distilled = probabilities(batch, "p_distilled", table, num_before) if four_way else None
-    found = provenance.label(p_teacher, p_student, p_distilled, rule)
+    found = labels.label(p_teacher, p_student, p_distilled, rule)
     read = {"p_teacher": p_teacher, "p_student": p_student, "p_distilled": p_distilled}
     added = {  # cells of a CSV file leave as the numbers that they were read as
         name: pa.array(p, from_pandas=True)
@@ -197,7 +199,7 @@ def _graded(
         for row, gold, pred in zip(rows, golds, preds, strict=True)
     ]
     traces = [trace_of(row, row, pred or "", tags) for row, pred in zip(rows, preds, strict=True)]
-    found = list(grading.grade(problems, traces, rule, num_workers=os.cpu_count() or 1))
+    found = list(verdicts.grade(problems, traces, rule, num_workers=os.cpu_count() or 1))
     names = ("outcome", "extracted")
     kinds = {field.name: field.type for field in schema(Grade)}
     return with_columns(

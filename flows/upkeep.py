@@ -13,11 +13,11 @@ from flows import faults
 from flows.catalogue import published, rebuild_catalogue
 from flows.verbs import runtime_of
 from flows.workspace import Opened, brief, damaged_notes, frozen_names, open_frozen
-from rdpt_core import integrity, sweep
+from rdpt_core.machine.resources import amount
 from rdpt_core.report.terminal import printable
-from rdpt_core.resources import amount
-from rdpt_core.store import Store
-from rdpt_core.sweep import PartName, Stray
+from rdpt_core.store import integrity, sweep
+from rdpt_core.store.parts import Store
+from rdpt_core.store.sweep import PartName, Stray
 from settings.loading import BadSettings
 from settings.runtime import Runtime
 from tasks.progress import say

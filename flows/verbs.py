@@ -28,9 +28,9 @@ from flows.workspace import (
     open_file,
     open_frozen,
 )
-from rdpt_core.environment import unremovable
-from rdpt_core.notes import Notes
+from rdpt_core.machine.environment import unremovable
 from rdpt_core.report.terminal import printable
+from rdpt_core.store.notes import Notes
 from settings.loading import BadSettings, find_experiment
 from settings.loading import faults as faults_of
 from settings.runtime import PREFIX, Runtime, unknown_variables

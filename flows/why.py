@@ -18,10 +18,10 @@ from flows.configurations import Configuration, Wanted
 from flows.titles import title, users_of
 from flows.verbs import runtime_of
 from flows.workspace import Opened, named, open_asked
-from rdpt_core.differences import Difference, Made, Records, differences, first_pair
-from rdpt_core.rows import ROWS
-from rdpt_core.spelling import nearest
-from rdpt_core.store import Record
+from rdpt_core.store.differences import Difference, Made, Records, differences, first_pair
+from rdpt_core.store.parts import Record
+from rdpt_core.tables.rows import ROWS
+from rdpt_core.tables.spelling import nearest
 from settings.loading import BadSettings
 from tasks.stage import Call, Given, Job, Plan, Table
 

@@ -12,13 +12,13 @@ from typing import Any
 from pydantic import TypeAdapter
 
 from flows.configurations import Configuration, Study
-from rdpt_core import catalog, notes
-from rdpt_core.faults import fault_point
-from rdpt_core.models.fingerprint import KNOWN
 from rdpt_core.models.identity import MEMORY, HashMemory
-from rdpt_core.notes import Notes, write_durably
-from rdpt_core.spelling import hint
-from rdpt_core.store import Store
+from rdpt_core.models.serving.fingerprint import KNOWN
+from rdpt_core.store import catalog, notes
+from rdpt_core.store.faults import fault_point
+from rdpt_core.store.notes import Notes, write_durably
+from rdpt_core.store.parts import Store
+from rdpt_core.tables.spelling import hint
 from settings.experiment import Experiment
 from settings.loading import BadSettings, find_experiment, parse_experiment, read_experiment
 from settings.runtime import Runtime
@@ -109,7 +109,7 @@ def open_frozen(name: str | None, runtime: Runtime, read_only: bool = False) -> 
         raise BadSettings(
             str(folder / ORIGIN),
             [
-                f"is missing or damaged, so that the files that {EXPERIMENT} names cannot be found: "
+                f"is missing or damaged, so the files that {EXPERIMENT} names cannot be found: "
                 "run the experiment from its own file again (rdpt run FILE), which writes it anew"
             ],
         )

@@ -22,8 +22,8 @@ import numpy as np
 from tokenizers import Tokenizer
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-from rdpt_core.models.tokenizer_files import read_vocabulary
-from rdpt_core.models.vocabulary import Vocabulary
+from rdpt_core.models.rendering.tokenizer_files import read_vocabulary
+from rdpt_core.models.rendering.vocabulary import Vocabulary
 
 
 class Aligned(NamedTuple):

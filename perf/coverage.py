@@ -3,9 +3,9 @@
     .venv/bin/python perf/coverage.py                 # all cases; goes on where it was stopped
     .venv/bin/python perf/coverage.py --repetitions 500 --json look.json
 
-The intervals are those of `rdpt_core/intervals.py` themselves, called with a column for each
-repetition. What is simulated is what they do not know: how difficulty is spread over questions.
-`beta` spreads it smoothly, `uneven` puts most of it at both ends, `bimodal` makes every question
+The intervals are those of `rdpt_core/statistics/intervals.py` themselves, called with a column
+for each repetition. What is simulated is what they do not know: how difficulty is spread over
+questions. `beta` spreads it smoothly, `uneven` puts most of it at both ends, `bimodal` makes every question
 solved always or never, `alike` makes all questions equal.
 """
 
@@ -27,8 +27,8 @@ import numpy as np
 if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from rdpt_core import intervals
-from rdpt_core.intervals import (
+from rdpt_core.statistics import intervals
+from rdpt_core.statistics.intervals import (
     FEW,
     Floats,
     Limits,

@@ -149,7 +149,7 @@ def compiled(folder: Path) -> Method:
 def _limit(folder: Path, compiled: bool) -> Method:
     """The decoder over the same packs and the head's product, in the blocks in which it is fastest
     (one of all ids at once takes half as long again); nothing is done with the logits."""
-    from rdpt_core.packing import packed
+    from rdpt_core.scoring.packing import packed
 
     forward = _forward(folder, compiled)
 

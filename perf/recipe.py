@@ -27,12 +27,12 @@ from transformers import PreTrainedTokenizerFast, Qwen3ForCausalLM
 
 from flows.configurations import Configuration
 from flows.workspace import Opened, named, open_asked
-from rdpt_core import finetune
-from rdpt_core.finetune import Example
-from rdpt_core.finetune_recipe import Lora, Machine, TrainingRecipe
+from rdpt_core.finetune import training
+from rdpt_core.finetune.recipe import Lora, Machine, TrainingRecipe
+from rdpt_core.finetune.training import Example
 from rdpt_core.pocket.evaluate import completions, stated_answer
 from rdpt_core.pocket.problems import WordProblem, problems
-from rdpt_core.rows import Pick, Problem, Trace
+from rdpt_core.tables.rows import Pick, Problem, Trace
 from settings.runtime import Runtime
 from tasks.stage import Parts, Plan
 
@@ -126,7 +126,7 @@ def measured(
 ) -> dict[str, float]:
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder) / "out"
-        finetune.train(base, rows, recipe, seed, "student", Path(folder) / "work", out, machine)
+        training.train(base, rows, recipe, seed, "student", Path(folder) / "work", out, machine)
         return by_depth(out / "checkpoint", asked)
 
 

@@ -13,15 +13,15 @@ from typing import Annotated, Literal, TypeVar
 
 from pydantic import Discriminator, Field, Tag, field_validator, model_validator
 
-from rdpt_core.finetune_recipe import TrainingRecipe
-from rdpt_core.grading import GradeRule
+from rdpt_core.finetune.recipe import TrainingRecipe
+from rdpt_core.grading.verdicts import GradeRule
 from rdpt_core.models.spec import USES_OF, ModelSpec, Sampling, Scoring, Use, obeys, refuse
-from rdpt_core.provenance import LabelRule
-from rdpt_core.recipe import Rule
-from rdpt_core.segmentation import SegmentRule
-from rdpt_core.selection import PoolRule, Selector
+from rdpt_core.provenance.labels import LabelRule
+from rdpt_core.selection.picks import PoolRule, Selector
 from rdpt_core.sources.problems import ProblemSource
 from rdpt_core.sources.traces import TraceSource
+from rdpt_core.tables.recipe import Rule
+from rdpt_core.text.segmentation import SegmentRule
 
 E = TypeVar("E", bound=Rule)
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,59}$")]

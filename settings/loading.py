@@ -10,7 +10,7 @@ from typing import Any, get_args
 
 from pydantic import BaseModel, ValidationError
 
-from rdpt_core.spelling import hint, nearest
+from rdpt_core.tables.spelling import hint, nearest
 from settings.experiment import Experiment, shipped
 
 

@@ -11,13 +11,15 @@ from contextlib import suppress
 from functools import cache
 from typing import Any
 
-from rdpt_core import candidates, provenance, selection
-from rdpt_core.candidates import CandidateRecord
 from rdpt_core.models.logged import LoggedScorer
-from rdpt_core.models.seam import TextScorer
+from rdpt_core.models.protocols import TextScorer
 from rdpt_core.models.spec import Logged
-from rdpt_core.provenance import LabelRule
-from rdpt_core.rows import (
+from rdpt_core.provenance import labels
+from rdpt_core.provenance.labels import LabelRule
+from rdpt_core.selection import candidates, picks
+from rdpt_core.selection.candidates import CandidateRecord
+from rdpt_core.selection.picks import PoolRule, Selector
+from rdpt_core.tables.rows import (
     Candidate,
     Grade,
     Pick,
@@ -29,7 +31,6 @@ from rdpt_core.rows import (
     Trace,
     ZoneKind,
 )
-from rdpt_core.selection import PoolRule, Selector
 from tasks.batches import NOTED, Batches, Failed
 from tasks.models import Model, note
 from tasks.progress import say
@@ -156,7 +157,7 @@ def _asked(
 def sentence_scores(
     traces: list[Trace], sentences: list[Sentence], scores: list[TokenScores]
 ) -> Iterator[SentenceScore]:
-    return provenance.sentence_scores(traces, sentences, scores)
+    return labels.sentence_scores(traces, sentences, scores)
 
 
 @stage("provenance", version=1, row=Provenance, over="teacher")
@@ -191,11 +192,9 @@ def _label(
 ) -> Iterator[Provenance]:
     """Token tables are opened only where some sentence lacks its score, to say why."""
     missing = any(row.logprob is None for rows in models for row in rows)
-    status = provenance.statuses(
-        row for parts in scores if missing for rows in parts for row in rows
-    )
+    status = labels.statuses(row for parts in scores if missing for rows in parts for row in rows)
     distilled = models[2] if len(models) > 2 else None
-    return provenance.provenance(models[0], models[1], distilled, rule, status)
+    return labels.provenance(models[0], models[1], distilled, rule, status)
 
 
 @stage("pool", version=1, row=Candidate, over="traces")
@@ -206,7 +205,7 @@ def pool(
     student: list[TokenScores],
     rule: PoolRule,
 ) -> Iterator[Candidate]:
-    yield from selection.pool(traces, grades, teacher, student, rule)
+    yield from picks.pool(traces, grades, teacher, student, rule)
 
 
 @stage("selection", version=1, row=Pick)
@@ -224,14 +223,14 @@ def select(
     """One trace per question; with `reference`, as many tokens as that arm in all."""
     records = list(records_of(traces, pool, teacher, student, student_scores, rule))
     target = target_of(records, reference, seed)
-    yield from selection.select(records, selector, seed, target_tokens=target)
+    yield from picks.select(records, selector, seed, target_tokens=target)
 
 
 def target_of(records: list[CandidateRecord], reference: Selector | None, seed: int) -> int | None:
     """Tokens of the arm that a matched one equals."""
     if reference is None:
         return None
-    return selection.total_tokens(selection.select(records, reference, seed))
+    return picks.total_tokens(picks.select(records, reference, seed))
 
 
 def records_of(
@@ -246,5 +245,5 @@ def records_of(
     for t, p, of_teacher, of_student, s in zip(
         traces, pool, teacher, student, student_scores, strict=True
     ):
-        lengths = {row.trace_id: selection.num_student_tokens(row) for row in s}
+        lengths = {row.trace_id: picks.num_student_tokens(row) for row in s}
         yield from candidates.candidates(t, p, of_teacher, of_student, lengths, rule)

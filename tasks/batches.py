@@ -11,9 +11,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
-from rdpt_core import columns
-from rdpt_core.abreast import abreast
-from rdpt_core.store import file_hash
+from rdpt_core.machine.abreast import abreast
+from rdpt_core.store.parts import file_hash
+from rdpt_core.tables import columns
 from tasks.progress import say
 
 R = TypeVar("R")

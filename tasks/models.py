@@ -12,24 +12,24 @@ from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from rdpt_core import ids
 from rdpt_core.models.adapters import is_adapter
-from rdpt_core.models.endpoint import Server
 from rdpt_core.models.identity import HashMemory, ModelIdentity, identify, local_folder
-from rdpt_core.models.reading import own_limit
-from rdpt_core.models.render import Renderer, read_renderer
-from rdpt_core.models.seam import TextGenerator, TextScorer
+from rdpt_core.models.protocols import TextGenerator, TextScorer
+from rdpt_core.models.rendering.reading import own_limit
+from rdpt_core.models.rendering.render import Renderer, read_renderer
+from rdpt_core.models.serving.endpoint import Server
 from rdpt_core.models.spec import Logged, ModelSpec, Numerics, Sampling
-from rdpt_core.recipe import Plain
 from rdpt_core.scoring.paths import cpu_flags, has_gpu, has_units
-from rdpt_core.spelling import hint
-from rdpt_core.store import Part, Store
+from rdpt_core.store.parts import Part, Store
+from rdpt_core.tables import ids
+from rdpt_core.tables.recipe import Plain
+from rdpt_core.tables.spelling import hint
 from tasks.progress import say
 
 if TYPE_CHECKING:
-    from rdpt_core.models.loading import Loaded
-    from rdpt_core.models.remote import Remote
-    from rdpt_core.models.server import ServerScorer
+    from rdpt_core.models.loading.loading import Loaded
+    from rdpt_core.models.serving.remote import Remote
+    from rdpt_core.models.serving.server import ServerScorer
     from tasks.stage import Call, Work
 
 CHECKPOINT = "checkpoint"
@@ -133,10 +133,10 @@ class Model:
 
     def generator(self, sampling: Sampling, seed: int, work: Work) -> TextGenerator:
         if self.is_remote:
-            from rdpt_core.models.server import ServerGenerator
+            from rdpt_core.models.serving.server import ServerGenerator
 
             return ServerGenerator(self.remote, self.known, sampling, seed)
-        from rdpt_core.models.hf import HfGenerator  # torch: only where a model is needed
+        from rdpt_core.models.loading.hf import HfGenerator  # torch: only where a model is needed
 
         return HfGenerator(self._loaded(work), sampling, seed)
 
@@ -147,12 +147,12 @@ class Model:
             from rdpt_core.models.logged import LoggedScorer
 
             return LoggedScorer(self.scorer, self.renderer, self.spec.logged or Logged())
-        from rdpt_core.models.hf import HfScorer
+        from rdpt_core.models.loading.hf import HfScorer
 
         return HfScorer(self._loaded(work), topk_stats=topk_stats)
 
     def server_scorer(self) -> ServerScorer:
-        from rdpt_core.models.server import ServerScorer
+        from rdpt_core.models.serving.server import ServerScorer
 
         return ServerScorer(self.remote, self.known)
 
@@ -212,8 +212,8 @@ def _remote(spec: ModelSpec, folder: Path, server: Server) -> Remote:
 
 @lru_cache(maxsize=64)
 def _connected(spec: ModelSpec, folder: Path, server: Server) -> Remote:
-    from rdpt_core.models.http import client_of
-    from rdpt_core.models.remote import connect
+    from rdpt_core.models.serving.http import client_of
+    from rdpt_core.models.serving.remote import connect
 
     return connect(client_of(server, say), spec, read_renderer(spec, folder), own_limit(folder))
 
@@ -222,7 +222,7 @@ def _connected(spec: ModelSpec, folder: Path, server: Server) -> Remote:
 def _served(spec: ModelSpec, folder: Path, server: Server, memory: HashMemory | None) -> str:
     """The identity of the model that a server has (`fingerprint.py`); that of the last time where
     it cannot be reached, so that what was finished can be looked at."""
-    from rdpt_core.models.fingerprint import KnownServers
+    from rdpt_core.models.serving.fingerprint import KnownServers
 
     known_servers = memory and KnownServers(memory.file.with_name(SERVERS), memory.notes)
     place = f"{server.url} {spec.served or spec.path} {spec.api}"
@@ -261,7 +261,7 @@ def _load(
     """One model in memory at a time; the parts of a table follow each other."""
     from transformers.utils import logging
 
-    from rdpt_core.models.loading import load
+    from rdpt_core.models.loading.loading import load
 
     logging.disable_progress_bar()  # of the weights; the table has a bar of its own
     return load(spec, base, threads, usable(device), memory, numerics)

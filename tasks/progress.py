@@ -13,7 +13,7 @@ from typing import Any
 from tqdm import tqdm
 
 from rdpt_core.report.terminal import printable
-from rdpt_core.store import Holder, Part
+from rdpt_core.store.parts import Holder, Part
 from settings.secrets import redacted
 from tasks.stage import Call, Given, Job
 

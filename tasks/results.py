@@ -10,12 +10,13 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from rdpt_core import comparisons, results
-from rdpt_core.comparisons import Answered
-from rdpt_core.curves import CurveRule, PositionCounts, position_counts
-from rdpt_core.provenance import LabelRule
-from rdpt_core.results import Attribution, QuestionCounts
-from rdpt_core.rows import (
+from rdpt_core.provenance.curves import CurveRule, PositionCounts, position_counts
+from rdpt_core.provenance.labels import LabelRule
+from rdpt_core.results import comparisons, summary
+from rdpt_core.results.comparisons import Answered
+from rdpt_core.results.summary import Attribution, QuestionCounts
+from rdpt_core.selection.picks import Selector
+from rdpt_core.tables.rows import (
     Candidate,
     Grade,
     Pick,
@@ -27,7 +28,6 @@ from rdpt_core.rows import (
     Trace,
     TrainingStep,
 )
-from rdpt_core.selection import Selector
 from tasks.attribution import records_of, target_of
 from tasks.stage import Parts, stage
 
@@ -41,7 +41,7 @@ def baseline(
     benchmark: str,
 ) -> Iterator[Result]:
     """Accuracy of a model that no arm trained."""
-    yield from results.benchmark_results(
+    yield from summary.benchmark_results(
         configuration,
         benchmark,
         outcomes_of(traces, grades),
@@ -63,7 +63,7 @@ def attributed(
     benchmark: str,
 ) -> Iterator[Result]:
     """A distilled student's accuracy and the provenance of its sentences; without a baseline."""
-    yield from results.benchmark_results(
+    yield from summary.benchmark_results(
         configuration,
         benchmark,
         outcomes_of(traces, grades),
@@ -88,7 +88,7 @@ def distilled(
     benchmark: str,
 ) -> Iterator[Result]:
     """The same, with the lift over the undistilled student on the same questions and seeds."""
-    yield from results.benchmark_results(
+    yield from summary.benchmark_results(
         configuration,
         benchmark,
         outcomes_of(traces, grades),
@@ -156,8 +156,8 @@ def answered_of(
     outcomes = outcomes_of(traces, grades)
     if labels is None:
         return Answered(outcomes, draw=draw)
-    classes = results.merged(
-        results.class_counts({trace.trace_id: trace.problem_id for trace in rows}, {}, labelled)
+    classes = summary.merged(
+        summary.class_counts({trace.trace_id: trace.problem_id for trace in rows}, {}, labelled)
         for rows, labelled in zip(traces, labels, strict=True)
     )
     return Answered(outcomes, classes, draw)
@@ -208,8 +208,8 @@ def selected(
     records = list(records_of(traces, pool, teacher, student, student_scores, rule))
     picks = [pick for rows in selection for pick in rows]
     target = target_of(records, reference, seed)
-    yield from results.pool_results(configuration, source, records)
-    yield from results.selection_results(
+    yield from summary.pool_results(configuration, source, records)
+    yield from summary.selection_results(
         configuration, source, records, picks, selector, seed, target_tokens=target
     )
 
@@ -220,7 +220,7 @@ def training(
 ) -> Iterator[Result]:
     """The same, and the fine-tuning on the picks."""
     yield from selected.function(configuration=configuration, source=source, **chosen)
-    yield from results.training_results(
+    yield from summary.training_results(
         configuration, source, [step for rows in steps for step in rows]
     )
 
@@ -230,8 +230,8 @@ def domains_of(problems: Parts[Problem]) -> dict[str, str]:
 
 
 def outcomes_of(traces: Parts[Trace], grades: Parts[Grade]) -> QuestionCounts:
-    return results.merged(
-        results.outcome_counts({trace.trace_id: trace.problem_id for trace in rows}, graded)
+    return summary.merged(
+        summary.outcome_counts({trace.trace_id: trace.problem_id for trace in rows}, graded)
         for rows, graded in zip(traces, grades, strict=True)
     )
 
@@ -246,7 +246,7 @@ def attribution_of(
     for rows, graded, labelled in zip(traces, grades, labels, strict=True):
         problem_of = {trace.trace_id: trace.problem_id for trace in rows}
         outcome_of = {grade.trace_id: grade.outcome for grade in graded}
-        classes.append(results.class_counts(problem_of, outcome_of, labelled))
-        three_way.append(results.class_counts(problem_of, outcome_of, labelled, rule))
+        classes.append(summary.class_counts(problem_of, outcome_of, labelled))
+        three_way.append(summary.class_counts(problem_of, outcome_of, labelled, rule))
         positions = positions + position_counts(labelled, outcome_of)
-    return Attribution(results.merged(classes), results.merged(three_way), positions)
+    return Attribution(summary.merged(classes), summary.merged(three_way), positions)

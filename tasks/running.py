@@ -22,8 +22,8 @@ from typing import Any
 import psutil
 from pydantic import TypeAdapter
 
-from rdpt_core import notes
-from rdpt_core.store import Holder, Part
+from rdpt_core.store import notes
+from rdpt_core.store.parts import Holder, Part
 from tasks.stage import Call, Given, Job, Watcher
 
 FOLDER = "running"

@@ -18,9 +18,8 @@ from typing import Any, Literal
 
 from pydantic import TypeAdapter
 
-from rdpt_core import __version__, columns, ids
-from rdpt_core.recipe import Recipe, plain
-from rdpt_core.rows import Account, Origin, Problem, Reject, Trace
+from rdpt_core import __version__
+from rdpt_core.files.reading import BadTable
 from rdpt_core.sources.account import Ledger
 from rdpt_core.sources.companion import CompanionSource
 from rdpt_core.sources.hub import check_hub
@@ -28,8 +27,10 @@ from rdpt_core.sources.naming import names_of, problem_columns
 from rdpt_core.sources.opening import files_of
 from rdpt_core.sources.problems import FileSource, HubSource, PocketSource, ProblemSource, blocks
 from rdpt_core.sources.traces import TraceSource, import_blocks, import_columns
-from rdpt_core.store import Damaged, Part, Store, file_hash
-from rdpt_core.table_files import BadTable
+from rdpt_core.store.parts import Damaged, Part, Store, file_hash
+from rdpt_core.tables import columns, ids
+from rdpt_core.tables.recipe import Recipe, plain
+from rdpt_core.tables.rows import Account, Origin, Problem, Reject, Trace
 from tasks.stage import Given
 
 ROWS = {

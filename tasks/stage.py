@@ -17,11 +17,12 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Generic, Protocol, TypeVar
 
-from rdpt_core import __version__, ids
-from rdpt_core.abreast import abreast
-from rdpt_core.recipe import Plain, Recipe, plain
-from rdpt_core.resources import no_room
-from rdpt_core.store import PAYLOAD, Damaged, Holder, Part, Store
+from rdpt_core import __version__
+from rdpt_core.machine.abreast import abreast
+from rdpt_core.machine.resources import no_room
+from rdpt_core.store.parts import PAYLOAD, Damaged, Holder, Part, Store
+from rdpt_core.tables import ids
+from rdpt_core.tables.recipe import Plain, Recipe, plain
 from tasks import stopping
 from tasks.turns import Turns
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from rdpt_core import finetune
-from rdpt_core.finetune import Example
-from rdpt_core.finetune_recipe import HOW, Machine, TrainingRecipe
+from rdpt_core.finetune import training
+from rdpt_core.finetune.recipe import HOW, Machine, TrainingRecipe
+from rdpt_core.finetune.training import Example
 from rdpt_core.models.adapters import is_adapter
-from rdpt_core.models.reading import ends_of
-from rdpt_core.models.render import read_renderer
-from rdpt_core.rows import Pick, Problem, Trace, TrainingStep
+from rdpt_core.models.rendering.reading import ends_of
+from rdpt_core.models.rendering.render import read_renderer
+from rdpt_core.tables.rows import Pick, Problem, Trace, TrainingStep
 from tasks.models import CHECKPOINT, Model, note, usable
 from tasks.stage import Parts, Work, stage
 
@@ -31,7 +31,7 @@ def train(
     examples = _examples(selection, problems, traces, model)
     if model.spec.context is not None:
         check_context(examples, model.spec.context)
-    steps = finetune.train(
+    steps = training.train(
         model.folder,
         examples,
         recipe,

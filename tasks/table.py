@@ -13,7 +13,7 @@ from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State
 from prefect.states import Completed
 
-from rdpt_core.store import Damaged, Store
+from rdpt_core.store.parts import Damaged, Store
 from tasks.running import Activity, beating
 from tasks.stage import Call, Given, Plan, Watcher, Worker
 from tasks.turns import Turns

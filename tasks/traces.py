@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from functools import cache
 
-from rdpt_core import grading, segmentation
-from rdpt_core.grading import GradeRule
-from rdpt_core.models.http import ItemFailed
+from rdpt_core.grading import verdicts
+from rdpt_core.grading.verdicts import GradeRule
+from rdpt_core.models.serving.http import ItemFailed
 from rdpt_core.models.spec import Sampling
-from rdpt_core.rows import Grade, Problem, Sentence, Trace
-from rdpt_core.segmentation import SegmentRule
+from rdpt_core.tables.rows import Grade, Problem, Sentence, Trace
+from rdpt_core.text import segmentation
+from rdpt_core.text.segmentation import SegmentRule
 from tasks.batches import Batches, Failed
 from tasks.models import Model, note
 from tasks.stage import Work, stage
@@ -61,7 +62,7 @@ def _cut(problems: list[Problem], size: int) -> Iterator[list[Problem]]:
 def grade(
     problems: list[Problem], traces: list[Trace], rule: GradeRule, work: Work
 ) -> Iterable[Grade]:
-    return grading.grade(problems, traces, rule, work.progress, work.options.graders)
+    return verdicts.grade(problems, traces, rule, work.progress, work.options.graders)
 
 
 @stage("sentences", version=3, row=Sentence, over="traces")

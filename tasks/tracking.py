@@ -27,7 +27,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from rdpt_core.defaults import MLFLOW_PORT
-from rdpt_core.rows import TrainingStep
+from rdpt_core.tables.rows import TrainingStep
 from settings.runtime import Runtime
 from tasks.artifacts import artifact_folder, rehome
 from tasks.progress import say

@@ -10,7 +10,7 @@ import sys
 import textwrap
 from typing import NoReturn
 
-from rdpt_core.spelling import hint
+from rdpt_core.tables.spelling import hint
 
 METAVARS = {"str": "NAME", "int": "N", "float": "FLOAT"}
 FILES = ("o", "out", "output")

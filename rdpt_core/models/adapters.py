@@ -12,7 +12,7 @@ import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rdpt_core import ids
+from rdpt_core.tables import ids
 
 if TYPE_CHECKING:
     import torch

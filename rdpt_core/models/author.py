@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from rdpt_core import ids
 from rdpt_core.models.identity import ModelIdentity
-from rdpt_core.models.render import Renderer
+from rdpt_core.models.rendering.render import Renderer
 from rdpt_core.models.spec import Sampling
-from rdpt_core.recipe import plain
-from rdpt_core.rows import F32s, FinishReason, I32s, Problem, Trace
+from rdpt_core.tables import ids
+from rdpt_core.tables.recipe import plain
+from rdpt_core.tables.rows import F32s, FinishReason, I32s, Problem, Trace
 
 
 @dataclass(frozen=True)

@@ -14,10 +14,10 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
-from rdpt_core import ids
-from rdpt_core.models.delimiters import named_delimiters
-from rdpt_core.models.seam import Progress, silent
-from rdpt_core.rows import (
+from rdpt_core.models.protocols import Progress, silent
+from rdpt_core.models.rendering.delimiters import named_delimiters
+from rdpt_core.tables import ids
+from rdpt_core.tables.rows import (
     FinishReason,
     Problem,
     ScoreSource,

@@ -17,10 +17,10 @@ from huggingface_hub.errors import (
     RevisionNotFoundError,
 )
 
+from rdpt_core.machine.resources import no_room
 from rdpt_core.models.identity import loaded_files, matches, patterns_of, quantisation
 from rdpt_core.models.refusals import check_config, check_folder, check_names, needed
 from rdpt_core.models.spec import ModelSpec
-from rdpt_core.resources import no_room
 
 TIMEOUT_SECONDS = 10.0
 REFUSED = (RepositoryNotFoundError, RevisionNotFoundError, GatedRepoError, HFValidationError)

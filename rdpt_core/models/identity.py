@@ -16,12 +16,12 @@ from typing import TypeAlias
 
 from pydantic import TypeAdapter
 
-from rdpt_core import ids
 from rdpt_core.models.adapters import adapter_digest, check_adapter, sha256
 from rdpt_core.models.refusals import check_folder, read_object
 from rdpt_core.models.spec import Backend, Logged, ModelSpec, Numerics
-from rdpt_core.notes import Notes
-from rdpt_core.recipe import Plain, Rule, plain, plain_without_unset
+from rdpt_core.store.notes import Notes
+from rdpt_core.tables import ids
+from rdpt_core.tables.recipe import Plain, Rule, plain, plain_without_unset
 
 ENDS = "generation_config.json"
 WEIGHTS = ("*.safetensors", "*.safetensors.index.json", "config.json", ENDS)

@@ -12,13 +12,13 @@ from dataclasses import replace
 
 import numpy as np
 
-from rdpt_core.models.layout import Layout, map_sampled
-from rdpt_core.models.render import Renderer
-from rdpt_core.models.seam import Progress, silent
+from rdpt_core.models.protocols import Progress, silent
+from rdpt_core.models.rendering.layout import Layout, map_sampled
+from rdpt_core.models.rendering.render import Renderer
 from rdpt_core.models.spec import Logged
-from rdpt_core.rows import Problem, ScoreSource, ScoreStatus, TokenScores, Trace
 from rdpt_core.scoring.entries import scored, unscored
 from rdpt_core.scoring.token_statistics import Statistics
+from rdpt_core.tables.rows import Problem, ScoreSource, ScoreStatus, TokenScores, Trace
 
 
 class LoggedScorer:

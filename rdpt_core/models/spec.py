@@ -11,7 +11,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, model_validator
 
-from rdpt_core.recipe import Rule
+from rdpt_core.tables.recipe import Rule
 
 Backend = Literal["hf", "server", "logged"]
 Path = Literal["exact", "compiled"]

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from rdpt_core.curves import SIDES, CurveRule, Curves, PositionCounts, curves
-from rdpt_core.provenance import FOUR_WAY, LABELS
-from rdpt_core.rows import Label
+from rdpt_core.provenance.curves import SIDES, CurveRule, Curves, PositionCounts, curves
+from rdpt_core.provenance.labels import FOUR_WAY, LABELS
+from rdpt_core.tables.rows import Label
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from rdpt_core.report.figures import FILLS, LETTERS, TEXT
-from rdpt_core.rows import Label, Provenance, Sentence, ZoneKind
+from rdpt_core.tables.rows import Label, Provenance, Sentence, ZoneKind
 
 NEAR = 0.01
 """A margin below it is marked where noise was not measured: two scorers of one model may differ by

@@ -19,10 +19,10 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from rdpt_core.models.layout import Layout
-from rdpt_core.models.vocabulary import Vocabulary
-from rdpt_core.rows import ZoneKind
+from rdpt_core.models.rendering.layout import Layout
+from rdpt_core.models.rendering.vocabulary import Vocabulary
 from rdpt_core.scoring.token_statistics import Statistics
+from rdpt_core.tables.rows import ZoneKind
 
 
 def blank_ids(vocabulary: Vocabulary, num_ids: int) -> NDArray[np.bool_]:

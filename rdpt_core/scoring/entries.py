@@ -11,9 +11,9 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from rdpt_core.models.layout import Layout
-from rdpt_core.rows import ScoreSource, ScoreStatus, TokenScores, Trace, ZoneKind
+from rdpt_core.models.rendering.layout import Layout
 from rdpt_core.scoring.token_statistics import Statistics
+from rdpt_core.tables.rows import ScoreSource, ScoreStatus, TokenScores, Trace, ZoneKind
 
 MOST = 255
 """Bytes of one entry; a longer one is several, of which the first carries the numbers."""

@@ -25,12 +25,12 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
-from rdpt_core.memory import is_out_of_memory
-from rdpt_core.packing import packed
+from rdpt_core.machine.memory import is_out_of_memory
 from rdpt_core.scoring.attention import attending_by_pack
 from rdpt_core.scoring.cache import growing_cache
 from rdpt_core.scoring.compiling import filled
 from rdpt_core.scoring.head import Head
+from rdpt_core.scoring.packing import packed
 from rdpt_core.scoring.products import quick_products
 from rdpt_core.scoring.statistics import Asked, statistics
 from rdpt_core.scoring.token_statistics import Statistics

@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from rdpt_core.rows import Account
+from rdpt_core.tables.rows import Account
 
 ROW, TRACE, PROBLEM = "rows", "traces", "problems"
 """What is counted beside the columns."""

@@ -10,13 +10,13 @@ from pathlib import Path
 
 from pydantic import model_validator
 
-from rdpt_core.recipe import Rule
+from rdpt_core.files.reading import BadTable
 from rdpt_core.sources.account import Ledger
 from rdpt_core.sources.hub import HubSet, open_hub
 from rdpt_core.sources.naming import Names
 from rdpt_core.sources.opening import open_records
 from rdpt_core.sources.records import Records, Values, value_at
-from rdpt_core.table_files import BadTable
+from rdpt_core.tables.recipe import Rule
 
 _IDS = ("sample_uuid", "uuid", "trace_id", "id")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from rdpt_core.rows import FinishReason
+from rdpt_core.tables.rows import FinishReason
 
 _SPELLINGS = {
     FinishReason.STOP: "stop end end_turn eos eos_token stop_sequence stop_token end_of_text "

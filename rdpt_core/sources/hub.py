@@ -12,9 +12,9 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from rdpt_core.files.reading import BadTable
 from rdpt_core.sources.records import Records
 from rdpt_core.sources.tables import DatasetRows
-from rdpt_core.table_files import BadTable
 
 TIMEOUT_SECONDS = 4.0
 

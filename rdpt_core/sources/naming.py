@@ -13,11 +13,11 @@ from typing import Any
 
 from pydantic import Field
 
-from rdpt_core.recipe import Rule
+from rdpt_core.files.reading import BadTable
 from rdpt_core.sources.records import Records, Values, value_at
 from rdpt_core.sources.turns import THOUGHTS
-from rdpt_core.spelling import nearest
-from rdpt_core.table_files import BadTable
+from rdpt_core.tables.recipe import Rule
+from rdpt_core.tables.spelling import nearest
 
 
 class ProblemColumns(Rule):

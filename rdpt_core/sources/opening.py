@@ -14,9 +14,9 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
+from rdpt_core.files.reading import BadTable
 from rdpt_core.sources.records import JsonDocument, JsonLines, Record, Records
 from rdpt_core.sources.tables import CsvRows, DatasetRows, ParquetRows
-from rdpt_core.table_files import BadTable
 
 READERS: dict[str, Callable[[Path], Records]] = {
     ".jsonl": JsonLines,

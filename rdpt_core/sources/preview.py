@@ -6,12 +6,12 @@ from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
 
-from rdpt_core.rows import Trace, ZoneKind
 from rdpt_core.sources.account import Ledger, Notes, shortened
 from rdpt_core.sources.problems import FileSource, HubSource, Reader
 from rdpt_core.sources.records import Record, Records
 from rdpt_core.sources.trace_rows import TraceReader
 from rdpt_core.sources.traces import TraceSource, open_import
+from rdpt_core.tables.rows import Trace, ZoneKind
 
 _NUM_ROWS = 3
 Fields = dict[str, str | None]

@@ -15,9 +15,6 @@ from typing import Annotated, Any, Literal, NamedTuple
 
 from pydantic import Field
 
-from rdpt_core import ids
-from rdpt_core.recipe import Rule
-from rdpt_core.rows import Problem, Reject
 from rdpt_core.sources.account import PROBLEM, Ledger, Notes
 from rdpt_core.sources.golds import gold_text
 from rdpt_core.sources.hub import HubSet, open_hub
@@ -25,6 +22,9 @@ from rdpt_core.sources.naming import ProblemColumns, by_role, names_of, problem_
 from rdpt_core.sources.opening import open_records, stem_of
 from rdpt_core.sources.records import Record, Records, Values, unpacked, value_at
 from rdpt_core.sources.turns import is_conversation, read_turns
+from rdpt_core.tables import ids
+from rdpt_core.tables.recipe import Rule
+from rdpt_core.tables.rows import Problem, Reject
 
 
 class PocketSource(Rule):

@@ -23,7 +23,7 @@ from typing import IO, Any, Protocol
 
 import pyarrow as pa
 
-from rdpt_core.table_files import BadTable
+from rdpt_core.files.reading import BadTable
 
 Values = Mapping[str, Any]
 

@@ -17,8 +17,8 @@ from typing import IO, Any, NamedTuple
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from rdpt_core.files.reading import BYTES, BadTable
 from rdpt_core.sources.records import Record, without_surrogates
-from rdpt_core.table_files import BYTES, BadTable
 
 _ROWS = 256
 """Most rows of a table that become Python values at a time."""

@@ -13,9 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from rdpt_core import ids
-from rdpt_core.models.delimiters import KNOWN, Delimiters
-from rdpt_core.rows import FinishReason, Origin, Problem, Trace, ZoneKind
+from rdpt_core.models.rendering.delimiters import KNOWN, Delimiters
 from rdpt_core.sources.account import Notes
 from rdpt_core.sources.companion import Companion
 from rdpt_core.sources.finish import finish_reason
@@ -23,6 +21,8 @@ from rdpt_core.sources.naming import TraceColumns
 from rdpt_core.sources.problems import conversation, make_problem
 from rdpt_core.sources.records import Values, unpacked, value_at
 from rdpt_core.sources.turns import read_turns
+from rdpt_core.tables import ids
+from rdpt_core.tables.rows import FinishReason, Origin, Problem, Trace, ZoneKind
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,11 +15,9 @@ from pathlib import Path
 
 from pydantic import Field, field_validator, model_validator
 
-from rdpt_core import ids
 from rdpt_core.defaults import DELIMITERS
-from rdpt_core.models.delimiters import Delimiters, named_delimiters
-from rdpt_core.recipe import Rule
-from rdpt_core.rows import Origin, Problem, Reject, Trace
+from rdpt_core.files.reading import BadTable
+from rdpt_core.models.rendering.delimiters import Delimiters, named_delimiters
 from rdpt_core.sources.account import PROBLEM, ROW, TRACE, Ledger, Notes
 from rdpt_core.sources.companion import Companion, CompanionSource
 from rdpt_core.sources.hub import HubSet, open_hub
@@ -28,7 +26,9 @@ from rdpt_core.sources.opening import open_records, stem_of
 from rdpt_core.sources.problems import MOST_BYTES, reject, replaced
 from rdpt_core.sources.records import Record, Records
 from rdpt_core.sources.trace_rows import ImportedTrace, TraceReader, TraceRow
-from rdpt_core.table_files import BadTable
+from rdpt_core.tables import ids
+from rdpt_core.tables.recipe import Rule
+from rdpt_core.tables.rows import Origin, Problem, Reject, Trace
 
 
 class TraceSource(Rule):

@@ -1,7 +1,7 @@
 """Whatever a user feeds it: a clear refusal before any work, or a row that is counted.
 
 What becomes of single values (columns, answers, token ids, log-probabilities) stands in
-`tests/core/test_imports.py` and `test_benchmarks.py`; of experiment files, in
+`tests/core/sources/test_traces.py` and `test_benchmarks.py`; of experiment files, in
 `tests/flows/test_cli.py`; of a disk and a folder that take nothing, in `test_no_room.py`.
 """
 
@@ -19,7 +19,7 @@ import pytest
 
 from flows import cli
 from tests.core.models import tiny
-from tests.flows.asked import refused
+from tests.flows.recorded_requests import refused
 
 STUDY = """
 name = "x"

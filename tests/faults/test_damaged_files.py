@@ -21,16 +21,17 @@ from flows import cli, verbs
 from flows.catalogue import keep_noise, publish_catalogue
 from flows.journal import Journal as RunJournal
 from flows.workspace import SHAPES, Opened, damaged_notes, freeze, open_file
-from rdpt_core import finetune, integrity, notes
-from rdpt_core.catalog import NoiseRow
-from rdpt_core.notes import Notes
-from rdpt_core.store import Damaged, Store
+from rdpt_core.finetune import training
+from rdpt_core.store import integrity, notes
+from rdpt_core.store.catalog import NoiseRow
+from rdpt_core.store.notes import Notes
+from rdpt_core.store.parts import Damaged, Store
 from tasks import models
 from tasks.running import Activity, announced
 from tasks.stage import Plan, Worker
 from tests.core.models import tiny
-from tests.flows.studies import STUDENT, Studio, copying_train
-from tests.stages.toys import Journal
+from tests.flows.example_experiments import STUDENT, Studio, copying_train
+from tests.stages.toy_stages import Journal
 
 Capture = pytest.CaptureFixture[str]
 
@@ -78,7 +79,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Studio]:
     studio.write_problems("problems", range(6))
     studio.write_problems("bench", range(100, 104))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(finetune, "train", copying_train)
+        patch.setattr(training, "train", copying_train)
         build(studio.open())
         noise = NoiseRow("a" * 32, "a" * 32, 0.1, 0.1, 0.1, None, 3)
         keep_noise(studio.open(), [noise])

@@ -12,10 +12,10 @@ from typing import Any
 import pytest
 
 from rdpt_core.scoring.forward import Forward
-from rdpt_core.store import Store
+from rdpt_core.store.parts import Store
 from tasks.batches import Batches
 from tasks.stage import Plan
-from tests.flows.studies import Studio, studio
+from tests.flows.example_experiments import Studio, studio
 
 __all__ = ["studio"]
 

@@ -7,26 +7,26 @@ from pathlib import Path
 
 import pytest
 
-from rdpt_core.faults import fault_point
-from rdpt_core.store import POINTS, Store
+from rdpt_core.store.faults import fault_point
+from rdpt_core.store.parts import POINTS, Store
 from tasks.stage import Plan, Worker
-from tests.stages import toys
+from tests.stages import toy_stages
 
 CALLS = ("traces", "grades", "sentences", "selection")
 
 
 def _run(root: Path, fault: str | None) -> None:
     store = Store(root, fault_point(fault))
-    for call in toys.chain_of(toys.given(range(12))):
+    for call in toy_stages.chain_of(toy_stages.given(range(12))):
         if not Plan(store).table(call).complete:
-            Worker(store, toys.Options(), toys.Journal()).build(call)
+            Worker(store, toy_stages.Options(), toy_stages.Journal()).build(call)
 
 
 def _contents(root: Path) -> list[tuple[str, ...]]:
     plan = Plan(Store(root))
     return [
         tuple(part.content for part in plan.table(call).parts)
-        for call in toys.chain_of(toys.given(range(12)))
+        for call in toy_stages.chain_of(toy_stages.given(range(12)))
     ]
 
 
@@ -50,7 +50,7 @@ def test_a_run_that_was_killed_ends_like_one_that_was_not(
     child.join(60)
     assert child.exitcode == -9
     committed = len(list(Store(tmp_path).records(table)))
-    journal = toys.build(tmp_path, toys.chain_of(toys.given(range(12))))
+    journal = toy_stages.build(tmp_path, toy_stages.chain_of(toy_stages.given(range(12))))
     assert _contents(tmp_path) == golden
     assert journal.parts.count(table) == len(golden[1 + CALLS.index(table)]) - committed
     assert not list(tmp_path.rglob("*.tmp"))

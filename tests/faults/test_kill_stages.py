@@ -15,13 +15,13 @@ from typing import Any
 import pytest
 
 from flows import faults, workspace
-from rdpt_core import finetune
-from rdpt_core.faults import fault_point
-from rdpt_core.store import POINTS
+from rdpt_core.finetune import training
+from rdpt_core.store.faults import fault_point
+from rdpt_core.store.parts import POINTS
 from tasks.batches import Batches
 from tasks.stage import Plan, Worker
 from tests.core.models import tiny
-from tests.flows.studies import STUDENT, Studio
+from tests.flows.example_experiments import STUDENT, Studio
 
 CHANGES = {
     "limit": 8,
@@ -60,7 +60,7 @@ class Killed:
         def work() -> None:
             self._count(Worker, "_made", lambda worker, call, job: call.table)
             self._count(Batches, "keep", lambda *_: "batch")
-            self._count(finetune, "_attempt", lambda *_: "training")
+            self._count(training, "_attempt", lambda *_: "training")
             setattr(workspace, "fault_point", lambda fault: stop)  # noqa: B010
             try:
                 self.studio.build(**CHANGES)

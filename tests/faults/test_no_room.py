@@ -18,14 +18,14 @@ import pytest
 
 from flows import faults
 from flows.checks import check_room, check_workspace
-from rdpt_core.checkpoints import MARKER
-from rdpt_core.finetune import Example, train
-from rdpt_core.store import POINTS, FaultPoint, Store
+from rdpt_core.finetune.checkpoints import MARKER
+from rdpt_core.finetune.training import Example, train
+from rdpt_core.store.parts import POINTS, FaultPoint, Store
 from settings.loading import BadSettings
 from tasks.stage import Plan, Worker
 from tests.conftest import ROOT
-from tests.core.learners import MACHINE, RECIPE, base
-from tests.stages import toys
+from tests.core.finetune.tiny_students import MACHINE, RECIPE, base
+from tests.stages import toy_stages
 
 __all__ = ["base"]
 
@@ -34,14 +34,14 @@ TABLES = ("traces", "sentences", "selection")
 
 def build(root: Path, reached: FaultPoint = lambda table, point: None) -> None:
     store = Store(root, reached)
-    for call in toys.chain_of(toys.given(range(12))):
+    for call in toy_stages.chain_of(toy_stages.given(range(12))):
         if not Plan(store).table(call).complete:
-            Worker(store, toys.Options(), toys.Journal()).build(call)
+            Worker(store, toy_stages.Options(), toy_stages.Journal()).build(call)
 
 
 def contents(root: Path) -> list[list[str]]:
     plan = Plan(Store(root))
-    calls = toys.chain_of(toys.given(range(12)))
+    calls = toy_stages.chain_of(toy_stages.given(range(12)))
     return [[part.content for part in plan.table(call).parts] for call in calls]
 
 

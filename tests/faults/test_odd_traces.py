@@ -8,13 +8,13 @@ from typing import Any
 import pytest
 
 from flows.workspace import Opened, open_file
-from rdpt_core.rows import ROWS
 from rdpt_core.sources.traces import TraceSource
+from rdpt_core.tables.rows import ROWS
 from settings.runtime import Runtime
 from tasks import sources
 from tasks.stage import Plan, Worker
 from tests.core.models import tiny
-from tests.stages.toys import Journal
+from tests.stages.toy_stages import Journal
 
 STUDY = """
 name = "odd"

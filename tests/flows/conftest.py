@@ -6,9 +6,9 @@ import pytest
 
 from flows.catalogue import publish_catalogue
 from flows.workspace import Opened, freeze
-from rdpt_core import finetune
+from rdpt_core.finetune import training
 from tests.core.models import tiny
-from tests.flows.studies import STUDENT, Studio, copying_train
+from tests.flows.example_experiments import STUDENT, Studio, copying_train
 
 TWO_ARMS = STUDENT.format(name="student") + '[[selectors]]\nname = "random"\n'
 
@@ -22,7 +22,7 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Opened:
     studio.write_problems("problems", range(12))
     studio.write_problems("bench", range(100, 108))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(finetune, "train", copying_train)
+        patch.setattr(training, "train", copying_train)
         studio.build(students=TWO_ARMS)
     opened = studio.open(students=TWO_ARMS)
     freeze(opened)

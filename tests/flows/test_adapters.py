@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from rdpt_core.rows import SentenceScore, TrainingStep
+from rdpt_core.tables.rows import SentenceScore, TrainingStep
 from settings.experiment import Student
 from tasks.stage import Parts, Plan
 from tests.core.models import tiny
-from tests.flows.studies import BENCHMARK, Studio
+from tests.flows.example_experiments import BENCHMARK, Studio
 
 TRAINING = """
 [training]

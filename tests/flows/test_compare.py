@@ -15,9 +15,9 @@ import pytest
 
 from flows import cli, comparing, report
 from flows.workspace import Opened
-from rdpt_core.rows import Result
+from rdpt_core.tables.rows import Result
 from tasks.tracking import Mlflow, view_address
-from tests.flows.asked import refused
+from tests.flows.recorded_requests import refused
 
 SQL = """
 SELECT name, metric, value, low, high FROM results

@@ -12,7 +12,7 @@ import pytest
 
 from flows import cli
 from tests.core.models import tiny
-from tests.flows.studies import PLAIN, STUDY
+from tests.flows.example_experiments import PLAIN, STUDY
 
 Capture = pytest.CaptureFixture[str]
 

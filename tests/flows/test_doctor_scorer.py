@@ -18,12 +18,12 @@ from flows import cli, report
 from flows.catalogue import publish_catalogue, read_noise
 from flows.rescoring import Players, backend_pairs, in_float32
 from flows.workspace import NOISE, Opened, open_frozen
-from rdpt_core.models.hf import HfScorer
-from rdpt_core.models.seam import Progress, silent
-from rdpt_core.rows import Problem, TokenScores, Trace
+from rdpt_core.models.loading.hf import HfScorer
+from rdpt_core.models.protocols import Progress, silent
+from rdpt_core.tables.rows import Problem, TokenScores, Trace
 from tasks.models import Model
 from tests.core.models import tiny
-from tests.flows.studies import PLAIN, STUDY
+from tests.flows.example_experiments import PLAIN, STUDY
 
 Capture = pytest.CaptureFixture[str]
 

@@ -13,9 +13,9 @@ from transformers import AutoTokenizer
 
 from flows import cli
 from flows.workspace import Opened
-from rdpt_core.rows import ROWS, Problem, Trace
-from rdpt_core.store import Store
-from tests.flows.asked import files, refused
+from rdpt_core.store.parts import Store
+from rdpt_core.tables.rows import ROWS, Problem, Trace
+from tests.flows.recorded_requests import files, refused
 
 TABLES = {row.TABLE for row in ROWS}
 CATALOGUE = {"configurations", "scorers", "parts", "noise"}
@@ -114,23 +114,23 @@ def test_what_has_a_number_for_each_token_is_left_out_unless_asked_for(
 
 
 BAD = {
-    "INSERT INTO grades VALUES ('p', 't', 'maybe', NULL)": "CHECK",
-    "INSERT INTO grades VALUES ('p', NULL, 'wrong', NULL)": "NOT NULL",
-    "INSERT INTO provenance VALUES ('p', 't', 0, 'teacher', NULL, 0.1, 1.5, 0.1, NULL, NULL, NULL)": "CHECK",
-    "INSERT INTO provenance VALUES ('p', 't', -1, NULL, NULL, NULL, NULL, NULL, NULL, 'e', NULL)": "CHECK",
-    "INSERT INTO sentence_scores VALUES ('p', 't', 0, 's', 0.5, 1, 1, NULL, NULL, NULL)": "CHECK",
-    "INSERT INTO sentence_scores VALUES ('p', 't', 0, 's', 'NaN', 1, 1, NULL, NULL, NULL)": "CHECK",
-    "INSERT INTO results VALUES ('p', 'c', 'test', 'b', 'm', 0.5, 0.6, 0.4, 1, NULL)": "CHECK",
-    "INSERT INTO pool SELECT * FROM pool LIMIT 1": "Duplicate key",
+    "grades VALUES ('p', 't', 'maybe', NULL)": "CHECK",
+    "grades VALUES ('p', NULL, 'wrong', NULL)": "NOT NULL",
+    "provenance VALUES ('p', 't', 0, 'teacher', NULL, 0.1, 1.5, 0.1, NULL, NULL, NULL)": "CHECK",
+    "provenance VALUES ('p', 't', -1, NULL, NULL, NULL, NULL, NULL, NULL, 'e', NULL)": "CHECK",
+    "sentence_scores VALUES ('p', 't', 0, 's', 0.5, 1, 1, NULL, NULL, NULL)": "CHECK",
+    "sentence_scores VALUES ('p', 't', 0, 's', 'NaN', 1, 1, NULL, NULL, NULL)": "CHECK",
+    "results VALUES ('p', 'c', 'test', 'b', 'm', 0.5, 0.6, 0.4, 1, NULL)": "CHECK",
+    "pool SELECT * FROM pool LIMIT 1": "Duplicate key",
 }
 
 
 def test_keys_and_checks_are_declared(study: Opened, tmp_path: Path) -> None:
     out = export("-o", str(tmp_path / "study.duckdb"))
     with duckdb.connect(str(out)) as sql:
-        for statement, rule in BAD.items():
+        for rows, rule in BAD.items():
             with pytest.raises(duckdb.ConstraintException, match=rule):
-                sql.execute(statement)
+                sql.execute(f"INSERT INTO {rows}")
         sql.execute(
             "INSERT INTO provenance VALUES "
             "('p', 't', 0, NULL, NULL, NULL, NULL, NULL, NULL, 'error', NULL)"
@@ -150,7 +150,7 @@ def test_messages_hold_what_the_student_is_taught(study: Opened, tmp_path: Path)
     ranked = sorted(picks, key=lambda pick: (pick["rank"], pick["trace_id"]))
     assert [row["trace_id"] for row in rows] == [pick["trace_id"] for pick in ranked]
     traces, problems = stored(study.store)
-    from rdpt_core.models.render import read_renderer
+    from rdpt_core.models.rendering.render import read_renderer
 
     folder = study.base / "student"
     renderer = read_renderer(study.experiment.students[0].spec, folder)

@@ -14,7 +14,7 @@ from flows import comparing, report
 from flows.report import rows_of, titled
 from settings.loading import BadSettings
 from tasks.stage import Plan
-from tests.flows.studies import BENCHMARK, PLAIN, STUDENT, Studio, studio
+from tests.flows.example_experiments import BENCHMARK, PLAIN, STUDENT, Studio, studio
 
 __all__ = ["studio"]
 

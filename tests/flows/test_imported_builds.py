@@ -10,11 +10,11 @@ import pytest
 
 from flows.checks import models_in
 from rdpt_core.models.refusals import check_packing
-from rdpt_core.rows import ScoreStatus, TokenScores
+from rdpt_core.tables.rows import ScoreStatus, TokenScores
 from tasks.stage import Parts, Plan
 from tests.core.models import tiny
-from tests.core.models.gguf_files import write_gguf
-from tests.flows.studies import Studio
+from tests.core.models.loading.gguf_files import write_gguf
+from tests.flows.example_experiments import Studio
 
 STUDY = """
 name = "imported"
@@ -48,7 +48,9 @@ def studio(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Studio:
     (folder / "model.safetensors").unlink()
     write_gguf(tiny.llama(tiny.size_of(tokenizer)), tokenizer, "<|im_end|>", folder / "m.gguf")
     made.write_problems("bench", range(100, 106))
-    monkeypatch.setattr("tests.flows.studies.STUDY", STUDY.replace("{", "{{").replace("}", "}}"))
+    monkeypatch.setattr(
+        "tests.flows.example_experiments.STUDY", STUDY.replace("{", "{{").replace("}", "}}")
+    )
     return made
 
 

@@ -12,15 +12,15 @@ import pytest
 import rdpt_core.pocket
 from flows.doctor_models import examined
 from flows.workspace import open_file
-from rdpt_core.models.hf import HfGenerator, load
+from rdpt_core.models.loading.hf import HfGenerator, load
 from rdpt_core.models.spec import ModelSpec, Sampling
-from rdpt_core.rows import Provenance, ScoreSource, ScoreStatus, TokenScores
+from rdpt_core.tables.rows import Provenance, ScoreSource, ScoreStatus, TokenScores
 from settings.experiment import Student
 from settings.loading import BadSettings, read_experiment
 from settings.runtime import Runtime
 from tasks.stage import Plan, Worker
 from tests.core.models import tiny
-from tests.stages.toys import Journal
+from tests.stages.toy_stages import Journal
 
 POCKET = Path(rdpt_core.pocket.__file__).parent / "models"
 STUDY = f"""

@@ -15,20 +15,20 @@ import pytest
 
 from flows import cli
 from flows.workspace import Opened, open_file
-from rdpt_core import notes
-from rdpt_core.models.endpoint import Server
-from rdpt_core.models.hf import load
+from rdpt_core.models.loading.hf import load
+from rdpt_core.models.serving.endpoint import Server
 from rdpt_core.models.spec import ModelSpec
-from rdpt_core.store import Part
+from rdpt_core.store import notes
+from rdpt_core.store.parts import Part
 from settings.runtime import Runtime
 from tasks import models
 from tasks.batches import Batches
 from tasks.stage import Plan, Worker
-from tests.core.models import model_server as m
 from tests.core.models import tiny
-from tests.core.models.model_server import Brain, ModelServer
-from tests.flows.asked import refused
-from tests.stages.toys import Journal
+from tests.core.models.serving import model_server as m
+from tests.core.models.serving.model_server import Brain, ModelServer
+from tests.flows.recorded_requests import refused
+from tests.stages.toy_stages import Journal
 
 KEY = "canary-0123456789"
 STUDY = """

@@ -15,16 +15,17 @@ import pytest
 from flows import cli, upkeep
 from flows.catalogue import publish_catalogue, published
 from flows.workspace import CONTENTS, freeze, open_file
-from rdpt_core import catalog, finetune, notes, sweep
-from rdpt_core.recipe import Recipe
-from rdpt_core.rows import Grade, Outcome
-from rdpt_core.store import Part, Store
-from rdpt_core.sweep import Stray
+from rdpt_core.finetune import training
+from rdpt_core.store import catalog, notes, sweep
+from rdpt_core.store.parts import Part, Store
+from rdpt_core.store.sweep import Stray
+from rdpt_core.tables.recipe import Recipe
+from rdpt_core.tables.rows import Grade, Outcome
 from tasks.running import Activity, announced, beating
 from tasks.stage import Plan, Worker
 from tests.core.models import tiny
-from tests.flows.studies import PLAIN, STUDY, Studio, copying_train
-from tests.stages.toys import Journal
+from tests.flows.example_experiments import PLAIN, STUDY, Studio, copying_train
+from tests.stages.toy_stages import Journal
 
 Capture = pytest.CaptureFixture[str]
 
@@ -38,7 +39,7 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Studio]:
     studio.write_problems("problems", range(8))
     studio.write_problems("bench", range(100, 104))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(finetune, "train", copying_train)
+        patch.setattr(training, "train", copying_train)
         studio.build()
         freeze(studio.open())
         publish_catalogue(studio.open())

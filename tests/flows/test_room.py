@@ -11,12 +11,12 @@ from flows import checks, faults, verbs
 from flows.checks import FLOOR, MARGIN, check_room
 from flows.room import BYTES, Estimate, Room, estimated_room, knows_imports
 from flows.workspace import open_file
-from rdpt_core.finetune_room import training_room
-from rdpt_core.resources import NoRoom
+from rdpt_core.finetune.disk import training_room
+from rdpt_core.machine.resources import NoRoom
 from settings.experiment import Experiment
 from settings.runtime import Runtime
 from tasks.stage import Plan
-from tests.flows.studies import STUDENT, Studio, studio
+from tests.flows.example_experiments import STUDENT, Studio, studio
 
 __all__ = ["studio"]
 

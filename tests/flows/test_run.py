@@ -13,7 +13,7 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from rdpt_core.store import Store
+from rdpt_core.store.parts import Store
 from tests.core.models import tiny
 
 STUDY = """

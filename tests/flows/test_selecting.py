@@ -13,9 +13,9 @@ import pytest
 
 from flows import cli
 from flows.selecting import NEEDS
-from rdpt_core.selection import Selector, select
-from rdpt_core.selectors import SELECTORS
-from tests.core.texts import Text, drawn, records_of, sentence_scores
+from rdpt_core.selection.picks import Selector, select
+from rdpt_core.selection.selectors import SELECTORS
+from tests.core.sample_texts import Text, drawn, records_of, sentence_scores
 
 Row = dict[str, Any]
 

@@ -12,11 +12,11 @@ from flows import cli
 from flows.catalogue import keep_noise, publish_catalogue
 from flows.show import colour_of
 from flows.workspace import NOISE, Opened
-from rdpt_core.catalog import NoiseRow
 from rdpt_core.report.figures import FILLS
 from rdpt_core.report.terminal import Colour, Shown, legend, printable, trace_lines
-from rdpt_core.rows import Label, Provenance, Sentence, Trace, ZoneKind
-from tests.flows.asked import refused
+from rdpt_core.store.catalog import NoiseRow
+from rdpt_core.tables.rows import Label, Provenance, Sentence, Trace, ZoneKind
+from tests.flows.recorded_requests import refused
 
 ESCAPES = re.compile(r"\x1b\[[0-9;]*m")
 

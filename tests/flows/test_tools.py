@@ -24,15 +24,15 @@ from flows import cli
 from flows.commands.selecting import Select
 from flows.commands.tools import GradeAnswers, Label, Score, Segment
 from flows.commands.verb import Verb
-from rdpt_core import table_files
-from rdpt_core.columns import read_parquet
-from rdpt_core.grading import GradeRule
+from rdpt_core.files import reading
+from rdpt_core.grading.verdicts import GradeRule
 from rdpt_core.models.spec import ModelSpec
-from rdpt_core.provenance import LabelRule
-from rdpt_core.recipe import Rule
-from rdpt_core.rows import TokenScores
-from rdpt_core.segmentation import SegmentRule
+from rdpt_core.provenance.labels import LabelRule
 from rdpt_core.sources.traces import TraceSource
+from rdpt_core.tables.columns import read_parquet
+from rdpt_core.tables.recipe import Rule
+from rdpt_core.tables.rows import TokenScores
+from rdpt_core.text.segmentation import SegmentRule
 from tests.conftest import ROOT
 from tests.core.models import tiny
 
@@ -174,7 +174,7 @@ def test_a_third_column_that_begins_late_is_refused(
     rows: list[dict[str, Any]] = [{"p_teacher": 0.5, "p_student": 0.5} for _ in range(8)]
     rows[5]["p_distilled"] = 0.25
     file, out = write(tmp_path / "p.jsonl", *rows), tmp_path / "l.jsonl"
-    monkeypatch.setattr(table_files, "ROWS", 4)
+    monkeypatch.setattr(reading, "ROWS", 4)
     assert cli.main(["label", file, "-o", str(out)]) == 2
     assert "p.jsonl: row 6: p_distilled 0.25 begins late" in capsys.readouterr().err
     assert not out.exists()

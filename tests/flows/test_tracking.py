@@ -31,10 +31,11 @@ from flows.configurations import Configuration, Use
 from flows.projection import MAX_METRICS, project
 from flows.servers import mlflow_server
 from flows.workspace import Opened
-from rdpt_core.curves import SIDES
-from rdpt_core.provenance import FOUR_WAY
-from rdpt_core.recipe import Rule
-from rdpt_core.rows import (
+from rdpt_core.provenance.curves import SIDES
+from rdpt_core.provenance.labels import FOUR_WAY
+from rdpt_core.store.parts import file_hash
+from rdpt_core.tables.recipe import Rule
+from rdpt_core.tables.rows import (
     Direction,
     Grade,
     Label,
@@ -44,14 +45,13 @@ from rdpt_core.rows import (
     Sentence,
     TrainingStep,
 )
-from rdpt_core.store import file_hash
 from settings.runtime import Runtime
 from tasks import tracking, views
 from tasks.artifacts import rehome
 from tasks.projection import Point, Projection, metric_key, run_name, tag_key
 from tasks.stage import Parts, Work, stage
 from tasks.tracking import LOSS, Mlflow, Tracker, view_address
-from tests.stages import toys
+from tests.stages import toy_stages
 
 Capture = pytest.CaptureFixture[str]
 ANSWERS = 12
@@ -103,7 +103,9 @@ class Question(Rule):
 
 
 def configuration(benchmarks: tuple[str, ...] = ("bench", "more")) -> Configuration:
-    problems, traces, grades, sentences, picks = toys.chain_of(toys.given(range(ANSWERS)))
+    problems, traces, grades, sentences, picks = toy_stages.chain_of(
+        toy_stages.given(range(ANSWERS))
+    )
     labels, student = classify(sentences=sentences), learn(selection=picks)
     trained = [
         problems,
@@ -135,7 +137,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Opened:
     file.write_text('name = "toy"\n')
     runtime = Runtime(workspace=folder / "workspace")
     calls = {use.call.digest: use.call for use in configuration().uses}
-    toys.build(runtime.store, list(calls.values()))
+    toy_stages.build(runtime.store, list(calls.values()))
     question = Question(
         labels={"alpha": 0.1}, benchmarks=[{"name": "bench", "limit": 8}, {"name": "more"}]
     )

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 from tokenizers import Tokenizer, models
 
-from rdpt_core.rows import ScoreStatus, TokenScores
+from rdpt_core.tables.rows import ScoreStatus, TokenScores
 from tests.core.models import tiny
-from tests.flows.studies import Studio
+from tests.flows.example_experiments import Studio
 
 IMPORTED = """
 name = "unread"
@@ -53,7 +53,9 @@ def test_a_character_outside_the_vocabulary_is_an_error_that_is_told_and_counted
         {"problem": f"How many? {n}", "answer": "42", "trace": text} for n, text in enumerate(texts)
     ]
     (tmp_path / "traces.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    monkeypatch.setattr("tests.flows.studies.STUDY", IMPORTED.replace("{", "{{").replace("}", "}}"))
+    monkeypatch.setattr(
+        "tests.flows.example_experiments.STUDY", IMPORTED.replace("{", "{{").replace("}", "}}")
+    )
     studio = Studio(tmp_path)
     studio.build()
     said = capsys.readouterr().err

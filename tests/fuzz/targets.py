@@ -11,15 +11,16 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from rdpt_core import columns, recipe, segmentation
-from rdpt_core.models.delimiters import named_delimiters
-from rdpt_core.protected import masked, protected
-from rdpt_core.rows import FinishReason, Problem, Reject, Trace, Zone
-from rdpt_core.segmentation import SegmentRule
+from rdpt_core.files.reading import BadTable
+from rdpt_core.models.rendering.delimiters import named_delimiters
 from rdpt_core.sources import problems as benchmarks
 from rdpt_core.sources import traces as imports
 from rdpt_core.sources.account import Ledger
-from rdpt_core.table_files import BadTable
+from rdpt_core.tables import columns, recipe
+from rdpt_core.tables.rows import FinishReason, Problem, Reject, Trace, Zone
+from rdpt_core.text import segmentation
+from rdpt_core.text.protected import masked, protected
+from rdpt_core.text.segmentation import SegmentRule
 from settings.loading import BadSettings, read_experiment
 
 NAMES = ("<think>", "<|begin_of_thought|>", "none")

@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from rdpt_core.provenance import DIRECTIONS, LABELS, Floats, LabelRule, label
-from rdpt_core.rows import Direction, Label
+from rdpt_core.provenance.labels import DIRECTIONS, LABELS, Floats, LabelRule, label
+from rdpt_core.tables.rows import Direction, Label
 
 FIGURE = Path(__file__).parent / "dasd_fig5_180.csv"
 

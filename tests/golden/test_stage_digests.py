@@ -12,13 +12,13 @@ from typing import Any
 
 import pytest
 
-from rdpt_core import columns, ids
-from rdpt_core.grading import GradeRule
+from rdpt_core.grading.verdicts import GradeRule
 from rdpt_core.models.fake import FakeGenerator, planted_scorers
-from rdpt_core.provenance import LabelRule
-from rdpt_core.rows import Problem
-from rdpt_core.segmentation import SegmentRule
-from rdpt_core.selection import PoolRule, Selector
+from rdpt_core.provenance.labels import LabelRule
+from rdpt_core.selection.picks import PoolRule, Selector
+from rdpt_core.tables import columns, ids
+from rdpt_core.tables.rows import Problem
+from rdpt_core.text.segmentation import SegmentRule
 from tasks import attribution, results, traces
 from tasks.stage import Stage, Work
 

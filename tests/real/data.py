@@ -16,11 +16,11 @@ from typing import Any
 import pytest
 from tokenizers import Tokenizer
 
-from rdpt_core.models.render import Renderer, make_renderer
+from rdpt_core.models.rendering.render import Renderer, make_renderer
+from rdpt_core.models.rendering.template import Template
+from rdpt_core.models.rendering.tokenizer_files import read_vocabulary
+from rdpt_core.models.rendering.vocabulary import Vocabulary
 from rdpt_core.models.spec import ModelSpec
-from rdpt_core.models.template import Template
-from rdpt_core.models.tokenizer_files import read_vocabulary
-from rdpt_core.models.vocabulary import Vocabulary
 
 VARIABLE = "DATA_FOR_RDPT_TESTS"
 FOLDER = Path(os.environ.get(VARIABLE) or "none")

@@ -8,11 +8,11 @@ from collections.abc import Iterable, Sequence
 from functools import cache
 from itertools import permutations
 
-from rdpt_core.answers import find_answer, read_gold
-from rdpt_core.expressions import are_equal, number
-from rdpt_core.grading import GradeRule, grade
-from rdpt_core.rows import FinishReason, Outcome, Problem, Trace
-from rdpt_core.zones import parse_zones
+from rdpt_core.grading.answers import find_answer, read_gold
+from rdpt_core.grading.expressions import are_equal, number
+from rdpt_core.grading.verdicts import GradeRule, grade
+from rdpt_core.tables.rows import FinishReason, Outcome, Problem, Trace
+from rdpt_core.text.zones import parse_zones
 from tests.real import data
 
 pytestmark = data.needed

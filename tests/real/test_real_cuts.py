@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from rdpt_core.segmentation import SegmentRule, spans
+from rdpt_core.text.segmentation import SegmentRule, spans
 from tests.real import data
 
 pytestmark = data.needed

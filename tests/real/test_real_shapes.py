@@ -25,9 +25,9 @@ from transformers import (
     Qwen3MoeForCausalLM,
 )
 
-from rdpt_core.models.hf import HfGenerator, HfScorer, Loaded, load
+from rdpt_core.models.loading.hf import HfGenerator, HfScorer, Loaded, load
 from rdpt_core.models.spec import ModelSpec, Sampling
-from rdpt_core.rows import ScoreStatus
+from rdpt_core.tables.rows import ScoreStatus
 from tests.core.models import tiny
 from tests.real import data
 

@@ -21,12 +21,12 @@ from numpy.typing import NDArray
 from tokenizers import AddedToken, Tokenizer
 from transformers import AutoTokenizer
 
-from rdpt_core.models.contract import ClosedThinking, UndeclaredThinking
-from rdpt_core.models.render import Renderer
+from rdpt_core.models.rendering.contract import ClosedThinking, UndeclaredThinking
+from rdpt_core.models.rendering.render import Renderer
+from rdpt_core.models.rendering.template import CLOCK
+from rdpt_core.models.rendering.vocabulary import Vocabulary
 from rdpt_core.models.spec import Thinking
-from rdpt_core.models.template import CLOCK
-from rdpt_core.models.vocabulary import Vocabulary
-from rdpt_core.rows import FinishReason, Trace
+from rdpt_core.tables.rows import FinishReason, Trace
 from tests.core.models import tiny
 from tests.real import data
 

@@ -14,88 +14,92 @@ from pathlib import Path
 
 import pytest
 
-from rdpt_core.recipe import Unstable
-from rdpt_core.rows import Sentence
-from rdpt_core.store import Damaged, Store
+from rdpt_core.store.parts import Damaged, Store
+from rdpt_core.tables.recipe import Unstable
+from rdpt_core.tables.rows import Sentence
 from tasks.stage import Busy, Plan, Worker
-from tests.stages import toys
+from tests.stages import toy_stages
 
 
 def test_a_second_run_builds_nothing(tmp_path: Path) -> None:
-    calls = toys.chain_of(toys.given(range(10)))
-    first = toys.build(tmp_path, calls)
+    calls = toy_stages.chain_of(toy_stages.given(range(10)))
+    first = toy_stages.build(tmp_path, calls)
     assert Counter(first.parts) == {"traces": 6, "grades": 6, "sentences": 6, "selection": 1}
-    assert toys.build(tmp_path, toys.chain_of(toys.given(range(10)))).parts == []
+    assert toy_stages.build(tmp_path, toy_stages.chain_of(toy_stages.given(range(10)))).parts == []
 
 
 def test_more_samples_repeat_no_part(tmp_path: Path) -> None:
-    toys.build(tmp_path, toys.chain_of(toys.given(range(8)), samples=2))
-    grown = toys.build(tmp_path, toys.chain_of(toys.given(range(8)), samples=3))
+    toy_stages.build(tmp_path, toy_stages.chain_of(toy_stages.given(range(8)), samples=2))
+    grown = toy_stages.build(tmp_path, toy_stages.chain_of(toy_stages.given(range(8)), samples=3))
     assert Counter(grown.parts) == {"traces": 2, "grades": 2, "sentences": 2, "selection": 1}
 
 
 def test_more_problems_repeat_only_the_last_part_that_was_not_full(tmp_path: Path) -> None:
-    toys.build(tmp_path, toys.chain_of(toys.given(range(10)), samples=1))
-    grown = toys.build(tmp_path, toys.chain_of(toys.given(range(14)), samples=1))
+    toy_stages.build(tmp_path, toy_stages.chain_of(toy_stages.given(range(10)), samples=1))
+    grown = toy_stages.build(tmp_path, toy_stages.chain_of(toy_stages.given(range(14)), samples=1))
     assert Counter(grown.parts) == {"traces": 2, "grades": 2, "sentences": 2, "selection": 1}
 
 
 def test_a_changed_parameter_rebuilds_what_follows_from_it_alone(tmp_path: Path) -> None:
-    problems, traces, grades, _, picks = toys.chain_of(toys.given(range(8)))
-    toys.build(tmp_path, [problems, traces, grades, toys.cut(traces=traces, rule="one"), picks])
-    other = toys.build(tmp_path, [toys.cut(traces=traces, rule="two"), picks])
+    problems, traces, grades, _, picks = toy_stages.chain_of(toy_stages.given(range(8)))
+    toy_stages.build(
+        tmp_path, [problems, traces, grades, toy_stages.cut(traces=traces, rule="one"), picks]
+    )
+    other = toy_stages.build(tmp_path, [toy_stages.cut(traces=traces, rule="two"), picks])
     assert other.parts == ["sentences"] * 4
 
 
 def test_code_that_changes_no_row_rebuilds_nothing_downstream(tmp_path: Path) -> None:
     """A version bump gives new keys, the same content digests, and everything after it cached."""
-    problems, traces, grades, _, _ = toys.chain_of(toys.given(range(8)))
-    old = toys.keep(sentences=toys.cut(traces=traces, rule="one"), grades=grades)
-    toys.build(tmp_path, [problems, traces, grades, old.tables["sentences"], old])
-    new = toys.keep(sentences=toys.cut_again(traces=traces, rule="one"), grades=grades)
-    assert toys.build(tmp_path, [new.tables["sentences"], new]).parts == ["sentences"] * 4
+    problems, traces, grades, _, _ = toy_stages.chain_of(toy_stages.given(range(8)))
+    old = toy_stages.keep(sentences=toy_stages.cut(traces=traces, rule="one"), grades=grades)
+    toy_stages.build(tmp_path, [problems, traces, grades, old.tables["sentences"], old])
+    new = toy_stages.keep(sentences=toy_stages.cut_again(traces=traces, rule="one"), grades=grades)
+    assert toy_stages.build(tmp_path, [new.tables["sentences"], new]).parts == ["sentences"] * 4
 
 
 def test_a_version_bump_upstream_still_finds_siblings_that_were_cached_before_it(
     tmp_path: Path,
 ) -> None:
-    problems, traces, grades, _, _ = toys.chain_of(toys.given(range(8)))
-    pool = toys.keep(sentences=toys.cut(traces=traces, rule="one"), grades=grades)
-    toys.build(tmp_path, [problems, traces, grades, pool.tables["sentences"], pool])
-    bumped = replace(toys.write, version=2)(**traces.tables, **traces.parameters)
-    again = toys.check(problems=problems, traces=bumped)
-    pool = toys.keep(sentences=toys.cut(traces=bumped, rule="one"), grades=again)
+    problems, traces, grades, _, _ = toy_stages.chain_of(toy_stages.given(range(8)))
+    pool = toy_stages.keep(sentences=toy_stages.cut(traces=traces, rule="one"), grades=grades)
+    toy_stages.build(tmp_path, [problems, traces, grades, pool.tables["sentences"], pool])
+    bumped = replace(toy_stages.write, version=2)(**traces.tables, **traces.parameters)
+    again = toy_stages.check(problems=problems, traces=bumped)
+    pool = toy_stages.keep(sentences=toy_stages.cut(traces=bumped, rule="one"), grades=again)
     calls = [bumped, again, pool.tables["sentences"], pool]
-    assert toys.build(tmp_path, calls).parts == ["traces"] * 4
+    assert toy_stages.build(tmp_path, calls).parts == ["traces"] * 4
 
 
 def test_siblings_and_ancestors_are_those_of_the_same_descent(tmp_path: Path) -> None:
-    problems, traces, grades, sentences, _ = toys.chain_of(toys.given(range(12)), samples=3)
-    pool = toys.keep(sentences=sentences, grades=grades)  # asserts that the trace ids agree
-    journal = toys.build(tmp_path, [problems, traces, grades, sentences, pool])
+    problems, traces, grades, sentences, _ = toy_stages.chain_of(
+        toy_stages.given(range(12)), samples=3
+    )
+    pool = toy_stages.keep(sentences=sentences, grades=grades)  # asserts that the trace ids agree
+    journal = toy_stages.build(tmp_path, [problems, traces, grades, sentences, pool])
     assert journal.parts.count("grades") == 18  # `keep` writes rows of grades
 
 
 def test_a_plan_writes_nothing_and_names_exactly_what_a_run_builds(tmp_path: Path) -> None:
-    calls = toys.chain_of(toys.given(range(8)))
+    calls = toy_stages.chain_of(toy_stages.given(range(8)))
     plan = Plan(Store(tmp_path / "store"))
     assert not plan.table(calls[1]).complete
     assert not (tmp_path / "store").exists()
-    toys.build(tmp_path / "store", calls[:1])
+    toy_stages.build(tmp_path / "store", calls[:1])
     jobs = Plan(Store(tmp_path / "store")).table(calls[1]).jobs
-    toys.build(tmp_path / "store", calls[1:2])
+    toy_stages.build(tmp_path / "store", calls[1:2])
     built = {part.key for part in Plan(Store(tmp_path / "store")).table(calls[1]).parts}
     assert {job.recipe.key for job in jobs} == built
 
 
 @pytest.mark.parametrize("damage", ["cut", "empty", "deleted", "flipped"])
 def test_a_damaged_part_is_set_aside_and_rebuilt_alone(tmp_path: Path, damage: str) -> None:
-    calls = toys.chain_of(toys.given(range(8)))
-    toys.build(tmp_path, calls)
+    calls = toy_stages.chain_of(toy_stages.given(range(8)))
+    toy_stages.build(tmp_path, calls)
     store = Store(tmp_path)
     part = Plan(store).table(calls[3]).parts[1]
     _damage(store.file(part), damage)
-    rebuilt = toys.build(tmp_path, calls)
+    rebuilt = toy_stages.build(tmp_path, calls)
     assert rebuilt.parts == ["sentences"]
     assert list((tmp_path / "quarantine").glob("*.reason"))
 
@@ -103,8 +107,8 @@ def test_a_damaged_part_is_set_aside_and_rebuilt_alone(tmp_path: Path, damage: s
 def test_a_flipped_bit_under_an_unchanged_mtime_is_found_when_the_bytes_are_read(
     tmp_path: Path,
 ) -> None:
-    calls = toys.chain_of(toys.given(range(4)))
-    toys.build(tmp_path, calls)
+    calls = toy_stages.chain_of(toy_stages.given(range(4)))
+    toy_stages.build(tmp_path, calls)
     store = Store(tmp_path)
     part = Plan(store).table(calls[3]).parts[0]
     status = store.file(part).stat()
@@ -112,51 +116,51 @@ def test_a_flipped_bit_under_an_unchanged_mtime_is_found_when_the_bytes_are_read
     os.utime(store.file(part), ns=(status.st_atime_ns, status.st_mtime_ns))
     with pytest.raises(Damaged, match=part.key):
         store.rows(Sentence, part)
-    assert toys.build(tmp_path, calls).parts == ["sentences"]
+    assert toy_stages.build(tmp_path, calls).parts == ["sentences"]
 
 
 def test_a_touched_file_whose_bytes_are_the_same_is_still_a_hit(tmp_path: Path) -> None:
-    calls = toys.chain_of(toys.given(range(4)))
-    toys.build(tmp_path, calls)
+    calls = toy_stages.chain_of(toy_stages.given(range(4)))
+    toy_stages.build(tmp_path, calls)
     for file in tmp_path.rglob("*.parquet"):
         os.utime(file, (1, 1))
-    assert toys.build(tmp_path, calls).parts == []
+    assert toy_stages.build(tmp_path, calls).parts == []
 
 
 def test_a_torn_record_is_no_result(tmp_path: Path) -> None:
-    calls = toys.chain_of(toys.given(range(4)))
-    toys.build(tmp_path, calls)
+    calls = toy_stages.chain_of(toy_stages.given(range(4)))
+    toy_stages.build(tmp_path, calls)
     part = Plan(Store(tmp_path)).table(calls[2]).parts[0]
     record = tmp_path / "grades" / f"{part.key}.json"
     record.write_bytes(record.read_bytes()[:40])
-    assert toys.build(tmp_path, calls).parts == ["grades"]
+    assert toy_stages.build(tmp_path, calls).parts == ["grades"]
 
 
 def test_a_value_without_a_stable_form_is_refused_with_its_path(tmp_path: Path) -> None:
-    problems = toys.given(range(4))
-    call = toys.write(problems=problems, sample_index=(0,), style={"a": [1, object()]})
-    toys.build(tmp_path, [problems])
+    problems = toy_stages.given(range(4))
+    call = toy_stages.write(problems=problems, sample_index=(0,), style={"a": [1, object()]})
+    toy_stages.build(tmp_path, [problems])
     with pytest.raises(Unstable, match=r"style\.a\[1\] is a object"):
         Plan(Store(tmp_path)).table(call)
 
 
 def test_who_will_not_wait_is_told_who_builds(tmp_path: Path) -> None:
-    problems, traces, *_ = toys.chain_of(toys.given(range(4)), samples=1)
-    toys.build(tmp_path, [problems])
+    problems, traces, *_ = toy_stages.chain_of(toy_stages.given(range(4)), samples=1)
+    toy_stages.build(tmp_path, [problems])
     store = Store(tmp_path)
     key = Plan(store).table(traces).jobs[0].recipe.key
-    worker = Worker(store, toys.Options(wait=False), toys.Journal())
+    worker = Worker(store, toy_stages.Options(wait=False), toy_stages.Journal())
     with _another_process_building(store, key) as pid, pytest.raises(Busy, match=f"{pid} on"):
         worker.build(traces)
 
 
 def test_a_part_that_the_same_run_makes_for_another_table_is_waited_for(tmp_path: Path) -> None:
     """Two students whose traces are scored by one model, with `--no-wait`."""
-    problems, traces, *_ = toys.chain_of(toys.given(range(4)), samples=1)
-    toys.build(tmp_path, [problems])
-    store, journal = Store(tmp_path), toys.Journal()
+    problems, traces, *_ = toy_stages.chain_of(toy_stages.given(range(4)), samples=1)
+    toy_stages.build(tmp_path, [problems])
+    store, journal = Store(tmp_path), toy_stages.Journal()
     key = Plan(store).table(traces).jobs[0].recipe.key
-    worker = Worker(store, toys.Options(wait=False), journal)
+    worker = Worker(store, toy_stages.Options(wait=False), journal)
     waiting = threading.Thread(target=worker.build, args=(traces,))
     with store.lock("traces", key):
         waiting.start()
@@ -186,13 +190,15 @@ def _another_process_building(store: Store, key: str) -> Iterator[int | None]:
 
 
 def _run(root: Path, counts: multiprocessing.Queue[Counter[str]]) -> None:
-    counts.put(Counter(toys.build(root, toys.chain_of(toys.given(range(40)))).parts))
+    counts.put(
+        Counter(toy_stages.build(root, toy_stages.chain_of(toy_stages.given(range(40)))).parts)
+    )
 
 
 def test_runs_at_the_same_time_finish_and_build_no_part_twice(tmp_path: Path) -> None:
     context = multiprocessing.get_context("fork")
     counts: multiprocessing.Queue[Counter[str]] = context.Queue()
-    toys.build(tmp_path, [toys.given(range(40))])
+    toy_stages.build(tmp_path, [toy_stages.given(range(40))])
     runs = [context.Process(target=_run, args=(tmp_path, counts)) for _ in range(4)]
     for run in runs:
         run.start()

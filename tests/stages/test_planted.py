@@ -6,12 +6,12 @@ from collections import Counter
 
 import pytest
 
-from rdpt_core import provenance
 from rdpt_core.models.fake import PLANTED, FakeGenerator, FakeScorer
-from rdpt_core.provenance import LabelRule
-from rdpt_core.rows import Label, Problem, Provenance, Sentence, Trace
-from rdpt_core.segmentation import SegmentRule, segment
-from rdpt_core.sentence_scores import sentence_scores
+from rdpt_core.provenance import labels
+from rdpt_core.provenance.labels import LabelRule
+from rdpt_core.provenance.sentence_scores import sentence_scores
+from rdpt_core.tables.rows import Label, Problem, Provenance, Sentence, Trace
+from rdpt_core.text.segmentation import SegmentRule, segment
 
 ROLES = ("teacher", "student", "distilled")
 
@@ -25,7 +25,7 @@ def attributed(
     sentences = [s for t in traces for s in segment(t, SegmentRule(name="lines"))]
     scores = {r: list(FakeScorer(r, tables[r]).score(problems, traces)) for r in ROLES}
     joined = [list(sentence_scores(traces, sentences, scores[role])) for role in ROLES]
-    rows = provenance.provenance(joined[0], joined[1], joined[2], LabelRule(), {})
+    rows = labels.provenance(joined[0], joined[1], joined[2], LabelRule(), {})
     return [(_origin(row, traces, sentences), row.label) for row in rows]
 
 

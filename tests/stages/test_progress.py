@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
-from rdpt_core.store import Holder, Store
+from rdpt_core.store.parts import Holder, Store
 from tasks.progress import Progress
 from tasks.stage import Plan
-from tests.stages import toys
+from tests.stages import toy_stages
 
 Capture = pytest.CaptureFixture[str]
 
@@ -21,8 +21,8 @@ Capture = pytest.CaptureFixture[str]
 @pytest.fixture
 def job(tmp_path: Path) -> tuple[Any, Any]:
     """A call, and a part of it that is to be made."""
-    problems, traces, *_ = toys.chain_of(toys.given(range(4)), samples=1)
-    toys.build(tmp_path, [problems])
+    problems, traces, *_ = toy_stages.chain_of(toy_stages.given(range(4)), samples=1)
+    toy_stages.build(tmp_path, [problems])
     return traces, Plan(Store(tmp_path)).table(traces).jobs[0]
 
 

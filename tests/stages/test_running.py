@@ -6,10 +6,10 @@ import subprocess
 import sys
 from pathlib import Path
 
-from rdpt_core.store import Store
+from rdpt_core.store.parts import Store
 from tasks.running import FOLDER, Activity, activities, announced, beating, nobody_runs
 from tasks.stage import Worker
-from tests.stages import toys
+from tests.stages import toy_stages
 
 KILLED = """
 import sys, time
@@ -34,7 +34,7 @@ with announced(Path(sys.argv[1]), "study"):
 """
 
 
-class Looking(toys.Journal):
+class Looking(toy_stages.Journal):
     """Looks at the workspace whenever a part is committed."""
 
     def __init__(self, workspace: Path) -> None:
@@ -47,12 +47,12 @@ class Looking(toys.Journal):
 
 
 def test_a_table_in_the_making_is_seen_with_its_work_and_gone_when_it_ends(tmp_path: Path) -> None:
-    problems, traces, *_ = toys.chain_of(toys.given(range(8)))
-    toys.build(tmp_path / "store", [problems])
+    problems, traces, *_ = toy_stages.chain_of(toy_stages.given(range(8)))
+    toy_stages.build(tmp_path / "store", [problems])
     looking = Looking(tmp_path)
     activity = Activity("study", "traces train", traces.digest, "tokens")
     with beating(looking, tmp_path, activity) as watcher:
-        Worker(Store(tmp_path / "store"), toys.Options(), watcher).build(traces)
+        Worker(Store(tmp_path / "store"), toy_stages.Options(), watcher).build(traces)
     (seen, lives) = looking.seen[0]
     assert lives
     assert (seen.title, seen.call, seen.items, seen.items_done) == (
@@ -68,7 +68,7 @@ def test_a_table_in_the_making_is_seen_with_its_work_and_gone_when_it_ends(tmp_p
 
 def test_a_table_that_fails_is_not_seen_any_more(tmp_path: Path) -> None:
     try:
-        with beating(toys.Journal(), tmp_path, Activity("study", "traces")):
+        with beating(toy_stages.Journal(), tmp_path, Activity("study", "traces")):
             raise RuntimeError("of the test")
     except RuntimeError:
         assert activities(tmp_path) == []

@@ -12,7 +12,7 @@ import pytest
 
 from rdpt_core.sources.problems import FileSource
 from rdpt_core.sources.traces import TraceSource
-from rdpt_core.store import Store
+from rdpt_core.store.parts import Store
 from tasks import sources
 from tasks.stage import Plan
 

@@ -12,15 +12,15 @@ from typing import Any
 import pytest
 
 from rdpt_core.models.spec import ModelSpec, Sampling
-from rdpt_core.rows import Problem, Trace
-from rdpt_core.store import Store
+from rdpt_core.store.parts import Store
+from rdpt_core.tables.rows import Problem, Trace
 from settings import runtime
 from tasks import models, stopping, traces
 from tasks.models import Model
 from tasks.stage import Call, Plan, Worker, stage
 from tasks.turns import Turns
 from tests.core.models import tiny
-from tests.stages import toys
+from tests.stages import toy_stages
 
 
 @dataclass
@@ -65,12 +65,12 @@ class ToyModel:
 @stage("traces", version=1, row=Trace, over="problems", each="sample_index")
 def sample(problems: list[Problem], sample_index: int, model: ToyModel) -> Iterator[Trace]:
     model.seen.inside(model.style)
-    write = toys.write.function
+    write = toy_stages.write.function
     yield from write(problems=problems, sample_index=sample_index, style=model.style)
 
 
 def tables(seen: Seen, **model: bool) -> list[Call]:
-    problems = toys.given(range(8))
+    problems = toy_stages.given(range(8))
     return [
         sample(problems=problems, sample_index=(0, 1, 2), model=ToyModel(style, seen, **model))
         for style in ("it is", "I say")
@@ -81,9 +81,11 @@ def build(root: Path, calls: list[Call], workers: int) -> list[str]:
     """All tables at the same time, as a run makes them; the contents of the parts."""
     store, turns = Store(root), Turns(workers)
     calls[0].tables["problems"].read(store)  # type: ignore[union-attr]
-    runtime = toys.Options(workers=workers)
+    runtime = toy_stages.Options(workers=workers)
     threads = [
-        threading.Thread(target=Worker(store, runtime, toys.Journal(), turns=turns).build, args=[c])
+        threading.Thread(
+            target=Worker(store, runtime, toy_stages.Journal(), turns=turns).build, args=[c]
+        )
         for c in calls
     ]
     for thread in threads:
@@ -130,7 +132,7 @@ def test_who_waits_for_a_turn_hears_that_the_run_was_stopped(
 
 def test_a_model_writes_the_same_texts_whatever_the_number_of_workers(tmp_path: Path) -> None:
     tiny.make_qwen(tmp_path / "qwen")
-    problems = toys.given(range(12))
+    problems = toy_stages.given(range(12))
     contents = []
     for workers in (1, 3):
         call = traces.sample(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from rdpt_core.models.fake import PLANTED, FakeGenerator, FakeScorer, planted_scorers
-from rdpt_core.rows import ScoreStatus
+from rdpt_core.tables.rows import ScoreStatus
 from tests.core.models import tiny
 
 

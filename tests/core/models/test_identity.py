@@ -14,14 +14,14 @@ import pytest
 from safetensors import SafetensorError
 from transformers import AutoModelForCausalLM
 
-from rdpt_core.models.hf import load
 from rdpt_core.models.identity import HashMemory, hash_files, identify, patterns_of
+from rdpt_core.models.loading.hf import load
 from rdpt_core.models.refusals import INDEX
 from rdpt_core.models.spec import ModelSpec
-from rdpt_core.notes import Notes
+from rdpt_core.store.notes import Notes
 from tests.conftest import ROOT
 from tests.core.models import tiny
-from tests.core.models.gguf_files import write_gguf
+from tests.core.models.loading.gguf_files import write_gguf
 
 
 @pytest.fixture
@@ -56,8 +56,8 @@ import sys
 from pathlib import Path
 folder, found = sys.argv[1], set()
 sys.addaudithook(lambda event, what: event == "open" and found.add(str(what[0])))
-from rdpt_core.models.hf import load
-from rdpt_core.models.render import read_renderer
+from rdpt_core.models.loading.hf import load
+from rdpt_core.models.rendering.render import read_renderer
 from rdpt_core.models.spec import ModelSpec
 spec = ModelSpec.model_validate_json(sys.argv[2])
 read_renderer(spec, Path(folder)) if sys.argv[3] == "text" else load(spec, Path("/"), threads=1)

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 
 import rdpt_core.pocket
-from rdpt_core.models.hf import HfGenerator, HfScorer, Loaded, load
+from rdpt_core.models.loading.hf import HfGenerator, HfScorer, Loaded, load
 from rdpt_core.models.logged import LoggedScorer
 from rdpt_core.models.spec import Logged, ModelSpec, Sampling
-from rdpt_core.rows import FinishReason, ScoreSource, ScoreStatus, TokenScores, Trace
+from rdpt_core.tables.rows import FinishReason, ScoreSource, ScoreStatus, TokenScores, Trace
 from tests.core.models import tiny
 
 POCKET = Path(rdpt_core.pocket.__file__).parent / "models"

@@ -14,12 +14,13 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
-from rdpt_core.finetune import Example, prepare
-from rdpt_core.finetune_recipe import Lora, Machine, TrainingRecipe
-from rdpt_core.models.dialects import Chat, Prompt
-from rdpt_core.models.hf import HfGenerator, HfScorer, load
+from rdpt_core.finetune.recipe import Lora, Machine, TrainingRecipe
+from rdpt_core.finetune.training import Example, prepare
 from rdpt_core.models.identity import identify
-from rdpt_core.models.render import read_renderer
+from rdpt_core.models.loading.hf import HfGenerator, HfScorer, load
+from rdpt_core.models.rendering.render import read_renderer
+from rdpt_core.models.rendering.vocabulary import Vocabulary
+from rdpt_core.models.serving.dialects import Chat, Prompt
 from rdpt_core.models.spec import (
     APART,
     OBEYED,
@@ -31,11 +32,10 @@ from rdpt_core.models.spec import (
     Use,
     Variables,
 )
-from rdpt_core.models.vocabulary import Vocabulary
 from settings.experiment import Student
 from tasks.students import check_context
 from tests.core.models import tiny
-from tests.core.models.gguf_files import write_gguf
+from tests.core.models.loading.gguf_files import write_gguf
 
 SWITCHED = tiny.CHATML.replace(
     "{% if add_generation_prompt %}",

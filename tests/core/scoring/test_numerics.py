@@ -15,11 +15,11 @@ import numpy as np
 import pytest
 import torch
 
-from rdpt_core.models.hf import HfScorer, Loaded, load
+from rdpt_core.models.loading.hf import HfScorer, Loaded, load
 from rdpt_core.models.spec import ModelSpec
-from rdpt_core.rows import FinishReason, TokenScores, Trace
 from rdpt_core.scoring.head import Head
 from rdpt_core.scoring.statistics import statistics
+from rdpt_core.tables.rows import FinishReason, TokenScores, Trace
 from tests.core.models import tiny
 
 OTHERS = 44

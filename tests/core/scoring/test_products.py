@@ -22,11 +22,11 @@ from transformers import (
     Qwen3MoeForCausalLM,
 )
 
-from rdpt_core.models.hf import HfGenerator, HfScorer, load
+from rdpt_core.models.loading.hf import HfGenerator, HfScorer, load
 from rdpt_core.models.spec import ModelSpec, Sampling
-from rdpt_core.rows import TokenScores
 from rdpt_core.scoring import paths, products
 from rdpt_core.scoring.products import FEW, InFloat32, linear_in_float32, quick_products
+from rdpt_core.tables.rows import TokenScores
 from tests.core.models import tiny
 
 

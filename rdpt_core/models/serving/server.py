@@ -1,0 +1,183 @@
+"""A model behind a server: it gets the ids that rdpt renders, and is asked for texts and scores.
+
+Only its tokenizer and template are loaded here. Texts and scores are taken after a probe alone
+(`probe.py`), and only as they come: what is not a log-probability of exactly the ids that were
+sent makes the row an error, never a number.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+
+from rdpt_core.machine.abreast import abreast
+from rdpt_core.models.author import Author
+from rdpt_core.models.identity import ModelIdentity
+from rdpt_core.models.protocols import Progress, silent
+from rdpt_core.models.rendering.layout import Layout
+from rdpt_core.models.rendering.reading import layout_of
+from rdpt_core.models.rendering.template import conversation
+from rdpt_core.models.serving.dialects import Completion, Echoed, Prompt
+from rdpt_core.models.serving.http import ItemFailed
+from rdpt_core.models.serving.remote import Remote
+from rdpt_core.models.spec import Sampling
+from rdpt_core.scoring.entries import scored, unscored
+from rdpt_core.scoring.token_statistics import Statistics
+from rdpt_core.tables import ids
+from rdpt_core.tables.rows import Problem, ScoreSource, ScoreStatus, TokenScores, Trace
+
+SEED_BITS = 31
+"""What every server takes."""
+
+
+class ServerGenerator:
+    """A TextGenerator whose requests are under way together, as many as the server may have.
+
+    Raises ValueError where the server does not sample as it is asked to.
+    """
+
+    def __init__(
+        self, remote: Remote, identity: ModelIdentity, sampling: Sampling, seed: int
+    ) -> None:
+        remote.require_sampling()
+        self._author = Author(identity, remote.renderer, sampling, seed)
+        self._remote, self._sampling, self._seed = remote, sampling, seed
+
+    def generate(
+        self, problems: Sequence[Problem], sample_index: int, progress: Progress = silent
+    ) -> list[Trace]:
+        """One trace per problem, in order; `progress` counts new tokens.
+
+        A prompt that leaves no room gives an empty text that ends by length. Raises ItemFailed,
+        with the problem named, for one that the server does not answer.
+        """
+
+        def one(problem: Problem) -> Trace:
+            try:
+                return self._trace(problem, sample_index, progress)
+            except ItemFailed as error:
+                raise ItemFailed(f"problem {problem.problem_id}: {error}") from error
+
+        return list(abreast(one, problems, self._remote.client.server.concurrency))
+
+    def _trace(self, problem: Problem, index: int, progress: Progress) -> Trace:
+        seed = ids.sample_seed(self._seed, problem.problem_id, index) % 2**SEED_BITS
+        done = self._written(problem, seed, progress)
+        text = self._text(done)
+        kept = self._kept_ids(done, text)
+        logprobs = self._logprobs(done) if kept else None
+        raw = self._sampling.temperature == 1.0 and self._sampling.top_p == 1.0
+        progress(done.num_tokens or 0)
+        return self._author.trace(
+            problem,
+            index,
+            text,
+            stopped=done.stopped,
+            seed=seed,
+            num_tokens=done.num_tokens,
+            token_ids=np.array(kept, np.int32) if kept else None,
+            logprobs=logprobs if raw else None,
+            # Whether a server's values are those after temperature and top-p depends on its kind
+            # and version, so they are never taken for raw ones (T26).
+            sampled_logprobs=None if raw else logprobs,
+        )
+
+    def _written(self, problem: Problem, seed: int, progress: Progress) -> Completion:
+        renderer = self._remote.renderer
+        prompt_ids = renderer.prompt_ids(problem)
+        room = min(self._sampling.max_new_tokens, self._remote.limit - len(prompt_ids))
+        if room <= 0:
+            return Completion("", stopped=False, num_tokens=0)
+        prompt = Prompt(
+            prompt_ids,
+            renderer.vocabulary.decode(prompt_ids),
+            conversation(problem.prompt, renderer.contract.system),
+            self._remote.spec.variables,
+        )
+        rule = self._sampling.model_copy(update={"max_new_tokens": room})
+        return self._remote.write(prompt, rule, seed=seed, tick=lambda: progress(0))
+
+    def _text(self, done: Completion) -> str:
+        """As returned, without an end of turn; a thought that was set apart is laid before."""
+        renderer, contract = self._remote.renderer, self._remote.renderer.contract
+        if done.reasoning is not None:
+            renderer.require_thinking()
+            opened = "" if contract.think_open == "prompt" else contract.open
+            return opened + done.reasoning + contract.close + done.text
+        end = b"" if contract.end is None else renderer.vocabulary.bytes_of(contract.end)
+        return done.text.removesuffix(end.decode(errors="replace")) if done.stopped else done.text
+
+    def _kept_ids(self, done: Completion, text: str) -> list[int] | None:
+        """Ids that are the text, with the end of turn where it ended by itself."""
+        if not done.token_ids:
+            return None
+        body = done.token_ids[:-1] if done.stopped else done.token_ids
+        lengths = self._remote.renderer.vocabulary.lengths(body, text.encode())
+        return None if lengths is None else done.token_ids
+
+    def _logprobs(self, done: Completion) -> Any:
+        """None where the server's values did not stand the probe."""
+        if done.logprobs is None or self._remote.scoring_fault is not None:
+            return None
+        return np.array(done.logprobs, np.float32)
+
+
+class ServerScorer:
+    """A TextScorer: one request per trace, as many under way as the server may have.
+
+    A server tells no entropy and no sum of squares: they are missing (NaN), and so is a rank
+    (0) that it does not tell. Raises ValueError where the server does not stand the probe.
+    """
+
+    def __init__(self, remote: Remote, identity: ModelIdentity, alone: bool = False) -> None:
+        remote.require_scoring()
+        self.scorer = identity.digest
+        self.reasons: dict[str, str] = {}
+        """Why the server gave a trace no score, by its id; it may be asked again."""
+        self.unread: dict[str, str] = {}
+        """Why a trace cannot be sent at all."""
+        self._remote, self._author, self._alone = remote, identity.author, alone
+
+    def score(
+        self, problems: Sequence[Problem], traces: Sequence[Trace], progress: Progress = silent
+    ) -> Iterator[TokenScores]:
+        """One row per trace, in order; `progress` counts scored tokens, prompts left out."""
+        by_id = {problem.problem_id: problem for problem in problems}
+
+        def one(trace: Trace) -> TokenScores:
+            return self._row(by_id.get(trace.problem_id), trace, progress)
+
+        yield from abreast(one, traces, self._remote.client.server.concurrency)
+
+    def _row(self, problem: Problem | None, trace: Trace, progress: Progress) -> TokenScores:
+        longest = self._remote.limit - 1  # one token must be generated (T28)
+        layout = layout_of(
+            self._remote.renderer,
+            self._author,
+            longest,
+            problem,
+            trace,
+            self._alone,
+            self.unread,
+        )
+        if not isinstance(layout, Layout):
+            return unscored(trace, self.scorer, layout, ScoreSource.SERVER)
+        try:
+            told = self._remote.echo(layout.input_ids, lambda: progress(0))
+        except ItemFailed as error:
+            self.reasons[trace.trace_id] = str(error)
+            return unscored(trace, self.scorer, ScoreStatus.ERROR, ScoreSource.SERVER)
+        found = _statistics(told, len(layout.prompt_ids))
+        progress(len(layout.completion_ids))
+        return scored(
+            trace, self.scorer, layout, found, split=False, topk=None, source=ScoreSource.SERVER
+        )
+
+
+def _statistics(told: Echoed, start: int) -> Statistics:
+    logprobs = np.array(told.logprobs[start:], np.float32)
+    missing = np.full(len(logprobs), np.nan, np.float16)
+    ranks = np.zeros(len(logprobs)) if told.ranks is None else np.array(told.ranks[start:])
+    return Statistics(logprobs, ranks.astype(np.uint32), missing, missing, None, None)

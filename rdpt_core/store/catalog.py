@@ -1,0 +1,338 @@
+"""The catalogue: `rdpt.duckdb`, views over the parts of the store, for anyone with DuckDB.
+
+It holds nothing that the store cannot rebuild. It is written beside itself and renamed, so that a
+reader never blocks a run nor a run a reader. One schema over everything (`main`), where `part`
+comes first in every table, and one schema per configuration with the parts that it uses. Its views
+find the store next to the file that is opened, so a workspace may be moved (STORE_FOLDER).
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import duckdb
+from pydantic import TypeAdapter
+
+from rdpt_core.store.parts import Part, Record, Store
+from rdpt_core.tables import columns, ids
+from rdpt_core.tables.rows import ROWS
+
+
+@dataclass(frozen=True, slots=True)
+class ConfigurationRow:
+    """A teacher-student-selection pairing, or a baseline."""
+
+    configuration: str
+    name: str
+    experiment: str
+    teacher: str | None
+    student: str | None
+    distilled: str | None
+    selector: str | None
+    seed: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class ScorerRow:
+    """A model as it reads text: what `author` and `scorer` in the rows stand for."""
+
+    scorer: str
+    model: str
+    revision: str | None
+    weights: str
+    tokenizer: str
+    contract: str
+    dtype: str
+    path: str
+    quantisation: str | None
+    backend: str
+
+
+@dataclass(frozen=True, slots=True)
+class Use:
+    """A configuration uses a part, on a side, in a role."""
+
+    configuration: str
+    side: str
+    benchmark: str | None
+    table: str
+    part: str
+    role: str | None
+    scorer: str | None = None
+    """Of `scores`: the model that made them."""
+
+
+@dataclass(frozen=True, slots=True)
+class NoiseRow:
+    """What `rdpt doctor scorer` measured: a scorer against itself, scored again, or against another
+    scorer of the same model (`rdpt_core/provenance/noise.py`)."""
+
+    scorer: str
+    against: str
+    p99_logprob: float | None
+    p95_p: float
+    p99_p: float
+    flips: float | None
+    num_traces: int
+
+
+@dataclass(frozen=True, slots=True)
+class Contents:
+    """What the catalogue says besides the parts themselves."""
+
+    configurations: tuple[ConfigurationRow, ...]
+    scorers: tuple[ScorerRow, ...]
+    uses: tuple[Use, ...]
+    noise: tuple[NoiseRow, ...] = ()
+    """Of the workspace; kept there, and so not written down with the rest."""
+
+
+CONTENTS = TypeAdapter(Contents)
+NOISE = TypeAdapter(tuple[NoiseRow, ...])
+
+TABLES = """
+CREATE TABLE noise(scorer VARCHAR, against VARCHAR, p99_logprob DOUBLE, p95_p DOUBLE,
+    p99_p DOUBLE, flips DOUBLE, num_traces BIGINT, PRIMARY KEY (scorer, against));
+CREATE TABLE configurations(configuration VARCHAR PRIMARY KEY, name VARCHAR, experiment VARCHAR,
+    teacher VARCHAR, student VARCHAR, distilled VARCHAR, selector VARCHAR, seed BIGINT);
+CREATE TABLE scorers(scorer VARCHAR PRIMARY KEY, model VARCHAR, revision VARCHAR, weights VARCHAR,
+    tokenizer VARCHAR, contract VARCHAR, dtype VARCHAR, path VARCHAR, quantisation VARCHAR,
+    backend VARCHAR);
+CREATE TABLE parts(configuration VARCHAR, side VARCHAR, benchmark VARCHAR, "table" VARCHAR,
+    part VARCHAR, role VARCHAR, scorer VARCHAR, num_rows BIGINT, seconds DOUBLE,
+    made VARCHAR);
+CREATE VIEW label_noise AS
+    WITH made AS (
+        SELECT DISTINCT labels.part, scores.scorer FROM main.parts AS labels
+        JOIN main.parts AS scores USING (configuration, side)
+        WHERE labels."table" = 'provenance' AND scores."table" = 'scores'
+          AND labels.benchmark IS NOT DISTINCT FROM scores.benchmark),
+    floors AS (SELECT scorer, max(p99_p) AS p99_p FROM main.noise GROUP BY scorer)
+    SELECT part, CASE WHEN count(*) = count(p99_p) THEN max(p99_p) END AS p99_p
+    FROM made LEFT JOIN floors USING (scorer) GROUP BY part;
+"""
+"""What a catalogue holds besides the stages' tables. `label_noise` is, for each part of
+`provenance`, the largest noise of the scorers that its labels were made from, or NULL where one of
+them was not measured."""
+STORE_FOLDER = """CREATE MACRO store_folder() AS coalesce(
+    getvariable('rdpt_workspace') || {inside},
+    CASE WHEN parse_filename(current_setting('temp_directory')) = {name} || '.tmp'
+         THEN parse_dirpath(current_setting('temp_directory')) || {inside} END,
+    {absolute})"""
+"""Where the views look for the parts. A relative path in a view resolves against the reader's
+working directory, and an absolute one breaks when the workspace moves. But DuckDB names its folder
+for temporary files after the file that it opened, so that file's own folder follows from a setting.
+Where the catalogue is attached to another database, or the setting was changed, the views look
+where it was written; `SET VARIABLE rdpt_workspace = '/new/place'` names another folder."""
+PLACES = ("model", "reasons")
+"""Entries of a record that name a place."""
+UNDETERMINED = """margin < 2 * (SELECT p99_p FROM main.label_noise AS noise
+    WHERE noise.part = parse_filename(filename, true)) AS undetermined"""
+"""A column of `provenance`, read from files: the label may change when the models score again. A
+gap changes by at most twice what a probability does."""
+
+
+def publish(path: Path, store: Store, contents: Contents) -> None:
+    """Writes the catalogue anew and puts it in place of the old one, atomically."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    beside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    beside.unlink(missing_ok=True)
+    committed = {
+        row.TABLE: {record.part.key: record for record in store.records(row.TABLE)} for row in ROWS
+    }
+    with duckdb.connect(str(beside)) as connection:
+        connection.execute(TABLES + "CREATE TABLE catalogue(store VARCHAR)")
+        connection.execute("INSERT INTO catalogue VALUES (?)", [str(store.root.resolve())])
+        connection.execute(_store_folder(path, store))
+        insert(connection, contents, committed)
+        for row in ROWS:
+            parts = [record.part for record in committed[row.TABLE].values()]
+            connection.execute(_view(row, parts))
+        add_schemas(connection, contents.configurations, [row.TABLE for row in ROWS])
+    beside.rename(path)
+
+
+def is_current(path: Path, store: Store) -> bool:
+    """True if a catalogue is there, opens, and was written where the store lies now."""
+    if not path.exists():
+        return False
+    try:
+        with duckdb.connect(str(path), read_only=True) as connection:
+            connection.execute("SELECT made FROM parts LIMIT 0")  # since 0.1 there are no others
+            connection.execute("SELECT store_folder()")
+            found = connection.execute("SELECT store FROM catalogue").fetchone()
+    except duckdb.Error:
+        return False
+    return found is not None and found[0] == str(store.root.resolve())
+
+
+def insert(
+    connection: duckdb.DuckDBPyConnection,
+    contents: Contents,
+    committed: Mapping[str, Mapping[str, Record]],
+) -> None:
+    """Fills TABLES. `committed` is table to key to record; uses of other parts, or by
+    configurations that are not among the contents, are left out."""
+    known = {c.configuration for c in contents.configurations}
+    for c in contents.configurations:
+        connection.execute(
+            "INSERT OR REPLACE INTO configurations VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+            [
+                c.configuration,
+                c.name,
+                c.experiment,
+                c.teacher,
+                c.student,
+                c.distilled,
+                c.selector,
+                c.seed,
+            ],
+        )
+    for s in contents.scorers:
+        connection.execute(
+            "INSERT OR REPLACE INTO scorers VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            [
+                s.scorer,
+                s.model,
+                s.revision,
+                s.weights,
+                s.tokenizer,
+                s.contract,
+                s.dtype,
+                s.path,
+                s.quantisation,
+                s.backend,
+            ],
+        )
+    for n in contents.noise:
+        connection.execute(
+            "INSERT OR REPLACE INTO noise VALUES (?, ?, ?, ?, ?, ?, ?)",
+            [n.scorer, n.against, n.p99_logprob, n.p95_p, n.p99_p, n.flips, n.num_traces],
+        )
+    rows = [
+        [
+            u.configuration,
+            u.side,
+            u.benchmark,
+            u.table,
+            u.part,
+            u.role,
+            u.scorer,
+            found.part.num_rows,
+            found.part.seconds,
+            _told(found),
+        ]
+        for u in contents.uses
+        if u.configuration in known and (found := committed.get(u.table, {}).get(u.part))
+    ]
+    if rows:
+        connection.executemany("INSERT INTO parts VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", rows)
+
+
+def _told(record: Record) -> str:
+    """JSON of how a part was made, without what is a machine's: the places of model and server."""
+    return json.dumps({name: value for name, value in record.made.items() if name not in PLACES})
+
+
+def _store_folder(path: Path, store: Store) -> str:
+    """`path` is where the catalogue will lie, in a folder that also holds the store."""
+    inside = "/" + os.path.relpath(store.root.absolute(), path.parent.absolute())
+    absolute = str(store.root.resolve())
+    return STORE_FOLDER.format(
+        inside=literal(inside), name=literal(path.name), absolute=literal(absolute)
+    )
+
+
+def _view(row: type, parts: Iterable[Part]) -> str:
+    """A view over the files of one table."""
+    table: str = row.TABLE  # type: ignore[attr-defined]
+    keys = ", ".join(literal(part.key) for part in parts)
+    names = ", ".join(quoted(column.name) for column in columns.columns(row))
+    typed = ", ".join(
+        f"NULL::{columns.sql_type(c.type)} AS {quoted(c.name)}" for c in columns.columns(row)
+    )
+    rows = f"SELECT NULL::VARCHAR AS filename, {typed} WHERE false"
+    if keys:  # files of an earlier release may lack a column, which is then NULL
+        files = f"[main.store_folder() || '/{table}/' || key || '.parquet' FOR key IN [{keys}]]"
+        options = "filename = true, union_by_name = true"
+        rows += f" UNION ALL BY NAME FROM read_parquet({files}, {options})"
+    undetermined = f", {UNDETERMINED}" if table == "provenance" else ""
+    return (
+        f"CREATE VIEW main.{table} AS SELECT parse_filename(filename, true) AS part, {names}"
+        f"{undetermined} FROM ({rows})"
+    )
+
+
+def add_schemas(
+    connection: duckdb.DuckDBPyConnection,
+    configurations: Sequence[ConfigurationRow],
+    tables: Iterable[str],
+) -> None:
+    """A schema for each configuration, with views of what it uses of these tables of `main`."""
+    for name, digest in _schemas(configurations).items():
+        connection.execute(f"CREATE SCHEMA {quoted(name)}")
+        for table in tables:
+            connection.execute(_configuration_view(name, digest, table))
+
+
+def _schemas(configurations: Sequence[ConfigurationRow]) -> dict[str, str]:
+    """Schema name to configuration digest; the name is made of experiment and configuration."""
+    names: dict[str, str] = {}
+    for c in configurations:
+        name = re.sub(r"\W+", "_", f"{c.experiment}_{c.name}").lower()
+        if names.get(name, c.configuration) != c.configuration or name in ("main", "temp"):
+            name = f"{name}_{ids.digest(c.configuration)[:6]}"
+        names[name] = c.configuration
+    return names
+
+
+def _configuration_view(schema: str, configuration: str, table: str) -> str:
+    return (
+        f"CREATE VIEW {quoted(schema)}.{table} AS "
+        f"SELECT uses.side, uses.benchmark, uses.role, rows.* FROM main.{table} AS rows "
+        "JOIN (SELECT DISTINCT part, side, benchmark, role FROM main.parts "
+        f"WHERE configuration = {literal(configuration)} AND \"table\" = '{table}') AS uses "
+        "USING (part)"
+    )
+
+
+def quoted(name: str) -> str:
+    """An identifier of SQL."""
+    return '"' + name.replace('"', '""') + '"'
+
+
+def literal(text: str) -> str:
+    """A string of SQL."""
+    return "'" + text.replace("'", "''") + "'"
+
+
+def plain(contents: Contents) -> dict[str, Any]:
+    """What a note holds of it: all but the noise, which is kept in one place for all."""
+    return asdict(replace(contents, noise=()))
+
+
+def merged(all_contents: Iterable[Contents]) -> Contents:
+    """Of several experiments on one workspace."""
+    found = list(all_contents)
+    return Contents(
+        tuple(dict.fromkeys(item for c in found for item in c.configurations)),
+        tuple(dict.fromkeys(item for c in found for item in c.scorers)),
+        tuple(dict.fromkeys(item for c in found for item in c.uses)),
+        tuple(dict.fromkeys(item for c in found for item in c.noise)),
+    )
+
+
+def with_past(contents: Contents, past: Contents) -> Contents:
+    """What an experiment uses, and what it used before; its configurations stay those of now."""
+    before = {c.configuration: c.distilled for c in past.configurations}
+    configurations = tuple(
+        replace(c, distilled=c.distilled or before.get(c.configuration))
+        for c in contents.configurations
+    )
+    return replace(merged([past, contents]), configurations=configurations)

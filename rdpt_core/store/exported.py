@@ -1,0 +1,210 @@
+"""Tables for other tools: one table as a file, or a whole experiment as one DuckDB file.
+
+An export holds copies of rows, so it can be taken elsewhere; the catalogue (`catalog.py`) holds
+views of the store, so it costs nothing. Both show the same schemas under the same names, and the
+hash of each part's file is checked before it is read.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from enum import StrEnum
+from pathlib import Path
+
+import duckdb
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from rdpt_core.files.writing import TableWriter
+from rdpt_core.store import catalog
+from rdpt_core.store.catalog import Contents, literal, quoted
+from rdpt_core.store.parts import Part, Record, Store
+from rdpt_core.tables import columns
+from rdpt_core.tables.columns import Column
+from rdpt_core.tables.rows import ROWS, Result, TokenScores
+
+STORAGE = "v1.4.0"
+"""The oldest DuckDB that must read an export; DuckDB 2.0 writes a newer format by itself."""
+MOST_KEYED = 10_000_000
+"""Rows of a table up to which its primary key is declared: the index of a key is built in memory,
+and a part's keys are unique by its making."""
+SIGNED = ("seed",)
+"""Whole numbers that may be below 0."""
+
+Before = Mapping[str, str | None]
+"""Column to the value that it has in all rows of a part: `part`, and how the part is used."""
+
+
+# ---------------------------------------------------------------------------- one table
+
+
+def write_rows(
+    writer: TableWriter,
+    row: type,
+    store: Store,
+    parts: Iterable[tuple[Part, Before]],
+    before: Sequence[str],
+    text: bool = False,
+) -> int:
+    """The rows of parts behind the columns `before`; how many. Raises Damaged.
+
+    A table without rows has its columns nevertheless. With `text`, bytes become text, what is not
+    UTF-8 in it as `\\xff`: JSON and CSV hold no bytes.
+    """
+    writer.write(_placed(_no_rows(columns.schema(row)), dict.fromkeys(before), text))
+    num_rows = 0
+    for part, values in parts:
+        for batch in pq.ParquetFile(store.sound_file(part)).iter_batches():
+            writer.write(_placed(batch, values, text))
+            num_rows += batch.num_rows
+    return num_rows
+
+
+def _no_rows(schema: pa.Schema) -> pa.RecordBatch:
+    return pa.RecordBatch.from_pylist([], schema=schema)
+
+
+def _placed(batch: pa.RecordBatch, before: Before, text: bool) -> pa.RecordBatch:
+    first = [pa.array([value] * batch.num_rows, pa.string()) for value in before.values()]
+    rest = [
+        _as_text(column) if text and pa.types.is_binary(column.type) else column
+        for column in batch.columns
+    ]
+    return pa.record_batch([*first, *rest], [*before, *batch.schema.names])
+
+
+def _as_text(column: pa.Array) -> pa.Array:
+    raw = column.to_pylist()
+    return pa.array(
+        [None if r is None else r.decode(errors="backslashreplace") for r in raw], pa.string()
+    )
+
+
+def write_catalogue_rows(writer: TableWriter, table: str, contents: Contents, store: Store) -> int:
+    """A table that only the catalogue has, such as configurations; how many rows."""
+    with duckdb.connect() as connection:
+        connection.execute(catalog.TABLES)
+        catalog.insert(connection, contents, _committed(store, contents))
+        found = connection.sql(f"FROM {quoted(table)} ORDER BY ALL").to_arrow_table()
+    for batch in [_no_rows(found.schema), *found.to_batches()]:
+        writer.write(batch)
+    return int(found.num_rows)
+
+
+# ---------------------------------------------------------------------------- the whole
+
+
+def write_database(path: Path, store: Store, contents: Contents, tokens: bool) -> dict[str, int]:
+    """An experiment as one file that needs no other; rows by table.
+
+    `main` and the schemas of the configurations are those of the catalogue, with real tables in
+    `main`: keys, NOT NULL, closed choices and ranges are declared. What has a number for each
+    token (`scores`, arrays of `traces`) is there with `tokens` only. Written beside `path` and
+    renamed. Raises Damaged, or OSError where it cannot be written.
+    """
+    committed = _committed(store, contents)
+    beside = path.with_name(f".{path.name}.{os.getpid()}.part")
+    rows = [row for row in ROWS if tokens or row is not TokenScores]
+    try:
+        with duckdb.connect(
+            str(beside), config={"storage_compatibility_version": STORAGE}
+        ) as connection:
+            connection.execute(catalog.TABLES)
+            catalog.insert(connection, contents, committed)
+            counts = {
+                row.TABLE: _copy(connection, row, store, _parts(committed[row.TABLE]), tokens)
+                for row in rows
+            }
+            catalog.add_schemas(connection, contents.configurations, counts)
+        beside.replace(path)
+    except duckdb.IOException as error:
+        full = "No space left" in str(error)
+        raise OSError(errno.ENOSPC if full else errno.EIO, str(error), str(path)) from error
+    finally:
+        for left in (beside, beside.with_name(f"{beside.name}.wal")):
+            left.unlink(missing_ok=True)
+    return counts
+
+
+def _committed(store: Store, contents: Contents) -> dict[str, dict[str, Record]]:
+    """The parts that the experiment uses, by table and key."""
+    found: dict[str, dict[str, Record]] = {row.TABLE: {} for row in ROWS}
+    for use in contents.uses:
+        record = store.record(use.table, use.part) if store.find(use.table, use.part) else None
+        if record is not None:
+            found[use.table][use.part] = record
+    return found
+
+
+def _parts(records: Mapping[str, Record]) -> list[Part]:
+    return [record.part for record in records.values()]
+
+
+def _copy(
+    connection: duckdb.DuckDBPyConnection,
+    row: type,
+    store: Store,
+    parts: Iterable[Part],
+    tokens: bool,
+) -> int:
+    found = list(parts)
+    kept = [c for c in columns.columns(row) if tokens or c.python is not np.ndarray]
+    num_rows = sum(part.num_rows for part in found)
+    connection.execute(table_of(row, kept, keyed=num_rows <= MOST_KEYED))
+    if found:
+        files = ", ".join(literal(str(store.sound_file(part).resolve())) for part in found)
+        names = ", ".join(quoted(column.name) for column in kept)
+        more = f", {catalog.UNDETERMINED}" if _has_undetermined(row) else ""
+        connection.execute(
+            f"INSERT INTO {_table(row)} SELECT parse_filename(filename, true), {names}{more} "
+            f"FROM read_parquet([{files}], filename = true)"
+        )
+    return num_rows
+
+
+def table_of(row: type, kept: Sequence[Column], keyed: bool) -> str:
+    """The DDL of a table of `main`, `part` first, with everything about its columns that SQL can
+    hold."""
+    lines = ["part VARCHAR NOT NULL", *(line for column in kept for line in _column(column))]
+    if _has_undetermined(row):
+        lines.append("undetermined BOOLEAN")
+    if row is Result:
+        lines.append("CHECK (low <= high)")
+    if keyed:
+        key: tuple[str, ...] = row.KEY  # type: ignore[attr-defined]
+        lines.append(f"PRIMARY KEY ({', '.join(quoted(name) for name in ('part', *key))})")
+    return f"CREATE TABLE {_table(row)}({', '.join(lines)})"
+
+
+def _table(row: type) -> str:
+    return f"main.{row.TABLE}"  # type: ignore[attr-defined]
+
+
+def _has_undetermined(row: type) -> bool:
+    return bool(row.TABLE == "provenance")  # type: ignore[attr-defined]
+
+
+def _column(column: Column) -> Iterator[str]:
+    """A column's line, and one for each rule; NULL passes every rule."""
+    null = "" if column.optional else " NOT NULL"
+    yield f"{quoted(column.name)} {columns.sql_type(column.type)}{null}"
+    for rule in _rules(column):
+        yield f"CHECK ({rule})"
+
+
+def _rules(column: Column) -> Iterator[str]:
+    """From the conventions of `rows.py`: what `num_`, `p_` and `logprob` promise."""
+    name, kind = quoted(column.name), column.python
+    if isinstance(kind, type) and issubclass(kind, StrEnum):
+        yield f"{name} IN ({', '.join(literal(choice) for choice in kind)})"
+    elif kind is int and column.name not in SIGNED:
+        yield f"{name} >= 0"
+    elif kind is float:
+        yield f"isfinite({name})"
+        if column.name.startswith("p_"):
+            yield f"{name} BETWEEN 0 AND 1"
+        elif column.name.endswith("logprob"):
+            yield f"{name} <= 0"

@@ -1,0 +1,399 @@
+"""The store: durable parts, `store/<table>/<key>.parquet` beside `<key>.json`.
+
+A part is committed by its record, written last; what has no record is not a result. Nothing that
+is committed is ever edited. The one distinction drawn here: the *key* says what a part was made
+from, the *content* what came out, the file's *hash* whether the disk still holds it.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import shutil
+import socket
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+import xxhash
+from pydantic import TypeAdapter
+
+from rdpt_core.store import notes
+from rdpt_core.store.notes import Notes, sync, temporary, write_durably
+from rdpt_core.tables import columns
+from rdpt_core.tables.recipe import Recipe
+
+R = TypeVar("R")
+
+FORMAT = 1
+"""Of the records; a store written by a newer rdpt is refused."""
+
+FaultPoint = Callable[[str, str], None]
+"""Called with the table and the point of a commit that is reached; tests kill there."""
+
+POINTS = (
+    "before_write",
+    "mid_write",
+    "after_write",
+    "before_rename",
+    "after_rename",
+    "before_commit",
+    "after_commit",
+)
+
+
+PAYLOAD = "payload"
+"""In the work folder of a part: what becomes its payload."""
+
+
+class TooNew(Exception):
+    """The store was written by a newer rdpt."""
+
+
+class Damaged(Exception):
+    """A committed part whose bytes are not what was committed. It is quarantined by now, unless the
+    store is only read."""
+
+
+@dataclass(frozen=True, slots=True)
+class Holder:
+    """Who is building a part."""
+
+    pid: int
+    host: str
+    since: str
+
+    @property
+    def is_this_process(self) -> bool:
+        """True for another thread of this process, which makes the part for another table."""
+        return (self.pid, self.host) == (os.getpid(), socket.gethostname())
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A committed part: enough to read it and to derive keys from it, never its rows."""
+
+    table: str
+    key: str
+    content: str
+    num_rows: int
+    chain: tuple[str, ...]
+    """Content digests from the part that all this descends from down to this one, along `over`.
+    Contents, not keys: what is cached may have been made from another part of equal rows."""
+    seconds: float
+    """Wall time of its making."""
+    size: int
+    """Bytes of its file."""
+    has_payload: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """What `<key>.json` holds: a Part, and how to check and explain it."""
+
+    part: Part
+    recipe: Mapping[str, Any]
+    inputs: Mapping[str, Sequence[str]]
+    """Argument name to the keys of the parts it was fed."""
+    mtime_ns: int
+    hash: str
+    """xxh3_128 of the file: 73 of 200 flipped bits went unnoticed by Parquet itself."""
+    payload: Mapping[str, tuple[int, str]]
+    """Relative path to size and hash, for each file of the payload directory."""
+    made: Mapping[str, Any]
+    """Engine, packages, threads, notes; for people, never for identity."""
+    digest: str | None = None
+    """Digest of all other fields; None in a record of an earlier release that no `rdpt verify`
+    has sealed yet."""
+
+
+_RECORD = TypeAdapter(Record)
+_HOLDER = TypeAdapter(Holder)
+_FIELDS = {*Record.__slots__, "format"} - {"digest"}
+
+
+def file_hash(path: Path) -> str:
+    state = xxhash.xxh3_128()
+    with path.open("rb") as file:
+        while block := file.read(1 << 20):
+            state.update(block)
+    return state.hexdigest()
+
+
+class Store:
+    """Parts on disk. Safe under threads, processes and kill -9."""
+
+    def __init__(
+        self,
+        root: Path,
+        reached: FaultPoint = lambda table, point: None,
+        warn: Callable[[str], None] = lambda line: None,
+        read_only: bool = False,
+    ) -> None:
+        """`warn` is told of parts that do not hold; with `read_only` they stay where they are."""
+        self.root, self.read_only = root, read_only
+        self._reached, self._warn = reached, warn
+
+    # ------------------------------------------------------------------ reading
+
+    def find(self, table: str, key: str) -> Part | None:
+        """The committed part, if its file has the size it was committed with.
+
+        A different mtime alone means that the file is hashed now. A part that does not hold is
+        quarantined, and None is returned.
+        """
+        record = self.record(table, key)
+        if record is None:
+            return None
+        try:
+            status = self.file(record.part).stat()
+            sound = status.st_size == record.part.size and self._payload_sizes_hold(record)
+        except (FileNotFoundError, NotADirectoryError):
+            sound = False
+        if sound and status.st_mtime_ns != record.mtime_ns:
+            sound = file_hash(self.file(record.part)) == record.hash
+            if sound:
+                with suppress(OSError):  # a workspace that may not be written is hashed each time
+                    os.utime(self.file(record.part), ns=(record.mtime_ns, record.mtime_ns))
+        if not sound:
+            self.quarantine(table, key, "its file is missing or has changed")
+            return None
+        return record.part
+
+    def record(self, table: str, key: str) -> Record | None:
+        """What the part's file says of it. A damaged record is none, and its part is set aside."""
+        path = self.root / table / f"{key}.json"
+        try:
+            return read_record(path)
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        except ValueError as error:
+            self.quarantine(table, key, f"its record {error}")
+            return None
+
+    def rows(self, row: type[R], part: Part) -> list[R]:
+        """All rows, in primary-key order. Raises Damaged."""
+        return columns.read_parquet(row, self.sound_file(part))
+
+    def sound_file(self, part: Part) -> Path:
+        """The part's file, its hash checked. Raises Damaged when the bytes are not the committed
+        ones."""
+        record = self.record(part.table, part.key)
+        path = self.file(part)
+        if record is None or not path.exists() or file_hash(path) != record.hash:
+            self.quarantine(
+                part.table, part.key, "its bytes have changed since they were committed"
+            )
+            raise self._damaged(part)
+        return path
+
+    def payload(self, part: Part) -> Path:
+        """The payload directory, each file checked against its hash."""
+        folder = self.root / part.table / part.key
+        record = self.record(part.table, part.key)
+        if record is None or any(
+            not (folder / name).exists() or file_hash(folder / name) != expected
+            for name, (_, expected) in record.payload.items()
+        ):
+            self.quarantine(part.table, part.key, "its payload has changed since it was committed")
+            raise self._damaged(part)
+        return folder
+
+    def records(self, table: str) -> Iterator[Record]:
+        for path in sorted((self.root / table).glob("*.json")):
+            record = self.record(table, path.stem)
+            if record is not None:
+                yield record
+
+    def file(self, part: Part) -> Path:
+        return self.root / part.table / f"{part.key}.parquet"
+
+    def _payload_sizes_hold(self, record: Record) -> bool:
+        folder = self.root / record.part.table / record.part.key
+        return all((folder / n).stat().st_size == size for n, (size, _) in record.payload.items())
+
+    # ------------------------------------------------------------------ writing
+
+    def commit(
+        self,
+        row: type,
+        recipe: Recipe,
+        rows: Sequence[object],
+        *,
+        chain: tuple[str, ...] = (),
+        inputs: Mapping[str, Sequence[str]] | None = None,
+        seconds: float = 0.0,
+        made: Mapping[str, Any] | None = None,
+        payload: Path | None = None,
+    ) -> Part:
+        """Publishes rows (and moves the folder `payload` in) as the part of `recipe`.
+
+        The caller holds the part's lock. File, rename, folder, then the record, each synced before
+        the next, so that a record implies all that it names. Only then is the work folder removed:
+        until a part is committed, all that making it has cost is kept.
+        """
+        table, key = row.TABLE, recipe.key  # type: ignore[attr-defined]
+        folder = self.root / table
+        folder.mkdir(parents=True, exist_ok=True)
+        for left_over in folder.glob(f".{key}.*.tmp"):
+            left_over.unlink()
+        ordered = columns.in_key_order(row, rows)
+        hashes = self._publish_payload(folder / key, payload) if payload else {}
+        final = folder / f"{key}.parquet"
+        with temporary(final) as path:
+            self._write(table, row, ordered, path)
+            self._reached(table, "before_rename")
+            path.rename(final)
+        self._reached(table, "after_rename")
+        sync(folder)
+        status = final.stat()
+        content = columns.content_digest(row, ordered, json.dumps(hashes, sort_keys=True))
+        part = Part(
+            table,
+            key,
+            content,
+            len(ordered),
+            (*chain, content),
+            seconds,
+            status.st_size,
+            payload is not None,
+        )
+        record = Record(
+            part,
+            recipe.as_json(),
+            dict(inputs or {}),
+            status.st_mtime_ns,
+            file_hash(final),
+            hashes,
+            dict(made or {}),
+        )
+        self._reached(table, "before_commit")
+        self.seal(record)
+        self._reached(table, "after_commit")
+        shutil.rmtree(self.workdir(table, key), ignore_errors=True)
+        return part
+
+    def _write(self, table: str, row: type, rows: Sequence[object], path: Path) -> None:
+        self._reached(table, "before_write")
+        columns.write_parquet(row, rows, path)
+        self._reached(table, "mid_write")
+        sync(path)
+        self._reached(table, "after_write")
+
+    def _publish_payload(self, target: Path, payload: Path) -> dict[str, tuple[int, str]]:
+        files = sorted(path for path in payload.rglob("*") if path.is_file())
+        hashes = {
+            str(path.relative_to(payload)): (path.stat().st_size, file_hash(path)) for path in files
+        }
+        for path in (*files, *{path.parent for path in files}):
+            sync(path)
+        if target.exists():
+            shutil.rmtree(target)
+        payload.rename(target)
+        sync(target.parent)
+        return hashes
+
+    def seal(self, record: Record) -> None:
+        """Writes a record with its digest: from then on the part counts. The caller holds the
+        part's lock."""
+        value = {name: getattr(record, name) for name in Record.__slots__ if name != "digest"}
+        value |= {"format": FORMAT, "part": asdict(record.part)}
+        value["digest"] = notes.digest(value)
+        path = self.root / record.part.table / f"{record.part.key}.json"
+        write_durably(path, json.dumps(value, indent=1, sort_keys=True).encode())
+
+    # ------------------------------------------------------------------ work in progress
+
+    def workdir(self, table: str, key: str) -> Path:
+        """Where an unfinished part keeps what it has; removed when the part is committed, and by
+        nothing else that makes it."""
+        return self.root / table / ".work" / key
+
+    def begin(self, table: str, key: str) -> Path:
+        """The work folder of a part that is about to be made; the caller holds its lock.
+
+        A commit that did not reach its record may have moved the payload out already: it is moved
+        back, so that the stage finds everything where it was left.
+        """
+        folder, moved = self.workdir(table, key), self.root / table / key
+        folder.mkdir(parents=True, exist_ok=True)
+        if moved.is_dir() and self.record(table, key) is None:
+            shutil.rmtree(folder / PAYLOAD, ignore_errors=True)
+            moved.rename(folder / PAYLOAD)
+        return folder
+
+    @contextmanager
+    def lock(self, table: str, key: str, wait: bool = False) -> Iterator[bool]:
+        """Yields whether the caller may build the part; with `wait` it blocks until it may.
+
+        The kernel frees the lock of a dead holder (0.3 ms after kill -9).
+        """
+        path = self._lock_path(table, key)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("a+b") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+            except BlockingIOError:
+                yield False
+                return
+            since = time.strftime("%H:%M:%S")
+            holder = Holder(os.getpid(), socket.gethostname(), since)
+            os.truncate(file.fileno(), 0)
+            os.write(file.fileno(), json.dumps(asdict(holder)).encode())
+            yield True
+
+    def holder(self, table: str, key: str) -> Holder | None:
+        """Who holds the lock of a part, as far as its file says."""
+        try:
+            return notes.parse(self._lock_path(table, key).read_bytes(), _HOLDER)
+        except (OSError, ValueError):
+            return None
+
+    def _lock_path(self, table: str, key: str) -> Path:
+        return self.root / table / ".locks" / key
+
+    # ------------------------------------------------------------------ damage
+
+    @property
+    def notes(self) -> Notes:
+        """The reader of the notes beside this store's parts."""
+        return Notes(self.root / "quarantine", self._warn, self.read_only)
+
+    def quarantine(self, table: str, key: str, reason: str) -> None:
+        """Sets a part aside, so that the next run builds it again; its record goes first. With
+        `read_only` it only warns."""
+        line = f"warning: {table}/{key[:12]}: {reason}; "
+        if self.read_only:
+            notes.say_once(self._warn, self.root, f"{line}rdpt verify --repair sets it aside")
+            return
+        self._warn(f"{line}it is set aside")
+        for name in (f"{key}.json", f"{key}.parquet", key):
+            self.notes.set_aside(self.root / table / name)
+        (self.notes.quarantine / f"{key}.reason").write_text(f"{table}/{key}: {reason}\n")
+
+    def _damaged(self, part: Part) -> Damaged:
+        name = f"part {part.table}/{part.key}"
+        if self.read_only:
+            return Damaged(f"{name} is damaged: rdpt verify --repair sets it aside")
+        return Damaged(f"{name} was damaged and is set aside")
+
+
+def read_record(path: Path) -> Record:
+    """Raises ValueError for a record that is damaged, TooNew for one that a newer rdpt wrote."""
+    value = notes.load(path.read_bytes())
+    written = value.get("format") if isinstance(value, dict) else None
+    if not isinstance(written, int):
+        raise ValueError("has another shape (no format)")
+    rest = {name: item for name, item in value.items() if name != "digest"}
+    # Where all else holds, the number of the format is what changed.
+    if written > FORMAT and value.get("digest") != notes.digest({**rest, "format": FORMAT}):
+        raise TooNew(f"{path} was written by a newer rdpt (format {written})")
+    if "digest" in value and value["digest"] != notes.digest(rest):
+        raise ValueError("has changed since it was committed")
+    if rest.keys() != _FIELDS:
+        raise ValueError(f"has another shape (its fields are {', '.join(sorted(value))[:200]})")
+    return notes.fit(value, _RECORD)

@@ -1,0 +1,154 @@
+"""The catalogue: rebuilt from the store alone, swapped under open readers, safe with any name."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar
+
+import duckdb
+import pytest
+
+from rdpt_core.store import catalog
+from rdpt_core.store.parts import Store
+from rdpt_core.tables.recipe import Recipe
+from rdpt_core.tables.rows import ROWS
+from tasks.stage import Plan
+from tests.stages import toy_stages
+
+
+def published(root: Path, name: str = "toy") -> tuple[Path, Store]:
+    calls = toy_stages.chain_of(toy_stages.given(range(8)))
+    toy_stages.build(root / "store", calls)
+    store = Store(root / "store")
+    plan = Plan(store)
+    uses = tuple(
+        catalog.Use("c1", "train", None, part.table, part.key, None)
+        for call in calls[:3]
+        for part in plan.table(call).parts
+    )
+    row = catalog.ConfigurationRow("c1", name, "study", None, None, None, None, None)
+    path = root / "rdpt.duckdb"
+    catalog.publish(path, store, catalog.Contents((row,), (), uses))
+    return path, store
+
+
+def query(path: Path, text: str) -> list[tuple[object, ...]]:
+    with duckdb.connect(str(path), read_only=True) as connection:
+        return connection.execute(text).fetchall()
+
+
+def test_every_table_is_there_under_its_name_even_when_it_is_empty(tmp_path: Path) -> None:
+    path, _ = published(tmp_path)
+    for row in ROWS:
+        query(path, f"SELECT * FROM main.{row.TABLE}")
+        query(path, f"SELECT * FROM study_toy.{row.TABLE}")
+    assert query(path, "SELECT count(*) FROM scores") == [(0,)]
+
+
+def test_part_is_the_first_column_and_names_the_part_of_every_row(tmp_path: Path) -> None:
+    path, store = published(tmp_path)
+    parts = {part for (part,) in query(path, "SELECT DISTINCT part FROM main.traces")}
+    assert parts == {record.part.key for record in store.records("traces")}
+    assert query(path, "DESCRIBE main.traces")[0][0] == "part"
+
+
+def test_a_configuration_sees_the_parts_that_it_uses_and_no_other(tmp_path: Path) -> None:
+    path, _ = published(tmp_path)
+    assert query(path, "SELECT count(*) FROM study_toy.traces") == [(16,)]
+    assert query(path, "SELECT count(*) FROM study_toy.sentences") == [(0,)]
+    assert query(path, "SELECT count(*) FROM main.sentences") == [(16,)]
+
+
+def test_a_reader_blocks_no_run_and_keeps_what_it_opened(tmp_path: Path) -> None:
+    path, store = published(tmp_path)
+    with duckdb.connect(str(path), read_only=True) as reader:
+        catalog.publish(path, store, catalog.Contents((), (), ()))
+        assert reader.execute("SELECT count(*) FROM configurations").fetchone() == (1,)
+    assert query(path, "SELECT count(*) FROM configurations") == [(0,)]
+
+
+def test_a_moved_or_broken_catalogue_is_noticed(tmp_path: Path) -> None:
+    path, store = published(tmp_path / "old")
+    assert catalog.is_current(path, store)
+    (tmp_path / "old").rename(tmp_path / "new")
+    moved = tmp_path / "new" / "rdpt.duckdb"
+    assert not catalog.is_current(moved, Store(tmp_path / "new" / "store"))
+    moved.write_bytes(b"no database")
+    assert not catalog.is_current(moved, Store(tmp_path / "new" / "store"))
+
+
+def test_a_plain_reader_finds_the_parts_wherever_the_workspace_lies(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Moved, copied, opened by a relative path from another folder, under a name with a quote."""
+    old, new, elsewhere = tmp_path / "old", tmp_path / "it's new", tmp_path / "else" / "where"
+    path, _ = published(old)
+    old.rename(new)
+    elsewhere.mkdir(parents=True)
+    monkeypatch.chdir(elsewhere)
+    for place in (new / path.name, Path("../..") / new.name / path.name):
+        assert query(place, "SELECT count(*) FROM study_toy.traces") == [(16,)]
+    shutil.copytree(new, tmp_path / "copy")
+    shutil.rmtree(new)
+    assert query(tmp_path / "copy" / path.name, "SELECT count(*) FROM traces") == [(16,)]
+    assert not catalog.is_current(tmp_path / "copy" / path.name, Store(tmp_path / "copy" / "store"))
+
+
+def test_a_catalogue_that_is_attached_looks_where_it_was_written_or_is_told(
+    tmp_path: Path,
+) -> None:
+    path, _ = published(tmp_path / "old")
+    attach, count = f"ATTACH '{path}' AS old (READ_ONLY)", "SELECT count(*) FROM old.main.traces"
+    with duckdb.connect(str(tmp_path / "own.duckdb")) as connection:
+        connection.execute(attach)
+        assert connection.execute(count).fetchall() == [(16,)]
+    (tmp_path / "old").rename(tmp_path / "new")
+    with duckdb.connect() as connection:
+        connection.execute(attach.replace("old/", "new/"))
+        with pytest.raises(duckdb.IOException, match="No files found"):
+            connection.execute(count)
+        connection.execute(f"SET VARIABLE rdpt_workspace = '{tmp_path / 'new'}'")
+        assert connection.execute(count).fetchall() == [(16,)]
+
+
+def test_a_reader_with_a_place_of_its_own_for_temporary_files_reads_too(tmp_path: Path) -> None:
+    path, _ = published(tmp_path)
+    with duckdb.connect(str(path), read_only=True) as connection:
+        connection.execute(f"SET temp_directory = '{tmp_path / 'scratch'}'")
+        assert connection.execute("SELECT count(*) FROM traces").fetchall() == [(16,)]
+
+
+@pytest.mark.parametrize("name", ['a"; DROP TABLE parts; --', "x'y", "\u202egnp.exe", "main", ""])
+def test_a_hostile_name_round_trips_and_changes_no_table(tmp_path: Path, name: str) -> None:
+    path, _ = published(tmp_path, name)
+    assert query(path, "SELECT name FROM configurations") == [(name,)]
+    assert len(query(path, "FROM duckdb_tables()")) == 5
+
+
+def test_contents_survive_being_written_down() -> None:
+    row = catalog.ConfigurationRow("c", "n", "e", None, "s", None, None, 3)
+    scorer = catalog.ScorerRow("s", "m", None, "w", "t", "c", "float32", "exact", None, "hf")
+    contents = catalog.Contents((row,), (scorer,), (catalog.Use("c", "test", "b", "t", "p", None),))
+    written = json.loads(json.dumps(catalog.plain(contents)))
+    assert catalog.CONTENTS.validate_python(written) == contents
+    assert catalog.merged([contents, contents]) == contents
+
+
+def test_a_part_of_an_earlier_release_lacks_a_column_and_is_still_read(tmp_path: Path) -> None:
+    @dataclass(frozen=True, slots=True)
+    class EarlierStep:
+        TABLE: ClassVar[str] = "students"
+        KEY: ClassVar[tuple[str, ...]] = ("student", "step")
+        student: str
+        step: int
+
+    store = Store(tmp_path / "store")
+    recipe = Recipe("students", 0, {}, {})
+    store.commit(EarlierStep, recipe, [EarlierStep("s", 1)], chain=(), inputs={}, seconds=0.0)
+    path = tmp_path / "rdpt.duckdb"
+    catalog.publish(path, store, catalog.Contents((), (), ()))
+    found = query(path, "SELECT part, student, step, loss FROM students")
+    assert found == [(recipe.key, "s", 1, None)]
