@@ -5,8 +5,8 @@
 
 The intervals are those of `rdpt_core/statistics/intervals.py` themselves, called with a column
 for each repetition. What is simulated is what they do not know: how difficulty is spread over
-questions. `beta` spreads it smoothly, `uneven` puts most of it at both ends, `bimodal` makes every question
-solved always or never, `alike` makes all questions equal.
+questions. `beta` spreads it smoothly, `uneven` puts most of it at both ends, `bimodal` makes every
+question solved always or never, `alike` makes all questions equal.
 """
 
 from __future__ import annotations

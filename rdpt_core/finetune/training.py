@@ -1,6 +1,6 @@
 """Fine-tuning: a base model and selected traces in, a distilled model and its loss curve out.
 
-The training itself runs in a process of its own (`finetune_worker.py`, several of them where the
+The training itself runs in a process of its own (`worker.py`, several of them where the
 recipe says so), started from one job file, so that its memory, its signals and its crashes stay its
 own. Running `train` again in the same `workdir` resumes from the newest whole checkpoint.
 """

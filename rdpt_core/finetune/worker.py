@@ -1,4 +1,4 @@
-"""The process that fine-tunes: `python -m rdpt_core.finetune_worker JOB PARENT`.
+"""The process that fine-tunes: `python -m rdpt_core.finetune.worker JOB PARENT`.
 
 Here are its manners only: one worker per folder, an end with its parent, and an account of what
 happened: steps and errors go to the parent over standard output, what libraries print to the log.

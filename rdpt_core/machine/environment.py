@@ -187,7 +187,7 @@ def worker_environment(inherited: Mapping[str, str] | None = None) -> dict[str, 
     inherited = os.environ if inherited is None else inherited
     listed = [pattern for patterns in PASSED.values() for pattern in patterns]
     passed = {name: value for name, value in inherited.items() if _matches(name, listed)}
-    package_root = str(Path(__file__).resolve().parent.parent)
+    package_root = str(Path(__file__).resolve().parents[2])
     paths = [package_root, *filter(None, [passed.get("PYTHONPATH")])]
     return {**passed, **OWN, "PYTHONPATH": os.pathsep.join(paths)}
 

@@ -225,7 +225,7 @@ def test_a_worker_ends_with_its_parent(tmp_path: Path) -> None:
     )
     (tmp_path / "job.json").write_text(job.model_dump_json())
     start = (
-        "import pathlib, time, rdpt_core.finetune as f; "
+        "import pathlib, time, rdpt_core.finetune.training as f; "
         f"f._start(pathlib.Path({str(tmp_path / 'job.json')!r}), 2); "
         "print('started', flush=True); time.sleep(60)"
     )

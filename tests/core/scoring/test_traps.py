@@ -65,7 +65,7 @@ ROW = re.compile(r"^\| (T\d+[a-c]?) \|.*`(test_\w+)` \|$", re.MULTILINE)
 @pytest.fixture(scope="module")
 def tests() -> set[str]:
     """Names of all test functions of the tree."""
-    files = Path(__file__).parents[1].rglob("test_*.py")
+    files = Path(__file__).parents[2].rglob("test_*.py")
     trees = (ast.parse(path.read_text(encoding="utf-8")) for path in files)
     return {
         node.name

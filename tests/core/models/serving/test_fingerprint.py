@@ -28,7 +28,7 @@ from rdpt_core.store import notes
 from rdpt_core.store.notes import Notes
 from tests.core.models.serving.model_server import Brain
 
-MODELS = Path(__file__).resolve().parents[3] / "rdpt_core" / "pocket" / "models"
+MODELS = Path(__file__).resolve().parents[4] / "rdpt_core" / "pocket" / "models"
 GREEDY = {"temperature": 0.0}
 
 

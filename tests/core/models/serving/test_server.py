@@ -30,7 +30,7 @@ from tests.core.models import tiny
 from tests.core.models.serving import model_server as m
 from tests.core.models.serving.model_server import Brain, ModelServer
 
-POCKET = Path(__file__).resolve().parents[3] / "rdpt_core" / "pocket" / "models" / "student"
+POCKET = Path(__file__).resolve().parents[4] / "rdpt_core" / "pocket" / "models" / "student"
 PROBLEM = tiny.problem("Ann has 12 apples and buys 30 more. How many?")
 TRACE = tiny.trace(tiny.THINKING, PROBLEM, FinishReason.STOP)
 KINDS = ("vllm", "sglang", "echo")
