@@ -9,7 +9,16 @@ from dataclasses import asdict, replace
 from pathlib import Path
 
 from flows.configurations import Configuration, Use, Wanted
-from flows.workspace import CONTENTS, NOISE, Opened, brief, each_frozen, notes_of, open_frozen
+from flows.workspace import (
+    CONTENTS,
+    NOISE,
+    Opened,
+    brief,
+    each_frozen,
+    frozen_names,
+    notes_of,
+    open_frozen,
+)
 from rdpt_core.store import catalog
 from rdpt_core.store.parts import Store
 from settings.runtime import Runtime
@@ -36,6 +45,12 @@ def rebuild_catalogue(runtime: Runtime) -> None:
         for name, error in each_frozen(runtime, keep).items():
             say(f"warning: {name} is shown as it was: {brief(error)}")
         _publish(runtime, found)
+
+
+def refresh_catalogue(runtime: Runtime) -> None:
+    """Writes the catalogue again, if there is one: its views name files that may have gone."""
+    if frozen_names(runtime) and runtime.catalog.exists():
+        rebuild_catalogue(runtime)
 
 
 def _publish(runtime: Runtime, fresh: Mapping[str, catalog.Contents]) -> None:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from flows.configurations import imports_thoughts, models_of, sources_of
-from flows.room import Room
+from flows.disk import Room
 from flows.workspace import Opened
 from rdpt_core.machine.resources import NoRoom, amount, free_space, no_room
 from rdpt_core.models.identity import quantisation

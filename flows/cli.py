@@ -1,15 +1,16 @@
 """The command line: verbs only. Every knob is a field of the experiment or of the runtime.
 
-Nothing heavy is imported before a verb needs it, so that `rdpt --help` answers at once. Data goes
-to stdout, everything else to stderr.
+Only the file of the verb that was asked for is imported, so that `rdpt --help` answers at once.
+Data goes to stdout, everything else to stderr.
 """
 
 from __future__ import annotations
 
 import sys
-from typing import Any
+from importlib import import_module
+from typing import Any, NamedTuple
 
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, create_model
 from pydantic_core import ErrorDetails
 from pydantic_settings import (
     BaseSettings,
@@ -21,11 +22,45 @@ from pydantic_settings import (
     get_subcommand,
 )
 
-from flows.commands import comparing, experiments, questions, selecting, tools
-from flows.commands.help import Help, Parser, name_values
 from flows.commands.verb import Verb
+from flows.parser import Help, Parser, name_values
 
 USAGE = 2
+
+
+class VerbEntry(NamedTuple):
+    place: str
+    """Module and class."""
+    description: str
+
+
+VERBS = {
+    "run": VerbEntry("flows.commands.run:Run", "run an experiment, or resume it"),
+    "plan": VerbEntry("flows.commands.plan:ShowPlan", "what a run would build"),
+    "resume": VerbEntry("flows.commands.resume:Resume", "resume an experiment of the workspace"),
+    "runs": VerbEntry("flows.commands.runs:Runs", "the experiments of the workspace"),
+    "sync": VerbEntry("flows.commands.sync:Sync", "bring MLflow up to date from the store"),
+    "segment": VerbEntry("flows.tools.segment:Segment", "texts into sentences"),
+    "score": VerbEntry("flows.tools.score:Score", "texts under a model, token by token"),
+    "label": VerbEntry("flows.tools.label:LabelSentences", "probabilities into provenance labels"),
+    "grade": VerbEntry("flows.tools.grade:GradeAnswers", "model outputs into verdicts"),
+    "select": VerbEntry("flows.tools.select:Select", "candidate traces into picks"),
+    "compare": VerbEntry("flows.commands.compare:Compare", "configurations side by side"),
+    "export": VerbEntry("flows.commands.export:Export", "tables for other tools"),
+    "show": VerbEntry(
+        "flows.commands.show:Show", "a trace, each sentence with where it comes from"
+    ),
+    "why": VerbEntry("flows.commands.why:Why", "what makes a part be built again"),
+    "status": VerbEntry("flows.commands.status:Status", "what runs are doing"),
+    "sql": VerbEntry("flows.commands.sql:Sql", "ask the catalogue, read-only"),
+    "verify": VerbEntry("flows.commands.verify:Verify", "check every hash of the store"),
+    "gc": VerbEntry("flows.commands.gc:Gc", "remove what no experiment reaches"),
+    "doctor": VerbEntry(
+        "flows.commands.doctor.command:Doctor", "check this machine and an experiment's models"
+    ),
+    "ui": VerbEntry("flows.commands.ui.command:Ui", "serve MLflow and Prefect here"),
+    "version": VerbEntry("flows.commands.version:Version", "print the version"),
+}
 
 
 class Rdpt(BaseSettings):
@@ -45,39 +80,9 @@ class Rdpt(BaseSettings):
         env_prefix="\0",
     )
 
-    run: CliSubCommand[experiments.Run] = Field(description="run an experiment, or resume it")
-    plan: CliSubCommand[experiments.ShowPlan] = Field(description="what a run would build")
-    resume: CliSubCommand[experiments.Resume] = Field(
-        description="resume an experiment of the workspace"
-    )
-    runs: CliSubCommand[experiments.Runs] = Field(description="the experiments of the workspace")
-    sync: CliSubCommand[experiments.Sync] = Field(
-        description="bring MLflow up to date from the store"
-    )
-    segment: CliSubCommand[tools.Segment] = Field(description="texts into sentences")
-    score: CliSubCommand[tools.Score] = Field(description="texts under a model, token by token")
-    label: CliSubCommand[tools.Label] = Field(description="probabilities into provenance labels")
-    grade: CliSubCommand[tools.GradeAnswers] = Field(description="model outputs into verdicts")
-    select: CliSubCommand[selecting.Select] = Field(description="candidate traces into picks")
-    compare: CliSubCommand[comparing.Compare] = Field(description="configurations side by side")
-    export: CliSubCommand[comparing.Export] = Field(description="tables for other tools")
-    show: CliSubCommand[comparing.Show] = Field(
-        description="a trace, each sentence with where it comes from"
-    )
-    why: CliSubCommand[questions.Why] = Field(description="what makes a part be built again")
-    status: CliSubCommand[questions.Status] = Field(description="what runs are doing")
-    sql: CliSubCommand[questions.Sql] = Field(description="ask the catalogue, read-only")
-    verify: CliSubCommand[questions.Verify] = Field(description="check every hash of the store")
-    gc: CliSubCommand[questions.Gc] = Field(description="remove what no experiment reaches")
-    doctor: CliSubCommand[questions.Doctor] = Field(
-        description="check this machine and an experiment's models"
-    )
-    ui: CliSubCommand[experiments.Ui] = Field(description="serve MLflow and Prefect here")
-    version: CliSubCommand[experiments.Version] = Field(description="print the version")
-
 
 def main(arguments: list[str] | None = None) -> int:
-    """The script `rdpt`. Returns the exit code of `faults.py`."""
+    """The script `rdpt`. Returns the exit code of `errors.py`."""
     verb = _parsed(sys.argv[1:] if arguments is None else arguments)
     if isinstance(verb, int):
         return verb
@@ -86,7 +91,7 @@ def main(arguments: list[str] | None = None) -> int:
         sys.stdout.flush()
         return code
     except BaseException as error:  # every exit has a code, and a user's mistake no traceback
-        from flows.faults import explain
+        from flows.errors import explain
 
         return explain(error, verb.verbose)
 
@@ -94,23 +99,43 @@ def main(arguments: list[str] | None = None) -> int:
 def _parsed(arguments: list[str]) -> Verb | int:
     parser = Parser(prog="rdpt", description=Rdpt.__doc__, formatter_class=Help)
     try:
-        source: CliSettingsSource[Any] = CliSettingsSource(
-            Rdpt, root_parser=parser, formatter_class=Help
-        )
-        name_values(parser)
-        if not arguments:
-            parser.print_help(sys.stderr)
-            return USAGE
-        settings = CliApp.run(Rdpt, cli_args=arguments, cli_settings_source=source)
-        verb = get_subcommand(settings)
-        assert isinstance(verb, Verb)
-        return verb
+        if not arguments or arguments[0] not in VERBS:
+            return _without_verb(parser, arguments)
+        return _verb(parser, arguments)
     except ValidationError as error:
-        return _refused(*(f"rdpt {_fault(one)}" for one in error.errors()))
+        return _refused(*(f"rdpt {_fault(item)}" for item in error.errors()))
     except SettingsError as error:
-        return _refused(f"rdpt: {error}", "rdpt --help shows what is known")
+        return _refused(f"rdpt: {error}", "rdpt --help lists verbs and options")
     except SystemExit as stop:
         return int(stop.code or 0)
+
+
+def _without_verb(parser: Parser, arguments: list[str]) -> int:
+    """Help, or the right spelling; raises SystemExit."""
+    verbs = parser.add_subparsers(title="subcommands", metavar="VERB", required=True)
+    for name, verb in VERBS.items():
+        verbs.add_parser(name, help=verb.description)
+    if arguments:
+        parser.parse_args(arguments)
+    parser.print_help(sys.stderr)
+    return USAGE
+
+
+def _verb(parser: Parser, arguments: list[str]) -> Verb:
+    """The verb with its arguments."""
+    name = arguments[0]
+    place, _, class_name = VERBS[name].place.partition(":")
+    verb_class: Any = getattr(import_module(place), class_name)
+    field: Any = (CliSubCommand[verb_class], Field())  # type: ignore[misc]
+    settings_class: type[BaseSettings] = create_model("Rdpt", __base__=Rdpt, **{name: field})
+    source: CliSettingsSource[Any] = CliSettingsSource(
+        settings_class, root_parser=parser, formatter_class=Help
+    )
+    name_values(parser)
+    settings = CliApp.run(settings_class, cli_args=arguments, cli_settings_source=source)
+    verb = get_subcommand(settings)
+    assert isinstance(verb, Verb)
+    return verb
 
 
 def _refused(*lines: str) -> int:

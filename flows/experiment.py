@@ -18,8 +18,8 @@ from flows.catalogue import publish_catalogue
 from flows.configurations import Configuration, Wanted
 from flows.journal import Journal
 from flows.projection import project
+from flows.runtime import read_runtime
 from flows.titles import title, users_of
-from flows.verbs import runtime_of
 from flows.workspace import Opened, freeze, open_file, open_frozen
 from rdpt_core.store.parts import Damaged
 from tasks import stopping
@@ -47,7 +47,7 @@ class Outcome:
 def experiment(file: str, resume: bool = False) -> None:
     """Runs, or resumes, an experiment file. This is what a deployment calls; `rdpt run` calls
     `execute` under the same flow. Raises RuntimeError naming the tables that failed."""
-    runtime = runtime_of()
+    runtime = read_runtime()
     opened = open_frozen(file, runtime) if resume else open_file(Path(file), runtime)
     outcome = execute(opened)
     if outcome.failures:

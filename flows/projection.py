@@ -18,7 +18,9 @@ from typing import Any, TypeVar
 import numpy as np
 
 from flows.configurations import Configuration
-from flows.report import MAX_DOMAINS, domains_of, interval, rows_of, share
+from flows.results.cells import interval, share
+from flows.results.rows import domains_of, rows_of
+from flows.results.tables import MAX_DOMAINS
 from flows.workspace import Opened
 from rdpt_core.provenance.curves import SIDES, CurveRule, PositionCounts, curves, position_counts
 from rdpt_core.provenance.labels import FOUR_WAY, LABELS

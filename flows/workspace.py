@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
@@ -12,9 +12,7 @@ from typing import Any
 from pydantic import TypeAdapter
 
 from flows.configurations import Configuration, Study
-from rdpt_core.models.identity import MEMORY, HashMemory
-from rdpt_core.models.serving.fingerprint import KNOWN
-from rdpt_core.store import catalog, notes
+from rdpt_core.models.identity import HashMemory
 from rdpt_core.store.faults import fault_point
 from rdpt_core.store.notes import Notes, write_durably
 from rdpt_core.store.parts import Store
@@ -22,8 +20,6 @@ from rdpt_core.tables.spelling import hint
 from settings.experiment import Experiment
 from settings.loading import BadSettings, find_experiment, parse_experiment, read_experiment
 from settings.runtime import Runtime
-from tasks import sources
-from tasks.models import SERVERS
 from tasks.progress import say
 
 EXPERIMENT = "experiment.toml"
@@ -47,15 +43,6 @@ class Origin:
 
 
 ORIGINS = TypeAdapter(Origin)
-SHAPES: dict[str, TypeAdapter[Any]] = {
-    MODELS: MEMORY,
-    SERVERS: KNOWN,
-    NOISE: catalog.NOISE,
-    f"runs/*/{ORIGIN}": ORIGINS,
-    f"runs/*/{CONTENTS}": catalog.CONTENTS,
-    "store/sources/*.json": sources.KEYS,
-}
-"""The notes of a workspace. Files in `running/` are written in place, and so are none."""
 
 
 @dataclass(frozen=True)
@@ -118,14 +105,14 @@ def open_frozen(name: str | None, runtime: Runtime, read_only: bool = False) -> 
         base = (runtime.workspace / origin.beside).resolve()
     if origin.text is None:
         return Opened(runtime, read_experiment(file), file, base, read_only)
-    if fault := _fault_of(file, origin.text):
+    if fault := frozen_fault(file, origin.text):
         keeper.refuse(file, fault)
         if not read_only:
             write_durably(file, origin.text.encode())
     return Opened(runtime, parse_experiment(origin.text, file), file, base, read_only)
 
 
-def _fault_of(file: Path, text: str) -> str | None:
+def frozen_fault(file: Path, text: str) -> str | None:
     """What is wrong with a frozen file that should hold `text`."""
     try:
         return None if file.read_bytes() == text.encode() else "is not the text that was run"
@@ -184,7 +171,7 @@ def is_frozen(opened: Opened) -> bool:
     """True if the experiment is kept as it is asked now."""
     file, origin = opened.folder / EXPERIMENT, _origin_of(opened)
     kept = opened.store.notes.read(opened.folder / ORIGIN, ORIGINS)
-    return kept == origin and _fault_of(file, str(origin.text)) is None
+    return kept == origin and frozen_fault(file, str(origin.text)) is None
 
 
 def _origin_of(opened: Opened) -> Origin:
@@ -211,30 +198,3 @@ def brief(error: Exception) -> str:
     place = f"{error.place}: " if isinstance(error, BadSettings) else ""
     lines = str(error).splitlines() or [type(error).__name__]
     return place + lines[0]
-
-
-# ---------------------------------------------------------------------------- notes
-
-
-def damaged_notes(runtime: Runtime) -> Iterator[tuple[Path, str]]:
-    """The notes of the workspace that cannot be read, and why; nothing is moved."""
-    for pattern, shape in SHAPES.items():
-        for path in sorted(runtime.workspace.glob(pattern)):
-            try:
-                notes.parse(path.read_bytes(), shape)
-            except FileNotFoundError:  # by now
-                continue
-            except OSError as error:
-                yield path, f"cannot be read ({error.strerror})"
-            except ValueError as error:
-                yield path, str(error)
-    for path in sorted(runtime.workspace.glob(f"runs/*/{EXPERIMENT}")):
-        try:
-            read_experiment(path)
-            text = notes.parse((path.parent / ORIGIN).read_bytes(), ORIGINS).text
-            if text is not None and (fault := _fault_of(path, text)):
-                yield path, fault
-        except BadSettings as error:
-            yield path, error.lines[0]
-        except (OSError, ValueError):  # the origin, which was told above or is missing
-            continue

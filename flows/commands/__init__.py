@@ -1,4 +1,5 @@
-"""The verbs of the command line as `rdpt --help` shows them: their arguments and examples only.
+"""A verb of the command line in each file: its arguments, its examples, what it does, its output.
 
-What a verb does is imported when it acts, so that `rdpt --help` answers at once.
+`flows.cli` imports the file of the verb that was asked for and no other, so a file may import what
+it needs at its top, except packages that take seconds (torch, transformers, prefect, mlflow).
 """

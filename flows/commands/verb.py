@@ -5,6 +5,9 @@ from __future__ import annotations
 from pydantic import AliasChoices, BaseModel, Field
 from pydantic_settings import CliToggleFlag
 
+EXPERIMENT_HELP = "a name that `rdpt runs` lists, a TOML file, or a shipped experiment's name"
+"""What an argument `file` may be where a verb only looks at an experiment."""
+
 
 class Verb(BaseModel):
     """Flags that every verb takes."""
@@ -16,5 +19,5 @@ class Verb(BaseModel):
     )
 
     def act(self) -> int:
-        """Does it; the exit code."""
+        """Does the work and returns the exit code."""
         raise NotImplementedError

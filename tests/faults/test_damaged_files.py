@@ -17,10 +17,13 @@ from pathlib import Path
 
 import pytest
 
-from flows import cli, verbs
+from flows import cli
 from flows.catalogue import keep_noise, publish_catalogue
+from flows.commands import run
+from flows.commands.verify import SHAPES, damaged_notes
 from flows.journal import Journal as RunJournal
-from flows.workspace import SHAPES, Opened, damaged_notes, freeze, open_file
+from flows.prefect_home import set_aside_if_damaged
+from flows.workspace import Opened, freeze, open_file
 from rdpt_core.finetune import training
 from rdpt_core.store import integrity, notes
 from rdpt_core.store.catalog import NoiseRow
@@ -116,7 +119,7 @@ def here(finished: Studio, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> S
     monkeypatch.chdir(tmp_path / "copy")
     monkeypatch.setenv("RDPT_THREADS", "1")
     monkeypatch.setenv("RDPT_TRACKING", "off")
-    monkeypatch.setattr(verbs, "_build", build)
+    monkeypatch.setattr(run, "_build", build)
     studio = Studio(tmp_path / "copy")
     for opened in (second(studio), studio.open()):  # the copy's own places
         freeze(opened)
@@ -208,7 +211,7 @@ def test_a_workspace_of_an_earlier_release_goes_on(here: Studio, capsys: Capture
         code, said = asked(capsys, *command)
         assert code == 0
         assert "warning" not in said
-    assert "nothing to be done" in said
+    assert "up to date" in said
     code, said = asked(capsys, "verify")
     assert code == 0
     assert f"{len(records)} records of an earlier release hold a digest" in said
@@ -288,13 +291,13 @@ def test_a_damaged_database_of_prefect_is_set_aside(tmp_path: Path, damage: str)
     notes = Notes(tmp_path / "quarantine", said.append)
     with closing(sqlite3.connect(database)) as connection, connection:
         connection.execute("CREATE TABLE runs AS SELECT hex(randomblob(20000)) AS name")
-    verbs.set_aside_if_damaged(database, notes)
+    set_aside_if_damaged(database, notes)
     assert database.exists()
     database.write_bytes(DAMAGES[damage](database.read_bytes()))
-    verbs.set_aside_if_damaged(database, notes)
+    set_aside_if_damaged(database, notes)
     assert not list(tmp_path.glob("prefect.db*"))
     assert said[0].startswith(f"warning: {database} is damaged (")
-    verbs.set_aside_if_damaged(database, notes)
+    set_aside_if_damaged(database, notes)
     assert len(said) == 1
 
 
@@ -325,5 +328,5 @@ def test_a_changed_digit_of_a_frozen_experiment_is_mended(here: Studio, capsys: 
     code, said = asked(capsys, "resume", "study")
     assert code == 0
     assert "is not the text that was run: it is set aside" in said
-    assert "nothing to be done" in said
+    assert "up to date" in said
     assert frozen.read_text() == text

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from flows import faults, workspace
+from flows import errors, workspace
 from rdpt_core.finetune import training
 from rdpt_core.store.faults import fault_point
 from rdpt_core.store.parts import POINTS
@@ -65,7 +65,7 @@ class Killed:
             try:
                 self.studio.build(**CHANGES)
             except OSError as error:
-                os._exit(faults.code_of(error))
+                os._exit(errors.code_of(error))
 
         child = multiprocessing.get_context("fork").Process(target=work)
         child.start()

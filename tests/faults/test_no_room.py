@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from flows import faults
+from flows import errors
 from flows.checks import check_room, check_workspace
 from rdpt_core.finetune.checkpoints import MARKER
 from rdpt_core.finetune.training import Example, train
@@ -65,7 +65,7 @@ def test_a_write_that_fails_leaves_nothing_half_written(
     with pytest.raises(OSError, match=table) as error:
         build(tmp_path, fail)
     assert error.value.errno == number
-    assert faults.code_of(error.value) == (7 if number == errno.ENOSPC else 1)
+    assert errors.code_of(error.value) == (7 if number == errno.ENOSPC else 1)
     assert not list(tmp_path.rglob("*.tmp"))
     build(tmp_path)
     assert contents(tmp_path) == golden
@@ -78,7 +78,7 @@ def fill(root: Path) -> None:
         try:
             attempt(root)
         except OSError as error:
-            codes.append(faults.explain(error))
+            codes.append(errors.explain(error))
     torn = [path.name for path in root.rglob("*.tmp")]
     num_parts = len(list(root.rglob("*.parquet")))
     resize(root, "32m")
@@ -144,7 +144,7 @@ def fill_with_training(root: Path, base: Path) -> None:
             train(*arguments)
         except OSError as error:
             sealed = [path.parent.name for path in root.rglob(MARKER)]
-            ended.append([faults.explain(error), str(error), sealed])
+            ended.append([errors.explain(error), str(error), sealed])
     resize(root, "32m")
     steps = [step.step for step in train(*arguments)]
     sys.stdout.write(json.dumps([ended, steps, (root / "work/finetune.log").read_text()]))
@@ -176,7 +176,7 @@ def _check(folder: Path, answers: multiprocessing.Queue[str]) -> None:
         check_workspace(folder / "new" / "workspace", writes=True)
         answers.put("it may be written")
     except BadSettings as error:
-        answers.put(f"{faults.code_of(error)}: {error}")
+        answers.put(f"{errors.code_of(error)}: {error}")
 
 
 def test_a_workspace_that_may_not_be_written_is_refused() -> None:

@@ -13,7 +13,9 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from flows import cli, comparing, report
+from flows import cli
+from flows.commands import compare
+from flows.results.tables import print_domains
 from flows.workspace import Opened
 from rdpt_core.tables.rows import Result
 from tasks.tracking import Mlflow, view_address
@@ -58,7 +60,7 @@ def test_a_note_may_hold_either_line_end(
     study: Opened, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     row = Result("c", "test", "b", "seconds", 1.0, None, None, 1, "a\rb")
-    monkeypatch.setattr(comparing, "_numbers", lambda one: [row])
+    monkeypatch.setattr(compare, "_numbers", lambda one: [row])
     assert cli.main(["compare", "study"]) == 0
     assert '\t1\t"a\rb"\n' in capsys.readouterr().out
 
@@ -174,14 +176,14 @@ def in_domains(*names: str) -> dict[str, dict[str, Result]]:
 
 
 def test_what_all_domains_begin_with_is_said_once(capsys: pytest.CaptureFixture[str]) -> None:
-    report.print_domains(in_domains("depth-1", "depth-2"))
+    print_domains(in_domains("depth-1", "depth-2"))
     assert capsys.readouterr().out == (
         "\naccuracy by domain (depth-...)\n"
         "configuration  1     2\n"
         "random         0.56  0.56\n"
         "questions      40    40\n"
     )
-    report.print_domains(in_domains("algebra", "arithmetic"))
+    print_domains(in_domains("algebra", "arithmetic"))
     assert "(a" not in capsys.readouterr().out, "words are not cut"
 
 
@@ -193,14 +195,14 @@ def test_the_depths_of_the_pocket_study_fit_79_columns(
         name = f"grades/{metric}"
         rows[name] = Result("c", "test", "b", name, value, -124.4, -95.1, 240, None)
     arms = ("teacher_count_seed0", "random_draw1_seed0", "random_matched_teacher_count_seed0")
-    report.print_domains(dict.fromkeys(arms, rows))
+    print_domains(dict.fromkeys(arms, rows))
     lines = capsys.readouterr().out.splitlines()
     assert max(map(len, lines)) <= 79
     assert len(lines) == 4 + len(arms) + 3 + len(arms)
 
 
 def test_nine_domains_are_not_set_side_by_side(capsys: pytest.CaptureFixture[str]) -> None:
-    report.print_domains(in_domains(*"abcdefghi"))
+    print_domains(in_domains(*"abcdefghi"))
     shown = capsys.readouterr()
     assert shown.out == ""
     assert "accuracy in 9 domains: `rdpt compare` in a pipe" in shown.err

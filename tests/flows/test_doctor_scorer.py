@@ -14,9 +14,10 @@ import duckdb
 import numpy as np
 import pytest
 
-from flows import cli, report
+from flows import cli
 from flows.catalogue import publish_catalogue, read_noise
-from flows.rescoring import Players, backend_pairs, in_float32
+from flows.commands.doctor.rescoring import Players, backend_pairs, in_float32
+from flows.commands.run import is_complete
 from flows.workspace import NOISE, Opened, open_frozen
 from rdpt_core.models.loading.hf import HfScorer
 from rdpt_core.models.protocols import Progress, silent
@@ -122,7 +123,7 @@ def test_a_sound_study_passes_and_its_noise_is_in_the_catalogue_for_good(
     before = query(catalogue, UNDETERMINED)
     assert {value for value, _ in before} <= {True, False}
 
-    assert report.is_complete(study)  # nothing is to be built: noise is in no key
+    assert is_complete(study)  # nothing is to be built: noise is in no key
     committed = {
         path
         for path in study.runtime.store.rglob("*")

@@ -10,8 +10,9 @@ from dataclasses import replace
 
 import pytest
 
-from flows import comparing, report
-from flows.report import rows_of, titled
+from flows.commands import compare
+from flows.results.rows import DIFFERENCE, arm_means, differences, rows_of
+from flows.results.tables import titled
 from settings.loading import BadSettings
 from tasks.stage import Plan
 from tests.flows.example_experiments import BENCHMARK, PLAIN, STUDENT, Studio, studio
@@ -139,10 +140,10 @@ def test_two_students_have_differences_of_their_own(studio: Studio) -> None:
     studio.build(students=students)
     opened = studio.open(students=students)
     plan, configurations = Plan(opened.store), opened.study.configurations()
-    rows = list(comparing._compared(opened, "test:bench", plan))
+    rows = list(compare._compared(opened, "test:bench", plan))
     pairs = [
         p
-        for p in comparing._pairs(rows, configurations, "test:bench", plan)
+        for p in compare._pairs(rows, configurations, "test:bench", plan)
         if not (p.name.endswith(("- student", "- other")))
     ]
     owners = [
@@ -169,14 +170,14 @@ def test_three_draws_of_random_are_runs_of_one_arm(studio: Studio) -> None:
         call.digest for c in configurations if c.draws and (call := c.find("selection", "train"))
     }
     assert len(picks) == 3
-    ((name, mean),) = report.arm_means(configurations, "test:bench", plan)
+    ((name, mean),) = arm_means(configurations, "test:bench", plan)
     assert (name, mean.n) == ("random (all runs)", 20)
     assert (mean.note or "").endswith("covers 3 draws")
-    (pair,) = report.differences(configurations, "test:bench", plan)
+    (pair,) = differences(configurations, "test:bench", plan)
     assert pair.name == "random - teacher_count"
-    notes = (pair.rows[report.DIFFERENCE].note or "").split("; ")
+    notes = (pair.rows[DIFFERENCE].note or "").split("; ")
     assert notes[-2:] == ["covers 3 draws", "one seed: conditional on this checkpoint"]
-    (tokens,) = report.differences(configurations, "train", plan)
+    (tokens,) = differences(configurations, "train", plan)
     assert tokens.rows["selection/difference/tokens"].note == "one draw of random_draw1"
 
 

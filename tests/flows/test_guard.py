@@ -9,8 +9,8 @@ from starlette.responses import PlainTextResponse
 from starlette.testclient import TestClient
 from starlette.websockets import WebSocketDisconnect
 
-from flows import servers
-from flows.guard import Guard
+from flows.commands.ui import servers
+from flows.commands.ui.guard import Guard
 from settings.runtime import Runtime
 
 
@@ -62,4 +62,4 @@ def test_x8_a_foreign_page_opens_no_socket(client: TestClient) -> None:
 def test_x8_prefect_is_served_behind_the_guard(tmp_path: Path) -> None:
     password = servers.password_file(tmp_path)
     command = servers.prefect_server(Runtime(workspace=tmp_path), 4200, password).command
-    assert "flows.guard:prefect_app" in command
+    assert "flows.commands.ui.guard:prefect_app" in command

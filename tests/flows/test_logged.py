@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 import rdpt_core.pocket
-from flows.doctor_models import examined
+from flows.commands.doctor.models import model_findings
 from flows.workspace import open_file
 from rdpt_core.models.loading.hf import HfGenerator, load
 from rdpt_core.models.spec import ModelSpec, Sampling
@@ -159,7 +159,7 @@ def test_doctor_says_at_which_temperature_a_log_was_taken(
     entry = f'backend = "logged"\nlogged = {{ temperature = {temperature} }}'
     study.write_text(study.read_text().replace('backend = "logged"', entry))
     opened = open_file(study, Runtime(workspace=study.parent / "workspace"), read_only=True)
-    found = [one for one in examined(opened) if one.what.strip() == "scores"]
+    found = [one for one in model_findings(opened) if one.what.strip() == "scores"]
     assert [one.state for one in found] == [state]
 
 

@@ -12,8 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from flows import cli, upkeep
+from flows import cli
 from flows.catalogue import publish_catalogue, published
+from flows.commands.gc import gc
 from flows.workspace import CONTENTS, freeze, open_file
 from rdpt_core.finetune import training
 from rdpt_core.store import catalog, notes, sweep
@@ -433,7 +434,7 @@ def test_a_gc_that_ends_halfway_leaves_a_catalogue_of_what_is_there(
     monkeypatch.setattr(sweep, "remove", once)
     before = num_parts(here)
     with pytest.raises(error):
-        upkeep.gc(dry_run=False)
+        gc(dry_run=False)
     assert num_parts(here) == before - 1
     asked(capsys, "sql", "SELECT count(outcome) FROM grades")
 

@@ -105,7 +105,7 @@ def test_t40_without_prefects_database_the_second_run_starts_nothing_and_prints_
     shutil.rmtree(bench.folder / "workspace" / "prefect")
     first = bench.rdpt("run", "study.toml")
     assert first.returncode == 0
-    assert "nothing to be done" in first.stderr
+    assert "up to date" in first.stderr
     assert bench.rdpt("resume").stdout == first.stdout
 
 

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flows import cli, faults
+from flows import cli, errors
 from flows.journal import Journal
 from settings.loading import BadSettings
 from settings.secrets import redacted
@@ -43,8 +43,8 @@ def test_x6_no_secret_is_repeated_in_any_shape(
     monkeypatch.setenv(name, value)
     error = ConnectionError(f"GET http://lab/?q={CANARY} with Bearer {CANARY} was refused")
     say(str(error))
-    faults.explain(error, verbose=True)
-    faults.explain(BadSettings(CANARY, [CANARY]))
+    errors.explain(error, verbose=True)
+    errors.explain(BadSettings(CANARY, [CANARY]))
     journal = Journal(tmp_path / "journal.jsonl")
     journal.failed("scores", error)
     written = capsys.readouterr().err + journal.path.read_text()

@@ -14,8 +14,9 @@ from pathlib import Path
 
 import pytest
 
-from flows import faults, servers
-from flows.servers import Server
+from flows import errors
+from flows.commands.ui import command, servers
+from flows.commands.ui.servers import LocalServer
 from settings.loading import BadSettings
 from settings.runtime import Runtime
 
@@ -61,16 +62,16 @@ def test_a_port_in_use_is_named_with_its_flag() -> None:
         held.listen()
         port = held.getsockname()[1]
         with pytest.raises(BadSettings, match=f"port {port} is in use.*--prefect-port"):
-            servers.require_free([Server("Prefect", port, [], {})])
+            command.require_free([LocalServer("Prefect", port, [], {})])
 
 
 def test_one_that_ends_takes_the_other_with_it(tmp_path: Path) -> None:
     long = f"import os, time; open({str(tmp_path / 'pid')!r}, 'w').write(str(os.getpid())); "
-    sleeps = Server("one", 1, [sys.executable, "-c", long + "time.sleep(600)"], {})
+    sleeps = LocalServer("one", 1, [sys.executable, "-c", long + "time.sleep(600)"], {})
     waits = f"import os, time\nwhile not os.path.getsize({str(tmp_path / 'pid')!r}): time.sleep(.1)"
     (tmp_path / "pid").touch()
-    ends = Server("other", 2, [sys.executable, "-c", waits], {})
-    assert servers.watch([sleeps, ends]) == faults.SERVICE
+    ends = LocalServer("other", 2, [sys.executable, "-c", waits], {})
+    assert command.watch([sleeps, ends]) == errors.SERVICE
     with pytest.raises(ProcessLookupError):
         os.kill(int((tmp_path / "pid").read_text()), 0)
 
@@ -85,10 +86,10 @@ def interruptible() -> Iterator[None]:
 
 @pytest.mark.usefixtures("interruptible")
 def test_an_interrupt_ends_it_well() -> None:
-    sleeps = Server("one", 1, [sys.executable, "-c", "import time; time.sleep(600)"], {})
+    sleeps = LocalServer("one", 1, [sys.executable, "-c", "import time; time.sleep(600)"], {})
     main = threading.get_ident()
     later = threading.Timer(1.0, lambda: signal.pthread_kill(main, signal.SIGINT))
     later.start()
     begun = time.monotonic()
-    assert servers.watch([sleeps]) == 0
+    assert command.watch([sleeps]) == 0
     assert time.monotonic() - begun < 20

@@ -10,7 +10,7 @@ import pytest
 
 from flows import cli
 from flows.catalogue import keep_noise, publish_catalogue
-from flows.show import colour_of
+from flows.commands.show import colour_of
 from flows.workspace import NOISE, Opened
 from rdpt_core.report.figures import FILLS
 from rdpt_core.report.terminal import Colour, Shown, legend, printable, trace_lines

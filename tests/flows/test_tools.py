@@ -21,9 +21,12 @@ from tokenizers import Tokenizer, processors
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from flows import cli
-from flows.commands.selecting import Select
-from flows.commands.tools import GradeAnswers, Label, Score, Segment
 from flows.commands.verb import Verb
+from flows.tools.grade import GradeAnswers
+from flows.tools.label import LabelSentences
+from flows.tools.score import Score
+from flows.tools.segment import Segment
+from flows.tools.select import Select
 from rdpt_core.files import reading
 from rdpt_core.grading.verdicts import GradeRule
 from rdpt_core.models.spec import ModelSpec
@@ -390,8 +393,8 @@ def test_a_row_that_cannot_be_cut_is_named(
         (Segment, "delimiters", TraceSource, "delimiters"),
         (GradeAnswers, "delimiters", TraceSource, "delimiters"),
         (GradeAnswers, "grader", GradeRule, "grader"),
-        (Label, "alpha", LabelRule, "alpha"),
-        (Label, "beta", LabelRule, "beta"),
+        (LabelSentences, "alpha", LabelRule, "alpha"),
+        (LabelSentences, "beta", LabelRule, "beta"),
         (Select, "beta", LabelRule, "beta"),
         (Score, "dtype", ModelSpec, "dtype"),
     ],

@@ -27,9 +27,9 @@ from typing import Any
 
 import pytest
 
+from flows.commands.ui.servers import mlflow_server
 from flows.configurations import Configuration, Use
 from flows.projection import MAX_METRICS, project
-from flows.servers import mlflow_server
 from flows.workspace import Opened
 from rdpt_core.provenance.curves import SIDES
 from rdpt_core.provenance.labels import FOUR_WAY

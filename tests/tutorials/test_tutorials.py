@@ -15,7 +15,7 @@ pytestmark = pytest.mark.timeout(900)
 PAGES = sorted((ROOT / "docs" / "tutorials").glob("*.md"))
 COMMANDS = re.compile(r"^```bash\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 SAYS = {
-    "first-run": ["cached", "nothing to be done", "rule.beta: 0.1 -> 0.2", "MLflow"],
+    "first-run": ["cached", "up to date", "rule.beta: 0.1 -> 0.2", "MLflow"],
     "own-traces": ['"outcome": "wrong"', "teacher", "eligible", '"messages"'],
     "distilled-model": [
         "model.safetensors",

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from flows.verbs import runtime_of
+from flows.runtime import read_runtime
 from rdpt_core.machine.environment import isolate, worker_environment
 from settings.loading import BadSettings
 from tests.core.finetune.tiny_students import base
@@ -181,10 +181,10 @@ def test_a_variable_that_worked_before_python_started_is_refused(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("GLIBC_TUNABLES", "glibc.malloc.check=1")
-    assert runtime_of()
+    assert read_runtime()
     monkeypatch.setenv("GLIBC_TUNABLES", "glibc.malloc.check=1:glibc.cpu.hwcaps=-FMA,-AVX2")
     with pytest.raises(BadSettings, match="GLIBC_TUNABLES holds glibc"):
-        runtime_of()
+        read_runtime()
 
 
 def test_t47_no_test_gets_what_the_shell_exports_and_all_have_one_thread(root: Path) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from flows.faults import code_of, explain
+from flows.errors import code_of, explain
 from rdpt_core.finetune.disk import training_room, weight_shapes
 from rdpt_core.finetune.recipe import Lora
 from rdpt_core.finetune.training import Example, train

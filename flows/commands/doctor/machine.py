@@ -1,0 +1,228 @@
+"""What of this machine will stop a run.
+
+Each finding comes with the way out. A failure is what will not work; a warning is what works, but
+not as one might expect.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import re
+import shutil
+import sys
+import tempfile
+import tomllib
+from collections.abc import Iterator
+from importlib.metadata import PackageNotFoundError, requires, version
+from pathlib import Path
+
+import psutil
+from packaging.requirements import Requirement
+
+from flows import IGNORED_VARIABLES
+from flows.checks import nearest
+from flows.commands.doctor.findings import Finding, State
+from flows.commands.ui.servers import listens
+from rdpt_core.defaults import MLFLOW_PORT, PREFECT_PORT
+from settings.runtime import Runtime, num_processors
+
+FREE_FAIL, FREE_WARN = 0.2e9, 5e9
+"""Bytes. A pocket experiment takes 0.1 GB; 100,000 traces of 4,000 tokens under three models
+take 9 GB (7.3 bytes a token and model)."""
+PORTS = {"MLflow": MLFLOW_PORT, "Prefect": PREFECT_PORT}
+SHARED = ("nfs", "cifs", "smb", "fuse", "9p", "lustre", "gpfs", "beegfs")
+"""Kinds of file system that several machines may see, where locks may hold on one of them only."""
+
+
+def machine_findings(runtime: Runtime) -> Iterator[Finding]:
+    yield from _packages()
+    folder = nearest(runtime.workspace)
+    yield _disk(folder)
+    yield _writes(folder)
+    yield _locks(folder)
+    yield from _ports()
+    yield _device(runtime)
+    yield _threads(runtime)
+    yield _variables()
+
+
+# ---------------------------------------------------------------------------- packages
+
+
+def _packages() -> Iterator[Finding]:
+    """Against the bounds of the package; then against the versions that were tested."""
+    wrong = [fault for line in _requirements() if (fault := _package_fault(line))]
+    for fault in wrong:
+        yield Finding(State.FAIL, "packages", fault, "install with -c constraints.txt (make venv)")
+    if not wrong:
+        python = ".".join(map(str, sys.version_info[:3]))
+        yield Finding(State.OK, "packages", f"within their bounds, Python {python}")
+    others = [
+        f"{name} {have} (tested {pin})"
+        for name, pin in _pins()
+        if (have := _version(name)) and have.partition("+")[0] != pin
+    ]
+    if others:
+        yield Finding(
+            State.WARN,
+            "packages",
+            f"not as tested: {', '.join(others)}",
+            "fine within the bounds; results may differ in low bits",
+        )
+
+
+def _requirements() -> list[str]:
+    """Of the installed package, else of the checkout that this file lies in."""
+    try:
+        return [line for line in requires("rdpt") or [] if "extra ==" not in line]
+    except PackageNotFoundError:
+        path = _checkout() / "pyproject.toml"
+        text = path.read_text(encoding="utf-8") if path.exists() else "project.dependencies = []"
+        return list(tomllib.loads(text)["project"]["dependencies"])
+
+
+def _package_fault(line: str) -> str | None:
+    requirement = Requirement(line)
+    have = _version(requirement.name)
+    if have is None:
+        return f"{requirement.name} is not installed ({line})"
+    sound = requirement.specifier.contains(have, prereleases=True)
+    return None if sound else f"{requirement.name} is {have}, needed is {requirement.specifier}"
+
+
+def _pins() -> list[tuple[str, str]]:
+    """What constraints.txt holds of the direct dependencies; a wheel brings none."""
+    path = _checkout() / "constraints.txt"
+    text = path.read_text(encoding="utf-8") if path.exists() else ""
+    pins = dict(re.findall(r"^([\w.-]+)==([\w.]+)", text, re.MULTILINE))
+    names = [Requirement(line).name for line in _requirements()]
+    return [(name, pins[name]) for name in names if name in pins]
+
+
+def _version(name: str) -> str | None:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return None
+
+
+def _checkout() -> Path:
+    return Path(__file__).resolve().parents[3]
+
+
+# ---------------------------------------------------------------------------- the workspace
+
+
+def _disk(folder: Path) -> Finding:
+    free = shutil.disk_usage(folder).free
+    state = State.FAIL if free < FREE_FAIL else State.WARN if free < FREE_WARN else State.OK
+    advice = "free some, run `rdpt gc`, or set RDPT_WORKSPACE to another disk"
+    return Finding(
+        state, "disk", f"{free / 1e9:,.1f} GB free at {folder}", "" if state is State.OK else advice
+    )
+
+
+def _writes(folder: Path) -> Finding:
+    try:
+        with tempfile.NamedTemporaryFile(dir=folder, prefix=".rdpt-doctor-"):
+            return Finding(State.OK, "writing", f"allowed in {folder}")
+    except OSError as error:
+        return Finding(
+            State.FAIL,
+            "writing",
+            f"refused in {folder}: {error.strerror}",
+            "set RDPT_WORKSPACE to a folder that you may write to",
+        )
+
+
+def _locks(folder: Path) -> Finding:
+    """Whether a second holder is refused here; elsewhere it may still not be."""
+    advice = "put the workspace on a local disk: two runs could build one part at the same time"
+    try:
+        with tempfile.NamedTemporaryFile(dir=folder, prefix=".rdpt-doctor-") as first:
+            fcntl.flock(first, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            with open(first.name, "rb") as second:
+                fcntl.flock(second, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        return Finding(State.FAIL, "file locks", f"do not hold in {folder}", advice)
+    except BlockingIOError:
+        kind = _file_system(folder)
+        if kind.startswith(SHARED):
+            return Finding(
+                State.WARN,
+                "file locks",
+                f"hold on this machine ({kind})",
+                "run on one machine at a time, or use a local disk",
+            )
+        return Finding(State.OK, "file locks", f"hold ({kind})")
+    except OSError as error:
+        return Finding(State.FAIL, "file locks", f"cannot be taken: {error.strerror}", advice)
+
+
+def _file_system(folder: Path) -> str:
+    """Its kind, by the longest mount point above the folder."""
+    mounts = [
+        mount
+        for mount in psutil.disk_partitions(all=True)
+        if folder.is_relative_to(mount.mountpoint)
+    ]
+    longest = max(mounts, key=lambda mount: len(mount.mountpoint), default=None)
+    return str(longest.fstype) if longest else "unknown file system"
+
+
+# ---------------------------------------------------------------------------- ports, devices
+
+
+def _ports() -> Iterator[Finding]:
+    for name, port in PORTS.items():
+        if listens(port):
+            flag = f"--{name.lower()}-port {port + 1}"
+            yield Finding(
+                State.WARN,
+                f"port {port}",
+                f"in use, maybe by `rdpt ui` ({name})",
+                f"if it is something else: rdpt ui {flag}",
+            )
+        else:
+            yield Finding(State.OK, f"port {port}", f"free, for {name} of `rdpt ui`")
+
+
+def _device(runtime: Runtime) -> Finding:
+    import torch
+
+    if torch.cuda.is_available():
+        memory = torch.cuda.mem_get_info()[1] / 1e9
+        name = f"{torch.cuda.get_device_name()}, {memory:.0f} GB"
+        unused = runtime.device == "cpu"
+        return Finding(
+            State.WARN if unused else State.OK,
+            "device",
+            f"{name}{', not used' if unused else ''}",
+            "RDPT_DEVICE=auto uses it" if unused else "",
+        )
+    if runtime.device == "cuda":
+        return Finding(
+            State.FAIL,
+            "device",
+            "RDPT_DEVICE is cuda; torch sees no GPU",
+            "set RDPT_DEVICE=auto, or install torch for CUDA",
+        )
+    return Finding(State.OK, "device", "CPU")
+
+
+def _threads(runtime: Runtime) -> Finding:
+    usable = num_processors()
+    said = f"{runtime.threads} for each of {runtime.workers} workers, {usable} processors"
+    if runtime.threads * runtime.workers > usable:
+        return Finding(
+            State.WARN,
+            "threads",
+            said,
+            "set RDPT_WORKERS lower; it moves no number, and RDPT_THREADS moves low "
+            "bits of what is sampled",
+        )
+    return Finding(State.OK, "threads", said)
+
+
+def _variables() -> Finding:
+    ignored = ", ".join(IGNORED_VARIABLES) or "none"
+    return Finding(State.OK, "ignored variables", f"{ignored} (those that would move numbers)")

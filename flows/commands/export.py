@@ -1,0 +1,275 @@
+"""`rdpt export`: an experiment's tables, or what its selectors chose, as files for other tools."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, TypeVar
+
+import pyarrow as pa
+from pydantic import AliasChoices, Field
+from pydantic_settings import CliPositionalArg, CliToggleFlag
+
+from flows.catalogue import contents_of
+from flows.commands.verb import EXPERIMENT_HELP, Verb
+from flows.configurations import Configuration, Wanted
+from flows.runtime import read_runtime
+from flows.workspace import Opened, named, open_asked
+from rdpt_core.files.reading import BadTable
+from rdpt_core.files.writing import create_table
+from rdpt_core.store import catalog, exported
+from rdpt_core.store.exported import Before
+from rdpt_core.store.parts import Part, Store
+from rdpt_core.tables.rows import ROWS, Pick, Problem, Trace
+from rdpt_core.tables.spelling import hint
+from settings.loading import BadSettings
+from tasks.models import Model
+from tasks.progress import say
+from tasks.stage import Parts, Plan
+
+R = TypeVar("R")
+
+DATABASE = ".duckdb"
+OF_CATALOGUE = ("configurations", "scorers", "parts", "noise")
+
+
+class Export(Verb):
+    """Write a table, the whole experiment, or the selected traces for other trainers.
+
+    rdpt export pocket results -o results.csv     or .parquet, .jsonl, -
+    rdpt export pocket provenance --configuration random -o labels.parquet
+    rdpt export pocket -o pocket.duckdb           everything, for DuckDB >= 1.4
+    rdpt export pocket -o pocket.duckdb --tokens  with per-token numbers
+    rdpt export pocket --selection --configuration teacher_count -o train.jsonl
+    """
+
+    file: CliPositionalArg[str] = Field(description=EXPERIMENT_HELP)
+    table: CliPositionalArg[str] = Field(
+        default="", description="a table of docs/design.md section 4; none with .duckdb"
+    )
+    out: str = Field(
+        default="", validation_alias=AliasChoices("o", "out"), description="the file to write"
+    )
+    configuration: str = Field(
+        default="", description="only rows of this configuration, with their side and role"
+    )
+    selection: CliToggleFlag[bool] = Field(
+        default=False, description="the picks as rows of `messages` (TRL, LLaMA-Factory, axolotl)"
+    )
+    tokens: CliToggleFlag[bool] = Field(
+        default=False, description="include per-token tables in a .duckdb file"
+    )
+
+    def act(self) -> int:
+        return export(
+            self.file, self.table, self.out, self.configuration, self.selection, self.tokens
+        )
+
+
+def export(
+    file: str, table: str, out: str, configuration: str, selection: bool, tokens: bool
+) -> int:
+    """Which of the three exports is asked for follows from the arguments. Raises BadSettings."""
+    _check(table, out, configuration, selection, tokens)
+    opened = open_asked(file, read_runtime())
+    if selection:
+        num_rows = _selection(opened, configuration, out)
+    elif table:
+        num_rows = _table(opened, table, configuration, out)
+    else:
+        num_rows = _database(opened, Path(out), tokens)
+    say(f"{out}: {num_rows:,} rows")
+    return 0
+
+
+def _check(table: str, out: str, configuration: str, selection: bool, tokens: bool) -> None:
+    """Before anything is read."""
+    database = Path(out).suffix == DATABASE
+    lines = []
+    if not out:
+        lines.append("where to? give -o with a file: .parquet, .csv or .jsonl, or .duckdb for all")
+    elif not table and not selection and not database:
+        lines.append(f"which table of {out}? name one, or give -o a {DATABASE} file for all")
+    if database and (table or selection or configuration):
+        lines.append(
+            f"a {DATABASE} file holds the whole experiment: leave out the table, "
+            "--selection and --configuration, or give -o another suffix"
+        )
+    if selection and table:
+        lines.append(f"--selection is no table: leave out {table!r} or --selection")
+    if selection and out and Path(out).suffix not in (".jsonl", "") and not database:
+        lines.append(f"{out}: --selection writes messages, which are JSON: give a .jsonl file")
+    if tokens and not database:
+        lines.append(f"--tokens says what a {DATABASE} file holds: leave it out")
+    if lines:
+        raise BadSettings("rdpt export", lines)
+
+
+# ---------------------------------------------------------------------------- one table
+
+
+def _table(opened: Opened, table: str, configuration: str, out: str) -> int:
+    """As the catalogue shows it: every part once with `part` first, or one configuration's parts
+    with how it uses them."""
+    rows = {row.TABLE: row for row in ROWS}
+    _require_known(table, [*rows, *OF_CATALOGUE])
+    contents, chosen, before = _contents(opened), opened.study.configurations(), ["part"]
+    if configuration:
+        chosen = [named(opened, configuration)]
+        contents = _of(contents, chosen[0])
+        before = ["side", "benchmark", "role", "part"]
+    uses = [use for each in chosen for use in each.uses]
+    _warn_where_incomplete(opened, [use.call for use in uses if use.call.table == table])
+    with create_table(out) as writer:
+        if table in OF_CATALOGUE:
+            return exported.write_catalogue_rows(writer, table, contents, opened.store)
+        parts = _parts(opened.store, contents.uses, table, before)
+        text = Path(out).suffix != ".parquet"
+        return exported.write_rows(writer, rows[table], opened.store, parts, before, text)
+
+
+def _contents(opened: Opened) -> catalog.Contents:
+    """Raises BadSettings where nothing exists."""
+    contents = contents_of(opened)
+    if not contents.uses:
+        raise BadSettings(
+            str(opened.file),
+            [f"nothing of {opened.experiment.name} exists yet: rdpt run {opened.file}"],
+        )
+    return contents
+
+
+def _warn_where_incomplete(opened: Opened, calls: Iterable[Wanted]) -> None:
+    """A run may be going on, or a part be damaged: what exists is exported, and said to be less."""
+    plan = Plan(opened.store)
+    tables = [plan.table(call) for call in {call.digest: call for call in calls}.values()]
+    done = sum(table.complete for table in tables)
+    if done < len(tables):
+        say(f"warning: {done} of {len(tables)} tables are complete; what exists is written")
+
+
+def _require_known(table: str, known: Sequence[str]) -> None:
+    if table not in known:
+        raise BadSettings(
+            "rdpt export", [f"no table {table!r}; {hint(table, known)}tables: {', '.join(known)}"]
+        )
+
+
+def _of(contents: catalog.Contents, configuration: Configuration) -> catalog.Contents:
+    digest = configuration.digest
+    return replace(
+        contents,
+        configurations=tuple(c for c in contents.configurations if c.configuration == digest),
+        uses=tuple(use for use in contents.uses if use.configuration == digest),
+    )
+
+
+def _parts(
+    store: Store, uses: Iterable[catalog.Use], table: str, before: Sequence[str]
+) -> Iterator[tuple[Part, Before]]:
+    """Each part with the columns that stand before its rows; the same pair once."""
+    wanted = [use for use in uses if use.table == table]
+    for values in dict.fromkeys(tuple(getattr(use, name) for name in before) for use in wanted):
+        columns = dict(zip(before, values, strict=True))
+        part = store.find(table, columns["part"])
+        if part is not None:
+            yield part, columns
+
+
+# ---------------------------------------------------------------------------- the whole
+
+
+def _database(opened: Opened, out: Path, tokens: bool) -> int:
+    contents = _contents(opened)
+    if not out.parent.is_dir():
+        raise BadTable(f"{out}: cannot be written: there is no folder {out.parent}")
+    _warn_where_incomplete(opened, opened.study.calls())
+    counts = exported.write_database(out, opened.store, contents, tokens)
+    return sum(counts.values())
+
+
+# ---------------------------------------------------------------------------- the selection
+
+
+def _selection(opened: Opened, configuration: str, out: str) -> int:
+    """The picks as rows of `messages`, best first, for whoever trains elsewhere."""
+    chosen = named(opened, configuration) if configuration else _only_selection(opened)
+    picks = _complete(opened, chosen, "selection")
+    num_rows = 0
+    with create_table(out) as writer:
+        for row in _messages(opened, chosen, picks):
+            writer.write(pa.RecordBatch.from_pylist([row]))
+            num_rows += 1
+    return num_rows
+
+
+def _only_selection(opened: Opened) -> Configuration:
+    found = [c for c in opened.study.configurations() if c.find("selection", "train")]
+    if not found:
+        raise BadSettings(str(opened.file), ["no configuration of it selects traces"])
+    different = {c.find("selection", "train").digest for c in found}  # type: ignore[union-attr]
+    if len(different) > 1:
+        raise BadSettings(
+            "rdpt export",
+            [
+                f"{opened.experiment.name} has {len(different)} selections: choose one with "
+                f"--configuration; there are: {', '.join(c.name for c in found)}"
+            ],
+        )
+    return found[0]
+
+
+def _complete(opened: Opened, configuration: Configuration, table: str) -> tuple[Part, ...]:
+    """The parts of a table of the training side. Raises BadSettings where they are not there."""
+    call: Wanted | None = configuration.find(table, "train")
+    if call is None:
+        raise BadSettings("--configuration", [f"{configuration.name} has no table {table}"])
+    found = Plan(opened.store).table(call)
+    if not found.complete:
+        raise BadSettings(
+            str(opened.file),
+            [f"table {table} of {configuration.name} does not exist yet: rdpt run {opened.file}"],
+        )
+    return found.parts
+
+
+def _messages(
+    opened: Opened, configuration: Configuration, parts: tuple[Part, ...]
+) -> Iterator[dict[str, Any]]:
+    """A row holds the user's prompt and the turn that the student is taught, between the
+    student's own delimiters; and what its template is given, under the name that TRL reads."""
+    student = _student(opened, configuration)
+    picks = [pick for rows in Parts(opened.store, Pick, parts) for pick in rows]
+    traces = _rows(opened, configuration, Trace, {p.trace_id for p in picks}, "trace_id")
+    problems = _rows(
+        opened, configuration, Problem, {t.problem_id for t in traces.values()}, "problem_id"
+    )
+    system, variables = student.spec.system, student.spec.variables
+    for pick in sorted(picks, key=lambda pick: (pick.rank, pick.trace_id)):
+        trace = traces[pick.trace_id]
+        said = [("system", system)] if system is not None else []
+        said += [
+            ("user", problems[trace.problem_id].prompt),
+            ("assistant", student.renderer.turn(trace)),
+        ]
+        yield {
+            "messages": [{"role": role, "content": text} for role, text in said],
+            **({"chat_template_kwargs": variables} if variables else {}),
+            "trace_id": trace.trace_id,
+            "problem_id": trace.problem_id,
+        }
+
+
+def _student(opened: Opened, configuration: Configuration) -> Model:
+    (entry,) = [s for s in opened.experiment.students if s.name == configuration.student]
+    return opened.study.model(entry.spec)
+
+
+def _rows(
+    opened: Opened, configuration: Configuration, row: type[R], wanted: set[str], key: str
+) -> dict[str, R]:
+    """Rows of the training side by id."""
+    table: str = row.TABLE  # type: ignore[attr-defined]
+    parts = Parts(opened.store, row, _complete(opened, configuration, table))
+    return {getattr(one, key): one for rows in parts for one in rows if getattr(one, key) in wanted}

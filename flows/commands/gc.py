@@ -1,0 +1,168 @@
+"""`rdpt gc`: removes what no experiment of the workspace reaches."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Iterator
+
+from pydantic import Field
+from pydantic_settings import CliToggleFlag
+from tqdm import tqdm
+
+from flows.catalogue import published, refresh_catalogue
+from flows.commands.verb import Verb
+from flows.runtime import read_runtime
+from flows.workspace import Opened, brief, frozen_names, open_frozen
+from rdpt_core.machine.resources import amount
+from rdpt_core.report.terminal import printable
+from rdpt_core.report.words import counted
+from rdpt_core.store import sweep
+from rdpt_core.store.parts import Store
+from rdpt_core.store.sweep import PartName, Stray
+from settings.loading import BadSettings
+from settings.runtime import Runtime
+from tasks.progress import say
+from tasks.running import Activity, activities, nobody_runs
+from tasks.stage import Plan, Table
+
+DAY = 86400.0
+GONE, WOULD_GO = "gone", "would go"
+LEFT_OVER = (".*.tmp", "runs/*/.*.tmp", "store/sources/*.tmp")
+"""What a crash may leave in a workspace beside the parts of the store."""
+
+
+class Gc(Verb):
+    """Remove what no experiment of the workspace reaches and is older than RDPT_GC_GRACE_DAYS.
+
+    rdpt gc --dry-run                what would go, and what is kept and why
+    RDPT_GC_GRACE_DAYS=0 rdpt gc     without the grace period
+    """
+
+    dry_run: CliToggleFlag[bool] = Field(default=False, description="remove nothing")
+
+    def act(self) -> int:
+        return gc(self.dry_run)
+
+
+def gc(dry_run: bool) -> int:
+    """One line for each thing that goes or is kept though nobody reaches it."""
+    runtime = read_runtime()
+    _require_own_store(runtime)
+    with nobody_runs(runtime.workspace) as alone:
+        fates = _fates(runtime, alone, dry_run)
+    for stray, fate in fates.items():
+        sys.stdout.write(f"{stray.kind}\t{printable(stray.name)}\t{stray.size}\t{fate}\n")
+    went = [stray for stray, fate in fates.items() if fate in (GONE, WOULD_GO)]
+    kept = [stray for stray in fates if stray not in set(went)]
+    say(f"{'would free' if dry_run else 'freed'} {_sum(went)}; kept, unreached: {_sum(kept)}")
+    return 0
+
+
+def _fates(runtime: Runtime, alone: bool, dry_run: bool) -> dict[Stray, str]:
+    """What becomes of each thing that nobody reaches: it goes, or why it is kept."""
+    found = list(_strays(runtime, *_reached(runtime)))
+    running = [] if alone else [a for a, lives, _ in activities(runtime.workspace) if lives]
+    fates = {stray: _kept(stray, runtime.gc_grace_days, alone, running) for stray in found}
+    going = [stray for stray, reason in fates.items() if reason is None]
+    became = dict.fromkeys(going, WOULD_GO) if dry_run else _removed(runtime, going)
+    return {stray: reason or became[stray] for stray, reason in fates.items()}
+
+
+def _removed(runtime: Runtime, going: list[Stray]) -> dict[Stray, str]:
+    """What became of each; the catalogue follows what went even where removing ends halfway."""
+    if not going:
+        return {}
+    store, became = Store(runtime.store), {}
+    try:
+        for stray in tqdm(going, desc="gc", leave=False, disable=not sys.stderr.isatty()):
+            gone = sweep.remove(store, stray)
+            became[stray] = GONE if gone else "kept: another process has it in hand"
+    finally:
+        refresh_catalogue(runtime)
+    return became
+
+
+def _require_own_store(runtime: Runtime) -> None:
+    """Nothing outside the workspace is ever removed, and never everything."""
+    root = runtime.store
+    if not root.is_dir():
+        raise BadSettings(str(runtime.workspace), ["there is no store in this workspace"])
+    if not root.resolve().is_relative_to(runtime.workspace.resolve()):
+        raise BadSettings(
+            str(root),
+            [
+                f"is a link to {root.resolve()}, outside the workspace, where nothing is removed: "
+                "either set RDPT_WORKSPACE to the folder that holds it, or move it back"
+            ],
+        )
+    if not frozen_names(runtime):
+        raise BadSettings(
+            str(runtime.workspace),
+            [
+                "no experiment was run in this workspace, so all of its store would go: "
+                "delete the folder yourself if that is what you want"
+            ],
+        )
+
+
+def _reached(runtime: Runtime) -> tuple[set[PartName], set[PartName]]:
+    """The parts of all experiments, and those that they would build."""
+    reached: set[PartName] = set()
+    working: set[PartName] = set()
+    for folder in sorted(path for path in (runtime.workspace / "runs").glob("*") if path.is_dir()):
+        try:
+            # Also of a folder that lost its experiment, whose parts must not go for that.
+            opened = open_frozen(folder.name, runtime, read_only=True)
+            plan = Plan(opened.store, peek=True)
+            tables = [plan.table(call) for call in opened.study.calls()]
+        except (ValueError, OSError) as error:
+            raise BadSettings(
+                str(folder),
+                [
+                    f"what it reaches cannot be told: {brief(error)}",
+                    f"either put that back, or delete {folder} if it is not wanted any more",
+                ],
+            ) from error
+        reached |= {(part.table, part.key) for table in tables for part in table.parts}
+        working |= {(t.call.table, job.recipe.key) for t in tables for job in t.jobs}
+        working |= set(_once_begun(opened.store, tables))
+        if not all(table.complete for table in tables):
+            reached |= set(_once_used(opened))
+    return reached, working
+
+
+def _once_begun(store: Store, tables: Iterable[Table]) -> Iterator[PartName]:
+    """What is begun of tables that lack an input: whose part it is cannot be told until then."""
+    for table in {table.call.table for table in tables if None in table.slots}:
+        yield from sweep.unfinished(store, table)
+
+
+def _once_used(opened: Opened) -> Iterator[PartName]:
+    """What an experiment used when it was last whole: where a part was lost since, those that
+    follow from it cannot be derived until it is built again."""
+    past = published(opened)
+    for use in past.uses if past else ():
+        yield use.table, use.part
+
+
+def _strays(runtime: Runtime, reached: set[PartName], working: set[PartName]) -> Iterator[Stray]:
+    yield from sweep.strays(Store(runtime.store, read_only=True), reached, working)
+    paths = [path for pattern in LEFT_OVER for path in runtime.workspace.glob(pattern)]
+    yield from sweep.leftovers(sorted(paths))
+    dead = [path for _, lives, path in activities(runtime.workspace) if not lives]
+    yield from sweep.leftovers(dead)
+
+
+def _kept(stray: Stray, days: float, alone: bool, running: Iterable[Activity]) -> str | None:
+    """Why something that nobody reaches stays; None where it goes."""
+    if stray.age < days * DAY:
+        return f"kept: younger than {days:g} days (RDPT_GC_GRACE_DAYS)"
+    if not alone and stray.kind != "quarantined":
+        pids = sorted({str(activity.pid) for activity in running})
+        return f"kept: a run goes on (process {', '.join(pids) or 'unknown'}) and may use it"
+    return None
+
+
+def _sum(strays: Iterable[Stray]) -> str:
+    found = list(strays)
+    return f"{amount(sum(stray.size for stray in found))} in {counted(found, 'item')}"

@@ -1,0 +1,126 @@
+"""`rdpt plan`: what a run would build, and what its sources are read as; writes nothing."""
+
+from __future__ import annotations
+
+import sys
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+
+from pydantic import Field
+from pydantic_settings import CliPositionalArg
+
+from flows import accounts
+from flows.checks import check_inputs
+from flows.commands.verb import Verb
+from flows.configurations import Use
+from flows.disk import BYTES, estimated_room, knows_imports
+from flows.results.tables import print_table
+from flows.runtime import read_runtime
+from flows.workspace import Opened, open_file
+from rdpt_core.machine.resources import amount, free_space
+from rdpt_core.report.tables import terminal_width
+from rdpt_core.scoring.paths import cpu_flags, faster_path, has_gpu
+from settings.loading import find_experiment
+from tasks.progress import say
+from tasks.stage import Call, Plan, Table
+
+
+class ShowPlan(Verb):
+    """Say what a run would build; writes nothing.
+
+    rdpt plan pocket                 every table of every configuration
+    rdpt plan my-study.toml | grep build
+    """
+
+    file: CliPositionalArg[str] = Field(description="a TOML file, or a shipped experiment's name")
+
+    def act(self) -> int:
+        opened = open_file(find_experiment(self.file), read_runtime(), read_only=True)
+        check_inputs(opened)
+        print_plan(opened)
+        return 0
+
+
+def print_plan(opened: Opened) -> None:
+    """One line for every table of every configuration; then what the sources are read as."""
+    plan = Plan(opened.store, peek=True)
+    lines = [
+        (
+            configuration.name,
+            use.side,
+            use.call.table,
+            use.role or "",
+            _state(table),
+            _parts(table),
+            _estimate(use, table),
+        )
+        for configuration in opened.study.configurations()
+        for use in configuration.uses
+        if (table := plan.table(use.call)).slots or isinstance(use.call, Call)
+    ]
+    if terminal_width() is None:
+        headings = ("configuration", "side", "table", "role", "state", "parts", "estimate")
+        print_table([headings, *lines])
+    else:
+        print_table(_grouped(lines))
+    sys.stdout.writelines(f"{line}\n" for line in accounts.plan_lines(opened))
+    _say_room(opened)
+    _say_path(opened)
+
+
+def _grouped(lines: Iterable[tuple[str, ...]]) -> Iterator[tuple[str, ...]]:
+    """For a terminal: the tables of each side of a configuration below its name."""
+    groups: dict[str, list[tuple[str, ...]]] = defaultdict(list)
+    for configuration, side, table, role, *others in lines:
+        groups[f"{configuration}, {side}"].append((f"  {table} {role}".rstrip(), *others))
+    yield ("table", "state", "parts", "estimate")
+    for name, tables in groups.items():
+        yield from ((name, "", "", ""), *tables)
+
+
+def _say_room(opened: Opened) -> None:
+    """What `rdpt run` will look for before it begins."""
+    free, place = free_space(opened.runtime.workspace), opened.runtime.workspace
+    aside = "" if knows_imports(opened) else ", imported traces that were not read yet aside"
+    certain, most = estimated_room(opened)
+    needed = amount(certain)
+    if most > certain:
+        needed += f" for certain, {amount(most)} if every trace reaches max_new_tokens"
+    say(f"disk to build: {needed}{aside}; {amount(free)} free in {place}")
+
+
+def _say_path(opened: Opened) -> None:
+    """Which path scoring takes, and which would be faster here; a change makes all scores anew."""
+    experiment = opened.experiment
+    gpu = has_gpu(opened.runtime.device)
+    for dtype in sorted({model.dtype for model in (*experiment.teachers, *experiment.students)}):
+        faster, reason = faster_path(dtype, gpu, cpu_flags())
+        say(f"scoring.path is {experiment.scoring.path}; faster here, {dtype}: {faster} ({reason})")
+
+
+def _state(table: Table) -> str:
+    if table.complete:
+        return "cached"
+    return "to build" if table.jobs or not table.committed else "blocked"
+
+
+def _parts(table: Table) -> str:
+    done = len(table.parts) if table.committed else 0
+    return f"{done} of {len(table.slots)}" if any(table.slots) or not table.slots else "unknown"
+
+
+def _estimate(use: Use, table: Table) -> str:
+    """Traces, and at most so many tokens, of what is left to build."""
+    traces = sum(job.size for job in table.jobs)
+    if not isinstance(use.call, Call):
+        return f"{sum(part.num_rows for part in table.parts)} rows"
+    if not traces:
+        return ""
+    sampling = use.call.parameters.get("sampling")
+    if use.call.table == "traces" and sampling is not None:
+        tokens = traces * sampling.max_new_tokens
+        return f"{traces} traces, <= {tokens:,} tokens"
+    size = sum(part.size for job in table.jobs for part in job.inputs.get("traces", ()))
+    if use.call.table == "scores" and size:
+        return f"{traces} traces, ~{round(size / BYTES['traces']):,} tokens"
+    return f"{traces} rows in"

@@ -1,0 +1,85 @@
+"""`rdpt run`: builds what the store lacks, then prints the results."""
+
+from __future__ import annotations
+
+import sys
+
+from pydantic import Field
+from pydantic_settings import CliPositionalArg, CliToggleFlag
+
+from flows import accounts, errors
+from flows.catalogue import is_published, publish_catalogue
+from flows.checks import check_inputs, check_prefect, check_room, check_workspace
+from flows.commands.verb import Verb
+from flows.disk import estimated_room
+from flows.prefect_home import prepare_prefect
+from flows.results.tables import print_results, say_address
+from flows.runtime import read_runtime
+from flows.workspace import Opened, freeze, is_frozen, open_file
+from settings.loading import find_experiment
+from tasks.artifacts import rehome
+from tasks.progress import say
+from tasks.stage import Plan
+from tasks.stopping import Stopped
+
+NO_WAIT = "exit 4 where another run is building a needed part"
+
+
+class Run(Verb):
+    """Run an experiment or resume it, or report that everything is up to date.
+
+    rdpt run pocket                  the shipped experiment, on embedded models
+    rdpt run my-study.toml           your own
+    rdpt run smoke > table.txt       the table of results alone
+    """
+
+    file: CliPositionalArg[str] = Field(description="a TOML file, or a shipped experiment's name")
+    no_wait: CliToggleFlag[bool] = Field(default=False, description=NO_WAIT)
+
+    def act(self) -> int:
+        runtime = read_runtime(wait=not self.no_wait)
+        return run(open_file(find_experiment(self.file), runtime))
+
+
+def run(opened: Opened) -> int:
+    """Builds what is missing; ends with the account of imports and the table of results."""
+    check_workspace(opened.runtime.workspace, writes=True)
+    check_prefect()
+    check_inputs(opened)
+    if is_complete(opened):
+        say("up to date: every part exists")
+        if not is_frozen(opened):
+            freeze(opened)
+        rehome(opened.runtime)
+        if not is_published(opened):
+            publish_catalogue(opened)
+    elif failed := _build(opened):
+        return failed
+    for line in accounts.account_lines(opened):
+        say(line)
+    print_results(opened)
+    sys.stdout.flush()  # before MLflow is imported, which takes seconds
+    say_address(opened)
+    return 0
+
+
+def is_complete(opened: Opened) -> bool:
+    """True if the store has every part of the experiment."""
+    plan = Plan(opened.store)
+    return all(plan.table(call).complete for call in opened.study.calls())
+
+
+def _build(opened: Opened) -> int:
+    """The exit code of what stopped the run; 0 where nothing did."""
+    check_room(opened.runtime.workspace, estimated_room(opened))
+    prepare_prefect(opened.runtime)
+    from flows.experiment import prefect_flow
+
+    outcome = prefect_flow(opened)
+    if not outcome.failures:
+        return 0
+    for table, error in outcome.failures.items():
+        if not isinstance(error, Stopped):
+            say(f"failed: {table}: {error}")
+    say(f"resume with: rdpt resume {opened.experiment.name}")
+    return max(errors.code_of(error) for error in outcome.failures.values())

@@ -1,0 +1,37 @@
+"""`rdpt runs`: the experiments of the workspace, one line each, tab-separated."""
+
+from __future__ import annotations
+
+import sys
+
+from flows.commands.verb import Verb
+from flows.runtime import read_runtime
+from flows.workspace import Opened, brief, each_frozen, frozen_names
+from rdpt_core.report.terminal import printable
+from tasks.progress import say
+from tasks.stage import Plan
+
+
+class Runs(Verb):
+    """List the experiments of the workspace and how much of each exists.
+
+    rdpt runs
+    RDPT_WORKSPACE=elsewhere rdpt runs
+    """
+
+    def act(self) -> int:
+        runtime = read_runtime()
+        if not frozen_names(runtime):
+            say(f"no runs in {runtime.workspace} yet: rdpt run smoke, or your own file")
+        failed = each_frozen(runtime, _list_run, read_only=True)
+        for name, error in failed.items():
+            sys.stdout.write(f"{name}\tcannot be opened\t{printable(brief(error))}\n")
+        return 0
+
+
+def _list_run(opened: Opened) -> None:
+    plan = Plan(opened.store)
+    tables = [plan.table(call) for call in opened.study.calls()]
+    done = sum(table.complete for table in tables)
+    name = opened.experiment.name
+    sys.stdout.write(f"{name}\t{done} of {len(tables)} tables\t{opened.base}\n")

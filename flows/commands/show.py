@@ -1,0 +1,235 @@
+"""`rdpt show`: one trace in the terminal, each sentence with where it comes from."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TypeVar
+
+import duckdb
+from pydantic import Field
+from pydantic_settings import CliPositionalArg
+
+from flows.commands.verb import EXPERIMENT_HELP, Verb
+from flows.configurations import Configuration
+from flows.runtime import read_runtime
+from flows.workspace import Opened, named, open_asked
+from rdpt_core.report.terminal import NEAR, Colour, Shown, legend, trace_lines, wrapped
+from rdpt_core.store.catalog import literal
+from rdpt_core.store.parts import Part, Store
+from rdpt_core.tables.rows import Grade, Problem, Provenance, Sentence, Trace
+from settings.loading import BadSettings
+from tasks.stage import Plan
+
+R = TypeVar("R")
+
+MOST_LISTED = 5
+INDENT = 9
+
+
+@dataclass(frozen=True)
+class Place:
+    """A configuration has the trace in a part of one of its sides."""
+
+    configuration: Configuration
+    side: str
+    traces: Part
+    labels: Part | None
+    """That holds the trace's provenance; None where this configuration labels no sentence."""
+
+
+class Show(Verb):
+    """A trace in the terminal: each sentence with its label and its probabilities.
+
+    rdpt show 3f2a                   the trace whose id begins so, in the last run
+    rdpt show 3f2a pocket --configuration random
+    NO_COLOR=1 rdpt show 3f2a        letters alone
+    """
+
+    trace_id: CliPositionalArg[str] = Field(description="the beginning of an id suffices")
+    file: CliPositionalArg[str] = Field(
+        default="", description=f"{EXPERIMENT_HELP}; else the last run"
+    )
+    configuration: str = Field(
+        default="", description="whose labels, where several label the trace differently"
+    )
+
+    def act(self) -> int:
+        return show(self.trace_id, self.file, self.configuration)
+
+
+def show(trace_id: str, file: str, configuration: str) -> int:
+    """Raises BadSettings where no single trace, or no single labelling of it, is meant."""
+    opened = open_asked(file, read_runtime())
+    plan = Plan(opened.store)
+    everyone = opened.study.configurations()
+    chosen = [named(opened, configuration)] if configuration else everyone
+    name = _the_one(opened, plan, chosen, trace_id)
+    place = _place(_places(plan, chosen, name), name)
+    for line in _lines(plan, place, name, _near(opened, place)):
+        sys.stdout.write(line + "\n")
+    return 0
+
+
+# ---------------------------------------------------------------------------- which one
+
+
+def _the_one(
+    opened: Opened, plan: Plan, configurations: Sequence[Configuration], prefix: str
+) -> str:
+    """The whole id of the trace that begins with `prefix`."""
+    parts = {
+        part.key: part
+        for c in configurations
+        for side in c.sides
+        for part in _parts(plan, c, "traces", side)
+    }
+    found = _beginning_with(opened.store, list(parts.values()), prefix) if prefix else []
+    where = f"{opened.experiment.name} of {opened.runtime.workspace}"
+    if not found:
+        raise BadSettings(
+            where,
+            [
+                f"no trace begins with {prefix!r}; its "
+                f"{sum(p.num_rows for p in parts.values())} traces are listed by "
+                "`rdpt export FILE traces -o -`"
+            ],
+        )
+    if len(found) > 1:
+        shown = [*found[:MOST_LISTED], *(["..."] if len(found) > MOST_LISTED else [])]
+        raise BadSettings(
+            where, [f"{len(found)} traces begin with {prefix!r}: give more of one:", *shown]
+        )
+    return found[0]
+
+
+def _beginning_with(store: Store, parts: Sequence[Part], prefix: str) -> list[str]:
+    if not parts:
+        return []
+    sql = f"SELECT DISTINCT trace_id FROM {_files(store, parts)} WHERE starts_with(trace_id, ?) "
+    with duckdb.connect() as connection:
+        found = connection.execute(sql + "ORDER BY trace_id", [prefix]).fetchall()
+    return [name for (name,) in found]
+
+
+def _files(store: Store, parts: Sequence[Part]) -> str:
+    listed = ", ".join(literal(str(store.file(part).resolve())) for part in parts)
+    return f"read_parquet([{listed}], filename = true)"
+
+
+def _holder(store: Store, parts: Sequence[Part], value: str, key: str = "trace_id") -> Part | None:
+    """The part that has rows of the trace, or of what else has such an id."""
+    if not parts:
+        return None
+    sql = (
+        f"SELECT DISTINCT parse_filename(filename, true) FROM {_files(store, parts)} "
+        f"WHERE {key} = ?"
+    )
+    with duckdb.connect() as connection:
+        found = connection.execute(sql, [value]).fetchall()
+    return next((part for part in parts if found and part.key == found[0][0]), None)
+
+
+def _parts(plan: Plan, configuration: Configuration, table: str, side: str) -> tuple[Part, ...]:
+    call = configuration.find(table, side)
+    return plan.table(call).parts if call else ()
+
+
+def _places(plan: Plan, configurations: Sequence[Configuration], trace_id: str) -> Iterator[Place]:
+    for configuration in configurations:
+        for side in configuration.sides:
+            parts = _parts(plan, configuration, "traces", side)
+            held = _holder(plan.store, parts, trace_id)
+            if held:
+                labels = _parts(plan, configuration, "provenance", side)
+                yield Place(configuration, side, held, _holder(plan.store, labels, trace_id))
+
+
+def _place(places: Iterator[Place], trace_id: str) -> Place:
+    """The only labelling, under the first configuration that has it; any place without one."""
+    found = list(places)
+    labelled = {place.labels.key: place for place in reversed(found) if place.labels}
+    if len(labelled) > 1:
+        names = [place.configuration.name for place in found if place.labels]
+        raise BadSettings(
+            "rdpt show",
+            [
+                f"{len(labelled)} configurations label {trace_id} differently: choose one with "
+                f"--configuration: {', '.join(names)}"
+            ],
+        )
+    return next(iter(labelled.values()), found[0])
+
+
+# ---------------------------------------------------------------------------- what is shown
+
+
+def _near(opened: Opened, place: Place) -> float:
+    """Margins below it are marked: those that the catalogue calls undetermined, where the noise of
+    the scorers was measured."""
+    if place.labels is None or not opened.runtime.catalog.exists():
+        return NEAR
+    sql = "SELECT 2 * p99_p FROM main.label_noise WHERE part = ?"
+    try:
+        with duckdb.connect(str(opened.runtime.catalog), read_only=True) as connection:
+            found = connection.execute(sql, [place.labels.key]).fetchone()
+    except duckdb.Error:  # of another release, or being replaced: the trace is shown all the same
+        return NEAR
+    return NEAR if found is None or found[0] is None else float(found[0])
+
+
+def _lines(plan: Plan, place: Place, trace_id: str, near: float) -> Iterator[str]:
+    colour = colour_of(os.environ, sys.stdout.isatty())
+    store = plan.store
+    (trace,) = [t for t in store.rows(Trace, place.traces) if t.trace_id == trace_id]
+    yield from _head(plan, place, trace)
+    shown = list(_sentences(plan, place, trace))
+    width = shutil.get_terminal_size().columns
+    if shown:
+        yield from trace_lines(shown, width, colour, near)
+    else:
+        yield from wrapped(trace.text, width)
+    yield ""
+    yield legend(colour, near) if place.labels else "no configuration labels its sentences"
+
+
+def _head(plan: Plan, place: Place, trace: Trace) -> Iterator[str]:
+    grades = _rows(plan, place, Grade, trace.trace_id)
+    problems = _rows(plan, place, Problem, trace.problem_id, "problem_id")
+    outcome = f"{grades[0].outcome}, " if grades else ""
+    yield f"trace    {trace.trace_id}"
+    yield f"of       {place.configuration.name}, {place.side}"
+    yield f"ended    {outcome}finish reason {trace.finish_reason}"
+    for problem in problems:
+        yield f"problem  {problem.problem_id}"
+        width = shutil.get_terminal_size().columns - INDENT
+        yield from (f"{'':{INDENT}}{line}" for line in wrapped(problem.prompt, width))
+    yield ""
+
+
+def _sentences(plan: Plan, place: Place, trace: Trace) -> Iterator[Shown]:
+    raw = trace.text.encode()
+    cut = _rows(plan, place, Sentence, trace.trace_id)
+    rows = plan.store.rows(Provenance, place.labels) if place.labels else []
+    labels = {row.position: row for row in rows if row.trace_id == trace.trace_id}
+    for one in cut:
+        text = raw[one.start : one.stop].decode(errors="replace")
+        yield Shown(one, text, labels.get(one.position))
+
+
+def _rows(plan: Plan, place: Place, row: type[R], value: str, key: str = "trace_id") -> list[R]:
+    """Rows of the same side that have this id."""
+    table: str = row.TABLE  # type: ignore[attr-defined]
+    held = _holder(plan.store, _parts(plan, place.configuration, table, place.side), value, key)
+    return [one for one in plan.store.rows(row, held) if getattr(one, key) == value] if held else []
+
+
+def colour_of(environment: Mapping[str, str], terminal: bool) -> Colour:
+    """None where the output is no terminal, or NO_COLOR is set to anything (no-color.org)."""
+    if not terminal or environment.get("NO_COLOR") or environment.get("TERM") == "dumb":
+        return Colour.NONE
+    true = environment.get("COLORTERM") in ("truecolor", "24bit")
+    return Colour.TRUE if true else Colour.INDEXED

@@ -1,0 +1,248 @@
+"""`rdpt sql`: the catalogue for whoever asks in SQL, to be read and never written.
+
+DuckDB itself is locked down first (no file but those of the store, no network, no extension, no way
+back), and only statements that read are passed on: a file of the store may be read by the views, so
+`COPY ... TO` could write over it.
+"""
+
+from __future__ import annotations
+
+import csv
+import datetime
+import json
+import math
+import re
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, Literal
+
+import duckdb
+from pydantic import Field
+from pydantic_settings import CliPositionalArg
+
+from flows.catalogue import rebuild_catalogue
+from flows.commands.verb import Verb
+from flows.results.tables import print_table
+from flows.runtime import read_runtime
+from flows.workspace import frozen_names
+from rdpt_core.files.writing import UnixLines
+from rdpt_core.report.terminal import printable
+from rdpt_core.store import catalog
+from rdpt_core.store.parts import Store
+from settings.loading import BadSettings
+from settings.runtime import Runtime
+from tasks.progress import say
+
+BATCH = 1000
+"""Rows that are fetched at once."""
+WIDEST = 60
+"""Characters of a cell on a terminal."""
+MOST_ROWS = 1000
+"""Of a table on a terminal, whose columns are as wide as their widest cell: all of it is held."""
+HELP = "one statement ends with ; -- SHOW ALL TABLES; says what there is, .quit or Ctrl-D leaves"
+
+Connection = duckdb.DuckDBPyConnection
+Show = Callable[[Sequence[str], Iterator[Sequence[Any]]], None]
+
+
+class Sql(Verb):
+    """Ask the catalogue in SQL, read-only: one query, or a prompt where none is given.
+
+    rdpt sql "SELECT name, teacher, selector FROM configurations"
+    rdpt sql "FROM results" --format json > results.json
+    rdpt sql "SHOW ALL TABLES"       what there is to ask
+    rdpt sql < query.sql             CSV, since nobody is at the terminal
+    """
+
+    query: CliPositionalArg[str] = Field(default="", description="one statement or several")
+    format: Literal["table", "csv", "json"] | None = Field(
+        default=None, description="table on a terminal, else csv, where it is left out"
+    )
+
+    def act(self) -> int:
+        return sql(self.query, self.format)
+
+
+def sql(query: str, chosen: str | None) -> int:
+    runtime = read_runtime()
+    terminal = sys.stdout.isatty()
+    show = FORMATS[chosen or ("table" if terminal else "csv")]
+    with _opened(runtime) as connection:
+        if query or not sys.stdin.isatty():
+            _ask(connection, query or sys.stdin.read(), show)
+        else:
+            _prompt(connection, FORMATS[chosen or "table"])
+    return 0
+
+
+def _opened(runtime: Runtime) -> Connection:
+    """Read-only, and locked: only the store's files can be read, and nothing can be changed."""
+    _require_catalogue(runtime)
+    connection = duckdb.connect(str(runtime.catalog), read_only=True)
+    stores = {str(runtime.store.absolute()), str(runtime.store.resolve())}  # it may be a link
+    allowed = ", ".join(map(catalog.literal, sorted(stores)))
+    for setting in (
+        f"allowed_directories = [{allowed}]",  # before the next one, or the views are refused too
+        "enable_external_access = false",
+        "autoinstall_known_extensions = false",
+        "autoload_known_extensions = false",
+        "lock_configuration = true",
+    ):
+        connection.execute(f"SET {setting}")
+    return connection
+
+
+def _require_catalogue(runtime: Runtime) -> None:
+    """It is written again where it is missing or about a store that lay elsewhere."""
+    if catalog.is_current(runtime.catalog, Store(runtime.store)):
+        return
+    if not frozen_names(runtime):
+        raise BadSettings(str(runtime.workspace), ["no experiment was run in this workspace yet"])
+    rebuild_catalogue(runtime)
+    say(f"{runtime.catalog} was missing or out of place: written again from the store")
+
+
+# ---------------------------------------------------------------------------- asking
+
+
+def _ask(connection: Connection, query: str, show: Show) -> None:
+    """Shows the answer to each statement. Raises BadSettings with what DuckDB says."""
+    try:
+        for statement in connection.extract_statements(query):
+            _require_reading(connection, statement)
+            connection.execute(statement)
+            if connection.description:
+                show([column[0] for column in connection.description], _rows(connection))
+    except duckdb.Error as error:
+        raise BadSettings("sql", printable_lines(str(error))) from error
+
+
+_EXPLAIN = re.compile(r"explain\s+(analyze\s+)?(\([^()]*\)\s*)?", re.IGNORECASE)
+
+
+def _require_reading(connection: Connection, statement: Any) -> None:
+    """What is explained must itself read: `EXPLAIN ANALYZE` runs it."""
+    kind = statement.type.name
+    if kind == "EXPLAIN":
+        explained = _EXPLAIN.sub("", statement.query, count=1)
+        for inner in connection.extract_statements(explained):
+            _require_reading(connection, inner)
+    elif kind != "SELECT":
+        raise BadSettings(
+            "sql",
+            [
+                f"{kind} is refused: the catalogue is only read (SELECT, FROM, WITH, DESCRIBE, "
+                "SUMMARIZE, SHOW, EXPLAIN). To work on a copy: rdpt export FILE -o copy.duckdb"
+            ],
+        )
+
+
+def _rows(connection: Connection) -> Iterator[Sequence[Any]]:
+    while rows := connection.fetchmany(BATCH):
+        yield from rows
+
+
+def printable_lines(text: str) -> list[str]:
+    return [printable(line) for line in text.splitlines()]
+
+
+def _prompt(connection: Connection, show: Show) -> None:
+    """Statements until end of file; a mistake ends nothing."""
+    import readline  # noqa: F401 - gives `input` its history and editing
+
+    say(HELP)
+    kept = ""
+    while (line := _line("rdpt> " if not kept else "  ... ")) not in (None, ".quit", ".exit"):
+        kept = f"{kept}{line}\n"
+        if line and line.rstrip().endswith(";"):
+            try:
+                _ask(connection, kept, show)
+            except BadSettings as error:
+                say(str(error))
+            kept = ""
+
+
+def _line(prompt: str) -> str | None:
+    try:
+        return input(prompt)
+    except EOFError:
+        return None
+    except KeyboardInterrupt:  # as in other shells: the line is dropped
+        sys.stderr.write("\n")
+        return ""
+
+
+# ---------------------------------------------------------------------------- showing
+
+
+def _show_table(names: Sequence[str], rows: Iterator[Sequence[Any]]) -> None:
+    lines = [tuple(map(_short, names))]
+    num_rows = 0
+    for num_rows, row in enumerate(rows, start=1):
+        if num_rows <= MOST_ROWS:
+            lines.append(tuple(_short(_text(value)) for value in row))
+    print_table(lines)
+    if num_rows > MOST_ROWS:
+        say(f"the first {MOST_ROWS} of {num_rows} rows; --format csv gives all")
+
+
+def _short(text: str) -> str:
+    shown = printable(text)
+    return shown if len(shown) <= WIDEST else shown[: WIDEST - 3] + "..."
+
+
+def _text(value: Any) -> str:
+    """NULL is an empty cell, a list or struct JSON."""
+    if value is None:
+        return ""
+    if isinstance(value, bool | list | dict):
+        return json.dumps(_json(value), ensure_ascii=False)
+    return value.decode("utf-8", "backslashreplace") if isinstance(value, bytes) else str(value)
+
+
+def _show_csv(names: Sequence[str], rows: Iterator[Sequence[Any]]) -> None:
+    writer = csv.writer(UnixLines(sys.stdout.write), lineterminator="\r\n")
+    guard = printable if sys.stdout.isatty() else str  # a pipe gets the text as it is
+    writer.writerow(map(guard, names))
+    for row in rows:
+        writer.writerow([guard(_text(value)) for value in row])
+
+
+def _show_json(names: Sequence[str], rows: Iterator[Sequence[Any]]) -> None:
+    """One array of objects. JSON has no NaN and no infinity: they are null."""
+    _require_names_apart(names)
+    before = "["
+    for row in rows:
+        value = dict(zip(names, map(_json, row), strict=True))
+        # On a terminal no character beyond ASCII, so none that could act on it.
+        text = json.dumps(value, ensure_ascii=sys.stdout.isatty(), allow_nan=False)
+        sys.stdout.write(f"{before}{text}")
+        before = ",\n"
+    sys.stdout.write("[]\n" if before == "[" else "]\n")
+
+
+def _require_names_apart(names: Sequence[str]) -> None:
+    twice = sorted({printable(name) for name in names if names.count(name) > 1})
+    if twice:
+        raise BadSettings(
+            "sql",
+            [
+                f"column {', '.join(twice)} appears twice, and a JSON object has a name once: "
+                "name them apart with AS"
+            ],
+        )
+
+
+def _json(value: Any) -> Any:
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    if isinstance(value, list | tuple):
+        return [_json(item) for item in value]
+    if isinstance(value, dict):
+        return {str(key): _json(item) for key, item in value.items()}
+    if isinstance(value, datetime.date | datetime.time):
+        return value.isoformat()
+    return value if isinstance(value, bool | int | float | str | None) else _text(value)
+
+
+FORMATS: dict[str, Show] = {"table": _show_table, "csv": _show_csv, "json": _show_json}

@@ -1,0 +1,151 @@
+"""`rdpt status`: what runs are doing, by their files in `running/` and by what the store has.
+
+Nothing here waits for a run, nor can a run ever wait for it.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterable, Iterator, Sequence
+
+from pydantic import Field
+from pydantic_settings import CliPositionalArg
+
+from flows.commands.verb import EXPERIMENT_HELP, Verb
+from flows.runtime import read_runtime
+from flows.workspace import Opened, brief, each_frozen, frozen_names, open_asked
+from rdpt_core.report.tables import aligned, terminal_width
+from rdpt_core.report.terminal import printable
+from settings.loading import BadSettings
+from tasks.running import Activity, activities
+from tasks.stage import Plan
+
+SILENT_SECONDS = 60.0
+"""A worker that said nothing for so long is in a long step, or stuck: it is worth a word."""
+
+
+class Status(Verb):
+    """Say what runs are doing: tables and parts done, rate, time left; never waits for them.
+
+    rdpt status                      every experiment of the workspace
+    rdpt status pocket
+    watch -n 5 rdpt status           again and again
+    """
+
+    file: CliPositionalArg[str] = Field(default="", description=EXPERIMENT_HELP)
+
+    def act(self) -> int:
+        return status(self.file)
+
+
+def status(file: str) -> int:
+    runtime = read_runtime()
+    if not file and not frozen_names(runtime):
+        raise BadSettings(str(runtime.workspace), ["no experiment was run in this workspace yet"])
+    found = activities(runtime.workspace)
+    running = [activity for activity, lives, _ in found if lives]
+    dead = [activity for activity, lives, _ in found if not lives]
+
+    def show(opened: Opened) -> None:
+        for line in _lines(opened, _of(opened, running), _of(opened, dead)):
+            sys.stdout.write(printable(line) + "\n")
+
+    if file:
+        show(open_asked(file, runtime))
+        return 0
+    for name, error in each_frozen(runtime, show, read_only=True).items():
+        sys.stdout.write(printable(f"{name}: cannot be opened: {brief(error)}") + "\n")
+    return 0
+
+
+def _of(opened: Opened, found: Iterable[Activity]) -> list[Activity]:
+    return [activity for activity in found if activity.experiment == opened.experiment.name]
+
+
+def _lines(opened: Opened, running: Sequence[Activity], dead: Sequence[Activity]) -> Iterator[str]:
+    plan = Plan(opened.store)
+    runs = [activity for activity in running if not activity.title]
+    workers = [activity for activity in running if activity.title]
+    yield f"{opened.experiment.name}: {_how(runs, workers)}; {_how_far(opened, plan)}"
+    if workers:
+        table = [_HEAD, *(_cells(worker, opened, plan) for worker in workers)]
+        room = None if (width := terminal_width()) is None else width - 2
+        yield from (f"  {line}" for line in aligned(table, room).splitlines())
+    for worker in workers:
+        if worker.waits_for:
+            yield f"  {worker.title} waits for part {worker.waits_for}"
+    yield from _died(opened, runs, dead)
+
+
+def _how(runs: Sequence[Activity], workers: Sequence[Activity]) -> str:
+    if not runs:
+        return "not running"
+    who = ", ".join(f"process {run.pid} on {run.host} since {_clock(run.since)}" for run in runs)
+    return f"running, {len(workers)} worker{'' if len(workers) == 1 else 's'} ({who})"
+
+
+def _how_far(opened: Opened, plan: Plan) -> str:
+    tables = [plan.table(call) for call in opened.study.calls()]
+    complete = sum(table.complete for table in tables)
+    parts = sum(len(table.parts) for table in tables)
+    all_parts = sum(len(table.slots) for table in tables)
+    # A table whose source or model is not there yet does not know how many parts it will have.
+    at_least = "" if all(None not in table.slots for table in tables) else "at least "
+    return f"{complete} of {len(tables)} tables, {parts} of {at_least}{all_parts} parts"
+
+
+_HEAD = ("table", "parts", "done", "rate", "left", "worker")
+
+
+def _cells(worker: Activity, opened: Opened, plan: Plan) -> tuple[str, ...]:
+    calls = {call.digest: call for call in opened.study.calls()}
+    table = plan.table(calls[worker.call]) if worker.call in calls else None
+    parts = f"{len(table.parts)} of {len(table.slots)}" if table else "-"
+    silent = time.time() - worker.beat
+    word = f", silent for {_span(silent)}" if silent > SILENT_SECONDS else ""
+    return (
+        worker.title,
+        parts,
+        f"{worker.items_done} of {worker.items}",
+        _rate(worker),
+        _left(worker),
+        f"{worker.pid} on {worker.host}{word}",
+    )
+
+
+def _rate(worker: Activity) -> str:
+    if not worker.units or worker.seconds <= 0:
+        return "-"
+    rate = worker.units / worker.seconds
+    return f"{rate:,.{0 if rate >= 10 else 1}f} {worker.unit}/s"
+
+
+def _left(worker: Activity) -> str:
+    """By the parts that are done; before the first one nobody knows."""
+    if not worker.items_done:
+        return "-"
+    seconds = worker.seconds + time.time() - worker.beat
+    return _span(max(seconds * worker.items / worker.items_done - seconds, 0.0))
+
+
+def _died(opened: Opened, runs: Sequence[Activity], dead: Sequence[Activity]) -> Iterator[str]:
+    name = opened.experiment.name
+    for activity in dead:
+        what = f" while it made {activity.title}" if activity.title else ""
+        if activity.title or not any(d.pid == activity.pid and d.title for d in dead):
+            who = f"process {activity.pid} on {activity.host}"
+            hint = "" if runs else f"; rdpt resume {name} goes on"
+            yield f"  {who} was killed{what}, last heard of at {_clock(activity.beat)}{hint}"
+
+
+def _clock(seconds: float) -> str:
+    return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(seconds))
+
+
+def _span(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    if hours:
+        return f"{hours} h {minutes:02d} min"
+    return f"{minutes} min {rest:02d} s" if minutes else f"{rest} s"

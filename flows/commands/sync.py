@@ -1,0 +1,71 @@
+"""`rdpt sync`: every complete configuration of the store is logged to MLflow again."""
+
+from __future__ import annotations
+
+from functools import partial
+
+from pydantic import Field
+from pydantic_settings import CliPositionalArg
+
+from flows import errors
+from flows.commands.verb import Verb
+from flows.configurations import Configuration
+from flows.runtime import read_runtime
+from flows.workspace import Opened, brief, each_frozen, open_frozen
+from settings.runtime import Runtime
+from tasks.progress import say
+from tasks.stage import Plan
+
+
+class Sync(Verb):
+    """Bring MLflow up to date from the store.
+
+    rdpt sync                        every experiment of the workspace
+    rdpt sync pocket
+    """
+
+    name: CliPositionalArg[str] = Field(default="", description="a name that `rdpt runs` lists")
+
+    def act(self) -> int:
+        runtime = read_runtime(tracking_required=True)  # MLflow is all that this verb is for
+        if not self.name:
+            return _sync_all(runtime)
+        opened = open_frozen(self.name, runtime)
+        _log(opened, _complete(opened))
+        return 0
+
+
+def _sync_all(runtime: Runtime) -> int:
+    """2 or 5 where an experiment cannot be logged; the others are."""
+    # Before MLflow is asked for anything: its own faults end the command.
+    found: list[tuple[Opened, list[Configuration]]] = []
+    failed = each_frozen(runtime, lambda opened: found.append((opened, _complete(opened))))
+    for opened, complete in found:
+        _log(opened, complete)
+    for name, error in failed.items():
+        say(f"{name} is not up to date in MLflow: {brief(error)}")
+    away = any(isinstance(error, ConnectionError) for error in failed.values())
+    return 0 if not failed else errors.SERVICE if away else errors.USAGE
+
+
+def _complete(opened: Opened) -> list[Configuration]:
+    table_of = Plan(opened.store).table
+    return [
+        c
+        for c in opened.study.configurations()
+        if all(table_of(use.call).complete for use in c.uses)
+    ]
+
+
+def _log(opened: Opened, complete: list[Configuration]) -> None:
+    from flows.projection import project
+    from tasks.tracking import Tracker
+
+    tracker = Tracker(opened.runtime, opened.experiment.name)
+    for configuration in complete:
+        tracker.configuration(configuration.name, partial(project, opened, configuration))
+    tracker.close()
+    say(
+        f"{opened.experiment.name}: {len(complete)} complete configurations are up to date in "
+        "MLflow"
+    )

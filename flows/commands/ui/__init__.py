@@ -1,0 +1,1 @@
+"""`rdpt ui`: MLflow and Prefect on this machine's loopback address."""

@@ -1,0 +1,227 @@
+"""`rdpt why`: what makes the parts that a run would build unlike those that the store has.
+
+A part's key is its recipe's digest, so the answer is always a field: one of its own, or one of a
+table above it, found by following inputs whose content differs.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import Field
+from pydantic_settings import CliPositionalArg
+
+from flows.checks import check_models
+from flows.commands.verb import EXPERIMENT_HELP, Verb
+from flows.configurations import Configuration, Wanted
+from flows.runtime import read_runtime
+from flows.titles import title, users_of
+from flows.workspace import Opened, named, open_asked
+from rdpt_core.report.words import counted
+from rdpt_core.store.differences import Difference, Made, Records, differences, first_pair
+from rdpt_core.store.parts import Record
+from rdpt_core.tables.rows import ROWS
+from rdpt_core.tables.spelling import nearest
+from settings.loading import BadSettings
+from tasks.stage import Call, Given, Job, Plan, Table
+
+DIGEST, SHORT = 32, 12
+"""Hex digits of a digest, and of one that people read."""
+NAMED = 3
+"""Keys that are spelled out where many parts have one reason."""
+
+
+class Why(Verb):
+    """Say why parts of a table would be built: what differs from the nearest part there is.
+
+    rdpt why pocket sentences
+    rdpt why my-study.toml selection --configuration random
+    """
+
+    file: CliPositionalArg[str] = Field(description=EXPERIMENT_HELP)
+    table: CliPositionalArg[str] = Field(description="a table, as `rdpt plan` names it")
+    configuration: str | None = Field(default=None, description="only parts of this configuration")
+
+    def act(self) -> int:
+        return why(self.file, self.table, self.configuration)
+
+
+def why(file: str, table: str, configuration: str | None) -> int:
+    opened = open_asked(file, read_runtime())
+    everyone = opened.study.configurations()
+    calls = _calls(opened, [named(opened, configuration)] if configuration else everyone, table)
+    check_models(opened)
+    asker = Asker(opened, Plan(opened.store, peek=True))
+    for call in calls:
+        for line in asker.answer(call):
+            sys.stdout.write(line + "\n")
+    return 0
+
+
+def _calls(opened: Opened, chosen: Iterable[Configuration], table: str) -> list[Wanted]:
+    uses = {use.call.digest: use.call for c in chosen for use in c.uses}
+    calls = [call for call in uses.values() if call.table == table]
+    if not calls:
+        tables = list(dict.fromkeys(call.table for call in uses.values()))
+        known = table in {row.TABLE for row in ROWS}
+        what = f"makes no {table}" if known else f"knows no table {table!r}"
+        raise BadSettings(str(opened.file), [f"it {what}: {_known(table, tables)}"])
+    return calls
+
+
+def _known(name: str, names: list[str]) -> str:
+    near = nearest(name, names)
+    return f"did you mean {near}?" if near else f"there are {', '.join(names)}"
+
+
+@dataclass(frozen=True)
+class Reason:
+    """Why one part is to be built; parts with equal `lines` are told together."""
+
+    key: str
+    nearest: Record | None
+    lines: tuple[str, ...]
+
+
+class Asker:
+    """Explains the tables of one experiment by what its store holds."""
+
+    def __init__(self, opened: Opened, plan: Plan) -> None:
+        self._store, self._plan = opened.store, plan
+        self._records = Records(opened.store)
+        self._users = users_of(opened.study.configurations())
+        self._answered: set[str] = set()
+
+    def answer(self, call: Wanted) -> Iterator[str]:
+        """Lines for a table, once; of a blocked one, also the table that it waits for."""
+        if call.digest in self._answered:
+            return
+        self._answered.add(call.digest)
+        table = self._plan.table(call)
+        name = title(call, self._users.get(call.digest, []))
+        if table.complete:
+            yield f"{name}: complete ({counted(table.parts, 'part')}), nothing is to be built"
+            return
+        if isinstance(call, Given):
+            yield f"{name}: its source has not been read into this store, or has changed since"
+            return
+        if table.jobs:
+            yield f"{name}: {len(table.jobs)} of {counted(table.slots, 'part')} to be built"
+            yield from self._told(self._reason(call, job) for job in table.jobs)
+        if None in table.slots:
+            above = self._first_to_build(call)
+            above_name = title(above, self._users.get(above.digest, []))
+            blocked = [slot for slot in table.slots if slot is None]
+            yield f"{name}: {counted(blocked, 'part')} to wait for {above_name}"
+            yield from self.answer(above)
+
+    def _first_to_build(self, call: Call) -> Wanted:
+        """The nearest table above that is not complete though all that it needs is."""
+        for needed in call.needs():
+            found: Table = self._plan.table(needed)
+            if not found.complete and isinstance(needed, Call):
+                return self._first_to_build(needed) if not found.jobs else needed
+        return next((n for n in call.needs() if not self._plan.table(n).complete), call)
+
+    def _told(self, reasons: Iterable[Reason]) -> Iterator[str]:
+        groups: dict[tuple[str, ...], list[Reason]] = {}
+        for reason in reasons:
+            groups.setdefault(reason.lines, []).append(reason)
+        for lines, group in groups.items():
+            keys = " ".join(reason.key[:SHORT] for reason in group[:NAMED])
+            more = f" and {len(group) - NAMED} more" if len(group) > NAMED else ""
+            yield f"  {counted(group, 'part')}: {keys}{more}"
+            near = group[0].nearest
+            if near is not None:
+                made = time.strftime("%Y-%m-%d %H:%M", time.localtime(near.mtime_ns / 1e9))
+                yield f"    nearest: {near.part.key[:SHORT]}, made {made}"
+            yield from (f"    {line}" for line in lines)
+
+    # ------------------------------------------------------------------ one part
+
+    def _reason(self, call: Call, job: Job) -> Reason:
+        key = job.recipe.key
+        note = self._store.root / "quarantine" / f"{key}.reason"
+        if self._records.of(call.table).get(key) is not None:
+            return Reason(key, None, ("it was built, and its file is missing or has changed",))
+        fed = {
+            name: [(part.table, part.key) for part in parts] for name, parts in job.inputs.items()
+        }
+        made = Made(job.recipe.as_json(), fed)
+        near = self._records.nearest(call.table, made)
+        if note.exists():
+            said = note.read_text(errors="replace").strip().partition(": ")[2]
+            return Reason(key, None, (f"it was built, and set aside: {said}",))
+        if near is None:
+            return Reason(key, None, (f"the store has no part of {call.table} yet",))
+        return Reason(key, near, tuple(self._compared(call, made, near)))
+
+    def _compared(self, call: Call, made: Made, near: Record) -> Iterator[str]:
+        late: set[str] = set()
+        for difference in differences(near.recipe, made.recipe):
+            kind, _, name = difference.field.partition(".")
+            if kind == "inputs":
+                yield from self._input(call, made, near, name)
+                continue
+            yield _line(difference)
+            if kind not in late and hasattr(call.parameters.get(kind), "bind"):
+                late.add(kind)
+                yield from self._trained(kind, call.parameters[kind].call)
+
+    def _input(self, call: Call, made: Made, near: Record, name: str) -> Iterator[str]:
+        """An input's content differs: which of its parts, and why they do."""
+        needed, old = call.tables[name], list(near.inputs.get(name, ()))
+        new = [key for _, key in made.inputs.get(name, ())]
+        pair = first_pair(old, new)
+        if pair is None:
+            yield f"{name}: {counted(old, 'part')} -> {counted(new, 'part')}{_same(old, new)}"
+            return
+        yield f"{name} differ: {pair[0][:SHORT]} -> {pair[1][:SHORT]}"
+        yield from (f"  {line}" for line in self._follow(needed, *pair))
+
+    def _follow(self, call: Wanted, old: str, new: str) -> Iterator[str]:
+        before = self._records.of(call.table).get(old)
+        after = self._records.of(call.table).get(new)
+        if after is None:
+            yield f"its source gives {call.table} that the store does not have"
+        elif before is None:
+            yield "the part that it was made from then is no longer in the store"
+        elif isinstance(call, Given):
+            yield f"other {call.table} ({before.part.num_rows} -> {after.part.num_rows} rows)"
+        else:
+            made = self._records.made(call.table, new, _arguments(call))
+            assert made is not None
+            yield from self._compared(call, made, before)
+
+    def _trained(self, name: str, call: Call) -> Iterator[str]:
+        """A model that another table trains: why that one trained another."""
+        parts = self._plan.table(call).parts
+        made = parts and self._records.made(call.table, parts[0].key, _arguments(call))
+        near = made and self._records.nearest(call.table, made, parts[0].key)
+        if made and near:
+            yield f"{name} is trained by {call.table}, where"
+            yield from (f"  {line}" for line in self._compared(call, made, near))
+
+
+def _arguments(call: Call) -> dict[str, str]:
+    return {name: needed.table for name, needed in call.tables.items()}
+
+
+def _line(difference: Difference) -> str:
+    return f"{difference.field}: {_value(difference.old)} -> {_value(difference.new)}"
+
+
+def _value(value: Any) -> str:
+    if isinstance(value, str) and len(value) == DIGEST and set(value) <= set("0123456789abcdef"):
+        return value[:SHORT]
+    return json.dumps(value, ensure_ascii=True)
+
+
+def _same(old: list[str], new: list[str]) -> str:
+    """Where the keys are the same, the content of one is not what it was."""
+    return ", made again with other rows" if old == new else ""

@@ -1,0 +1,1 @@
+"""Results of an experiment for people: rows of the store, their cells, their tables."""

@@ -1,0 +1,96 @@
+"""`rdpt grade`: model outputs to verdicts."""
+
+from __future__ import annotations
+
+import json
+import os
+from typing import Any, Literal
+
+import pyarrow as pa
+from pydantic import Field
+
+from flows.tools.tool import Tool, read_delimiters, trace_of
+from rdpt_core.defaults import DELIMITERS, GRADER
+from rdpt_core.files.reading import open_table, values, with_columns
+from rdpt_core.files.writing import create_table
+from rdpt_core.grading import verdicts
+from rdpt_core.grading.verdicts import GradeRule
+from rdpt_core.models.rendering.delimiters import Delimiters
+from rdpt_core.sources.golds import gold_text
+from rdpt_core.tables.columns import schema
+from rdpt_core.tables.rows import Grade, Problem
+from tasks.progress import say
+
+
+class GradeAnswers(Tool):
+    """Compare whole model outputs, `pred`, with the right answers, `gold`.
+
+    rdpt grade answers.jsonl -o verdicts.jsonl
+    rdpt grade answers.csv --grader choice -o - | grep wrong
+    """
+
+    grader: Literal["math", "choice", "exact"] = Field(
+        default=GRADER, description="how answers are compared"
+    )
+    delimiters: str = Field(
+        default=DELIMITERS, description="opening tag of the thought, which is not graded; or none"
+    )
+
+    def act(self) -> int:
+        return grade(self.file, self.output, self.grader, self.delimiters)
+
+
+def grade(
+    file: str, output: str, grader: Literal["math", "choice", "exact"], delimiters: str
+) -> int:
+    """`gold, pred` get `outcome` and `extracted`."""
+    tags, rule = read_delimiters(delimiters), GradeRule(grader=grader)
+    with create_table(output) as out:
+        table = open_table(file)
+        table.require("gold", "pred")
+        odd: list[str] = []
+        for batch in table.batches():
+            out.write(_graded(batch, tags, rule, odd))
+    if odd:
+        say(f"{len(odd)} golds are not understood, and their rows ungraded: {odd[0]}")
+    return 0
+
+
+def _graded(
+    batch: pa.RecordBatch, tags: Delimiters, rule: GradeRule, odd: list[str]
+) -> pa.RecordBatch:
+    golds = [_gold(value, odd) for value in values(batch.column("gold"))]
+    preds = [_as_text(value) for value in values(batch.column("pred"))]
+    rows = [str(row) for row in range(batch.num_rows)]
+    problems = [
+        # An output that is missing has no verdict, whatever the right answer is.
+        Problem(row, "", "", "", "", answer=None if pred is None else gold)
+        for row, gold, pred in zip(rows, golds, preds, strict=True)
+    ]
+    traces = [trace_of(row, row, pred or "", tags) for row, pred in zip(rows, preds, strict=True)]
+    found = list(verdicts.grade(problems, traces, rule, num_workers=os.cpu_count() or 1))
+    names = ("outcome", "extracted")
+    kinds = {field.name: field.type for field in schema(Grade)}
+    return with_columns(
+        batch,
+        {name: pa.array([getattr(one, name) for one in found], kinds[name]) for name in names},
+    )
+
+
+def _gold(value: Any, odd: list[str]) -> str | None:
+    """The gold as a run reads it; one that is not understood is none, and noted."""
+    try:
+        return gold_text(value)
+    except ValueError as error:
+        odd.append(str(error))
+        return None
+
+
+def _as_text(value: Any) -> str | None:
+    """An output as text; one that is a number, a truth value or a list is written as a gold is."""
+    if value is None or isinstance(value, str):
+        return value
+    try:
+        return gold_text(value) or ""
+    except ValueError:
+        return json.dumps(value, ensure_ascii=False, default=str)

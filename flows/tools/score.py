@@ -1,0 +1,140 @@
+"""`rdpt score`: texts of somebody's own file under one model, without a workspace."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Sequence
+from itertools import islice
+from pathlib import Path
+from typing import Any, Literal
+
+import pyarrow as pa
+from pydantic import Field
+from tqdm import tqdm
+
+from flows.runtime import read_runtime
+from flows.tools.tool import Tool, trace_of
+from rdpt_core.files.reading import Table, open_table, refuse
+from rdpt_core.files.writing import create_table
+from rdpt_core.models.protocols import TextScorer
+from rdpt_core.models.rendering.delimiters import Delimiters
+from rdpt_core.models.spec import ModelSpec
+from rdpt_core.tables.columns import to_arrow
+from rdpt_core.tables.rows import Problem, TokenScores, Trace
+from settings.loading import BadSettings
+from tasks.models import Model, usable
+from tasks.progress import say
+
+GROUP = 128
+"""Texts that are packed by length together; their scores are in memory at once."""
+
+
+class Score(Tool):
+    """Log-probabilities of texts, token by token: rows of `trace_id, prompt, text` in.
+
+    rdpt score traces.jsonl --model models/student -o scores.parquet
+    head -5 traces.jsonl | rdpt score - --model Qwen/Qwen3-0.6B --dtype bfloat16 -o -
+    rdpt score traces.jsonl --model Qwen/Qwen3-32B --server lab -o scores.parquet
+    """
+
+    model: str = Field(description="a local folder, or a hub id; with --server, of its tokenizer")
+    dtype: Literal["float32", "bfloat16"] = Field(default="float32", description="of the weights")
+    revision: str = Field(default="", description="commit of a hub id, 40 hex digits")
+    server: str = Field(
+        default="", description="one of RDPT_SERVERS, which has the model: no weights are loaded"
+    )
+    served: str = Field(default="", description="the model's name there, if not that of --model")
+
+    def act(self) -> int:
+        asked = (self.model, self.dtype, self.revision, self.server, self.served)
+        return score(self.file, self.output, spec_of(*asked))
+
+
+def spec_of(
+    model: str,
+    dtype: Literal["float32", "bfloat16"],
+    revision: str,
+    server: str,
+    served: str,
+) -> ModelSpec:
+    """The model that the command line names. Raises BadSettings for a contradiction."""
+    if revision and server:
+        raise BadSettings("--revision", ["is of a hub id: a server has what it has loaded"])
+    if revision and Path(model).is_dir():
+        raise BadSettings("--revision", [f"is of a hub id, and {model} is a folder: leave it out"])
+    if server and dtype != "float32":
+        raise BadSettings("--dtype", ["is for models that are loaded here: leave it out"])
+    if not server and not served:
+        return ModelSpec(path=model, dtype=dtype, revision=revision or None)
+    if not server:
+        raise BadSettings("--served", ["is a name on a server: give --server too, or leave it out"])
+    return ModelSpec(path=model, backend="server", server=server, served=served or None)
+
+
+def score(file: str, output: str, spec: ModelSpec) -> int:
+    """`trace_id, prompt, text` to rows of `scores`, in their order.
+
+    A text that the model cannot score, or one that is missing, has a status and no numbers.
+    """
+    with create_table(output) as out:
+        table = open_table(file)
+        table.require("trace_id", "prompt", "text")
+        scorer = _scorer(spec)
+        out.write(_batch([]))  # a table without rows has columns
+        with _bar() as bar:
+            for problems, traces in _groups(table):
+                out.write(_batch(list(scorer.score(problems, traces, bar.update))))
+    _warn_of_errors(scorer)
+    return 0
+
+
+def _warn_of_errors(scorer: TextScorer) -> None:
+    reasons = [why for name in ("reasons", "unread") for why in getattr(scorer, name, {}).values()]
+    if reasons:
+        say(f"warning: {len(reasons)} texts have no scores, such as {reasons[0]}")
+
+
+def _batch(rows: Sequence[TokenScores]) -> pa.RecordBatch:
+    table = to_arrow(TokenScores, rows)
+    return pa.record_batch([c.combine_chunks() for c in table.columns], schema=table.schema)
+
+
+def _scorer(spec: ModelSpec) -> TextScorer:
+    from rdpt_core.models.loading.hf import HfScorer, load  # brings torch
+    from rdpt_core.models.serving.server import ServerScorer
+
+    try:
+        if spec.backend == "server":
+            model = Model(spec, Path(), servers=read_runtime().servers)
+            return ServerScorer(model.remote, model.known, alone=True)
+        return HfScorer(load(spec, Path(), device=usable("auto")), alone=True)
+    except BadSettings:
+        raise
+    except ValueError as error:
+        place = "--server" if spec.backend == "server" else "--model"
+        raise BadSettings(place, [str(error)]) from error
+
+
+def _bar() -> Any:
+    """Scored tokens: a bar on a terminal, a line now and then elsewhere."""
+    seconds = 0.1 if sys.stderr.isatty() else 30.0
+    return tqdm(desc="score", unit=" tokens", unit_scale=True, mininterval=seconds)
+
+
+def _groups(table: Table) -> Iterator[tuple[Sequence[Problem], Sequence[Trace]]]:
+    """Some rows at a time. A row without prompt or text has no problem, which scorers call an
+    error."""
+    rows = enumerate(table.rows())
+    while group := list(islice(rows, GROUP)):
+        problems, traces = [], []
+        for row, values in group:
+            key, prompt, text = (values.get(name) for name in ("trace_id", "prompt", "text"))
+            if key is None:
+                refuse(table, row, "trace_id", key, "is missing: every text needs a name")
+            for name, value in (("prompt", prompt), ("text", text)):
+                if not isinstance(value, str | None):
+                    refuse(table, row, name, value, "is no text")
+            if prompt is not None and text is not None:
+                problems.append(Problem(str(row), "", "", "", prompt, None))
+            traces.append(trace_of(str(key), str(row), text or "", Delimiters()))
+        yield problems, traces

@@ -1,0 +1,192 @@
+"""What `rdpt select` does: a table of sentences to its candidates, ranked within their problems."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+
+import pyarrow as pa
+from pydantic import Field, ValidationError
+
+from flows.tools.tool import Tool
+from rdpt_core.defaults import BETA
+from rdpt_core.files.reading import open_table
+from rdpt_core.files.writing import create_table
+from rdpt_core.provenance.labels import LabelRule
+from rdpt_core.selection.candidate_tables import GAPS, Scorers, read_candidates
+from rdpt_core.selection.candidates import CandidateRecord
+from rdpt_core.selection.picks import Ranked, Selector, ranked_questions, select, total_tokens
+from rdpt_core.selection.profile import token_gap
+from settings.loading import BadSettings
+from tasks.progress import say
+
+NEEDS = {
+    "teacher_count": ("label",),
+    "teacher_count_min": ("label",),
+    "teacher_ratio": ("label",),
+    "soft_count": GAPS,
+    "mean_log_ratio": GAPS,
+    "longest": (),
+    "shortest": (),
+    "random": (),
+    "count_length_matched": ("label",),
+    "count_length_residual": ("label",),
+    "grape_mean": ("p_student",),
+    "grape_sum": ("p_student",),
+    "ppl": ("p_student",),
+    "entropy": ("sum_entropy",),
+    "entropy_min": ("sum_entropy",),
+    "rsr": ("p_student", "sum_rank100"),
+}
+"""Columns that a selector reads, beside ids, positions and lengths."""
+
+SCHEMA = pa.schema(
+    [
+        pa.field("problem_id", pa.string(), nullable=False),
+        pa.field("trace_id", pa.string(), nullable=False),
+        pa.field("rank", pa.int64()),
+        pa.field("merit", pa.float64()),
+        pa.field("num_tokens", pa.int64(), nullable=False),
+        pa.field("is_longest", pa.bool_(), nullable=False),
+    ]
+)
+
+
+Questions = Mapping[str, list[Ranked]]
+
+
+class Select(Tool):
+    """Rank the candidate traces of each problem: one row a sentence in, one row a candidate out.
+
+    rdpt select labelled.parquet -o picks.jsonl
+    rdpt select labelled.csv --selector random --match-tokens teacher_count --seed 3 -o -
+    rdpt select sentence_scores.parquet --teacher 5f0c --student 91ab --selector rsr -o picks.csv
+
+    Rows have problem_id, trace_id, position, num_tokens (the student's) and
+    what the selector needs: label or p_teacher and p_student, sum_entropy,
+    sum_rank100; or they are those of sentence_scores with problem_id. Rank 1
+    is the pick; a candidate that lacks a score has no rank.
+    """
+
+    selector: str = Field(default="teacher_count", description="as in an experiment file")
+    match_tokens: str = Field(
+        default="", description="match this selector's token total to within 1%"
+    )
+    beta: float = Field(
+        default=BETA,
+        gt=0,
+        lt=1,
+        description="a sentence is *teacher* if p_teacher - p_student exceeds this",
+    )
+    seed: int = Field(default=0, ge=0, description="random seed")
+    teacher: str = Field(
+        default="", description="the teacher's scorer, where rows are those of sentence_scores"
+    )
+    student: str = Field(default="", description="the student's scorer, likewise")
+
+    def act(self) -> int:
+        selector = selector_of(self.selector, self.match_tokens or None)
+        scorers = scorers_of(self.teacher or None, self.student or None)
+        return rank(self.file, self.output, selector, self.beta, self.seed, scorers)
+
+
+def rank(
+    file: str,
+    output: str,
+    selector: Selector,
+    beta: float,
+    seed: int,
+    scorers: Scorers | None,
+) -> int:
+    """One row per candidate, all of which are eligible; problems in the order of the file. Rank 1
+    is a problem's pick; a candidate without merit has no rank either."""
+    reference = Selector(name=selector.match_tokens) if selector.match_tokens else None
+    wanted = [column for one in (selector, reference) if one for column in NEEDS[one.name]]
+    with create_table(output) as out:
+        found = read_candidates(open_table(file), wanted, LabelRule(beta=beta), scorers)
+        ranked = ranked_questions(found, selector, seed)
+        if reference is not None:
+            _match(found, ranked, selector, reference, seed)
+        out.write(_table(found, ranked))
+    _report(found, ranked)
+    return 0
+
+
+def selector_of(name: str, match_tokens: str | None) -> Selector:
+    """Raises BadSettings for a name that is none."""
+    lines = []
+    for option, one in (("--selector", name), ("--match-tokens", match_tokens)):
+        try:
+            Selector(name="longest" if one is None else one)
+        except ValidationError as error:
+            lines += [f"{option}: {item['ctx']['error']}" for item in error.errors()]
+    if lines:
+        raise BadSettings("select", lines)
+    return Selector(name=name, match_tokens=match_tokens)
+
+
+def scorers_of(teacher: str | None, student: str | None) -> Scorers | None:
+    """None where the rows hold probabilities. Raises BadSettings for a teacher alone."""
+    if student is not None:
+        return Scorers(student, teacher)
+    if teacher is not None:
+        raise BadSettings(
+            "select",
+            ["--teacher needs --student: lengths are the student's, whatever the selector"],
+        )
+    return None
+
+
+def _match(
+    found: Sequence[CandidateRecord],
+    ranked: Questions,
+    selector: Selector,
+    reference: Selector,
+    seed: int,
+) -> None:
+    """Puts the pick of the token-matched arm before its problem's other candidates."""
+    target = total_tokens(select(found, reference, seed))
+    picks = select(found, selector, seed, target_tokens=target)
+    chosen = {pick.trace_id for pick in picks}
+    for candidates in ranked.values():
+        candidates.sort(key=lambda one: one.record.trace_id not in chosen)
+    gap = token_gap(picks, target)
+    if gap.note:
+        say(f"rdpt: tokens are {gap.note}")
+
+
+def _table(found: Sequence[CandidateRecord], ranked: Questions) -> pa.RecordBatch:
+    rows = list(_rows(found, ranked))
+    columns = zip(*rows, strict=True) if rows else [()] * len(SCHEMA)
+    arrays = [pa.array(column, part.type) for column, part in zip(columns, SCHEMA, strict=True)]
+    return pa.record_batch(arrays, schema=SCHEMA)
+
+
+def _rows(found: Sequence[CandidateRecord], ranked: Questions) -> Iterator[tuple[object, ...]]:
+    of_problem: dict[str, list[CandidateRecord]] = {}
+    for record in found:
+        of_problem.setdefault(record.problem_id, []).append(record)
+    for problem, records in of_problem.items():
+        best = ranked.get(problem, [])
+        with_merit = {one.record.trace_id for one in best}
+        rest = [Ranked(math.nan, one) for one in records if one.trace_id not in with_merit]
+        most = max(record.num_tokens for record in records)
+        for number, (merit, record) in enumerate([*best, *rest], start=1):
+            known = number <= len(best)
+            yield (
+                problem,
+                record.trace_id,
+                number if known else None,
+                merit if known else None,
+                record.num_tokens,
+                record.num_tokens == most,
+            )
+
+
+def _report(found: Sequence[CandidateRecord], ranked: Questions) -> None:
+    num_problems = len({record.problem_id for record in found})
+    num_without = len(found) - sum(map(len, ranked.values()))
+    line = f"rdpt: {len(found)} candidates of {num_problems} problems"
+    if num_without:
+        line += f"; without merit {num_without}, problems without pick {num_problems - len(ranked)}"
+    say(line)
