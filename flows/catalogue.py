@@ -23,8 +23,9 @@ from rdpt_core.store import catalog
 from rdpt_core.store.parts import Store
 from settings.runtime import Runtime
 from tasks.models import Model
+from tasks.plan import Plan
 from tasks.progress import say
-from tasks.stage import Call, Plan
+from tasks.stage import Call
 
 
 def publish_catalogue(opened: Opened) -> None:
@@ -80,7 +81,7 @@ def _known(path: Path, runtime: Runtime) -> catalog.Contents:
 
 
 def _keep_contents(opened: Opened) -> catalog.Contents:
-    plan, configurations = Plan(opened.store), opened.study.configurations()
+    plan, configurations = opened.plan, opened.study.configurations()
     contents = _contents(opened, configurations, plan)
     if past := _past(opened, configurations, plan):
         contents = catalog.with_past(contents, past)
@@ -91,7 +92,7 @@ def _keep_contents(opened: Opened) -> catalog.Contents:
 
 def contents_of(opened: Opened) -> catalog.Contents:
     """Configurations, scorers, their noise, and parts of an experiment, as far as they exist."""
-    contents = _contents(opened, opened.study.configurations(), Plan(opened.store))
+    contents = _contents(opened, opened.study.configurations(), opened.plan)
     known = {row.scorer for row in contents.scorers}
     noise = tuple(row for row in read_noise(opened.runtime) if row.scorer in known)
     return replace(contents, noise=noise)

@@ -6,10 +6,11 @@ on the benchmarks). Planning, running, reporting and tracking all read the same 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from pathlib import Path
+from typing import Any
 
 from rdpt_core.models.identity import HashMemory
 from rdpt_core.models.serving.endpoint import Server
@@ -30,11 +31,9 @@ from settings.experiment import (
 from settings.experiment import Model as ModelEntry
 from tasks import attribution, results, sources, students, traces
 from tasks.models import Distilled, Model
-from tasks.stage import Call, Given
+from tasks.stage import Call, Given, Stage
 
 Wanted = Call | Given
-COMPARED = {"traces": "traces", "grades": "grades", "labels": "provenance"}
-"""Argument of `results.compared` to the table that it takes of every fine-tuning seed."""
 
 
 @dataclass(frozen=True)
@@ -188,18 +187,16 @@ class Study:
         """Of an arm of several runs, its accuracy on each benchmark that the runs answer."""
         for benchmark in self.experiment.benchmarks if len(runs) > 1 else ():
             side = f"test:{benchmark.name}"
-            tables = _answered(side, arm=runs)
-            if tables and benchmark.own_answers:
-                yield Use(
-                    side,
-                    "arm",
-                    results.arm(
-                        **tables,
-                        configuration=runs[0].digest,
-                        benchmark=benchmark.name,
-                        arm_draws=_draws(runs),
-                    ),
+            if _tables(runs, "traces", side) and benchmark.own_answers:
+                call = results.arm(
+                    arm_traces=_tables(runs, "traces", side),
+                    arm_grades=_tables(runs, "grades", side),
+                    arm_labels=_tables(runs, "provenance", side),
+                    configuration=runs[0].digest,
+                    benchmark=benchmark.name,
+                    arm_draws=_draws(runs),
                 )
+                yield Use(side, "arm", call)
 
     def _differences(self, arm: list[Configuration], other: list[Configuration]) -> Iterator[Use]:
         """Of answers and their sentences on each benchmark, and of the tokens trained on."""
@@ -208,10 +205,14 @@ class Study:
         names = {"configuration": arm[0].digest, "against": against}
         for benchmark in self.experiment.benchmarks:
             side = f"test:{benchmark.name}"
-            tables = _answered(side, arm=arm, other=other)
-            if tables:
+            if _tables([*arm, *other], "traces", side):
                 call = results.compared(
-                    **tables,
+                    arm_traces=_tables(arm, "traces", side),
+                    arm_grades=_tables(arm, "grades", side),
+                    arm_labels=_tables(arm, "provenance", side),
+                    other_traces=_tables(other, "traces", side),
+                    other_grades=_tables(other, "grades", side),
+                    other_labels=_tables(other, "provenance", side),
                     **names,
                     benchmark=benchmark.name,
                     own_answers=benchmark.own_answers,
@@ -256,7 +257,8 @@ class Study:
             side = f"test:{benchmark.name}"
             problems, written, grades = self._answers(benchmark, model)
             draft.add(side, None, problems, written, grades)
-            draft.summaries[side] = partial(
+            draft.sum_up(
+                side,
                 results.baseline,
                 problems=problems,
                 traces=written,
@@ -359,18 +361,18 @@ class Study:
         self._add_aside("train", e.traces, e.problems, draft)
         draft.add("train", "teacher", t_tokens, t_joined)
         draft.add("train", "student", s_tokens, s_joined)
-        draft.summaries["train"] = partial(
-            results.selected, **chooses, selection=picks, source="problems"
-        )
-        return self._trained(cell, student, scored, picks, draft)
-
-    def _trained(
-        self, cell: Pairing, student: Model, scored: Scored, picks: Call, draft: Draft
-    ) -> Distilled | None:
-        """The student that learns the picks; None where nothing is trained."""
+        chosen = {**chooses, "selection": picks, "source": "problems"}
         if cell.student.source == "select":
+            draft.sum_up("train", results.selected, **chosen)
             return None
-        steps = students.train(
+        steps = self._training(cell, student, scored, picks)
+        draft.add("train", None, steps)
+        draft.sum_up("train", results.training, **chosen, steps=steps)
+        return Distilled(steps, cell.student.spec)
+
+    def _training(self, cell: Pairing, student: Model, scored: Scored, picks: Call) -> Call:
+        """The student that learns the picks."""
+        return students.train(
             selection=picks,
             problems=scored.problems,
             traces=scored.traces,
@@ -378,10 +380,6 @@ class Study:
             recipe=self.experiment.training,
             seed=cell.seed,
         )
-        draft.add("train", None, steps)
-        summary = draft.summaries["train"].keywords
-        draft.summaries["train"] = partial(results.training, **summary, steps=steps)
-        return Distilled(steps, cell.student.spec)
 
     def _candidates(self, teacher: Model) -> tuple[Scored, Call]:
         """The training side's traces with their grades, sampled from the teacher or imported."""
@@ -427,15 +425,15 @@ class Study:
         e, side, how = self.experiment, f"test:{benchmark.name}", benchmark.traces
         author = how.author if isinstance(how, Answers) else "distilled"
         problems, written, grades = self._answers(benchmark, models[author])
+        answered: dict[str, Any] = {
+            "problems": problems,
+            "traces": written,
+            "grades": grades,
+            "benchmark": benchmark.name,
+        }
         if models["teacher"].spec.backend == "logged":  # it cannot read what another model wrote
             draft.add(side, None, problems, written, grades)
-            draft.summaries[side] = partial(
-                results.baseline,
-                problems=problems,
-                traces=written,
-                grades=grades,
-                benchmark=benchmark.name,
-            )
+            draft.sum_up(side, results.baseline, **answered)
             return
         sentences = traces.segment(traces=written, rule=e.segmentation)
         scored = Scored(problems, written, sentences, e.scoring)
@@ -449,25 +447,19 @@ class Study:
         self._add_aside(side, how, benchmark.problems, draft)
         for role, calls in of.items():
             draft.add(side, role, *calls)
-        summary = partial(
-            results.attributed,
-            problems=problems,
-            traces=written,
-            grades=grades,
-            labels=labels,
-            rule=e.labels,
-            benchmark=benchmark.name,
+        answered |= {"labels": labels, "rule": e.labels}
+        if not benchmark.own_answers:
+            draft.sum_up(side, results.attributed, **answered)
+            return
+        _, base_traces, base_grades = self._answers(benchmark, models["student"])
+        draft.sum_up(
+            side,
+            results.distilled,
+            **answered,
+            base_traces=base_traces,
+            base_grades=base_grades,
+            draws=(selector.label,) if selector is not None and selector.draws else (),
         )
-        if benchmark.own_answers:
-            _, base_traces, base_grades = self._answers(benchmark, models["student"])
-            summary = partial(
-                results.distilled,
-                **summary.keywords,
-                base_traces=base_traces,
-                base_grades=base_grades,
-                draws=(selector.label,) if selector is not None and selector.draws else (),
-            )
-        draft.summaries[side] = summary
 
 
 _TELLING = ("accounts", "origins")
@@ -480,10 +472,14 @@ class Draft:
 
     uses: list[Use] = field(default_factory=list)
     summaries: dict[str, partial[Call]] = field(default_factory=dict)
-    """Side to its results, which need the configuration's digest: of all the other tables."""
+    """Side to its results, without the configuration's digest, which covers all other tables."""
 
     def add(self, side: str, role: str | None, *calls: Wanted) -> None:
         self.uses += [Use(side, role, call) for call in calls]
+
+    def sum_up(self, side: str, stage: Stage, **arguments: Any) -> None:
+        """The results of a side."""
+        self.summaries[side] = partial(stage, **arguments)
 
     def finished(
         self,
@@ -504,15 +500,9 @@ class Draft:
         return Configuration(name, kind, teacher, student, selector, seed, uses, digest)
 
 
-def _answered(side: str, **arms: list[Configuration]) -> dict[str, Wanted]:
-    """What each run of each arm answered on a side, as `results.compared` takes it."""
-    return {
-        f"{role}_{kind}_{number}": call
-        for role, runs in arms.items()
-        for number, run in enumerate(runs)
-        for kind, table in COMPARED.items()
-        if (call := run.find(table, side)) is not None
-    }
+def _tables(runs: Sequence[Configuration], table: str, side: str) -> tuple[Wanted, ...]:
+    """A table of each run; none where the runs have no such table."""
+    return tuple(call for run in runs if (call := run.find(table, side)) is not None)
 
 
 def _draws(runs: list[Configuration]) -> tuple[str, ...]:

@@ -8,15 +8,17 @@ needs for certain. Imported traces count once they were read.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from typing import NamedTuple
 
 from flows.configurations import Wanted
 from flows.workspace import Opened
 from rdpt_core.finetune.disk import TrainingRoom, training_room
+from rdpt_core.store.parts import Part
 from tasks.models import Model
-from tasks.stage import Call, Given, Plan
+from tasks.plan import Plan
+from tasks.stage import Call, Given
 
 BYTES = {
     "traces": 12.0,
@@ -52,19 +54,23 @@ class Amount:
     """False where the tokens are the most that there may be."""
 
 
-def estimated_room(opened: Opened) -> Room:
-    """What a run of an experiment would need, beside what its workspace holds already.
+def estimated_room(opened: Opened, plan: Plan | None = None) -> Room:
+    """What a run of an experiment would need, beside what its workspace holds already; by `plan`,
+    where there is one that read the sources.
 
     Problems are read for it. Traces that are imported are not, and are left out until a run has.
     """
-    plan = Plan(opened.store, peek=knows_imports(opened))
+    plan = plan or opened.plan
+    given = [call for call in opened.study.calls() if isinstance(call, Given)]
+    if not all(plan.table(call).complete for call in given):
+        plan = Plan(opened.store, peek=knows_imports(opened))
     return Estimate(plan).total(opened.study.calls(), opened.runtime.workers)
 
 
 def knows_imports(opened: Opened) -> bool:
     """False where imported traces were never read, so that nothing is known of their length."""
     given = (c for c in opened.study.calls() if isinstance(c, Given) and c.table == "traces")
-    return all(call.parts(opened.store) is not None for call in given)
+    return all(not opened.plan.table(call).is_blocked for call in given)
 
 
 class Estimate:
@@ -100,15 +106,16 @@ class Estimate:
         return self._known[call.digest]
 
     def _given(self, call: Given) -> Amount:
-        parts = call.parts(self._plan.store)
-        if parts is None:
-            parts = call.peek() if call.table == "problems" else ()
+        table = self._plan.table(call)
+        parts: Collection[Part] = table.parts
+        if table.is_blocked and call.table == "problems":
+            parts = call.peek().values()
         tokens = sum(part.size for part in parts) / BYTES["traces"] if call.table == "traces" else 0
         return Amount(sum(part.num_rows for part in parts), tokens, 0.0)
 
     def _made(self, call: Call) -> Amount:
         table = self._plan.table(call)
-        left = 1 - len(table.parts) / max(1, len(table.slots))
+        left = 1 - len(table.parts) / max(1, len(table.places))
         if call.stage.over is None:
             return Amount(0, 0, left)
         driver = self.amount(call.tables[call.stage.over])

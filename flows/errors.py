@@ -26,8 +26,8 @@ from rdpt_core.store.parts import TooNew
 from rdpt_core.tables.recipe import Unstable
 from settings.loading import BadSettings
 from tasks.progress import say
-from tasks.stage import Busy
 from tasks.stopping import Stopped
+from tasks.worker import Busy
 
 STAGE, USAGE, BUSY, SERVICE, TOO_NEW, RESOURCE = 1, 2, 4, 5, 6, 7
 DAMAGED = TOO_NEW

@@ -25,7 +25,7 @@ from rdpt_core.store.parts import Damaged
 from tasks import stopping
 from tasks.progress import Progress, say
 from tasks.running import announced
-from tasks.stage import Call, Plan
+from tasks.stage import Call
 from tasks.table import Order, make_table
 from tasks.tracking import Tracker
 from tasks.turns import Turns
@@ -86,6 +86,7 @@ def _until_sound(opened: Opened, tracker: Tracker) -> Outcome:
             say(f"warning: {error}; it is built again")
         if not damaged:
             break
+        opened.plan.forget()
     return outcome
 
 
@@ -123,7 +124,7 @@ def _submit(
     watcher = Progress(name, unit)
     watcher.on_row = lambda row: tracker.step(users.get(call.digest, []), row)
     order = Order(
-        call, opened.store, opened.runtime, watcher, opened.experiment.name, name, unit, turns
+        call, opened.plan, opened.runtime, watcher, opened.experiment.name, name, unit, turns
     )
     task: Any = make_table.with_options(task_run_name=name)
     future: PrefectFuture[Any] = task.submit(quote(order), wait_for=list(needs))
@@ -132,8 +133,7 @@ def _submit(
 
 def _show(opened: Opened, configuration: Configuration, tracker: Tracker) -> None:
     """The catalogue and MLflow, as soon as a configuration is whole; neither can stop the run."""
-    plan = Plan(opened.store)
-    if all(plan.table(use.call).complete for use in configuration.uses):
+    if all(opened.plan.table(use.call).complete for use in configuration.uses):
         publish_catalogue(opened)
         tracker.configuration(configuration.name, lambda: project(opened, configuration))
 

@@ -31,8 +31,9 @@ from rdpt_core.tables import ids
 from rdpt_core.tables.recipe import Plain, plain
 from rdpt_core.tables.rows import Grade, Pick, Problem, Provenance, Result, Trace, TrainingStep
 from tasks.models import CHECKPOINT
+from tasks.plan import Plan
 from tasks.projection import Dataset, Point, Projection, metric_key, tag_key
-from tasks.stage import Parts, Plan
+from tasks.stage import Parts
 from tasks.tracking import loss_points
 
 R = TypeVar("R")
@@ -92,7 +93,7 @@ class Told:
 
 def project(opened: Opened, configuration: Configuration) -> Projection:
     """Raises Damaged where a part does not hold any more."""
-    told = Told(opened, configuration, Plan(opened.store))
+    told = Told(opened, configuration, opened.plan)
     ended = max(told.times)
     return Projection(
         name=configuration.name,

@@ -20,6 +20,7 @@ from rdpt_core.tables.spelling import hint
 from settings.experiment import Experiment
 from settings.loading import BadSettings, find_experiment, parse_experiment, read_experiment
 from settings.runtime import Runtime
+from tasks.plan import Plan
 from tasks.progress import say
 
 EXPERIMENT = "experiment.toml"
@@ -70,6 +71,11 @@ class Opened:
     @cached_property
     def study(self) -> Study:
         return Study(self.experiment, self.base, self.memory, self.runtime.servers)
+
+    @cached_property
+    def plan(self) -> Plan:
+        """What its store has, looked up once; a run tells it of what it builds."""
+        return Plan(self.store)
 
     @property
     def memory(self) -> HashMemory:

@@ -34,7 +34,8 @@ from rdpt_core.pocket.evaluate import completions, stated_answer
 from rdpt_core.pocket.problems import WordProblem, problems
 from rdpt_core.tables.rows import Pick, Problem, Trace
 from settings.runtime import Runtime
-from tasks.stage import Parts, Plan
+from tasks.plan import Plan
+from tasks.stage import Parts
 
 ARM = "random"
 NUMBER = 480

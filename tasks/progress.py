@@ -15,7 +15,8 @@ from tqdm import tqdm
 from rdpt_core.report.terminal import printable
 from rdpt_core.store.parts import Holder, Part
 from settings.secrets import redacted
-from tasks.stage import Call, Given, Job
+from tasks.plan import Job
+from tasks.stage import Call, Given
 
 PLAIN_SECONDS = 30.0
 

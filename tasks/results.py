@@ -7,8 +7,7 @@ stays in memory.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
 
 from rdpt_core.provenance.curves import CurveRule, PositionCounts, position_counts
 from rdpt_core.provenance.labels import LabelRule
@@ -102,10 +101,16 @@ def distilled(
 
 @stage("results", version=1, row=Result)
 def arm(
-    configuration: str, benchmark: str, arm_draws: tuple[str, ...], **tables: Parts[Any]
+    configuration: str,
+    benchmark: str,
+    arm_draws: tuple[str, ...],
+    arm_traces: tuple[Parts[Trace], ...],
+    arm_grades: tuple[Parts[Grade], ...],
+    arm_labels: tuple[Parts[Provenance], ...],
 ) -> Iterator[Result]:
     """The mean accuracy of an arm of several runs; tables as in `compared`."""
-    yield from comparisons.arm_results(configuration, benchmark, _runs("arm", arm_draws, tables))
+    runs = _runs(arm_traces, arm_grades, arm_labels, arm_draws)
+    yield from comparisons.arm_results(configuration, benchmark, runs)
 
 
 @stage("results", version=3, row=Result)
@@ -116,35 +121,37 @@ def compared(
     own_answers: bool,
     arm_draws: tuple[str, ...],
     other_draws: tuple[str, ...],
-    **tables: Parts[Any],
+    arm_traces: tuple[Parts[Trace], ...],
+    arm_grades: tuple[Parts[Grade], ...],
+    arm_labels: tuple[Parts[Provenance], ...],
+    other_traces: tuple[Parts[Trace], ...],
+    other_grades: tuple[Parts[Grade], ...],
+    other_labels: tuple[Parts[Provenance], ...],
 ) -> Iterator[Result]:
     """One arm against another, on the same questions and sampling seeds (docs/method.md section 8).
 
-    Tables are `arm_traces_0`, `arm_grades_0`, `arm_labels_0`, `other_traces_0`, ...: three for each
-    fine-tuning seed and draw, or two where nothing is attributed. Draws are labels, one for each
-    run; none where the selector draws nothing.
+    A table for each fine-tuning seed and draw of an arm; no labels where nothing is attributed.
+    Draws are labels, one for each run; none where the selector draws nothing.
     """
     yield from comparisons.comparison_results(
         configuration,
         benchmark,
         against,
-        _runs("arm", arm_draws, tables),
-        _runs("other", other_draws, tables),
+        _runs(arm_traces, arm_grades, arm_labels, arm_draws),
+        _runs(other_traces, other_grades, other_labels, other_draws),
         own_answers,
     )
 
 
-def _runs(role: str, draws: tuple[str, ...], tables: Mapping[str, Parts[Any]]) -> list[Answered]:
-    numbers = range(sum(name.startswith(f"{role}_traces_") for name in tables))
-    return [
-        answered_of(
-            tables[f"{role}_traces_{n}"],
-            tables[f"{role}_grades_{n}"],
-            tables.get(f"{role}_labels_{n}"),
-            draws[n] if draws else None,
-        )
-        for n in numbers
-    ]
+def _runs(
+    traces: Sequence[Parts[Trace]],
+    grades: Sequence[Parts[Grade]],
+    labels: Sequence[Parts[Provenance]],
+    draws: Sequence[str],
+) -> list[Answered]:
+    nothing = [None] * len(traces)
+    runs = zip(traces, grades, labels or nothing, draws or nothing, strict=True)
+    return [answered_of(*run) for run in runs]
 
 
 def answered_of(
@@ -216,10 +223,35 @@ def selected(
 
 @stage("results", version=3, row=Result)
 def training(
-    steps: Parts[TrainingStep], configuration: str, source: str, **chosen: Any
+    traces: Parts[Trace],
+    pool: Parts[Candidate],
+    teacher: Parts[SentenceScore],
+    student: Parts[SentenceScore],
+    student_scores: Parts[TokenScores],
+    selection: Parts[Pick],
+    steps: Parts[TrainingStep],
+    rule: LabelRule,
+    selector: Selector,
+    reference: Selector | None,
+    seed: int,
+    configuration: str,
+    source: str,
 ) -> Iterator[Result]:
     """The same, and the fine-tuning on the picks."""
-    yield from selected.function(configuration=configuration, source=source, **chosen)
+    yield from selected.function(
+        traces,
+        pool,
+        teacher,
+        student,
+        student_scores,
+        selection,
+        rule,
+        selector,
+        reference,
+        seed,
+        configuration,
+        source,
+    )
     yield from summary.training_results(
         configuration, source, [step for rows in steps for step in rows]
     )

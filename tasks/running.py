@@ -24,7 +24,9 @@ from pydantic import TypeAdapter
 
 from rdpt_core.store import notes
 from rdpt_core.store.parts import Holder, Part
-from tasks.stage import Call, Given, Job, Watcher
+from tasks.plan import Job
+from tasks.stage import Call, Given
+from tasks.worker import Watcher
 
 FOLDER = "running"
 LOCK = "lock"

@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 from pydantic import TypeAdapter
 
@@ -27,11 +28,13 @@ from rdpt_core.sources.naming import names_of, problem_columns
 from rdpt_core.sources.opening import files_of
 from rdpt_core.sources.problems import FileSource, HubSource, PocketSource, ProblemSource, blocks
 from rdpt_core.sources.traces import TraceSource, import_blocks, import_columns
-from rdpt_core.store.parts import Damaged, Part, Store, file_hash
+from rdpt_core.store.parts import Coordinate, Damaged, Part, Store, file_hash
 from rdpt_core.tables import columns, ids
 from rdpt_core.tables.recipe import Recipe, plain
 from rdpt_core.tables.rows import Account, Origin, Problem, Reject, Trace
 from tasks.stage import Given
+
+T = TypeVar("T")
 
 ROWS = {
     "problems": Problem,
@@ -40,18 +43,20 @@ ROWS = {
     "origins": Origin,
     "accounts": Account,
 }
+NUM_AXES = {"problems": 1, "accounts": 0}
+"""How many numbers place a part: the block of problems, and in every other table its place there.
+"""
 READER = 2
 """Raise it when the same file gives other rows; what sources gave is then read again."""
 Group = tuple[str, Sequence[Any]]
-"""A table and the rows of one part of it; traces and rejects follow the problems they descend
-from."""
+"""A table and the rows of one part of it; traces and rejects follow the problems of their block."""
 
 
 KEYS = TypeAdapter(
     list[tuple[Literal["problems", "traces", "rejects", "origins", "accounts"], str]]
 )
 """What is remembered of a source: table and key of each of its parts, in order."""
-_PEEKED: dict[str, tuple[tuple[Part, ...], list[Account]]] = {}
+_PEEKED: dict[str, tuple[list[Part], list[Account]]] = {}
 """What sources would give, with their accounts, read once in a process that plans."""
 
 
@@ -71,9 +76,10 @@ class Source:
             table,
             ROWS[table],
             self.name,
+            axes=(self.name, f"{self.name} {table}")[: NUM_AXES.get(table, 2)],
             parts=lambda store: self._parts(store, table),
             read=self._read,
-            peek=lambda: tuple(part for part in self._peeked()[0] if part.table == table),
+            peek=lambda: _of(table, ((part.table, part) for part in self._peeked()[0])),
         )
 
     def account(self, store: Store) -> list[Account]:
@@ -81,7 +87,7 @@ class Source:
         parts = self._parts(store, "accounts")
         with suppress(Damaged):  # set aside then, and the next run writes it again
             if parts is not None:
-                return [row for part in parts for row in store.rows(Account, part)]
+                return [row for part in parts.values() for row in store.rows(Account, part)]
         return self._peeked()[1]
 
     def is_read(self, store: Store) -> bool:
@@ -101,13 +107,14 @@ class Source:
             why = f"row {first.item + 1}: {first.reason}" if first else "it has no rows"
             raise BadTable(f"{self.label} gave no problem that can be used; {why}")
 
-    def _parts(self, store: Store, table: str) -> tuple[Part, ...] | None:
+    def _parts(self, store: Store, table: str) -> dict[Coordinate, Part] | None:
         """The parts as remembered; None where the source, or one of its parts, must be read."""
         keys = store.notes.read(self._memory(store), KEYS)
         if not keys:
             return None
-        found = [store.find(t, key) for t, key in keys if t == table]
-        return tuple(part for part in found if part) if all(found) else None
+        found = {at: store.find(table, key) for at, key in _of(table, keys).items()}
+        parts = {at: part for at, part in found.items() if part}
+        return parts if len(parts) == len(found) else None
 
     def _read(self, store: Store) -> None:
         """Commits every part that is missing, block by block; once, whoever asks for it."""
@@ -117,44 +124,53 @@ class Source:
 
     def _commit(self, store: Store) -> None:
         keys: list[tuple[str, str]] = []
-        chain: tuple[str, ...] = ()
-        for table, rows in self.groups():
-            part = _committed(store, table, rows, () if table == "problems" else chain)
-            chain = part.chain if table == "problems" else chain
-            keys.append((table, part.key))
+        for table, at, rows in _placed(self.groups()):
+            keys.append((table, _committed(store, table, rows, at).key))
         store.notes.write(self._memory(store), keys)
 
-    def _peeked(self) -> tuple[tuple[Part, ...], list[Account]]:
+    def _peeked(self) -> tuple[list[Part], list[Account]]:
         """The parts as they would be committed, in memory only, and the account."""
         if self.name not in _PEEKED:
             _PEEKED[self.name] = self._would_commit()
         return _PEEKED[self.name]
 
-    def _would_commit(self) -> tuple[tuple[Part, ...], list[Account]]:
+    def _would_commit(self) -> tuple[list[Part], list[Account]]:
         parts: list[Part] = []
         account: list[Account] = []
-        chain: tuple[str, ...] = ()
         for name, rows in self.groups():
             recipe, content = _recipe(name, rows)
-            above = () if name == "problems" else chain
-            part = Part(name, recipe.key, content, len(rows), (*above, content), 0.0, 0)
-            chain = part.chain if name == "problems" else chain
-            parts.append(part)
+            parts.append(Part(name, recipe.key, content, len(rows), 0.0, 0))
             account += rows if name == "accounts" else []
-        return tuple(parts), account
+        return parts, account
 
     def _memory(self, store: Store) -> Path:
         """Also of this version of rdpt, whose generator and reader made the rows."""
         return store.root / "sources" / f"{ids.digest(self.name, __version__, READER)}.json"
 
 
-def _committed(store: Store, table: str, rows: Sequence[Any], chain: tuple[str, ...]) -> Part:
+def _placed(given: Iterable[tuple[str, T]]) -> Iterator[tuple[str, Coordinate, T]]:
+    """What a source gives, table by table in its order, with the coordinates."""
+    block, within = -1, Counter[str]()
+    for table, item in given:
+        if table == "problems":
+            block, within = block + 1, Counter()
+        yield table, (block, within[table])[: NUM_AXES.get(table, 2)], item
+        within[table] += 1
+
+
+def _of(table: str, given: Iterable[tuple[str, T]]) -> dict[Coordinate, T]:
+    """The items of one table among all that a source gives."""
+    return {at: item for name, at, item in _placed(given) if name == table}
+
+
+def _committed(store: Store, table: str, rows: Sequence[Any], at: Coordinate) -> Part:
     recipe, _ = _recipe(table, rows)
-    found = store.find(table, recipe.key)
-    if found:
+    key = recipe.key
+    if found := store.find(table, key):
         return found
-    with store.lock(table, recipe.key, wait=True):  # another source may hold the same rows
-        return store.find(table, recipe.key) or store.commit(ROWS[table], recipe, rows, chain=chain)
+    with store.lock(table, key, wait=True):  # another source may hold the same rows
+        found = store.find(table, key)
+        return found or store.commit(ROWS[table], recipe, rows, coordinate=at)
 
 
 def _recipe(table: str, rows: Sequence[Any]) -> tuple[Recipe, str]:

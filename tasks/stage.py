@@ -1,38 +1,30 @@
-"""A stage: a pure function over rows becomes a cached, resumable, shared table.
+"""A stage: a pure function over rows, declared once, that becomes a cached and resumable table.
 
-Two things are kept apart here. A *call* is a table that is wanted: a stage with its arguments,
-where an argument may be another call; it computes nothing. A *job* is one part of it: once the
-input parts exist, its recipe and key follow, and the store says whether it is done. So planning,
-running and resuming are one walk over the same calls; the store alone decides what is left to do.
+A stage's signature is read when it is declared: every argument is rows, parts, tables, a model, a
+rule or a plain value, and anything else is an error there. A *call* is a table that is wanted: a
+stage with its arguments, some of which are tables. It computes nothing, and it is checked where it
+is written. What of it exists is a question for `plan.py`; who builds it, for `worker.py`.
 """
 
 from __future__ import annotations
 
-import threading
-import time
+import inspect
+import typing
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from functools import cache, cached_property
-from importlib.metadata import version
+from enum import Enum, StrEnum
+from functools import cached_property
 from pathlib import Path
-from typing import Any, Generic, Protocol, TypeVar
+from types import NoneType, UnionType
+from typing import Any, Generic, Literal, Protocol, TypeVar, Union, get_args, get_origin
 
-from rdpt_core import __version__
-from rdpt_core.machine.abreast import abreast
-from rdpt_core.machine.resources import no_room
-from rdpt_core.store.parts import PAYLOAD, Damaged, Holder, Part, Store
+from pydantic import BaseModel, TypeAdapter, ValidationError
+
+from rdpt_core.store.parts import PAYLOAD, Coordinate, Part, Store
 from rdpt_core.tables import ids
-from rdpt_core.tables.recipe import Plain, Recipe, plain
-from tasks import stopping
-from tasks.turns import Turns
+from rdpt_core.tables.recipe import Plain, plain
 
 R = TypeVar("R")
-
-WAIT_SECONDS = 0.5
-
-
-class Busy(Exception):
-    """A needed part is being built by another run, and waiting was declined."""
 
 
 class Bound(Protocol):
@@ -91,6 +83,116 @@ class Work:
         return self.folder / PAYLOAD
 
 
+# ---------------------------------------------------------------------------- arguments
+
+
+class Kind(StrEnum):
+    """What an argument of a stage is, by its type."""
+
+    ROWS = "list[Row]"
+    """All rows of one part."""
+    PARTS = "Parts[Row]"
+    """The parts of one table, read one after another."""
+    TABLES = "tuple[Parts[Row], ...]"
+    """Any number of tables, the parts of each."""
+    MODEL = "a model"
+    VALUE = "a rule or a plain value"
+    WORK = "Work"
+    """Not identity: threads, device, progress."""
+
+
+@dataclass(frozen=True, slots=True)
+class Argument:
+    """One argument of a stage, as its type declares it."""
+
+    name: str
+    kind: Kind
+    type: Any
+    """The row class of a table; the class of a model; the type of a value."""
+
+    @property
+    def is_table(self) -> bool:
+        return self.kind in (Kind.ROWS, Kind.PARTS, Kind.TABLES)
+
+    def fault(self, value: object) -> str | None:
+        """Why `value` cannot be this argument."""
+        match self.kind:
+            case Kind.ROWS | Kind.PARTS:
+                return self._table_fault(value)
+            case Kind.TABLES:
+                if not isinstance(value, tuple):
+                    return f"takes a tuple of tables, not {_shown(value)}"
+                return next(filter(None, map(self._table_fault, value)), None)
+            case Kind.MODEL:
+                fits = isinstance(value, self.type) or _is_late(value)
+                return None if fits else f"takes a {self.type.__name__}, not {_shown(value)}"
+            case _:
+                return self._value_fault(value)
+
+    def _table_fault(self, value: object) -> str | None:
+        if isinstance(value, Call | Given) and value.row is self.type:
+            return None
+        found = f"{value.table}" if isinstance(value, Call | Given) else _shown(value)
+        return f"takes a table of {self.type.__name__}, not {found}"
+
+    def _value_fault(self, value: object) -> str | None:
+        try:
+            TypeAdapter(self.type).validate_python(value, strict=True)
+        except ValidationError as error:
+            message = error.errors(include_url=False, include_input=False)[0]["msg"]
+            return f"takes {_name(self.type)}, not {_shown(value)}: {message}"
+        return None
+
+
+def _argument(parameter: inspect.Parameter, hint: Any, each: str | None) -> Argument:
+    """Raises TypeError for what no argument of a stage may be."""
+    name, of = parameter.name, get_args(hint)
+    if parameter.kind not in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY):
+        raise TypeError(f"argument {name!r} has no name of its own: write every argument out")
+    if parameter.default is not parameter.empty:
+        raise TypeError(f"argument {name!r} has a default, which no key would hold")
+    if hint is Work:
+        return Argument(name, Kind.WORK, hint)
+    if get_origin(hint) is list and _is_row(of[0]):
+        return Argument(name, Kind.ROWS, of[0])
+    if get_origin(hint) is Parts and _is_row(of[0]):
+        return Argument(name, Kind.PARTS, of[0])
+    if get_origin(hint) is tuple and get_origin(of[0]) is Parts and of[1:] == (...,):
+        return Argument(name, Kind.TABLES, get_args(of[0])[0])
+    if isinstance(hint, type) and hasattr(hint, "identity"):
+        return Argument(name, Kind.MODEL, hint)
+    if _is_plain(hint):
+        return Argument(name, Kind.VALUE, tuple[hint, ...] if name == each else hint)
+    *kinds, last = Kind
+    raise TypeError(f"argument {name!r} is {_name(hint)}: it can be {', '.join(kinds)} or {last}")
+
+
+def _is_row(kind: Any) -> bool:
+    return hasattr(kind, "TABLE")
+
+
+def _is_plain(hint: Any) -> bool:
+    """True for types whose values have a stable form (`recipe.plain`)."""
+    if get_origin(hint) is Literal:
+        return True
+    if get_origin(hint) in (Union, UnionType, tuple, list, dict, Mapping):
+        return all(_is_plain(item) for item in get_args(hint) if item is not ...)
+    return isinstance(hint, type) and issubclass(
+        hint, bool | int | float | str | Enum | BaseModel | NoneType
+    )
+
+
+def _name(hint: Any) -> str:
+    return hint.__qualname__ if isinstance(hint, type) and not get_args(hint) else str(hint)
+
+
+def _shown(value: object) -> str:
+    return "None" if value is None else f"a {type(value).__qualname__}"
+
+
+# ---------------------------------------------------------------------------- stages
+
+
 @dataclass(frozen=True, eq=False)
 class Stage:
     """Name, version and row type around one function `rows -> rows`."""
@@ -99,6 +201,7 @@ class Stage:
     version: int
     row: type
     function: Callable[..., Iterable[Any]]
+    arguments: Mapping[str, Argument]
     over: str | None
     """The argument whose parts drive: one part out per part in. None: one part in all."""
     each: str | None
@@ -109,9 +212,40 @@ class Stage:
     """True if its model is loaded in another process than this one."""
 
     def __call__(self, **arguments: Any) -> Call:
-        """The table that this stage makes of these arguments. Computes nothing."""
-        tables = {n: v for n, v in arguments.items() if isinstance(v, Call | Given)}
-        return Call(self, tables, {n: v for n, v in arguments.items() if n not in tables})
+        """The table that this stage makes of these arguments. Computes nothing. Raises TypeError
+        for an argument that is missing, unknown or of another type."""
+        try:
+            bound = self._signature.bind(**arguments).arguments
+        except TypeError as error:
+            raise TypeError(f"{self}: {error}") from None
+        for name, value in bound.items():
+            if fault := self.arguments[name].fault(value):
+                raise TypeError(f"{self}: argument {name!r} {fault}")
+        call = Call(self, bound)
+        self._check_axes(call)
+        return call
+
+    def __str__(self) -> str:
+        return f"stage {self.name} ({self.function.__name__})"
+
+    @cached_property
+    def _signature(self) -> inspect.Signature:
+        """What a call gives: all but the Work."""
+        kind = inspect.Parameter.KEYWORD_ONLY
+        given = [a.name for a in self.arguments.values() if a.kind is not Kind.WORK]
+        return inspect.Signature([inspect.Parameter(name, kind) for name in given])
+
+    def _check_axes(self, call: Call) -> None:
+        """Parts meet by coordinates, so these must count the same things."""
+        if self.over is None:
+            return
+        driver = call.tables[self.over]
+        for name, table in call.tables.items():
+            if driver.axes[: len(table.axes)] != table.axes:
+                raise TypeError(
+                    f"{self}: the parts of {name!r} are not those of {self.over!r}, nor what these "
+                    "were made from: the two tables come from different problems or samples"
+                )
 
 
 def stage(
@@ -124,12 +258,54 @@ def stage(
     by_id: tuple[str, ...] = (),
     own_process: bool = False,
 ) -> Callable[[Callable[..., Iterable[Any]]], Stage]:
-    """Makes a stage of a function. Bump `version` when rows change for the same inputs."""
+    """Makes a stage of a function. Bump `version` when rows change for the same inputs.
+
+    Raises TypeError, naming stage and argument, for a signature that no table can be made by.
+    """
 
     def decorate(function: Callable[..., Iterable[Any]]) -> Stage:
-        return Stage(name, version, row, function, over, each, by_id, own_process)
+        try:
+            arguments = _arguments(function, each)
+            _check_roles(arguments, over, each, by_id)
+        except (TypeError, NameError) as error:
+            raise TypeError(f"stage {name} ({function.__name__}): {error}") from error
+        return Stage(name, version, row, function, arguments, over, each, by_id, own_process)
 
     return decorate
+
+
+def _arguments(function: Callable[..., Any], each: str | None) -> dict[str, Argument]:
+    hints = typing.get_type_hints(function)
+    parameters = inspect.signature(function).parameters.values()
+    return {p.name: _argument(p, hints.get(p.name, "untyped"), each) for p in parameters}
+
+
+def _check_roles(
+    arguments: Mapping[str, Argument], over: str | None, each: str | None, by_id: tuple[str, ...]
+) -> None:
+    """Raises TypeError where `over`, `each` or `by_id` name another kind of argument, or where rows
+    of one part are asked of a table that is read whole."""
+    roles: list[tuple[str, tuple[str, ...], tuple[Kind, ...]]] = [
+        ("over", (over,) if over else (), (Kind.ROWS, Kind.PARTS)),
+        ("each", (each,) if each else (), (Kind.VALUE,)),
+        ("by_id", by_id, (Kind.ROWS, Kind.PARTS, Kind.TABLES)),
+    ]
+    for role, names, kinds in roles:
+        for name in names:
+            if name not in arguments or arguments[name].kind not in kinds:
+                raise TypeError(f"{role}={name!r} names no argument that is {' or '.join(kinds)}")
+    if over is None:
+        if each is not None:
+            raise TypeError(f"each={each!r} needs a table that drives: name it with `over`")
+        for argument in arguments.values():
+            if argument.kind is Kind.ROWS:
+                raise TypeError(
+                    f"argument {argument.name!r} takes the rows of one part, and without `over` a "
+                    f"table is read whole: make it Parts[{argument.type.__name__}]"
+                )
+
+
+# ---------------------------------------------------------------------------- wanted tables
 
 
 @dataclass(frozen=True, eq=False)
@@ -140,11 +316,13 @@ class Given:
     row: type
     source: str
     """Digest of what names the source; two Given of one source and table are one."""
-    parts: Callable[[Store], tuple[Part, ...] | None]
+    axes: tuple[str, ...]
+    """What each number of a part's coordinate counts, see `Call.axes`."""
+    parts: Callable[[Store], Mapping[Coordinate, Part] | None]
     """The parts; None where the source has not been read yet."""
     read: Callable[[Store], None]
     """Reads the source and commits its parts."""
-    peek: Callable[[], tuple[Part, ...]]
+    peek: Callable[[], Mapping[Coordinate, Part]]
     """Reads the source and says which parts it would commit; for plans."""
 
     @property
@@ -157,18 +335,45 @@ class Call:
     """A table that is wanted."""
 
     stage: Stage
-    tables: Mapping[str, Call | Given]
-    parameters: Mapping[str, Any]
+    arguments: Mapping[str, Any]
+    """Every argument but the Work, as it was given."""
+
+    @cached_property
+    def tables(self) -> Mapping[str, Call | Given]:
+        """The tables among the arguments; those of one argument are numbered in keys."""
+        found: dict[str, Call | Given] = {}
+        for name, value in self.arguments.items():
+            match self.stage.arguments[name].kind:
+                case Kind.ROWS | Kind.PARTS:
+                    found[name] = value
+                case Kind.TABLES:
+                    found |= {_numbered(name, n): table for n, table in enumerate(value)}
+        return found
+
+    @cached_property
+    def parameters(self) -> Mapping[str, Any]:
+        """Models, rules and plain values among the arguments."""
+        of = self.stage.arguments
+        return {name: value for name, value in self.arguments.items() if not of[name].is_table}
 
     @cached_property
     def digest(self) -> str:
         """Of how the table is derived: equal for equal calls, whoever makes them."""
         inputs = {name: call.digest for name, call in sorted(self.tables.items())}
         fixed = {
-            name: value.call.digest if _is_late(value) else plain(_identity(value), name)
+            name: value.call.digest if _is_late(value) else plain(identity_of(value), name)
             for name, value in sorted(self.parameters.items())
         }
         return ids.digest("call", self.stage.name, self.stage.version, [inputs, fixed])
+
+    @cached_property
+    def axes(self) -> tuple[str, ...]:
+        """What each number of a part's coordinate counts: the blocks of a source, the values that
+        a stage expands. Empty where the table is one part."""
+        if self.stage.over is None:
+            return ()
+        own = (self.digest,) if self.stage.each else ()
+        return (*self.tables[self.stage.over].axes, *own)
 
     @property
     def table(self) -> str:
@@ -179,328 +384,50 @@ class Call:
     def row(self) -> type:
         return self.stage.row
 
+    @property
+    def late(self) -> dict[str, Late]:
+        """The parameters that exist once another table does."""
+        return {name: value for name, value in self.parameters.items() if _is_late(value)}
+
     def needs(self) -> list[Call | Given]:
         """The tables that must exist before this one can be made."""
-        late = [value.call for value in self.parameters.values() if _is_late(value)]
-        return [*self.tables.values(), *late]
+        return [*self.tables.values(), *(late.call for late in self.late.values())]
+
+    def hand_over(
+        self,
+        store: Store,
+        inputs: Mapping[str, tuple[Part, ...]],
+        parameters: Mapping[str, Any],
+        work: Work,
+    ) -> dict[str, Any]:
+        """The arguments of the stage function for one part, each in the form that it declares."""
+
+        def parts(name: str) -> Parts[Any]:
+            return Parts(store, self.tables[name].row, inputs[name])
+
+        handed = dict(parameters)
+        for name, argument in self.stage.arguments.items():
+            match argument.kind:
+                case Kind.ROWS:
+                    (handed[name],) = parts(name)
+                case Kind.PARTS:
+                    handed[name] = parts(name)
+                case Kind.TABLES:
+                    numbers = range(len(self.arguments[name]))
+                    handed[name] = tuple(parts(_numbered(name, n)) for n in numbers)
+                case Kind.WORK:
+                    handed[name] = work
+        return handed
+
+
+def _numbered(name: str, number: int) -> str:
+    return f"{name}_{number}"
 
 
 def _is_late(value: object) -> bool:
     return hasattr(value, "bind")
 
 
-def _identity(value: Any) -> Any:
+def identity_of(value: Any) -> Any:
+    """What a parameter counts as in a key."""
     return value.identity() if hasattr(value, "identity") else value
-
-
-# ---------------------------------------------------------------------------- jobs
-
-
-@dataclass(frozen=True)
-class Job:
-    """One part of a call whose inputs exist."""
-
-    recipe: Recipe
-    inputs: Mapping[str, tuple[Part, ...]]
-    parameters: Mapping[str, Any]
-    chain: tuple[str, ...]
-    """Of the driving part."""
-
-    @property
-    def size(self) -> int:
-        """Rows of the driving part: how much work this is, roughly."""
-        return sum(part.num_rows for part in next(iter(self.inputs.values()), ()))
-
-
-@dataclass(frozen=True)
-class Table:
-    """What is known of a call: a committed part, a job to do, or None (inputs missing) each."""
-
-    call: Call | Given
-    slots: tuple[Part | Job | None, ...]
-    committed: bool = True
-    """False for a source that a plan only peeked at."""
-
-    @property
-    def parts(self) -> tuple[Part, ...]:
-        return tuple(slot for slot in self.slots if isinstance(slot, Part))
-
-    @property
-    def jobs(self) -> tuple[Job, ...]:
-        return tuple(slot for slot in self.slots if isinstance(slot, Job))
-
-    @property
-    def complete(self) -> bool:
-        return self.committed and all(isinstance(slot, Part) for slot in self.slots)
-
-
-class Plan:
-    """Looks calls up in the store, each once; builds nothing and writes nothing.
-
-    With `peek` a source that was never read is read, so that what follows from it can be counted.
-    """
-
-    def __init__(self, store: Store, peek: bool = False) -> None:
-        self.store, self._peek = store, peek
-        self._known: dict[str, Table] = {}
-
-    def table(self, call: Call | Given) -> Table:
-        """What existed of a table when this plan first looked."""
-        if call.digest not in self._known:
-            self._known[call.digest] = self._look_up(call)
-        return self._known[call.digest]
-
-    def _look_up(self, call: Call | Given) -> Table:
-        if isinstance(call, Given):
-            parts = call.parts(self.store)
-            if parts is None and self._peek:
-                return Table(call, call.peek(), committed=False)
-            return Table(call, parts if parts is not None else (None,))
-        slots: list[Part | Job | None] = []
-        for job in self._jobs(call):
-            found = job and self.store.find(call.table, job.recipe.key)
-            slots.append(found or job)
-        return Table(call, tuple(slots))
-
-    def _jobs(self, call: Call) -> Iterator[Job | None]:
-        bound = self._bind(call)
-        tables = {name: self.table(needed) for name, needed in call.tables.items()}
-        over, each = call.stage.over, call.stage.each
-        drivers = tables[over].slots if over else (None,)
-        for parameters in _expanded(bound, each) if bound is not None else (None,):
-            for driver in drivers:
-                blocked = parameters is None or (over and not isinstance(driver, Part))
-                part = driver if isinstance(driver, Part) else None
-                yield None if blocked else self._job(call, tables, part, parameters or {})
-
-    def _bind(self, call: Call) -> dict[str, Any] | None:
-        """Parameters with late ones bound; None while one of them does not exist yet."""
-        bound = dict(call.parameters)
-        for name, value in call.parameters.items():
-            if _is_late(value):
-                made = self.table(value.call)
-                if not made.complete:
-                    return None
-                try:
-                    bound[name] = value.bind(self.store, made.parts[0])
-                except Damaged:
-                    return None
-        return bound
-
-    def _job(
-        self, call: Call, tables: Mapping[str, Table], driver: Part | None, bound: Mapping[str, Any]
-    ) -> Job | None:
-        inputs: dict[str, tuple[Part, ...]] = {}
-        if driver is not None and call.stage.over:
-            inputs[call.stage.over] = (driver,)
-        for name, table in tables.items():
-            if name in inputs:
-                continue
-            if driver is None:
-                fed = table.parts if None not in table.slots and not table.jobs else None
-            else:
-                fed = _same_descent(driver, table)
-            if fed is None:
-                return None
-            inputs[name] = fed
-        identity = {name: plain(_identity(value), name) for name, value in bound.items()}
-        content = {
-            name: [part.content for part in fed]
-            for name, fed in inputs.items()
-            if name not in call.stage.by_id
-        }
-        recipe = Recipe(call.stage.name, call.stage.version, identity, content)
-        return Job(recipe, inputs, bound, driver.chain if driver else ())
-
-
-def _expanded(parameters: Mapping[str, Any], each: str | None) -> list[dict[str, Any]]:
-    if each is None:
-        return [dict(parameters)]
-    return [{**parameters, each: value} for value in parameters[each]]
-
-
-def _same_descent(driver: Part, table: Table) -> tuple[Part, ...] | None:
-    """The part of `table` with the longest common chain: a sibling or an ancestor of `driver`."""
-    shared = [(_common(driver.chain, part.chain), part) for part in table.parts]
-    longest = max((length for length, _ in shared), default=0)
-    # An incomplete table may still lack the sibling, and then an uncle must not stand in for it.
-    found = [part for length, part in shared if length == longest > 0]
-    if len(found) != 1 or (not table.complete and longest < len(found[0].chain) - 1):
-        assert len(found) <= 1 or not table.complete, f"{driver.key} has several siblings"
-        return None
-    return (found[0],)
-
-
-def _common(first: tuple[str, ...], second: tuple[str, ...]) -> int:
-    length = 0
-    for one, other in zip(first, second, strict=False):
-        if one != other:
-            break
-        length += 1
-    return length
-
-
-# ---------------------------------------------------------------------------- building
-
-
-class Watcher(Protocol):
-    """Sees a table being made: progress bars, the log, the catalogue."""
-
-    def started(self, call: Call | Given, num_items: int) -> None: ...
-    def units(self, num_done: int) -> None: ...
-    def heard(self, row: Any) -> None: ...
-    def committed(self, part: Part, num_items: int) -> None: ...
-    def waits(self, call: Call, job: Job, holder: Holder | None) -> None: ...
-    def finished(self) -> None: ...
-
-
-@dataclass(frozen=True)
-class Worker:
-    """Claims the jobs of a table until none is left."""
-
-    store: Store
-    runtime: Any
-    watcher: Watcher
-    lock: threading.RLock = field(default_factory=threading.RLock)
-    """Around the watcher: parts are made by several threads."""
-    turns: Turns | None = None
-    """Shared by the tables of a run; of a worker alone, as many parts as its runtime allows."""
-
-    def build(self, call: Call | Given) -> None:
-        """Makes every part that the store lacks. Raises what a stage function raises, with the
-        part named."""
-        if isinstance(call, Given):
-            self.watcher.started(call, 1)
-            call.read(self.store)
-            self.watcher.finished()
-            return
-        turns = self.turns or Turns(self.runtime.workers)
-        with turns.memory(_loads_a_model(call)):
-            self._build_all(call, turns)
-
-    def _build_all(self, call: Call, turns: Turns) -> None:
-        jobs = list(Plan(self.store).table(call).jobs)
-        self.watcher.started(call, sum(job.size for job in jobs))
-
-        def claim(job: Job) -> bool:
-            with turns.slot(not _is_remote(call)):
-                return self._claim(call, job)
-
-        while jobs:
-            claimed = abreast(claim, jobs, self._width(call))
-            left = [job for job, done in zip(jobs, claimed, strict=True) if not done]
-            if len(left) == len(jobs):
-                self._wait(call, left[0])
-            jobs = left
-        self.watcher.finished()
-
-    def _width(self, call: Call) -> int:
-        """How many parts are made at once: several where each has a forward pass of its own, or
-        where a server does the work, so that its window of requests stays full while one part
-        waits for its longest text."""
-        models = [m for m in call.parameters.values() if hasattr(m, "parts_at_once")]
-        return max((model.parts_at_once(self.runtime) for model in models), default=1)
-
-    def _claim(self, call: Call, job: Job) -> bool:
-        """Whether the part exists afterwards: found, or built here; False if another builds it."""
-        stopping.check()
-        key = job.recipe.key
-        if self.store.find(call.table, key):
-            return True
-        with self.store.lock(call.table, key) as mine:
-            if not mine:
-                return False
-            if not self.store.find(call.table, key):
-                self._build(call, job)
-        return True
-
-    def _wait(self, call: Call, job: Job) -> None:
-        holder = self.store.holder(call.table, job.recipe.key)
-        is_ours = holder is not None and holder.is_this_process
-        if not self.runtime.wait and not is_ours:
-            raise Busy(_busy(call, job, holder))
-        self.watcher.waits(call, job, holder)
-        stopping.check()
-        time.sleep(WAIT_SECONDS)
-
-    def _build(self, call: Call, job: Job) -> None:
-        """Makes a part. What its work folder holds survives every failure, so that the next try
-        resumes from it. Raises what the stage raises; of a full disk always NoRoom."""
-        folder = self.store.workdir(call.table, job.recipe.key)
-        try:
-            part = self._made(call, job)
-        except Exception as error:
-            full = no_room(error, folder)
-            if full is None or full is error:
-                raise
-            raise full from error
-        with self.lock:
-            self.watcher.committed(part, job.size)
-
-    def _made(self, call: Call, job: Job) -> Part:
-        folder = self.store.begin(call.table, job.recipe.key)
-        work = Work(
-            folder,
-            self.runtime.threads,
-            self.runtime.device,
-            self.runtime,
-            self._progress,
-            self._heard,
-        )
-        begun = time.monotonic()
-        rows = list(call.stage.function(**self._arguments(call, job, work)))
-        return self.store.commit(
-            call.row,
-            job.recipe,
-            rows,
-            chain=job.chain,
-            inputs={name: [part.key for part in fed] for name, fed in job.inputs.items()},
-            seconds=time.monotonic() - begun,
-            made={**work.made, "threads": work.threads, **_packages()},
-            payload=work.payload if work.payload.is_dir() else None,
-        )
-
-    def _progress(self, num_done: int) -> None:
-        stopping.check()
-        with self.lock:
-            self.watcher.units(num_done)
-
-    def _heard(self, row: Any) -> None:
-        stopping.check()
-        with self.lock:
-            self.watcher.heard(row)
-
-    def _arguments(self, call: Call, job: Job, work: Work) -> dict[str, Any]:
-        """The arguments of the stage function: Parts where it asks for Parts, else rows."""
-        hints = call.stage.function.__annotations__  # strings; a **table has none of its own
-        arguments: dict[str, Any] = dict(job.parameters)
-        for name, fed in job.inputs.items():
-            parts: Parts[Any] = Parts(self.store, call.tables[name].row, fed)
-            lazy = str(hints.get(name, "Parts")).startswith("Parts")
-            arguments[name] = parts if lazy else next(iter(parts))
-        if "work" in hints:
-            arguments["work"] = work
-        return arguments
-
-
-def _loads_a_model(call: Call) -> bool:
-    """True if a model's weights are loaded in this process to make the table."""
-    here = any(getattr(value, "has_weights", False) for value in call.parameters.values())
-    return here and not call.stage.own_process
-
-
-def _is_remote(call: Call) -> bool:
-    return any(getattr(value, "is_remote", False) for value in call.parameters.values())
-
-
-@cache
-def _packages() -> dict[str, str]:
-    """What made a part, for people; never identity."""
-    return {name: version(name) for name in ("torch", "transformers", "trl", "math-verify")} | {
-        "rdpt": __version__
-    }
-
-
-def _busy(call: Call, job: Job, holder: Holder | None) -> str:
-    who = f"process {holder.pid} on {holder.host} since {holder.since}" if holder else "another run"
-    return f"{call.table}/{job.recipe.key[:12]} is being built by {who}"

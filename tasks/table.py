@@ -13,10 +13,12 @@ from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State
 from prefect.states import Completed
 
-from rdpt_core.store.parts import Damaged, Store
+from rdpt_core.store.parts import Damaged
+from tasks.plan import Plan
 from tasks.running import Activity, beating
-from tasks.stage import Call, Given, Plan, Watcher, Worker
+from tasks.stage import Call, Given
 from tasks.turns import Turns
+from tasks.worker import Watcher, Worker
 
 
 @dataclass(frozen=True)
@@ -24,7 +26,8 @@ class Order:
     """What a worker is told: the table, and where and under whose eyes to make it."""
 
     call: Call | Given
-    store: Store
+    plan: Plan
+    """Of the run."""
     runtime: Any
     watcher: Watcher
     experiment: str
@@ -47,16 +50,16 @@ def make_table(order: Order) -> State[dict[str, Any]] | dict[str, Any]:
     Ends in the state `Cached` where nothing was missing. Submit it, so that a flow always holds a
     future; called directly it would hand back a raw State on a hit.
     """
-    if Plan(order.store).table(order.call).complete:
+    if order.plan.table(order.call).complete:
         return Completed(name="Cached", data=_handle(order))
     activity = Activity(order.experiment, order.title, order.call.digest, order.unit)
     with beating(order.watcher, order.runtime.workspace, activity) as watcher:
-        Worker(order.store, order.runtime, watcher, turns=order.turns).build(order.call)
-    if not Plan(order.store).table(order.call).complete:
+        Worker(order.plan, order.runtime, watcher, turns=order.turns).build(order.call)
+    if not order.plan.table(order.call).complete:
         raise Damaged(f"{order.call.table}: a part that it needs does not hold")
     return _handle(order)
 
 
 def _handle(order: Order) -> dict[str, Any]:
-    parts = Plan(order.store).table(order.call).parts
+    parts = order.plan.table(order.call).parts
     return {"table": order.call.table, "parts": [part.key for part in parts]}

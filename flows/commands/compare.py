@@ -44,7 +44,7 @@ from rdpt_core.provenance.labels import FOUR_WAY
 from rdpt_core.results.summary import BY_DOMAIN
 from rdpt_core.tables.rows import Result
 from settings.loading import BadSettings
-from tasks.stage import Plan
+from tasks.plan import Plan
 
 SHARES = tuple(f"provenance/share/{name}" for name in FOUR_WAY)
 DIFFERENCES = {

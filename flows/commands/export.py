@@ -25,8 +25,9 @@ from rdpt_core.tables.rows import ROWS, Pick, Problem, Trace
 from rdpt_core.tables.spelling import hint
 from settings.loading import BadSettings
 from tasks.models import Model
+from tasks.plan import Plan
 from tasks.progress import say
-from tasks.stage import Parts, Plan
+from tasks.stage import Parts
 
 R = TypeVar("R")
 

@@ -21,9 +21,9 @@ from rdpt_core.store.parts import Store
 from rdpt_core.store.sweep import PartName, Stray
 from settings.loading import BadSettings
 from settings.runtime import Runtime
+from tasks.plan import Plan, Table
 from tasks.progress import say
 from tasks.running import Activity, activities, nobody_runs
-from tasks.stage import Plan, Table
 
 DAY = 86400.0
 GONE, WOULD_GO = "gone", "would go"
@@ -133,7 +133,7 @@ def _reached(runtime: Runtime) -> tuple[set[PartName], set[PartName]]:
 
 def _once_begun(store: Store, tables: Iterable[Table]) -> Iterator[PartName]:
     """What is begun of tables that lack an input: whose part it is cannot be told until then."""
-    for table in {table.call.table for table in tables if None in table.slots}:
+    for table in {table.call.table for table in tables if table.is_blocked}:
         yield from sweep.unfinished(store, table)
 
 

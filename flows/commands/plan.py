@@ -21,8 +21,9 @@ from rdpt_core.machine.resources import amount, free_space
 from rdpt_core.report.tables import terminal_width
 from rdpt_core.scoring.paths import cpu_flags, faster_path, has_gpu
 from settings.loading import find_experiment
+from tasks.plan import Plan, Table
 from tasks.progress import say
-from tasks.stage import Call, Plan, Table
+from tasks.stage import Call
 
 
 class ShowPlan(Verb):
@@ -56,7 +57,7 @@ def print_plan(opened: Opened) -> None:
         )
         for configuration in opened.study.configurations()
         for use in configuration.uses
-        if (table := plan.table(use.call)).slots or isinstance(use.call, Call)
+        if (table := plan.table(use.call)).places or isinstance(use.call, Call)
     ]
     if terminal_width() is None:
         headings = ("configuration", "side", "table", "role", "state", "parts", "estimate")
@@ -64,7 +65,7 @@ def print_plan(opened: Opened) -> None:
     else:
         print_table(_grouped(lines))
     sys.stdout.writelines(f"{line}\n" for line in accounts.plan_lines(opened))
-    _say_room(opened)
+    _say_room(opened, plan)
     _say_path(opened)
 
 
@@ -78,11 +79,11 @@ def _grouped(lines: Iterable[tuple[str, ...]]) -> Iterator[tuple[str, ...]]:
         yield from ((name, "", "", ""), *tables)
 
 
-def _say_room(opened: Opened) -> None:
+def _say_room(opened: Opened, plan: Plan) -> None:
     """What `rdpt run` will look for before it begins."""
     free, place = free_space(opened.runtime.workspace), opened.runtime.workspace
     aside = "" if knows_imports(opened) else ", imported traces that were not read yet aside"
-    certain, most = estimated_room(opened)
+    certain, most = estimated_room(opened, plan)
     needed = amount(certain)
     if most > certain:
         needed += f" for certain, {amount(most)} if every trace reaches max_new_tokens"
@@ -106,7 +107,8 @@ def _state(table: Table) -> str:
 
 def _parts(table: Table) -> str:
     done = len(table.parts) if table.committed else 0
-    return f"{done} of {len(table.slots)}" if any(table.slots) or not table.slots else "unknown"
+    is_known = any(table.places.values()) or not table.places
+    return f"{done} of {len(table.places)}" if is_known else "unknown"
 
 
 def _estimate(use: Use, table: Table) -> str:

@@ -19,7 +19,6 @@ from flows.workspace import Opened, freeze, is_frozen, open_file
 from settings.loading import find_experiment
 from tasks.artifacts import rehome
 from tasks.progress import say
-from tasks.stage import Plan
 from tasks.stopping import Stopped
 
 NO_WAIT = "exit 4 where another run is building a needed part"
@@ -65,8 +64,7 @@ def run(opened: Opened) -> int:
 
 def is_complete(opened: Opened) -> bool:
     """True if the store has every part of the experiment."""
-    plan = Plan(opened.store)
-    return all(plan.table(call).complete for call in opened.study.calls())
+    return all(opened.plan.table(call).complete for call in opened.study.calls())
 
 
 def _build(opened: Opened) -> int:

@@ -8,8 +8,8 @@ from flows.commands.verb import Verb
 from flows.runtime import read_runtime
 from flows.workspace import Opened, brief, each_frozen, frozen_names
 from rdpt_core.report.terminal import printable
+from tasks.plan import Plan
 from tasks.progress import say
-from tasks.stage import Plan
 
 
 class Runs(Verb):

@@ -22,7 +22,7 @@ from rdpt_core.store.catalog import literal
 from rdpt_core.store.parts import Part, Store
 from rdpt_core.tables.rows import Grade, Problem, Provenance, Sentence, Trace
 from settings.loading import BadSettings
-from tasks.stage import Plan
+from tasks.plan import Plan
 
 R = TypeVar("R")
 

@@ -18,8 +18,8 @@ from flows.workspace import Opened, brief, each_frozen, frozen_names, open_asked
 from rdpt_core.report.tables import aligned, terminal_width
 from rdpt_core.report.terminal import printable
 from settings.loading import BadSettings
+from tasks.plan import Plan
 from tasks.running import Activity, activities
-from tasks.stage import Plan
 
 SILENT_SECONDS = 60.0
 """A worker that said nothing for so long is in a long step, or stuck: it is worth a word."""
@@ -89,9 +89,9 @@ def _how_far(opened: Opened, plan: Plan) -> str:
     tables = [plan.table(call) for call in opened.study.calls()]
     complete = sum(table.complete for table in tables)
     parts = sum(len(table.parts) for table in tables)
-    all_parts = sum(len(table.slots) for table in tables)
+    all_parts = sum(len(table.places) for table in tables)
     # A table whose source or model is not there yet does not know how many parts it will have.
-    at_least = "" if all(None not in table.slots for table in tables) else "at least "
+    at_least = "" if not any(table.is_blocked for table in tables) else "at least "
     return f"{complete} of {len(tables)} tables, {parts} of {at_least}{all_parts} parts"
 
 
@@ -101,7 +101,7 @@ _HEAD = ("table", "parts", "done", "rate", "left", "worker")
 def _cells(worker: Activity, opened: Opened, plan: Plan) -> tuple[str, ...]:
     calls = {call.digest: call for call in opened.study.calls()}
     table = plan.table(calls[worker.call]) if worker.call in calls else None
-    parts = f"{len(table.parts)} of {len(table.slots)}" if table else "-"
+    parts = f"{len(table.parts)} of {len(table.places)}" if table else "-"
     silent = time.time() - worker.beat
     word = f", silent for {_span(silent)}" if silent > SILENT_SECONDS else ""
     return (

@@ -14,7 +14,6 @@ from flows.runtime import read_runtime
 from flows.workspace import Opened, brief, each_frozen, open_frozen
 from settings.runtime import Runtime
 from tasks.progress import say
-from tasks.stage import Plan
 
 
 class Sync(Verb):
@@ -49,7 +48,7 @@ def _sync_all(runtime: Runtime) -> int:
 
 
 def _complete(opened: Opened) -> list[Configuration]:
-    table_of = Plan(opened.store).table
+    table_of = opened.plan.table
     return [
         c
         for c in opened.study.configurations()

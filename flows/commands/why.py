@@ -28,7 +28,8 @@ from rdpt_core.store.parts import Record
 from rdpt_core.tables.rows import ROWS
 from rdpt_core.tables.spelling import nearest
 from settings.loading import BadSettings
-from tasks.stage import Call, Given, Job, Plan, Table
+from tasks.plan import Job, Plan, Table
+from tasks.stage import Call, Given
 
 DIGEST, SHORT = 32, 12
 """Hex digits of a digest, and of one that people read."""
@@ -111,12 +112,12 @@ class Asker:
             yield f"{name}: its source has not been read into this store, or has changed since"
             return
         if table.jobs:
-            yield f"{name}: {len(table.jobs)} of {counted(table.slots, 'part')} to be built"
+            yield f"{name}: {len(table.jobs)} of {counted(table.places, 'part')} to be built"
             yield from self._told(self._reason(call, job) for job in table.jobs)
-        if None in table.slots:
+        if table.is_blocked:
             above = self._first_to_build(call)
             above_name = title(above, self._users.get(above.digest, []))
-            blocked = [slot for slot in table.slots if slot is None]
+            blocked = [place for place in table.places.values() if place is None]
             yield f"{name}: {counted(blocked, 'part')} to wait for {above_name}"
             yield from self.answer(above)
 

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from flows.configurations import Configuration
 from rdpt_core.results.summary import BY_DOMAIN
 from rdpt_core.tables.rows import Result
-from tasks.stage import Call, Given, Parts, Plan
+from tasks.plan import Plan
+from tasks.stage import Call, Given, Parts
 
 DIFFERENCE, DETECTABLE = "grades/difference", "grades/detectable_difference"
 """Metrics of `ArmDifference.rows`: of the accuracy, and the smallest that would be found."""

@@ -33,8 +33,8 @@ from rdpt_core.report.tables import aligned, terminal_width
 from rdpt_core.results.summary import BY_DOMAIN
 from rdpt_core.tables.rows import Result
 from settings.experiment import Answers, Benchmark
+from tasks.plan import Plan
 from tasks.progress import say
-from tasks.stage import Plan
 
 MAX_DOMAINS = 8
 """More are not shown side by side."""
@@ -44,7 +44,7 @@ DOMAIN_WIDTH = 12
 
 def print_results(opened: Opened) -> None:
     """The table that a run ends with; then the arms against each other, per benchmark."""
-    plan = Plan(opened.store)
+    plan = opened.plan
     configurations = opened.study.configurations()
     for benchmark in opened.experiment.benchmarks:
         side = f"test:{benchmark.name}"

@@ -8,8 +8,10 @@ from, the *content* what came out, the file's *hash* whether the disk still hold
 from __future__ import annotations
 
 import fcntl
+import hashlib
 import json
 import os
+import re
 import shutil
 import socket
 import time
@@ -17,7 +19,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
 import xxhash
 from pydantic import TypeAdapter
@@ -29,8 +31,14 @@ from rdpt_core.tables.recipe import Recipe
 
 R = TypeVar("R")
 
-FORMAT = 1
-"""Of the records; a store written by a newer rdpt is refused."""
+FORMAT = 2
+"""Of the records; a store written by a newer rdpt is refused. Records of format 1 have the contents
+that a part descends from in place of its coordinate, and a digest of values instead of bytes, or
+none."""
+
+Coordinate: TypeAlias = tuple[int, ...]
+"""Where a part stands in its table: the block of problems, then the sample; `()` where the table is
+one part."""
 
 FaultPoint = Callable[[str, str], None]
 """Called with the table and the point of a commit that is reached; tests kill there."""
@@ -81,9 +89,6 @@ class Part:
     key: str
     content: str
     num_rows: int
-    chain: tuple[str, ...]
-    """Content digests from the part that all this descends from down to this one, along `over`.
-    Contents, not keys: what is cached may have been made from another part of equal rows."""
     seconds: float
     """Wall time of its making."""
     size: int
@@ -106,14 +111,20 @@ class Record:
     """Relative path to size and hash, for each file of the payload directory."""
     made: Mapping[str, Any]
     """Engine, packages, threads, notes; for people, never for identity."""
-    digest: str | None = None
-    """Digest of all other fields; None in a record of an earlier release that no `rdpt verify`
-    has sealed yet."""
+    coordinate: Coordinate | None = None
+    """Where it stood in the table that it was first made for; for people, since other experiments
+    may use it elsewhere. None in a record of format 1."""
+    is_sealed: bool = True
+    """False in a record of an earlier release without a digest, until `rdpt verify` gives it one.
+    """
 
 
 _RECORD = TypeAdapter(Record)
 _HOLDER = TypeAdapter(Holder)
-_FIELDS = {*Record.__slots__, "format"} - {"digest"}
+_FIELDS = {*Record.__slots__, "format"} - {"is_sealed"}
+_HEAD = b'{\n "digest": "%s",\n'
+"""How a record begins; its digest is of all the bytes that follow."""
+_HEAD_SIZE = len(_HEAD % (b"0" * 32))
 
 
 def file_hash(path: Path) -> str:
@@ -224,7 +235,7 @@ class Store:
         recipe: Recipe,
         rows: Sequence[object],
         *,
-        chain: tuple[str, ...] = (),
+        coordinate: Coordinate = (),
         inputs: Mapping[str, Sequence[str]] | None = None,
         seconds: float = 0.0,
         made: Mapping[str, Any] | None = None,
@@ -257,7 +268,6 @@ class Store:
             key,
             content,
             len(ordered),
-            (*chain, content),
             seconds,
             status.st_size,
             payload is not None,
@@ -270,6 +280,7 @@ class Store:
             file_hash(final),
             hashes,
             dict(made or {}),
+            coordinate,
         )
         self._reached(table, "before_commit")
         self.seal(record)
@@ -300,11 +311,11 @@ class Store:
     def seal(self, record: Record) -> None:
         """Writes a record with its digest: from then on the part counts. The caller holds the
         part's lock."""
-        value = {name: getattr(record, name) for name in Record.__slots__ if name != "digest"}
+        value = {name: getattr(record, name) for name in Record.__slots__ if name in _FIELDS}
         value |= {"format": FORMAT, "part": asdict(record.part)}
-        value["digest"] = notes.digest(value)
+        body = json.dumps(value, indent=1, sort_keys=True).encode().removeprefix(b"{\n")
         path = self.root / record.part.table / f"{record.part.key}.json"
-        write_durably(path, json.dumps(value, indent=1, sort_keys=True).encode())
+        write_durably(path, _head(body) + body)
 
     # ------------------------------------------------------------------ work in progress
 
@@ -384,16 +395,55 @@ class Store:
 
 def read_record(path: Path) -> Record:
     """Raises ValueError for a record that is damaged, TooNew for one that a newer rdpt wrote."""
-    value = notes.load(path.read_bytes())
+    content = path.read_bytes()
+    head, body = content[:_HEAD_SIZE], content[_HEAD_SIZE:]
+    value = notes.load(content)
     written = value.get("format") if isinstance(value, dict) else None
+    if head == _head(body) and written == FORMAT:
+        return _as_written(value)
+    if written == 1:
+        return _of_format_1(value)
     if not isinstance(written, int):
         raise ValueError("has another shape (no format)")
-    rest = {name: item for name, item in value.items() if name != "digest"}
-    # Where all else holds, the number of the format is what changed.
-    if written > FORMAT and value.get("digest") != notes.digest({**rest, "format": FORMAT}):
+    if written > FORMAT and not _is_known_format(value, head, body):
         raise TooNew(f"{path} was written by a newer rdpt (format {written})")
+    raise ValueError("has changed since it was committed")
+
+
+def _is_known_format(value: Mapping[str, Any], head: bytes, body: bytes) -> bool:
+    """True if the number of the format is all that changed since a record was written."""
+    rest = {name: item for name, item in value.items() if name != "digest"}
+    as_now = re.sub(rb'"format":[^,]*', b'"format": %d' % FORMAT, body, count=1)
+    return head == _head(as_now) or value.get("digest") == notes.digest({**rest, "format": 1})
+
+
+def _head(body: bytes) -> bytes:
+    return _HEAD % hashlib.sha256(body).hexdigest()[:32].encode()
+
+
+def _as_written(value: Mapping[str, Any]) -> Record:
+    """A record whose bytes are those that were written, so that nothing in it needs a check."""
+    return Record(
+        Part(**value["part"]),
+        value["recipe"],
+        value["inputs"],
+        value["mtime_ns"],
+        value["hash"],
+        {name: (size, digest) for name, (size, digest) in value["payload"].items()},
+        value["made"],
+        None if value["coordinate"] is None else tuple(value["coordinate"]),
+    )
+
+
+def _of_format_1(value: dict[str, Any]) -> Record:
+    """A record of an earlier release; the first ones had no digest."""
+    rest = {name: item for name, item in value.items() if name != "digest"}
     if "digest" in value and value["digest"] != notes.digest(rest):
         raise ValueError("has changed since it was committed")
-    if rest.keys() != _FIELDS:
+    if rest.keys() != _FIELDS - {"coordinate"}:
         raise ValueError(f"has another shape (its fields are {', '.join(sorted(value))[:200]})")
-    return notes.fit(value, _RECORD)
+    record = notes.fit({**rest, "is_sealed": "digest" in value}, _RECORD)
+    chain = value["part"].get("chain")
+    if not isinstance(chain, list) or chain[-1:] != [record.part.content]:
+        raise ValueError("contradicts itself: the chain does not end in the content")
+    return record

@@ -14,7 +14,7 @@ import pytest
 from rdpt_core.scoring.forward import Forward
 from rdpt_core.store.parts import Store
 from tasks.batches import Batches
-from tasks.stage import Plan
+from tasks.plan import Plan
 from tests.flows.example_experiments import Studio, studio
 
 __all__ = ["studio"]

@@ -9,7 +9,8 @@ import pytest
 
 from rdpt_core.store.faults import fault_point
 from rdpt_core.store.parts import POINTS, Store
-from tasks.stage import Plan, Worker
+from tasks.plan import Plan
+from tasks.worker import Worker
 from tests.stages import toy_stages
 
 CALLS = ("traces", "grades", "sentences", "selection")
@@ -19,7 +20,7 @@ def _run(root: Path, fault: str | None) -> None:
     store = Store(root, fault_point(fault))
     for call in toy_stages.chain_of(toy_stages.given(range(12))):
         if not Plan(store).table(call).complete:
-            Worker(store, toy_stages.Options(), toy_stages.Journal()).build(call)
+            Worker(Plan(store), toy_stages.Options(), toy_stages.Journal()).build(call)
 
 
 def _contents(root: Path) -> list[tuple[str, ...]]:

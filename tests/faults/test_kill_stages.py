@@ -19,7 +19,8 @@ from rdpt_core.finetune import training
 from rdpt_core.store.faults import fault_point
 from rdpt_core.store.parts import POINTS
 from tasks.batches import Batches
-from tasks.stage import Plan, Worker
+from tasks.plan import Plan
+from tasks.worker import Worker
 from tests.core.models import tiny
 from tests.flows.example_experiments import STUDENT, Studio
 

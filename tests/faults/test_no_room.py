@@ -22,7 +22,8 @@ from rdpt_core.finetune.checkpoints import MARKER
 from rdpt_core.finetune.training import Example, train
 from rdpt_core.store.parts import POINTS, FaultPoint, Store
 from settings.loading import BadSettings
-from tasks.stage import Plan, Worker
+from tasks.plan import Plan
+from tasks.worker import Worker
 from tests.conftest import ROOT
 from tests.core.finetune.tiny_students import MACHINE, RECIPE, base
 from tests.stages import toy_stages
@@ -36,7 +37,7 @@ def build(root: Path, reached: FaultPoint = lambda table, point: None) -> None:
     store = Store(root, reached)
     for call in toy_stages.chain_of(toy_stages.given(range(12))):
         if not Plan(store).table(call).complete:
-            Worker(store, toy_stages.Options(), toy_stages.Journal()).build(call)
+            Worker(Plan(store), toy_stages.Options(), toy_stages.Journal()).build(call)
 
 
 def contents(root: Path) -> list[list[str]]:

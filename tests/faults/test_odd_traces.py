@@ -12,7 +12,8 @@ from rdpt_core.sources.traces import TraceSource
 from rdpt_core.tables.rows import ROWS
 from settings.runtime import Runtime
 from tasks import sources
-from tasks.stage import Plan, Worker
+from tasks.plan import Plan
+from tasks.worker import Worker
 from tests.core.models import tiny
 from tests.stages.toy_stages import Journal
 
@@ -83,7 +84,7 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Opened:
     opened = open_file(folder / "study.toml", runtime)
     for call in opened.study.calls():
         if not Plan(opened.store).table(call).complete:
-            Worker(opened.store, opened.runtime, Journal()).build(call)
+            Worker(Plan(opened.store), opened.runtime, Journal()).build(call)
     return opened
 
 

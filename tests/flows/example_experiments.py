@@ -16,7 +16,8 @@ from rdpt_core.finetune import training
 from rdpt_core.finetune.recipe import Machine, TrainingRecipe
 from rdpt_core.tables.rows import TrainingStep
 from settings.runtime import Runtime
-from tasks.stage import Plan, Worker
+from tasks.plan import Plan
+from tasks.worker import Worker
 from tests.core.models import tiny
 from tests.stages.toy_stages import Journal
 
@@ -84,7 +85,7 @@ class Studio:
         opened, journal = self.open(**changes), Journal()
         for call in opened.study.calls():
             if not Plan(opened.store).table(call).complete:
-                Worker(opened.store, opened.runtime, journal).build(call)
+                Worker(Plan(opened.store), opened.runtime, journal).build(call)
         assert all(Plan(opened.store).table(call).complete for call in opened.study.calls())
         return Counter(journal.parts)
 

@@ -11,7 +11,8 @@ from pydantic import ValidationError
 
 from rdpt_core.tables.rows import SentenceScore, TrainingStep
 from settings.experiment import Student
-from tasks.stage import Parts, Plan
+from tasks.plan import Plan
+from tasks.stage import Parts
 from tests.core.models import tiny
 from tests.flows.example_experiments import BENCHMARK, Studio
 

@@ -16,7 +16,7 @@ from rdpt_core.finetune.disk import training_room
 from rdpt_core.machine.resources import NoRoom
 from settings.experiment import Experiment
 from settings.runtime import Runtime
-from tasks.stage import Plan
+from tasks.plan import Plan
 from tests.flows.example_experiments import STUDENT, Studio, studio
 
 __all__ = ["studio"]

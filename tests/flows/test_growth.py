@@ -14,7 +14,7 @@ from flows.commands import compare
 from flows.results.rows import DIFFERENCE, arm_means, differences, rows_of
 from flows.results.tables import titled
 from settings.loading import BadSettings
-from tasks.stage import Plan
+from tasks.plan import Plan
 from tests.flows.example_experiments import BENCHMARK, PLAIN, STUDENT, Studio, studio
 
 __all__ = ["studio"]

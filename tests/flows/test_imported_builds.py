@@ -11,7 +11,8 @@ import pytest
 from flows.checks import models_in
 from rdpt_core.models.refusals import check_packing
 from rdpt_core.tables.rows import ScoreStatus, TokenScores
-from tasks.stage import Parts, Plan
+from tasks.plan import Plan
+from tasks.stage import Parts
 from tests.core.models import tiny
 from tests.core.models.loading.gguf_files import write_gguf
 from tests.flows.example_experiments import Studio

@@ -18,7 +18,8 @@ from rdpt_core.tables.rows import Provenance, ScoreSource, ScoreStatus, TokenSco
 from settings.experiment import Student
 from settings.loading import BadSettings, read_experiment
 from settings.runtime import Runtime
-from tasks.stage import Plan, Worker
+from tasks.plan import Plan
+from tasks.worker import Worker
 from tests.core.models import tiny
 from tests.stages.toy_stages import Journal
 
@@ -89,7 +90,7 @@ def study(tmp_path: Path) -> Path:
 def test_a_logged_teacher_labels_without_a_forward_pass(study: Path, tmp_path: Path) -> None:
     opened = open_file(study, Runtime(workspace=tmp_path / "workspace", threads=1))
     for call in opened.study.calls():
-        Worker(opened.store, opened.runtime, Journal()).build(call)
+        Worker(Plan(opened.store), opened.runtime, Journal()).build(call)
     (arm,) = opened.study.configurations()
     table = Plan(opened.store).table
 
@@ -131,7 +132,7 @@ def test_logs_of_another_tokenizer_stop_the_run_with_an_example(
         row |= {"token_ids": [5, 6], "logprobs": [-1.0, -1.0]}
     (tmp_path / "traces.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     opened = open_file(study, Runtime(workspace=tmp_path / "workspace", threads=1))
-    worker = Worker(opened.store, opened.runtime, Journal())
+    worker = Worker(Plan(opened.store), opened.runtime, Journal())
     with pytest.raises(Exception, match=r"(\d) of \1 logged traces cannot be believed"):
         list(map(worker.build, opened.study.calls()))
 

@@ -23,7 +23,8 @@ from rdpt_core.store.parts import Part
 from settings.runtime import Runtime
 from tasks import models
 from tasks.batches import Batches
-from tasks.stage import Plan, Worker
+from tasks.plan import Plan
+from tasks.worker import Worker
 from tests.core.models import tiny
 from tests.core.models.serving import model_server as m
 from tests.core.models.serving.model_server import Brain, ModelServer
@@ -95,7 +96,7 @@ def opened(
 def build(study: Opened) -> None:
     for call in study.study.calls():
         if not Plan(study.store).table(call).complete:
-            Worker(study.store, study.runtime, Journal()).build(call)
+            Worker(Plan(study.store), study.runtime, Journal()).build(call)
 
 
 def complete(study: Opened) -> bool:

@@ -22,8 +22,9 @@ from rdpt_core.store.parts import Part, Store
 from rdpt_core.store.sweep import Stray
 from rdpt_core.tables.recipe import Recipe
 from rdpt_core.tables.rows import Grade, Outcome
+from tasks.plan import Plan
 from tasks.running import Activity, announced, beating
-from tasks.stage import Plan, Worker
+from tasks.worker import Worker
 from tests.core.models import tiny
 from tests.flows.example_experiments import PLAIN, STUDY, Studio, copying_train
 from tests.stages.toy_stages import Journal
@@ -93,7 +94,7 @@ def test_why_follows_an_input_to_the_table_that_differs(here: Studio, capsys: Ca
     opened = open_file(file, here.open().runtime)
     traces = opened.study.configurations()[-1].find("traces", "train")
     assert traces is not None
-    Worker(opened.store, opened.runtime, Journal()).build(traces)
+    Worker(Plan(opened.store), opened.runtime, Journal()).build(traces)
     said = [line.strip() for line in asked(capsys, "why", str(file), "sentences").splitlines()]
     start = next(n for n, line in enumerate(said) if line.startswith("traces differ: "))
     assert said[start + 1] == "sampling.max_new_tokens: 6 -> 3"

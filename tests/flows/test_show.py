@@ -121,7 +121,8 @@ def test_256_colours_tell_the_labels_apart() -> None:
 
 
 def traces(study: Opened, side: str, name: str) -> list[Trace]:
-    from tasks.stage import Parts, Plan
+    from tasks.plan import Plan
+    from tasks.stage import Parts
 
     (configuration,) = [c for c in study.study.configurations() if c.name == name]
     call = configuration.find("traces", side)

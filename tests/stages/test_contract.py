@@ -15,9 +15,10 @@ from pathlib import Path
 import pytest
 
 from rdpt_core.store.parts import Damaged, Store
-from rdpt_core.tables.recipe import Unstable
+from rdpt_core.tables.recipe import Unstable, plain
 from rdpt_core.tables.rows import Sentence
-from tasks.stage import Busy, Plan, Worker
+from tasks.plan import Plan
+from tasks.worker import Busy, Worker
 from tests.stages import toy_stages
 
 
@@ -137,11 +138,8 @@ def test_a_torn_record_is_no_result(tmp_path: Path) -> None:
 
 
 def test_a_value_without_a_stable_form_is_refused_with_its_path(tmp_path: Path) -> None:
-    problems = toy_stages.given(range(4))
-    call = toy_stages.write(problems=problems, sample_index=(0,), style={"a": [1, object()]})
-    toy_stages.build(tmp_path, [problems])
     with pytest.raises(Unstable, match=r"style\.a\[1\] is a object"):
-        Plan(Store(tmp_path)).table(call)
+        plain({"a": [1, object()]}, "style")
 
 
 def test_who_will_not_wait_is_told_who_builds(tmp_path: Path) -> None:
@@ -149,7 +147,7 @@ def test_who_will_not_wait_is_told_who_builds(tmp_path: Path) -> None:
     toy_stages.build(tmp_path, [problems])
     store = Store(tmp_path)
     key = Plan(store).table(traces).jobs[0].recipe.key
-    worker = Worker(store, toy_stages.Options(wait=False), toy_stages.Journal())
+    worker = Worker(Plan(store), toy_stages.Options(wait=False), toy_stages.Journal())
     with _another_process_building(store, key) as pid, pytest.raises(Busy, match=f"{pid} on"):
         worker.build(traces)
 
@@ -160,7 +158,7 @@ def test_a_part_that_the_same_run_makes_for_another_table_is_waited_for(tmp_path
     toy_stages.build(tmp_path, [problems])
     store, journal = Store(tmp_path), toy_stages.Journal()
     key = Plan(store).table(traces).jobs[0].recipe.key
-    worker = Worker(store, toy_stages.Options(wait=False), journal)
+    worker = Worker(Plan(store), toy_stages.Options(wait=False), journal)
     waiting = threading.Thread(target=worker.build, args=(traces,))
     with store.lock("traces", key):
         waiting.start()

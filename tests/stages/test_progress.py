@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from rdpt_core.store.parts import Holder, Store
+from tasks.plan import Plan
 from tasks.progress import Progress
-from tasks.stage import Plan
 from tests.stages import toy_stages
 
 Capture = pytest.CaptureFixture[str]

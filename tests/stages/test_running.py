@@ -7,8 +7,9 @@ import sys
 from pathlib import Path
 
 from rdpt_core.store.parts import Store
+from tasks.plan import Plan
 from tasks.running import FOLDER, Activity, activities, announced, beating, nobody_runs
-from tasks.stage import Worker
+from tasks.worker import Worker
 from tests.stages import toy_stages
 
 KILLED = """
@@ -52,7 +53,7 @@ def test_a_table_in_the_making_is_seen_with_its_work_and_gone_when_it_ends(tmp_p
     looking = Looking(tmp_path)
     activity = Activity("study", "traces train", traces.digest, "tokens")
     with beating(looking, tmp_path, activity) as watcher:
-        Worker(Store(tmp_path / "store"), toy_stages.Options(), watcher).build(traces)
+        Worker(Plan(Store(tmp_path / "store")), toy_stages.Options(), watcher).build(traces)
     (seen, lives) = looking.seen[0]
     assert lives
     assert (seen.title, seen.call, seen.items, seen.items_done) == (

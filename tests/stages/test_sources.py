@@ -14,7 +14,7 @@ from rdpt_core.sources.problems import FileSource
 from rdpt_core.sources.traces import TraceSource
 from rdpt_core.store.parts import Store
 from tasks import sources
-from tasks.stage import Plan
+from tasks.plan import Plan
 
 
 def write_import(folder: Path, num_problems: int = 10) -> TraceSource:
@@ -38,8 +38,8 @@ def test_an_import_gives_problems_traces_and_rejects_of_one_descent(tmp_path: Pa
     assert [part.num_rows for part in plan.table(problems).parts] == [4, 4, 2]
     assert [part.num_rows for part in plan.table(traces).parts] == [4, 4, 4, 4, 2, 2]
     assert [part.num_rows for part in plan.table(rejects).parts] == [1]
-    tops = {part.chain[0] for part in plan.table(traces).parts}
-    assert tops == {part.content for part in plan.table(problems).parts}
+    assert list(plan.table(problems).places) == [(0,), (1,), (2,)]
+    assert list(plan.table(traces).places) == [(n, k) for n in range(3) for k in range(2)]
 
 
 def test_readers_at_the_same_time_commit_each_part_once(tmp_path: Path) -> None:
@@ -74,10 +74,9 @@ def test_a_plan_sees_the_parts_that_reading_commits_and_writes_none(tmp_path: Pa
     assert not seen.complete
     assert not store.root.exists()
     problems.read(store)
-    committed = Plan(store).table(traces).parts
-    assert [(p.key, p.content, p.chain) for p in seen.parts] == [
-        (p.key, p.content, p.chain) for p in committed
-    ]
+    committed = Plan(store).table(traces)
+    assert list(seen.places) == list(committed.places)
+    assert [(p.key, p.content) for p in seen.parts] == [(p.key, p.content) for p in committed.parts]
 
 
 def test_neither_path_nor_time_is_identity_but_content_is(tmp_path: Path) -> None:

@@ -17,8 +17,10 @@ from rdpt_core.tables.rows import Problem, Trace
 from settings import runtime
 from tasks import models, stopping, traces
 from tasks.models import Model
-from tasks.stage import Call, Plan, Worker, stage
+from tasks.plan import Plan
+from tasks.stage import Call, stage
 from tasks.turns import Turns
+from tasks.worker import Worker
 from tests.core.models import tiny
 from tests.stages import toy_stages
 
@@ -84,7 +86,7 @@ def build(root: Path, calls: list[Call], workers: int) -> list[str]:
     runtime = toy_stages.Options(workers=workers)
     threads = [
         threading.Thread(
-            target=Worker(store, runtime, toy_stages.Journal(), turns=turns).build, args=[c]
+            target=Worker(Plan(store), runtime, toy_stages.Journal(), turns=turns).build, args=[c]
         )
         for c in calls
     ]

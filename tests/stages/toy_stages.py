@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from rdpt_core.store.parts import Holder, Part, Store
+from rdpt_core.store.parts import Coordinate, Holder, Part, Store
 from rdpt_core.tables import ids
 from rdpt_core.tables.recipe import Recipe
 from rdpt_core.tables.rows import (
@@ -21,7 +21,9 @@ from rdpt_core.tables.rows import (
     Zone,
     ZoneKind,
 )
-from tasks.stage import Call, Given, Job, Parts, Plan, Worker, stage
+from tasks.plan import Job, Plan
+from tasks.stage import Call, Given, Parts, stage
+from tasks.worker import Worker
 
 
 @dataclass
@@ -64,16 +66,17 @@ def given(numbers: range, block: int = 4) -> Given:
         if (rows := [problem(n) for n in numbers[start : start + block]])
     ]
 
-    def parts(store: Store) -> tuple[Part, ...] | None:
+    def parts(store: Store) -> dict[Coordinate, Part] | None:
         found = [store.find("problems", recipe.key) for recipe, _ in recipes]
-        return tuple(p for p in found if p) if all(found) else None
+        return {(n,): p for n, p in enumerate(found) if p} if all(found) else None
 
     def read(store: Store) -> None:
         for recipe, rows in recipes:
             if not store.find("problems", recipe.key):
                 store.commit(Problem, recipe, rows)
 
-    return Given("problems", Problem, ids.digest(str(numbers), block), parts, read, lambda: ())
+    source = ids.digest(str(numbers), block)
+    return Given("problems", Problem, source, (source,), parts, read, dict)
 
 
 @stage("traces", version=1, row=Trace, over="problems", each="sample_index")
@@ -142,8 +145,8 @@ def chain_of(problems: Given, samples: int = 2, style: str = "it is") -> list[An
 
 def build(root: Path, calls: list[Any], **options: Any) -> Journal:
     journal = Journal()
-    worker = Worker(Store(root), Options(**options), journal)
+    plan = Plan(Store(root))
     for call in calls:
-        if not Plan(worker.store).table(call).complete:
-            worker.build(call)
+        if not plan.table(call).complete:
+            Worker(plan, Options(**options), journal).build(call)
     return journal

@@ -20,8 +20,8 @@ from rdpt_core.models.protocols import TextScorer
 from rdpt_core.provenance.labels import Labelled, LabelRule, label
 from rdpt_core.provenance.noise import Flips, Scoring, flips
 from tasks.models import Model
+from tasks.plan import Plan
 from tasks.progress import say, token_bar
-from tasks.stage import Plan
 
 MOST_PACKED = 600
 """Most tokens of a pack, or of a chunk of a longer trace, of the second scoring."""

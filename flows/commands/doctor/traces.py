@@ -20,8 +20,9 @@ from rdpt_core.store.parts import Store
 from rdpt_core.tables.rows import Problem, Sentence, Trace
 from rdpt_core.text import segmentation
 from settings.loading import BadSettings
+from tasks.plan import Plan
 from tasks.progress import say
-from tasks.stage import Call, Given, Parts, Plan, Work
+from tasks.stage import Call, Given, Parts, Work
 
 MOST_TOKENS = 512
 """Of a trace that is sampled for this alone: noise shows in any sentence, long before the end."""

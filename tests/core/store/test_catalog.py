@@ -15,7 +15,7 @@ from rdpt_core.store import catalog
 from rdpt_core.store.parts import Store
 from rdpt_core.tables.recipe import Recipe
 from rdpt_core.tables.rows import ROWS
-from tasks.stage import Plan
+from tasks.plan import Plan
 from tests.stages import toy_stages
 
 
@@ -147,7 +147,7 @@ def test_a_part_of_an_earlier_release_lacks_a_column_and_is_still_read(tmp_path:
 
     store = Store(tmp_path / "store")
     recipe = Recipe("students", 0, {}, {})
-    store.commit(EarlierStep, recipe, [EarlierStep("s", 1)], chain=(), inputs={}, seconds=0.0)
+    store.commit(EarlierStep, recipe, [EarlierStep("s", 1)], inputs={}, seconds=0.0)
     path = tmp_path / "rdpt.duckdb"
     catalog.publish(path, store, catalog.Contents((), (), ()))
     found = query(path, "SELECT part, student, step, loss FROM students")

@@ -60,7 +60,10 @@ def edit_record(store: Store, part: Part, change: Callable[[dict], object]) -> N
     """As an earlier release might have written it: without a digest."""
     path = record_file(store, part)
     value = json.loads(path.read_text())
-    del value["digest"]
+    for later in ("digest", "coordinate"):
+        value.pop(later, None)
+    value["format"] = 1
+    value["part"]["chain"] = [part.content]
     change(value)
     path.write_text(json.dumps(value))
 
@@ -163,8 +166,9 @@ def test_records_of_an_earlier_release_count_and_verify_gives_them_a_digest(stor
     assert record_file(store, loaded).read_bytes() == before
     sealed = store.record("grades", plain.key)
     assert sealed is not None
-    assert sealed.digest is not None
+    assert sealed.is_sealed
     assert sealed.part == plain
+    assert sealed.coordinate is None, "a record of format 1 does not say it"
     assert integrity.seal(store, set()) == 1
     assert integrity.seal(store, set()) == 0
     with store.lock("grades", plain.key):
@@ -178,8 +182,8 @@ def test_records_of_an_earlier_release_count_and_verify_gives_them_a_digest(stor
 def test_a_record_of_a_newer_rdpt_is_refused_and_left_alone(store: Store) -> None:
     """Unlike one whose format alone is another digit, which is damaged."""
     part, _ = parts(store)
-    edit_record(store, part, lambda value: value.update(format=2, more="fields", digest="newer"))
-    with pytest.raises(TooNew, match="written by a newer rdpt \\(format 2\\)"):
+    edit_record(store, part, lambda value: value.update(format=3, more="fields", digest="newer"))
+    with pytest.raises(TooNew, match="written by a newer rdpt \\(format 3\\)"):
         store.find("grades", part.key)
     assert record_file(store, part).exists()
 
