@@ -16,11 +16,11 @@ from typing import Any
 from flows.configurations import imports_thoughts, models_of, sources_of
 from flows.disk import Room
 from flows.workspace import Opened
+from rdpt_core.machine.processor import has_gpu
 from rdpt_core.machine.resources import NoRoom, amount, free_space, no_room
-from rdpt_core.models.identity import quantisation
+from rdpt_core.models.files import quantisation, stated_rows
 from rdpt_core.models.refusals import check_folder, check_packing, check_weights
-from rdpt_core.models.rendering.reading import check_rows, stated_rows
-from rdpt_core.scoring.paths import has_gpu
+from rdpt_core.models.rendering.special_ids import check_rows
 from settings.loading import BadSettings
 from settings.secrets import is_plain
 from tasks import sources

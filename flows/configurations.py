@@ -12,7 +12,7 @@ from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
-from rdpt_core.models.identity import HashMemory
+from rdpt_core.models.files import HashMemory
 from rdpt_core.models.serving.endpoint import Server
 from rdpt_core.models.spec import ModelSpec, Scoring
 from rdpt_core.selection.picks import Selector

@@ -12,7 +12,7 @@ from typing import Any
 from pydantic import TypeAdapter
 
 from flows.configurations import Configuration, Study
-from rdpt_core.models.identity import HashMemory
+from rdpt_core.models.files import HashMemory
 from rdpt_core.store.faults import fault_point
 from rdpt_core.store.notes import Notes, write_durably
 from rdpt_core.store.parts import Store

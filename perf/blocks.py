@@ -3,9 +3,9 @@
     .venv/bin/python perf/blocks.py
 
 prints microseconds, the least of many rounds of one thread: the product of hidden states and a
-stretch of the head, rdpt's one pass over its logits (fused.py), and the same sums by torch's own
-operations. The second is nearly all that lies between rdpt's engine and the bare products. Then the
-same product of bfloat16 numbers, by torch and by products.py, which takes its place on a CPU
+stretch of the head, rdpt's one pass over its logits (`fused_sums`), and the same sums by torch's
+own operations. The second is nearly all that lies between rdpt's engine and the bare products. Then
+the same product of bfloat16 numbers, by torch and by products.py, which takes its place on a CPU
 without bfloat16 units.
 """
 
@@ -19,9 +19,8 @@ from arithmetic import least
 from torch import Tensor
 from torch.nn.functional import linear
 
-from rdpt_core.scoring import fused
-from rdpt_core.scoring.products import linear_in_float32
-from rdpt_core.scoring.statistics import written_out
+from rdpt_core.models.loading.products import linear_in_float32
+from rdpt_core.scoring.statistics import fused_sums, written_out
 
 
 def main() -> None:
@@ -46,7 +45,7 @@ def main() -> None:
     print(f"{asked.positions} positions x {asked.ids} ids, width {asked.width}, microseconds:")
     for name, cost in (
         ("product", product),
-        ("one pass", summed(fused.sums)),
+        ("one pass", summed(fused_sums)),
         ("torch's operations", summed(written_out)),
         ("bfloat16 by torch", least(lambda: linear(*half), asked.rounds)),
         ("bfloat16 by rdpt", least(lambda: linear_in_float32(*half), asked.rounds)),

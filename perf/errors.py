@@ -18,8 +18,10 @@ import numpy as np
 import torch
 
 import rdpt_core
-from rdpt_core.models.loading.hf import HfGenerator, HfScorer, Loaded, load
+from rdpt_core.models.loading.hf import HfGenerator
+from rdpt_core.models.loading.weights import Loaded, load
 from rdpt_core.models.spec import ModelSpec, Sampling
+from rdpt_core.scoring.hf import HfScorer
 from rdpt_core.tables.rows import Problem, Trace
 
 MODELS = Path(rdpt_core.__file__).parent / "pocket" / "models"

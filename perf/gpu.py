@@ -26,8 +26,8 @@ from arithmetic import flops
 from transformers import Qwen3Config, Qwen3ForCausalLM
 
 from rdpt_core.machine.memory import is_out_of_memory
+from rdpt_core.models.loading.head import Head
 from rdpt_core.scoring.forward import PACK_TOKENS, Forward, Laid
-from rdpt_core.scoring.head import Head
 
 Work = list[list[int]]
 LARGE = {

@@ -36,8 +36,8 @@ def one(method: str, length: int, vocabulary: int, width: int, layers: int) -> d
     from transformers import Qwen3ForCausalLM
     from workload import Shape, traces
 
+    from rdpt_core.models.loading.head import Head
     from rdpt_core.scoring.forward import PACK_TOKENS, Forward, Laid
-    from rdpt_core.scoring.head import Head
 
     torch.set_num_threads(2)
     torch.set_grad_enabled(False)

@@ -113,9 +113,9 @@ def minicons(folder: Path) -> Method:
 
 
 def _forward(folder: Path, compiled: bool) -> Any:
-    from rdpt_core.scoring.compiling import compile_decoder
+    from rdpt_core.models.loading.compiling import compile_decoder
+    from rdpt_core.models.loading.head import Head
     from rdpt_core.scoring.forward import PACK_TOKENS, Forward
-    from rdpt_core.scoring.head import Head
 
     model = _model(folder)
     head, decoder = Head(model.get_output_embeddings().weight.detach()), model.get_decoder()

@@ -19,7 +19,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from rdpt_core.models.loading.hf import Loaded, load
+from rdpt_core.models.loading.weights import Loaded, load
 from rdpt_core.models.spec import ModelSpec
 from rdpt_core.scoring.forward import PACK_TOKENS, Forward, Laid
 

@@ -16,10 +16,11 @@ from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
 
-from rdpt_core.models.loading.hf import HfGenerator, Loaded, load
+from rdpt_core.models.loading import products
+from rdpt_core.models.loading.hf import HfGenerator
+from rdpt_core.models.loading.weights import Loaded, load
 from rdpt_core.models.spec import ModelSpec, Sampling
 from rdpt_core.pocket.problems import problems
-from rdpt_core.scoring import products
 from rdpt_core.tables.rows import Problem
 
 MODELS = Path(__file__).resolve().parents[1] / "rdpt_core" / "pocket" / "models"

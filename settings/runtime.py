@@ -19,8 +19,8 @@ from pydantic import (
 )
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from rdpt_core.machine.processor import has_gpu
 from rdpt_core.models.serving.endpoint import Server
-from rdpt_core.scoring.paths import has_gpu
 from rdpt_core.tables.spelling import nearest
 from settings.secrets import is_plain
 

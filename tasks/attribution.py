@@ -11,11 +11,11 @@ from contextlib import suppress
 from functools import cache
 from typing import Any
 
-from rdpt_core.models.logged import LoggedScorer
 from rdpt_core.models.protocols import TextScorer
 from rdpt_core.models.spec import Logged
 from rdpt_core.provenance import labels
 from rdpt_core.provenance.labels import LabelRule
+from rdpt_core.scoring.logged import LoggedScorer
 from rdpt_core.selection import candidates, picks
 from rdpt_core.selection.candidates import CandidateRecord
 from rdpt_core.selection.picks import PoolRule, Selector
@@ -60,7 +60,7 @@ def _compiled(model: Model) -> dict[str, int]:
     """How many graphs the compiled path has needed so far: one for each size of pack."""
     if not model.is_compiled:
         return {}
-    from rdpt_core.scoring.compiling import num_graphs
+    from rdpt_core.models.loading.compiling import num_graphs
 
     return {"compiled_graphs": num_graphs()}
 

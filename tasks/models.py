@@ -12,14 +12,14 @@ from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from rdpt_core.machine.processor import cpu_flags, has_gpu, has_units
 from rdpt_core.models.adapters import is_adapter
-from rdpt_core.models.identity import HashMemory, ModelIdentity, identify, local_folder
+from rdpt_core.models.files import HashMemory, local_folder, own_limit
+from rdpt_core.models.identity import ModelIdentity, identify
 from rdpt_core.models.protocols import TextGenerator, TextScorer
-from rdpt_core.models.rendering.reading import own_limit
 from rdpt_core.models.rendering.render import Renderer, read_renderer
 from rdpt_core.models.serving.endpoint import Server
 from rdpt_core.models.spec import Logged, ModelSpec, Numerics, Sampling
-from rdpt_core.scoring.paths import cpu_flags, has_gpu, has_units
 from rdpt_core.store.parts import Part, Store
 from rdpt_core.tables import ids
 from rdpt_core.tables.recipe import Plain
@@ -27,9 +27,9 @@ from rdpt_core.tables.spelling import hint
 from tasks.progress import say
 
 if TYPE_CHECKING:
-    from rdpt_core.models.loading.loading import Loaded
+    from rdpt_core.models.loading.weights import Loaded
     from rdpt_core.models.serving.remote import Remote
-    from rdpt_core.models.serving.server import ServerScorer
+    from rdpt_core.scoring.server import ServerScorer
     from tasks.stage import Call, Work
 
 CHECKPOINT = "checkpoint"
@@ -144,15 +144,15 @@ class Model:
         if self.is_remote:
             return self.server_scorer()
         if self.spec.backend == "logged":
-            from rdpt_core.models.logged import LoggedScorer
+            from rdpt_core.scoring.logged import LoggedScorer
 
             return LoggedScorer(self.scorer, self.renderer, self.spec.logged or Logged())
-        from rdpt_core.models.loading.hf import HfScorer
+        from rdpt_core.scoring.hf import HfScorer
 
         return HfScorer(self._loaded(work), topk_stats=topk_stats)
 
     def server_scorer(self) -> ServerScorer:
-        from rdpt_core.models.serving.server import ServerScorer
+        from rdpt_core.scoring.server import ServerScorer
 
         return ServerScorer(self.remote, self.known)
 
@@ -261,7 +261,7 @@ def _load(
     """One model in memory at a time; the parts of a table follow each other."""
     from transformers.utils import logging
 
-    from rdpt_core.models.loading.loading import load
+    from rdpt_core.models.loading.weights import load
 
     logging.disable_progress_bar()  # of the weights; the table has a bar of its own
     return load(spec, base, threads, usable(device), memory, numerics)

@@ -9,8 +9,8 @@ from rdpt_core.finetune import training
 from rdpt_core.finetune.recipe import HOW, Machine, TrainingRecipe
 from rdpt_core.finetune.training import Example
 from rdpt_core.models.adapters import is_adapter
-from rdpt_core.models.rendering.reading import ends_of
 from rdpt_core.models.rendering.render import read_renderer
+from rdpt_core.models.rendering.special_ids import ends_of
 from rdpt_core.tables.rows import Pick, Problem, Trace, TrainingStep
 from tasks.models import CHECKPOINT, Model, note, usable
 from tasks.stage import Parts, Work, stage

@@ -104,8 +104,16 @@ def test_every_dependency_is_pinned_once_and_within_its_bounds(pyproject: dict[s
 
 
 def test_contracts_hold_the_import_directions(pyproject: dict[str, Any]) -> None:
-    layers, science, tracking = pyproject["tool"]["importlinter"]["contracts"]
+    layers, rooms, models, science, tracking = pyproject["tool"]["importlinter"]["contracts"]
     assert layers["layers"] == ["flows", "tasks", "settings", "rdpt_core"]
+    for contract, container in ((rooms, "rdpt_core"), (models, "rdpt_core.models")):
+        assert contract["containers"] == [container]
+        assert contract["exhaustive"], "a new room is given its place"
+        assert "ignore_imports" not in contract
+    assert [layer for layer in rooms["layers"] if layer in ("scoring", "models")] == [
+        "scoring",
+        "models",
+    ]
     assert science["source_modules"] == ["rdpt_core", "settings"]
     assert science["forbidden_modules"] == ["prefect", "mlflow"]
     assert tracking["ignore_imports"] == ["tasks.tracking -> mlflow"]

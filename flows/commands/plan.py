@@ -17,9 +17,10 @@ from flows.disk import BYTES, estimated_room, knows_imports
 from flows.results.tables import print_table
 from flows.runtime import read_runtime
 from flows.workspace import Opened, open_file
+from rdpt_core.machine.processor import cpu_flags, has_gpu
 from rdpt_core.machine.resources import amount, free_space
 from rdpt_core.report.tables import terminal_width
-from rdpt_core.scoring.paths import cpu_flags, faster_path, has_gpu
+from rdpt_core.scoring.paths import faster_path
 from settings.loading import find_experiment
 from tasks.plan import Plan, Table
 from tasks.progress import say

@@ -18,7 +18,7 @@ from flows.commands.verb import Verb
 from flows.runtime import read_runtime
 from flows.workspace import CONTENTS, EXPERIMENT, MODELS, NOISE, ORIGIN, ORIGINS, frozen_fault
 from rdpt_core.machine.resources import amount
-from rdpt_core.models.identity import MEMORY
+from rdpt_core.models.files import MEMORY
 from rdpt_core.models.serving.fingerprint import KNOWN
 from rdpt_core.report.terminal import printable
 from rdpt_core.report.words import counted

@@ -15,10 +15,10 @@ from rdpt_core.files.reading import open_table, values, with_columns
 from rdpt_core.files.writing import create_table
 from rdpt_core.grading import verdicts
 from rdpt_core.grading.verdicts import GradeRule
-from rdpt_core.models.rendering.delimiters import Delimiters
 from rdpt_core.sources.golds import gold_text
 from rdpt_core.tables.columns import schema
 from rdpt_core.tables.rows import Grade, Problem
+from rdpt_core.text.delimiters import Delimiters
 from tasks.progress import say
 
 

@@ -17,10 +17,12 @@ from flows.tools.tool import Tool, trace_of
 from rdpt_core.files.reading import Table, open_table, refuse
 from rdpt_core.files.writing import create_table
 from rdpt_core.models.protocols import TextScorer
-from rdpt_core.models.rendering.delimiters import Delimiters
 from rdpt_core.models.spec import ModelSpec
+from rdpt_core.scoring.hf import HfScorer
+from rdpt_core.scoring.server import ServerScorer
 from rdpt_core.tables.columns import to_arrow
 from rdpt_core.tables.rows import Problem, TokenScores, Trace
+from rdpt_core.text.delimiters import Delimiters
 from settings.loading import BadSettings
 from tasks.models import Model, usable
 from tasks.progress import say
@@ -100,8 +102,7 @@ def _batch(rows: Sequence[TokenScores]) -> pa.RecordBatch:
 
 
 def _scorer(spec: ModelSpec) -> TextScorer:
-    from rdpt_core.models.loading.hf import HfScorer, load  # brings torch
-    from rdpt_core.models.serving.server import ServerScorer
+    from rdpt_core.models.loading.hf import load
 
     try:
         if spec.backend == "server":

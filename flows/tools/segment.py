@@ -12,10 +12,10 @@ from flows.tools.tool import Tool, read_delimiters, trace_of
 from rdpt_core.defaults import DELIMITERS, SEGMENTER
 from rdpt_core.files.reading import ROWS, Table, open_table, refuse, values
 from rdpt_core.files.writing import create_table
-from rdpt_core.models.rendering.delimiters import Delimiters
 from rdpt_core.tables.columns import schema
 from rdpt_core.tables.rows import Sentence
 from rdpt_core.text import segmentation
+from rdpt_core.text.delimiters import Delimiters
 from rdpt_core.text.segmentation import SegmentRule
 
 

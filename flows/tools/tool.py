@@ -6,8 +6,8 @@ from pydantic import AliasChoices, Field
 from pydantic_settings import CliPositionalArg
 
 from flows.commands.verb import Verb
-from rdpt_core.models.rendering.delimiters import Delimiters, named_delimiters
 from rdpt_core.tables.rows import FinishReason, Trace
+from rdpt_core.text.delimiters import Delimiters, named_delimiters
 from settings.loading import BadSettings
 
 FORMATS = ".jsonl, .csv or .parquet; - is standard"

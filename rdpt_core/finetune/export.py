@@ -12,9 +12,9 @@ from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedModel
 
 from rdpt_core.finetune.training import Job
 from rdpt_core.models.adapters import merged, write_adapter
-from rdpt_core.models.identity import ENDS, TEMPLATE, TOKENIZER, hash_files, tensors_digest
-from rdpt_core.models.loading.loading import attention_of, stretch
-from rdpt_core.models.refusals import read_object
+from rdpt_core.models.files import ENDS, TEMPLATE, TOKENIZER, hash_files, read_object
+from rdpt_core.models.identity import tensors_digest
+from rdpt_core.models.loading.weights import attention_of, stretch
 from rdpt_core.models.spec import Rope
 
 

@@ -27,7 +27,7 @@ from rdpt_core.finetune.recipe import Machine, TrainingRecipe
 from rdpt_core.machine.environment import worker_environment
 from rdpt_core.machine.resources import OutOfMemory
 from rdpt_core.machine.worker_errors import FAULT, raised
-from rdpt_core.models.identity import loaded_files
+from rdpt_core.models.files import loaded_files
 from rdpt_core.models.refusals import check_folder
 from rdpt_core.models.spec import Rope
 from rdpt_core.store.notes import write_durably

@@ -19,7 +19,7 @@ from rdpt_core.grading.answers import find_answer, read_gold
 from rdpt_core.grading.checking import Checked, Question, check
 from rdpt_core.grading.expressions import are_equal, latex_number, number
 from rdpt_core.grading.quantities import are_same, is_quantity
-from rdpt_core.models.protocols import Progress, silent
+from rdpt_core.machine.progress import Progress, silent
 from rdpt_core.tables.recipe import Rule
 from rdpt_core.tables.rows import FinishReason, Grade, Outcome, Problem, Trace
 from rdpt_core.text.zones import answer_text

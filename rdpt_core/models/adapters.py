@@ -6,12 +6,12 @@ It is merged into the base when it is loaded; what scores and samples is then an
 
 from __future__ import annotations
 
-import hashlib
 import json
 import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from rdpt_core.models.files import read_object, sha256
 from rdpt_core.tables import ids
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ def check_adapter(folder: Path, base: str) -> None:
                 f"adapter {str(folder)!r} has no {name}: give the folder that peft's "
                 "save_pretrained wrote, with safetensors"
             )
-    config = _object(folder / CONFIG)
+    config = read_object(folder / CONFIG)
     if config.get("peft_type") != "LORA" or config.get("auto_mapping"):
         raise ValueError(
             f"{folder / CONFIG}: peft_type = {config.get('peft_type')}, auto_mapping = "
@@ -53,7 +53,7 @@ def check_adapter(folder: Path, base: str) -> None:
 
 
 def _tensors(path: Path) -> str:
-    wanted = _object(path).get("tensors")
+    wanted = read_object(path).get("tensors")
     if not isinstance(wanted, str):
         raise ValueError(
             f"{path}: no digest `tensors` of the base: give the adapter as rdpt wrote it, or "
@@ -62,18 +62,8 @@ def _tensors(path: Path) -> str:
     return wanted
 
 
-def _object(path: Path) -> dict[str, Any]:
-    try:
-        value = json.loads(path.read_bytes())
-    except ValueError as error:
-        raise ValueError(f"{path}: is not JSON: {error}") from error
-    if not isinstance(value, dict):
-        raise ValueError(f"{path}: is a JSON {type(value).__name__}, not an object")
-    return value
-
-
 def adapter_digest(folder: Path) -> str:
-    """Of the files that loading reads."""
+    """Digest of the files that loading reads."""
     return ids.digest("adapter", [[name, sha256(folder / name)] for name in (CONFIG, WEIGHTS)])
 
 
@@ -99,8 +89,3 @@ def write_adapter(model: Any, state: dict[str, Any], base: str, folder: Path) ->
     config |= {"base_model_name_or_path": None, "revision": None}
     (folder / CONFIG).write_text(json.dumps(config, indent=2, sort_keys=True) + "\n")
     (folder / BASE).write_text(json.dumps({"tensors": base}) + "\n")
-
-
-def sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

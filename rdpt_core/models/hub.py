@@ -9,28 +9,27 @@ import json
 from pathlib import Path
 
 from huggingface_hub import HfApi, constants, hf_hub_download, snapshot_download
-from huggingface_hub.errors import (
-    GatedRepoError,
-    HFValidationError,
-    LocalEntryNotFoundError,
-    RepositoryNotFoundError,
-    RevisionNotFoundError,
-)
+from huggingface_hub.errors import LocalEntryNotFoundError
 
+from rdpt_core.machine.hub import REFUSED
 from rdpt_core.machine.resources import no_room
-from rdpt_core.models.identity import loaded_files, matches, patterns_of, quantisation
-from rdpt_core.models.refusals import check_config, check_folder, check_names, needed
+from rdpt_core.models.files import (
+    ModelFiles,
+    loaded_files,
+    matches,
+    needed,
+    patterns_of,
+    quantisation,
+)
+from rdpt_core.models.refusals import check_config, check_folder, check_names
 from rdpt_core.models.spec import ModelSpec
 
 TIMEOUT_SECONDS = 10.0
-REFUSED = (RepositoryNotFoundError, RevisionNotFoundError, GatedRepoError, HFValidationError)
-"""What the hub says of a model. Any other failure is one of reaching it: which exceptions those
-are has changed with each HTTP library that its client was built on."""
 
 
-def hub_files(spec: ModelSpec) -> tuple[str, dict[str, str], str | None]:
-    """Commit and file hashes as the hub states them (SHA-256 of large files, git's of small ones),
-    and how its weights are packed.
+def hub_files(spec: ModelSpec) -> ModelFiles:
+    """A model's files as the hub states them, with SHA-256 of large files and git's hash of small
+    ones.
 
     Raises ValueError for an id, a revision or a model that is refused; ConnectionError where
     neither the hub nor the local cache has it.
@@ -56,7 +55,7 @@ def hub_files(spec: ModelSpec) -> tuple[str, dict[str, str], str | None]:
         for item in siblings
         if "/" not in item.rfilename and matches(item.rfilename, patterns_of(spec))
     }
-    return str(info.sha), digests, packing
+    return ModelFiles(digests, str(info.sha), packing)
 
 
 def hub_snapshot(spec: ModelSpec, revision: str | None = None) -> Path:
@@ -79,12 +78,12 @@ def hub_snapshot(spec: ModelSpec, revision: str | None = None) -> Path:
     return folder
 
 
-def _cached_files(spec: ModelSpec, reason: Exception) -> tuple[str, dict[str, str], str | None]:
+def _cached_files(spec: ModelSpec, reason: Exception) -> ModelFiles:
     folder = _cached_snapshot(spec, spec.revision, reason)
     check_folder(folder, spec)
     # The cache stores a file under the hash by which the hub knows it and links to it.
     digests = {path.name: path.resolve().name for path in loaded_files(folder, patterns_of(spec))}
-    return folder.name, digests, quantisation(folder)
+    return ModelFiles(digests, folder.name, quantisation(folder))
 
 
 def _cached_snapshot(spec: ModelSpec, revision: str | None, reason: Exception) -> Path:

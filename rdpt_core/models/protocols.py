@@ -1,7 +1,8 @@
 """The seam between rdpt and language models: two protocols of one method each.
 
 Everything above them deals in problems, traces and rows; everything below in tensors, tokenizers
-and servers. `hf.py` is the real implementation, `fake.py` the planted one of the tests.
+and servers. Generators are in `loading/hf.py` and `serving/server.py`; scorers are a room above the
+models, `rdpt_core/scoring/`: `hf.py`, `server.py`, `logged.py`.
 """
 
 from __future__ import annotations
@@ -9,17 +10,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Protocol
 
+from rdpt_core.machine.progress import Progress, silent
 from rdpt_core.tables.rows import Problem, TokenScores, Trace
-
-
-class Progress(Protocol):
-    """Told how many units of work are done; shows them or not."""
-
-    def __call__(self, num_done: int, /) -> None: ...
-
-
-def silent(num_done: int) -> None:
-    """A Progress that shows nothing."""
 
 
 class TextGenerator(Protocol):

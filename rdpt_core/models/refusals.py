@@ -14,6 +14,7 @@ from typing import Any
 
 from safetensors import SafetensorError, safe_open
 
+from rdpt_core.models.files import needed, read_object
 from rdpt_core.models.spec import ModelSpec
 
 UNPACKED_BY = {
@@ -36,13 +37,14 @@ ATTENTION = {"eager", "sdpa", "flash_attention_2", "flash_attention_3", "flex_at
 
 def check_folder(folder: Path, spec: ModelSpec | None = None) -> None:
     """Raises ValueError, naming the file, for a model that would run code or is not complete."""
+    weights = needed(spec)
     names = sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
-    check_names(names, str(folder), needed(spec))
+    check_names(names, str(folder), weights)
     for name in ("config.json", "tokenizer_config.json"):
         path = folder / name
         if path.exists():
             check_config(read_object(path), path)
-    if needed(spec) == ".safetensors":
+    if weights == ".safetensors":
         check_index(folder)
 
 
@@ -62,18 +64,6 @@ def check_index(folder: Path) -> None:
             f"{path} names the weights {name!r}; only *.safetensors in the same folder are "
             f"loaded, and there are {', '.join(sorted(beside))}: copy the model again"
         )
-
-
-def read_object(path: Path) -> dict[str, Any]:
-    try:
-        found = json.loads(path.read_bytes())
-    except (ValueError, RecursionError) as error:
-        raise ValueError(f"{path} is not JSON ({error}): copy the model again") from error
-    if not isinstance(found, dict):
-        raise ValueError(
-            f"{path} is a JSON {type(found).__name__}, not an object: it is no model's"
-        )
-    return found
 
 
 def check_packing(quantisation: str, gpu: bool) -> None:
@@ -102,13 +92,6 @@ def check_weights(folder: Path) -> None:
                 pass
         except SafetensorError as error:
             raise ValueError(f"{path} is cut or damaged ({error}): copy the model again") from error
-
-
-def needed(spec: ModelSpec | None) -> str | None:
-    """The file, or kind of file, that holds the weights; None where none are loaded here."""
-    if spec is None or spec.backend == "hf":
-        return spec.gguf if spec and spec.gguf else ".safetensors"
-    return None
 
 
 def check_names(names: Iterable[str], where: str, weights: str | None = ".safetensors") -> None:

@@ -15,18 +15,24 @@ Shapes: V ids of the tokenizer, N completion ids of a layout.
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
 
 from rdpt_core.models.rendering.layout import Layout
 from rdpt_core.models.rendering.vocabulary import Vocabulary
-from rdpt_core.scoring.token_statistics import Statistics
+from rdpt_core.scoring.entries import Statistics
 from rdpt_core.tables.rows import ZoneKind
 
 
+@lru_cache(maxsize=2)
 def blank_ids(vocabulary: Vocabulary, num_ids: int) -> NDArray[np.bool_]:
-    """Which ids begin with white space, shape [V]; control tokens do not."""
+    """True for ids that begin with whitespace, shape [V]; control tokens do not.
+
+    Kept, since all parts of a table are scored with one tokenizer, and a large one takes tenths of
+    a second.
+    """
     return np.array(
         [
             not vocabulary.is_control(token_id) and _begins_blank(vocabulary, token_id)

@@ -1,19 +1,25 @@
-"""From a layout and its statistics to one row of `scores`.
+"""One row of `scores`: what of a trace a scorer reads, what it finds, and the row of both.
 
-The entries cover the trace's bytes in order. What the scorer laid itself is summed apart: its
-delimiters into `tag_logprob`, its end of turn into `end_logprob`.
+The entries of a row cover the trace's bytes in order. What the scorer renders itself is summed
+apart: its delimiters into `tag_logprob`, its end of turn into `end_logprob`.
+
+Nothing here needs torch, so that logged and served log-probabilities, and every command that only
+plans, do without it.
 """
 
 from __future__ import annotations
 
-from typing import TypeVar
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import accumulate
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from rdpt_core.models.rendering.layout import Layout
-from rdpt_core.scoring.token_statistics import Statistics
-from rdpt_core.tables.rows import ScoreSource, ScoreStatus, TokenScores, Trace, ZoneKind
+from rdpt_core.models.rendering.render import Renderer
+from rdpt_core.tables.rows import Problem, ScoreSource, ScoreStatus, TokenScores, Trace, ZoneKind
 
 MOST = 255
 """Bytes of one entry; a longer one is several, of which the first carries the numbers."""
@@ -21,7 +27,84 @@ MOST = 255
 SKIP = -1
 """Index of an entry without numbers."""
 
+DTYPES = {
+    "logprobs": np.float32,
+    "ranks": np.uint32,
+    "entropies": np.float16,
+    "sum_squares": np.float16,
+    "top_mass": np.float16,
+    "top_squares": np.float16,
+    "blank_logprobs": np.float32,
+}
+
 T = TypeVar("T", bound=np.generic)
+
+
+def layout_of(
+    renderer: Renderer,
+    author: str,
+    limit: int,
+    problem: Problem | None,
+    trace: Trace,
+    alone: bool = False,
+    reasons: dict[str, str] | None = None,
+) -> Layout | ScoreStatus:
+    """What of a trace a model reads whose longest sequence is `limit` tokens.
+
+    `author` is the model's own signature: its traces are laid by the ids that it sampled. `alone`
+    lays a text after its prompt as it stands, whatever its zones. `reasons` gets, by trace id, why
+    a trace is an error.
+    """
+    told = {} if reasons is None else reasons
+    if problem is None:
+        told[trace.trace_id] = f"trace {trace.trace_id}: its problem is missing"
+        return ScoreStatus.ERROR
+    try:
+        if alone:
+            layout = renderer.lay_alone(problem, trace)
+        else:
+            layout = renderer.lay(problem, trace, sampled=trace.author == author)
+    except ValueError as error:
+        told[trace.trace_id] = f"trace {trace.trace_id}: {error}"
+        return ScoreStatus.ERROR
+    if not layout.prompt_ids:
+        told[trace.trace_id] = f"trace {trace.trace_id}: its prompt has no tokens"
+        return ScoreStatus.ERROR
+    return layout.fit(limit) or ScoreStatus.TOO_LONG
+
+
+@dataclass(frozen=True, slots=True)
+class Statistics:
+    """What is known of each scored token: parallel arrays, one entry per target."""
+
+    logprobs: NDArray[np.float32]
+    ranks: NDArray[np.uint32]
+    entropies: NDArray[np.float16]
+    sum_squares: NDArray[np.float16]
+    top_mass: NDArray[np.float16] | None = None
+    """Probability of the k likeliest ids; None unless asked for."""
+    top_squares: NDArray[np.float16] | None = None
+    blank_logprobs: NDArray[np.float32] | None = None
+    """Of any id that begins with white space coming here; None unless asked for."""
+
+    def cut(self, sizes: Sequence[int]) -> list[Statistics]:
+        """Consecutive stretches of these sizes."""
+        stops = accumulate(sizes)
+        return [self._between(stop - size, stop) for size, stop in zip(sizes, stops, strict=True)]
+
+    def _between(self, start: int, stop: int) -> Statistics:
+        columns = {name: getattr(self, name) for name in self.__slots__}
+        some: dict[str, Any] = {n: None if c is None else c[start:stop] for n, c in columns.items()}
+        return Statistics(**some)
+
+    @classmethod
+    def joined(cls, found: Sequence[Statistics]) -> Statistics:
+        columns = {name: [getattr(one, name) for one in found] for name in cls.__slots__}
+        whole: dict[str, Any] = {
+            name: None if parts[0] is None else np.concatenate(parts)
+            for name, parts in columns.items()
+        }
+        return cls(**whole)
 
 
 def unscored(

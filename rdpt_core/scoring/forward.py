@@ -26,19 +26,20 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from rdpt_core.machine.memory import is_out_of_memory
+from rdpt_core.models.loading.cache import growing_cache
+from rdpt_core.models.loading.head import Head
+from rdpt_core.models.loading.products import quick_products
 from rdpt_core.scoring.attention import attending_by_pack
-from rdpt_core.scoring.cache import growing_cache
-from rdpt_core.scoring.compiling import filled
-from rdpt_core.scoring.head import Head
+from rdpt_core.scoring.entries import Statistics
 from rdpt_core.scoring.packing import packed
-from rdpt_core.scoring.products import quick_products
 from rdpt_core.scoring.statistics import Asked, statistics
-from rdpt_core.scoring.token_statistics import Statistics
 
 PACK_TOKENS = 4096
 """Most tokens of a pack of several sequences."""
 SMALLEST_CHUNK = 128
 """Tokens read at a time, below which a trace is too much for this machine."""
+SMALLEST_PACK = 1024
+"""Tokens of the smallest pack of the compiled path; sizes double from here."""
 
 
 _TRYING = Lock()
@@ -239,3 +240,26 @@ def keeps_apart(decoder: PreTrainedModel, length: int = 8) -> bool:
 def _is_target(pack: Sequence[Laid], lengths: Sequence[int]) -> Tensor:
     starts = torch.tensor([one.start for one in pack]).repeat_interleave(torch.tensor(lengths))
     return torch.cat([torch.arange(length) for length in lengths]) >= starts
+
+
+def filled(
+    ids_N: Tensor, positions_N: Tensor, edges: Tensor, most: int
+) -> tuple[Tensor, Tensor, Tensor]:
+    """The pack, filled up to the next size with a sequence that nobody reads: so the compiler meets
+    a handful of shapes however many traces there are."""
+    size = bucket(len(ids_N), most)
+    more = size - len(ids_N)
+    if more:
+        ids_N = torch.cat([ids_N, ids_N.new_zeros(more)])
+        positions_N = torch.cat([positions_N, torch.arange(more, device=positions_N.device)])
+        edges = torch.cat([edges, edges.new_tensor([size])])
+    torch._dynamo.maybe_mark_dynamic(edges, 0)
+    return ids_N, positions_N, edges
+
+
+def bucket(num_tokens: int, most: int) -> int:
+    """The smallest size that holds this many tokens; never above `most`, unless they are."""
+    size = SMALLEST_PACK
+    while size < num_tokens:
+        size *= 2
+    return max(num_tokens, min(size, most))

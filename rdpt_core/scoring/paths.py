@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Collection
-from functools import cache
-from pathlib import Path
 
+from rdpt_core.machine.processor import MATRIX_UNITS
 from rdpt_core.models.spec import Path as ScoringPath
-
-MATRIX_UNITS = frozenset({"amx_bf16", "avx512_bf16"})
 
 
 def faster_path(dtype: str, gpu: bool, flags: Collection[str]) -> tuple[ScoringPath, str]:
@@ -33,24 +29,3 @@ def faster_path(dtype: str, gpu: bool, flags: Collection[str]) -> tuple[ScoringP
         f"products of {dtype} take nearly all the time: compiled gains less than a tenth, and "
         "takes minutes to compile"
     )
-
-
-def cpu_flags(file: Path = Path("/proc/cpuinfo")) -> frozenset[str]:
-    """What the CPU says that it can; empty where it does not say."""
-    try:
-        found = re.search(r"^flags\s*:(.*)$", file.read_text(), re.MULTILINE)
-    except OSError:
-        return frozenset()
-    return frozenset(found.group(1).split()) if found else frozenset()
-
-
-@cache
-def has_units() -> bool:
-    """For products of bfloat16; a CPU that does not say what it has is taken to have them."""
-    flags = cpu_flags()
-    return not flags or bool(MATRIX_UNITS & flags)
-
-
-def has_gpu(device: str) -> bool:
-    """Without torch, whose import takes seconds."""
-    return device == "cuda" or (device == "auto" and Path("/dev/nvidiactl").exists())

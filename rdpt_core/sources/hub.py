@@ -56,7 +56,7 @@ def _unreachable(wanted: HubSet) -> str | None:
     """Why the hub does not answer; None where it has the set. Raises BadTable."""
     from huggingface_hub import HfApi
 
-    from rdpt_core.models.hub import REFUSED
+    from rdpt_core.machine.hub import REFUSED
 
     if os.path.isdir(wanted.path):  # `datasets` would read it instead
         raise BadTable(f"{wanted} is a folder here: give it as a file source, or by `path`")

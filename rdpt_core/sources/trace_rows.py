@@ -13,7 +13,6 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from rdpt_core.models.rendering.delimiters import KNOWN, Delimiters
 from rdpt_core.sources.account import Notes
 from rdpt_core.sources.companion import Companion
 from rdpt_core.sources.finish import finish_reason
@@ -23,6 +22,7 @@ from rdpt_core.sources.records import Values, unpacked, value_at
 from rdpt_core.sources.turns import read_turns
 from rdpt_core.tables import ids
 from rdpt_core.tables.rows import FinishReason, Origin, Problem, Trace, ZoneKind
+from rdpt_core.text.delimiters import KNOWN, Delimiters
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,6 @@ from pydantic import Field, field_validator, model_validator
 
 from rdpt_core.defaults import DELIMITERS
 from rdpt_core.files.reading import BadTable
-from rdpt_core.models.rendering.delimiters import Delimiters, named_delimiters
 from rdpt_core.sources.account import PROBLEM, ROW, TRACE, Ledger, Notes
 from rdpt_core.sources.companion import Companion, CompanionSource
 from rdpt_core.sources.hub import HubSet, open_hub
@@ -29,6 +28,7 @@ from rdpt_core.sources.trace_rows import ImportedTrace, TraceReader, TraceRow
 from rdpt_core.tables import ids
 from rdpt_core.tables.recipe import Rule
 from rdpt_core.tables.rows import Origin, Problem, Reject, Trace
+from rdpt_core.text.delimiters import Delimiters, named_delimiters
 
 
 class TraceSource(Rule):

@@ -19,8 +19,8 @@ from flows.catalogue import publish_catalogue, read_noise
 from flows.commands.doctor.rescoring import Players, backend_pairs, in_float32
 from flows.commands.run import is_complete
 from flows.workspace import NOISE, Opened, open_frozen
-from rdpt_core.models.loading.hf import HfScorer
-from rdpt_core.models.protocols import Progress, silent
+from rdpt_core.machine.progress import Progress, silent
+from rdpt_core.scoring.hf import HfScorer
 from rdpt_core.tables.rows import Problem, TokenScores, Trace
 from tasks.models import Model
 from tests.core.models import tiny

@@ -12,7 +12,8 @@ import pytest
 import rdpt_core.pocket
 from flows.commands.doctor.models import model_findings
 from flows.workspace import open_file
-from rdpt_core.models.loading.hf import HfGenerator, load
+from rdpt_core.models.loading.hf import HfGenerator
+from rdpt_core.models.loading.weights import load
 from rdpt_core.models.spec import ModelSpec, Sampling
 from rdpt_core.tables.rows import Provenance, ScoreSource, ScoreStatus, TokenScores
 from settings.experiment import Student

@@ -15,7 +15,7 @@ import pytest
 
 from flows import cli
 from flows.workspace import Opened, open_file
-from rdpt_core.models.loading.hf import load
+from rdpt_core.models.loading.weights import load
 from rdpt_core.models.serving.endpoint import Server
 from rdpt_core.models.spec import ModelSpec
 from rdpt_core.store import notes

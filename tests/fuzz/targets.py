@@ -12,13 +12,13 @@ from pathlib import Path
 from typing import Any
 
 from rdpt_core.files.reading import BadTable
-from rdpt_core.models.rendering.delimiters import named_delimiters
 from rdpt_core.sources import problems as benchmarks
 from rdpt_core.sources import traces as imports
 from rdpt_core.sources.account import Ledger
 from rdpt_core.tables import columns, recipe
 from rdpt_core.tables.rows import FinishReason, Problem, Reject, Trace, Zone
 from rdpt_core.text import segmentation
+from rdpt_core.text.delimiters import named_delimiters
 from rdpt_core.text.protected import masked, protected
 from rdpt_core.text.segmentation import SegmentRule
 from settings.loading import BadSettings, read_experiment

@@ -13,7 +13,6 @@ from typing import Any
 import pytest
 
 from rdpt_core.grading.verdicts import GradeRule
-from rdpt_core.models.fake import FakeGenerator, planted_scorers
 from rdpt_core.provenance.labels import LabelRule
 from rdpt_core.selection.picks import PoolRule, Selector
 from rdpt_core.tables import columns, ids
@@ -21,6 +20,7 @@ from rdpt_core.tables.rows import Problem
 from rdpt_core.text.segmentation import SegmentRule
 from tasks import attribution, results, traces
 from tasks.stage import Stage, Work
+from tests.core.models.planted import FakeGenerator, planted_scorers
 
 GOLDEN = {
     "grades 3": "ea7b15ad2b0dfbb8e419a6d2c32ee57d",

@@ -25,8 +25,10 @@ from transformers import (
     Qwen3MoeForCausalLM,
 )
 
-from rdpt_core.models.loading.hf import HfGenerator, HfScorer, Loaded, load
+from rdpt_core.models.loading.hf import HfGenerator
+from rdpt_core.models.loading.weights import Loaded, load
 from rdpt_core.models.spec import ModelSpec, Sampling
+from rdpt_core.scoring.hf import HfScorer
 from rdpt_core.tables.rows import ScoreStatus
 from tests.core.models import tiny
 from tests.real import data

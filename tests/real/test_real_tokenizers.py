@@ -23,7 +23,7 @@ from transformers import AutoTokenizer
 
 from rdpt_core.models.rendering.contract import ClosedThinking, UndeclaredThinking
 from rdpt_core.models.rendering.render import Renderer
-from rdpt_core.models.rendering.template import CLOCK
+from rdpt_core.models.rendering.template_worker import CLOCK
 from rdpt_core.models.rendering.vocabulary import Vocabulary
 from rdpt_core.models.spec import Thinking
 from rdpt_core.tables.rows import FinishReason, Trace

@@ -6,12 +6,12 @@ from collections import Counter
 
 import pytest
 
-from rdpt_core.models.fake import PLANTED, FakeGenerator, FakeScorer
 from rdpt_core.provenance import labels
 from rdpt_core.provenance.labels import LabelRule
 from rdpt_core.provenance.sentence_scores import sentence_scores
 from rdpt_core.tables.rows import Label, Problem, Provenance, Sentence, Trace
 from rdpt_core.text.segmentation import SegmentRule, segment
+from tests.core.models.planted import PLANTED, FakeGenerator, FakeScorer
 
 ROLES = ("teacher", "student", "distilled")
 

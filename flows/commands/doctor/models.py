@@ -9,10 +9,10 @@ from flows.checks import models_in
 from flows.commands.doctor.findings import Finding, State
 from flows.configurations import imports_thoughts
 from flows.workspace import Opened
+from rdpt_core.machine.processor import has_units
+from rdpt_core.models.files import own_limit
 from rdpt_core.models.rendering.contract import UndeclaredThinking
-from rdpt_core.models.rendering.reading import own_limit
 from rdpt_core.models.spec import Logged
-from rdpt_core.scoring.paths import has_units
 from settings.experiment import Generate
 from tasks.models import Model
 

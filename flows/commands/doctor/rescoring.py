@@ -15,10 +15,10 @@ from flows.catalogue import model_of
 from flows.commands.doctor.traces import Material, work_of
 from flows.configurations import Configuration
 from flows.workspace import Opened
-from rdpt_core.models.loading.hf import HfScorer
 from rdpt_core.models.protocols import TextScorer
 from rdpt_core.provenance.labels import Labelled, LabelRule, label
 from rdpt_core.provenance.noise import Flips, Scoring, flips
+from rdpt_core.scoring.hf import HfScorer
 from tasks.models import Model
 from tasks.plan import Plan
 from tasks.progress import say, token_bar

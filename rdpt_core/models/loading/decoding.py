@@ -16,11 +16,11 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
-from rdpt_core.models.protocols import Progress, silent
+from rdpt_core.machine.progress import Progress, silent
+from rdpt_core.models.loading.cache import growing_cache, keep_rows
+from rdpt_core.models.loading.head import Head
+from rdpt_core.models.loading.products import quick_products
 from rdpt_core.models.spec import Sampling
-from rdpt_core.scoring.cache import growing_cache, keep_rows
-from rdpt_core.scoring.head import Head
-from rdpt_core.scoring.products import quick_products
 
 SHRINK = 0.8
 """A batch is cut down when fewer than this share of its rows still run; each cut copies the

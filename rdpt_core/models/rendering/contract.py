@@ -10,9 +10,7 @@ import json
 from collections.abc import Sequence
 from typing import Literal
 
-from rdpt_core.models.rendering.delimiters import Delimiters
 from rdpt_core.models.rendering.template import (
-    CLOCK,
     Template,
     probe_answer,
     probe_end,
@@ -20,11 +18,13 @@ from rdpt_core.models.rendering.template import (
     probe_thinking,
     reads_system,
 )
+from rdpt_core.models.rendering.template_worker import CLOCK
 from rdpt_core.models.rendering.vocabulary import Vocabulary
 from rdpt_core.models.spec import ModelSpec, Thinking
 from rdpt_core.tables import ids
 from rdpt_core.tables.recipe import Rule, plain_without_unset
 from rdpt_core.tables.spelling import hint
+from rdpt_core.text.delimiters import Delimiters
 
 
 class Unobeyed(ValueError):

@@ -26,12 +26,11 @@ from rdpt_core.models.rendering.layout import Example, Layout, Piece, map_sample
 from rdpt_core.models.rendering.template import (
     PROBLEM,
     Template,
-    TemplateFault,
-    TemplateRefused,
     conversation,
     probe_prompt,
     read_template,
 )
+from rdpt_core.models.rendering.template_process import TemplateFault, TemplateRefused
 from rdpt_core.models.rendering.tokenizer_files import read_vocabulary
 from rdpt_core.models.rendering.vocabulary import Vocabulary
 from rdpt_core.models.spec import ModelSpec

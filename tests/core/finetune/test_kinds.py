@@ -29,7 +29,7 @@ from rdpt_core.finetune.trainer import Step, Tuner, check_rows_apart, fit
 from rdpt_core.finetune.training import Example, Job, checked, prepare, train
 from rdpt_core.models.adapters import WEIGHTS
 from rdpt_core.models.identity import identify
-from rdpt_core.models.loading.loading import load
+from rdpt_core.models.loading.weights import load
 from rdpt_core.models.spec import ModelSpec, Rope
 from rdpt_core.scoring.packing import packed
 from tests.core.finetune.tiny_students import MACHINE, NUM_STEPS, RECIPE, base, examples

@@ -16,7 +16,7 @@ from huggingface_hub.errors import OfflineModeIsEnabled
 from flows import cli
 from rdpt_core.models import hub
 from rdpt_core.models.identity import identify
-from rdpt_core.models.loading.hf import load
+from rdpt_core.models.loading.weights import load
 from rdpt_core.models.spec import ModelSpec
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"

@@ -14,8 +14,9 @@ import pytest
 from safetensors import SafetensorError
 from transformers import AutoModelForCausalLM
 
-from rdpt_core.models.identity import HashMemory, hash_files, identify, patterns_of
-from rdpt_core.models.loading.hf import load
+from rdpt_core.models.files import HashMemory, hash_files, patterns_of
+from rdpt_core.models.identity import identify
+from rdpt_core.models.loading.weights import load
 from rdpt_core.models.refusals import INDEX
 from rdpt_core.models.spec import ModelSpec
 from rdpt_core.store.notes import Notes

@@ -17,7 +17,8 @@ from pydantic import ValidationError
 from rdpt_core.finetune.recipe import Lora, Machine, TrainingRecipe
 from rdpt_core.finetune.training import Example, prepare
 from rdpt_core.models.identity import identify
-from rdpt_core.models.loading.hf import HfGenerator, HfScorer, load
+from rdpt_core.models.loading.hf import HfGenerator
+from rdpt_core.models.loading.weights import load
 from rdpt_core.models.rendering.render import read_renderer
 from rdpt_core.models.rendering.vocabulary import Vocabulary
 from rdpt_core.models.serving.dialects import Chat, Prompt
@@ -32,6 +33,7 @@ from rdpt_core.models.spec import (
     Use,
     Variables,
 )
+from rdpt_core.scoring.hf import HfScorer
 from settings.experiment import Student
 from tasks.students import check_context
 from tests.core.models import tiny

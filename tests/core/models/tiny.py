@@ -11,8 +11,8 @@ from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, pre_token
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedModel, Qwen3Config
 from transformers import Qwen3ForCausalLM as Qwen3
 
-from rdpt_core.models.rendering.delimiters import named_delimiters
 from rdpt_core.tables.rows import FinishReason, Problem, Trace
+from rdpt_core.text.delimiters import named_delimiters
 
 CORPUS = [
     "Ann has 12 apples and buys 30 more. How many apples does she have now?",

@@ -7,12 +7,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from rdpt_core.models.fake import FakeGenerator, FakeScorer
 from rdpt_core.provenance.labels import LabelRule, label
 from rdpt_core.provenance.noise import Flips, Scoring, difference, flips
 from rdpt_core.tables.rows import Problem, ScoreStatus, TokenScores
 from rdpt_core.text import segmentation
 from rdpt_core.text.segmentation import SegmentRule
+from tests.core.models.planted import FakeGenerator, FakeScorer
 
 RULE = LabelRule()
 PROBLEMS = [Problem(f"p{n}", "toy", "train", "", f"Problem {n}?", str(n)) for n in range(40)]

@@ -10,11 +10,11 @@ import pytest
 import torch
 from tokenizers import Tokenizer, decoders, models
 
-from rdpt_core.models.loading.hf import HfScorer
 from rdpt_core.models.rendering.vocabulary import Vocabulary
 from rdpt_core.models.spec import Scoring
 from rdpt_core.provenance.sentence_scores import sentence_scores
 from rdpt_core.scoring.blanks import blank_ids
+from rdpt_core.scoring.hf import HfScorer
 from rdpt_core.tables.rows import ScoreStatus, Sentence, ZoneKind
 from tests.core.models import tiny
 from tests.core.scoring.test_scores import NAMES, TEXTS, model, reference, score

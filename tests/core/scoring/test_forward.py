@@ -31,13 +31,13 @@ from transformers import (
     Qwen3MoeForCausalLM,
 )
 
+from rdpt_core.models.loading.head import Head
 from rdpt_core.provenance.labels import LabelRule, label
 from rdpt_core.scoring import attention
+from rdpt_core.scoring.entries import Statistics
 from rdpt_core.scoring.forward import Forward, Laid, keeps_apart
-from rdpt_core.scoring.head import Head
 from rdpt_core.scoring.packing import packed
 from rdpt_core.scoring.statistics import Asked, statistics
-from rdpt_core.scoring.token_statistics import Statistics
 
 SMALL: dict[str, Any] = {
     "vocab_size": 97,

@@ -15,9 +15,10 @@ import numpy as np
 import pytest
 import torch
 
-from rdpt_core.models.loading.hf import HfScorer, Loaded, load
+from rdpt_core.models.loading.head import Head
+from rdpt_core.models.loading.weights import Loaded, load
 from rdpt_core.models.spec import ModelSpec
-from rdpt_core.scoring.head import Head
+from rdpt_core.scoring.hf import HfScorer
 from rdpt_core.scoring.statistics import statistics
 from rdpt_core.tables.rows import FinishReason, TokenScores, Trace
 from tests.core.models import tiny

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from rdpt_core.scoring.paths import cpu_flags, faster_path, has_gpu
+from rdpt_core.machine.processor import cpu_flags, has_gpu
+from rdpt_core.scoring.paths import faster_path
 
 
 def test_compiling_is_advised_where_it_was_seen_to_pay() -> None:

@@ -12,14 +12,15 @@ import numpy as np
 import pytest
 import torch
 
-from rdpt_core.models.loading.hf import HfScorer, Loaded, load
+from rdpt_core.models.loading.head import Stretch
+from rdpt_core.models.loading.weights import Loaded, load
 from rdpt_core.models.rendering.layout import Layout
 from rdpt_core.models.spec import ModelSpec, Numerics
 from rdpt_core.scoring import forward
+from rdpt_core.scoring.entries import Statistics
 from rdpt_core.scoring.forward import Forward, Laid
-from rdpt_core.scoring.head import Stretch
+from rdpt_core.scoring.hf import HfScorer
 from rdpt_core.scoring.statistics import statistics
-from rdpt_core.scoring.token_statistics import Statistics
 from rdpt_core.tables.rows import FinishReason, ScoreStatus, TokenScores, Trace
 from tests.core.models import tiny
 

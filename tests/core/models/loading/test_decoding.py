@@ -12,8 +12,8 @@ import torch
 from transformers import AutoConfig, AutoModelForCausalLM
 
 from rdpt_core.models.loading.decoding import sample_batch
-from rdpt_core.models.loading.hf import HfGenerator, Loaded, load
-from rdpt_core.models.loading.loading import make_head
+from rdpt_core.models.loading.hf import HfGenerator
+from rdpt_core.models.loading.weights import Loaded, load, make_head
 from rdpt_core.models.spec import ModelSpec, Sampling
 from rdpt_core.tables.rows import FinishReason
 from tests.core.models import tiny

@@ -17,13 +17,16 @@ import torch
 from tokenizers import Tokenizer
 from transformers import GptOssConfig, GptOssForCausalLM
 
+from rdpt_core.models.files import stated_rows
 from rdpt_core.models.identity import identify
-from rdpt_core.models.loading.hf import HfGenerator, HfScorer, load
-from rdpt_core.models.rendering.reading import check_rows, stated_rows
+from rdpt_core.models.loading import compiling
+from rdpt_core.models.loading.hf import HfGenerator
+from rdpt_core.models.loading.weights import load
 from rdpt_core.models.rendering.render import read_renderer
+from rdpt_core.models.rendering.special_ids import check_rows
 from rdpt_core.models.spec import ModelSpec, Rope, Sampling
-from rdpt_core.scoring import compiling
 from rdpt_core.scoring.forward import Forward, Laid
+from rdpt_core.scoring.hf import HfScorer
 from rdpt_core.tables.rows import ScoreStatus, Zone, ZoneKind
 from tasks.models import keep_compiled
 from tests.conftest import ROOT
@@ -254,9 +257,10 @@ def test_a_folder_that_torch_would_have_to_quote_is_left_alone(
 READS = """
 import sys
 from pathlib import Path
-from rdpt_core.models.loading.hf import HfScorer, load
+from rdpt_core.models.loading.weights import load
 from rdpt_core.models.spec import ModelSpec
-from rdpt_core.scoring.compiling import num_graphs
+from rdpt_core.models.loading.compiling import num_graphs
+from rdpt_core.scoring.hf import HfScorer
 from tasks.models import keep_compiled
 from tests.core.models import tiny
 import torch

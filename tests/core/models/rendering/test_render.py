@@ -18,12 +18,12 @@ from tokenizers import pre_tokenizers
 
 from rdpt_core.models.rendering import template as templates
 from rdpt_core.models.rendering.contract import ClosedThinking, UndeclaredThinking
-from rdpt_core.models.rendering.delimiters import named_delimiters
 from rdpt_core.models.rendering.render import NotVerbatim, Renderer, make_renderer, read_renderer
 from rdpt_core.models.rendering.tokenizer_files import read_vocabulary
 from rdpt_core.models.rendering.vocabulary import BLANK, Vocabulary
 from rdpt_core.models.spec import ModelSpec, Thinking
 from rdpt_core.tables.rows import FinishReason, Trace, ZoneKind
+from rdpt_core.text.delimiters import named_delimiters
 from tests.core.models import tiny
 from tests.core.models.rendering.render_cases import laid_text, with_template
 

@@ -17,12 +17,8 @@ import pytest
 
 from rdpt_core.models.rendering.contract import ClosedThinking
 from rdpt_core.models.rendering.render import Renderer, read_renderer
-from rdpt_core.models.rendering.template import (
-    Template,
-    TemplateFault,
-    TemplateRefused,
-    read_template,
-)
+from rdpt_core.models.rendering.template import Template, read_template
+from rdpt_core.models.rendering.template_process import TemplateFault, TemplateRefused
 from rdpt_core.models.spec import ModelSpec
 from tests.core.models import tiny
 from tests.core.models.rendering.render_cases import CHAT, laid_text, with_template

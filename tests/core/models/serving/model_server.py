@@ -21,7 +21,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from rdpt_core.models.loading.hf import Loaded, load
+from rdpt_core.models.loading.weights import Loaded, load
 from rdpt_core.models.serving.probe import TEXTS
 from rdpt_core.models.spec import ModelSpec
 from rdpt_core.tables.rows import Problem

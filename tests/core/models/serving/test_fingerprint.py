@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from rdpt_core.models.loading.hf import load
+from rdpt_core.models.loading.weights import load
 from rdpt_core.models.serving.dialects import Completion
 from rdpt_core.models.serving.fingerprint import (
     CLOSE,

@@ -16,15 +16,18 @@ import pytest
 from pydantic import SecretStr
 
 from rdpt_core.models.identity import identify
-from rdpt_core.models.loading.hf import HfGenerator, HfScorer, load
+from rdpt_core.models.loading.hf import HfGenerator
+from rdpt_core.models.loading.weights import load
 from rdpt_core.models.serving.answers import Garbage, parse
 from rdpt_core.models.serving.dialects import Chat, Prompt
 from rdpt_core.models.serving.endpoint import Server
 from rdpt_core.models.serving.http import Client, ItemFailed, Refused, Unreachable
 from rdpt_core.models.serving.remote import Remote, connect
-from rdpt_core.models.serving.server import ServerGenerator, ServerScorer
+from rdpt_core.models.serving.server import ServerGenerator
 from rdpt_core.models.serving.sglang import Sglang
 from rdpt_core.models.spec import ModelSpec, Sampling
+from rdpt_core.scoring.hf import HfScorer
+from rdpt_core.scoring.server import ServerScorer
 from rdpt_core.tables.rows import FinishReason, ScoreSource, ScoreStatus, TokenScores, Trace
 from tests.core.models import tiny
 from tests.core.models.serving import model_server as m

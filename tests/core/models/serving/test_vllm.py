@@ -21,14 +21,16 @@ import numpy as np
 import pytest
 
 from rdpt_core.models.identity import identify
-from rdpt_core.models.loading.hf import HfScorer, load
+from rdpt_core.models.loading.weights import load
 from rdpt_core.models.rendering.render import read_renderer
 from rdpt_core.models.serving.endpoint import Server
 from rdpt_core.models.serving.fingerprint import fingerprint_of, is_same
 from rdpt_core.models.serving.http import Client, Refused
 from rdpt_core.models.serving.remote import Remote, connect
-from rdpt_core.models.serving.server import ServerGenerator, ServerScorer
+from rdpt_core.models.serving.server import ServerGenerator
 from rdpt_core.models.spec import ModelSpec, Sampling
+from rdpt_core.scoring.hf import HfScorer
+from rdpt_core.scoring.server import ServerScorer
 from rdpt_core.tables.rows import ScoreStatus
 from tests.core.models import tiny
 from tests.core.models.serving.test_fingerprint import MODELS, written

@@ -12,12 +12,11 @@ from dataclasses import replace
 
 import numpy as np
 
-from rdpt_core.models.protocols import Progress, silent
+from rdpt_core.machine.progress import Progress, silent
 from rdpt_core.models.rendering.layout import Layout, map_sampled
 from rdpt_core.models.rendering.render import Renderer
 from rdpt_core.models.spec import Logged
-from rdpt_core.scoring.entries import scored, unscored
-from rdpt_core.scoring.token_statistics import Statistics
+from rdpt_core.scoring.entries import Statistics, scored, unscored
 from rdpt_core.tables.rows import Problem, ScoreSource, ScoreStatus, TokenScores, Trace
 
 

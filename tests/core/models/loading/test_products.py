@@ -22,10 +22,13 @@ from transformers import (
     Qwen3MoeForCausalLM,
 )
 
-from rdpt_core.models.loading.hf import HfGenerator, HfScorer, load
+from rdpt_core.models.loading import products
+from rdpt_core.models.loading.hf import HfGenerator
+from rdpt_core.models.loading.products import FEW, InFloat32, linear_in_float32, quick_products
+from rdpt_core.models.loading.weights import load
 from rdpt_core.models.spec import ModelSpec, Sampling
-from rdpt_core.scoring import paths, products
-from rdpt_core.scoring.products import FEW, InFloat32, linear_in_float32, quick_products
+from rdpt_core.scoring import paths
+from rdpt_core.scoring.hf import HfScorer
 from rdpt_core.tables.rows import TokenScores
 from tests.core.models import tiny
 

@@ -9,8 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from rdpt_core.scoring import fused
-from rdpt_core.scoring.statistics import written_out
+from rdpt_core.scoring.statistics import fused_sums, written_out
 
 torch.manual_seed(0)
 BLOCKS = {
@@ -29,7 +28,7 @@ def arguments(logits_BT: Tensor) -> tuple[Tensor, Tensor, Tensor]:
 @pytest.mark.parametrize("name", BLOCKS)
 def test_sums_are_those_of_float64(name: str) -> None:
     logits_BT, target_B1, largest_B1 = arguments(BLOCKS[name])
-    found = fused.sums(logits_BT, target_B1, largest_B1)
+    found = fused_sums(logits_BT, target_B1, largest_B1)
     d_BT = (logits_BT.double() - largest_B1.double()).clamp_min(-87.0)
     e_BT = d_BT.exp()
     wanted = torch.stack(
@@ -41,7 +40,7 @@ def test_sums_are_those_of_float64(name: str) -> None:
 
 @pytest.mark.parametrize("name", BLOCKS)
 def test_a_gpu_gets_the_same_from_torch(name: str) -> None:
-    found = fused.sums(*arguments(BLOCKS[name]))
+    found = fused_sums(*arguments(BLOCKS[name]))
     assert torch.allclose(found, written_out(*arguments(BLOCKS[name])), rtol=2e-6, atol=1e-6)
 
 
@@ -49,12 +48,12 @@ def test_a_gpu_gets_the_same_from_torch(name: str) -> None:
 def test_what_is_no_number_does_not_pass(bad: float) -> None:
     logits_BT = torch.randn(2, 40)
     logits_BT[1, 17] = bad
-    found = fused.sums(*arguments(logits_BT))
+    found = fused_sums(*arguments(logits_BT))
     assert found[1, 0].isfinite()
     assert found[1, 1].isnan()
 
 
 def test_an_exponential_is_right_over_its_whole_range() -> None:
     d_B = torch.linspace(-87.0, 0.0, 200_001)
-    found = fused.sums(d_B[:, None], d_B[:, None], torch.zeros(len(d_B), 1))[1]
+    found = fused_sums(d_B[:, None], d_B[:, None], torch.zeros(len(d_B), 1))[1]
     assert (found.double() / d_B.double().exp() - 1).abs().max() < 2e-7

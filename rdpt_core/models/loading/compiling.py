@@ -1,7 +1,6 @@
 """The compiled path: element-wise work of the decoder fused by torch.compile.
 
-Packs are filled up to a few sizes with a sequence that nobody reads, so that the compiler meets a
-handful of shapes however many traces there are. What it made is kept on disk between runs.
+What the compiler made is kept on disk between runs.
 """
 
 from __future__ import annotations
@@ -12,12 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
 from torch.utils import cpp_extension
 from transformers import PreTrainedModel
 
-SMALLEST = 1024
-"""Tokens of the smallest pack; sizes double from here."""
 MOST_GRAPHS = 64
 """Of all models that a process reads at the same time."""
 
@@ -48,25 +44,3 @@ def _quote_library_folder() -> None:
 def num_graphs() -> int:
     """That were compiled in this process since the last model was loaded."""
     return int(torch._dynamo.utils.counters["stats"]["unique_graphs"])
-
-
-def filled(
-    ids_N: Tensor, positions_N: Tensor, edges: Tensor, most: int
-) -> tuple[Tensor, Tensor, Tensor]:
-    """The pack with as many more ids as the next size needs, of a sequence of their own."""
-    size = bucket(len(ids_N), most)
-    more = size - len(ids_N)
-    if more:
-        ids_N = torch.cat([ids_N, ids_N.new_zeros(more)])
-        positions_N = torch.cat([positions_N, torch.arange(more, device=positions_N.device)])
-        edges = torch.cat([edges, edges.new_tensor([size])])
-    torch._dynamo.maybe_mark_dynamic(edges, 0)
-    return ids_N, positions_N, edges
-
-
-def bucket(num_tokens: int, most: int) -> int:
-    """The smallest size that holds this many tokens; never above `most`, unless they are."""
-    size = SMALLEST
-    while size < num_tokens:
-        size *= 2
-    return max(num_tokens, min(size, most))

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from rdpt_core.models.fake import PLANTED, FakeGenerator, FakeScorer, planted_scorers
 from rdpt_core.tables.rows import ScoreStatus
 from tests.core.models import tiny
+from tests.core.models.planted import PLANTED, FakeGenerator, FakeScorer, planted_scorers
 
 
 def test_a_line_has_the_probability_of_its_origin() -> None:

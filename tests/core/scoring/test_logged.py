@@ -9,9 +9,11 @@ import numpy as np
 import pytest
 
 import rdpt_core.pocket
-from rdpt_core.models.loading.hf import HfGenerator, HfScorer, Loaded, load
-from rdpt_core.models.logged import LoggedScorer
+from rdpt_core.models.loading.hf import HfGenerator
+from rdpt_core.models.loading.weights import Loaded, load
 from rdpt_core.models.spec import Logged, ModelSpec, Sampling
+from rdpt_core.scoring.hf import HfScorer
+from rdpt_core.scoring.logged import LoggedScorer
 from rdpt_core.tables.rows import FinishReason, ScoreSource, ScoreStatus, TokenScores, Trace
 from tests.core.models import tiny
 

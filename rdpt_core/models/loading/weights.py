@@ -14,9 +14,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from transformers import (
     MODEL_FOR_CAUSAL_LM_MAPPING,
     AutoConfig,
@@ -28,14 +26,14 @@ from transformers import (
 from transformers.utils import logging
 
 from rdpt_core.models.adapters import merged
-from rdpt_core.models.identity import HashMemory, ModelIdentity, identify, local_folder
+from rdpt_core.models.files import HashMemory
+from rdpt_core.models.identity import ModelIdentity, identify, model_folder
+from rdpt_core.models.loading.compiling import compile_decoder
+from rdpt_core.models.loading.head import Head
 from rdpt_core.models.refusals import check_packing
-from rdpt_core.models.rendering.reading import check_rows, ends_of
 from rdpt_core.models.rendering.render import Renderer, read_renderer
+from rdpt_core.models.rendering.special_ids import check_rows, ends_of
 from rdpt_core.models.spec import ModelSpec, Numerics, Rope
-from rdpt_core.scoring.blanks import blank_ids
-from rdpt_core.scoring.compiling import compile_decoder
-from rdpt_core.scoring.head import Head
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
@@ -53,31 +51,13 @@ class Loaded:
     """Longest sequence in tokens, prompt included."""
     ends: frozenset[int]
     """Ids that end the model's turn when sampled."""
-
-    @property
-    def num_rows(self) -> int:
-        """Ids that the weights know; a tokenizer may have more, which nothing must use."""
-        embeddings = self.model.get_input_embeddings()
-        return min(len(embeddings.weight), len(self.head.weight_VD))  # type: ignore[arg-type]
+    num_rows: int
+    """Ids that the weights know; a tokenizer may have more, which nothing must use."""
 
     @cached_property
     def compiled(self) -> Callable[..., Any]:
         """The decoder through torch.compile; one for all who score with this model."""
         return compile_decoder(self.decoder)
-
-    @cached_property
-    def blank_ids(self) -> NDArray[np.bool_]:
-        """Which ids begin with white space, shape [V]."""
-        return blank_ids(self.renderer.vocabulary, self.head.num_ids)
-
-    @cached_property
-    def blank_V(self) -> torch.Tensor:
-        """The same where the model is."""
-        return torch.from_numpy(self.blank_ids).to(self.device)
-
-    @property
-    def device(self) -> torch.device:
-        return next(self.decoder.parameters()).device
 
 
 def load(
@@ -98,7 +78,7 @@ def load(
     identity = identify(spec, base, memory, numerics)
     if identity.quantisation is not None:
         check_packing(identity.quantisation, device != "cpu")
-    folder = model_folder(spec, base, identity)
+    folder = model_folder(spec, base, identity.revision)
     renderer = read_renderer(spec, folder)
     logging.disable_progress_bar()  # standard error is the caller's to write on
     packed = identity.quantisation is not None
@@ -111,11 +91,12 @@ def load(
     decoder = model.get_decoder()
     head = make_head(model, renderer.contract.num_ids)
     _check_head(model, decoder, head, renderer.contract.num_ids)
+    embeddings = model.get_input_embeddings().weight
+    num_rows = min(len(embeddings), len(head.weight_VD))  # type: ignore[arg-type]
+    check_rows(renderer, num_rows)
     limit = spec.context or _own_limit(model.config)
     ends = ends_of(renderer, folder)
-    found = Loaded(identity, renderer, model, decoder, head, limit, ends)
-    check_rows(renderer, found.num_rows)
-    return found
+    return Loaded(identity, renderer, model, decoder, head, limit, ends, num_rows)
 
 
 def _read_weights(spec: ModelSpec, folder: Path, device: str | None) -> PreTrainedModel:
@@ -175,16 +156,6 @@ def stretch(config: Any, rope: Rope) -> None:
         "original_max_position_embeddings": before,
     }
     text.max_position_embeddings = int(before * rope.factor)
-
-
-def model_folder(spec: ModelSpec, base: Path, identity: ModelIdentity) -> Path:
-    """Where the model's files lie on this machine, downloaded if they must be."""
-    folder = local_folder(spec, base)
-    if folder is None:
-        from rdpt_core.models.hub import hub_snapshot
-
-        return hub_snapshot(spec, identity.revision)
-    return folder
 
 
 def make_head(model: PreTrainedModel, num_ids: int) -> Head:

@@ -14,8 +14,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
-from rdpt_core.models.protocols import Progress, silent
-from rdpt_core.models.rendering.delimiters import named_delimiters
+from rdpt_core.machine.progress import Progress, silent
 from rdpt_core.tables import ids
 from rdpt_core.tables.rows import (
     FinishReason,
@@ -26,6 +25,7 @@ from rdpt_core.tables.rows import (
     Trace,
     ZoneKind,
 )
+from rdpt_core.text.delimiters import named_delimiters
 
 WORD = re.compile(rb"\s{0,99}\S{1,99}|\s{1,99}")
 """A fake token: a word with the white space before it, as byte-level BPE glues them."""

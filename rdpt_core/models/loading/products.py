@@ -20,7 +20,7 @@ from torch import Tensor
 from torch.nn.functional import linear
 from torch.overrides import TorchFunctionMode
 
-from rdpt_core.scoring.paths import has_units
+from rdpt_core.machine.processor import has_units
 
 POSITIONS, OUTPUTS = 1024, 1024
 """Most of a product whose operands are held in float32 at once."""
