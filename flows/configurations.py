@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from rdpt_core.models.files import HashMemory
-from rdpt_core.models.serving.endpoint import Server
+from rdpt_core.models.serving.endpoint import ModelServer
 from rdpt_core.models.spec import ModelSpec, Scoring
 from rdpt_core.selection.picks import Selector
 from rdpt_core.sources.problems import ProblemSource
@@ -25,10 +25,10 @@ from settings.experiment import (
     Experiment,
     Generate,
     Import,
+    NamedModel,
     Pairing,
     Student,
 )
-from settings.experiment import Model as ModelEntry
 from tasks import attribution, results, sources, students, traces
 from tasks.models import Distilled, Model
 from tasks.stage import Call, Given, Stage
@@ -111,7 +111,7 @@ class Study:
         experiment: Experiment,
         base: Path,
         memory: HashMemory | None = None,
-        servers: Mapping[str, Server] | None = None,
+        servers: Mapping[str, ModelServer] | None = None,
     ) -> None:
         self.experiment, self.base = experiment, base
         self._memory, self._servers = memory, servers or {}
@@ -530,7 +530,7 @@ def sources_of(experiment: Experiment) -> dict[str, ProblemSource | TraceSource]
 
 def models_of(experiment: Experiment) -> dict[str, ModelSpec]:
     """Every model that an experiment names, for checks before any work."""
-    entries: list[ModelEntry | Student] = [*experiment.teachers, *experiment.students]
+    entries: list[NamedModel | Student] = [*experiment.teachers, *experiment.students]
     found: dict[str, ModelSpec] = {}
     for entry in entries:  # a teacher and a student may have one name
         found[entry.name if entry.name not in found else f"{entry.name} (student)"] = entry.spec

@@ -19,7 +19,7 @@ import torch
 
 import rdpt_core
 from rdpt_core.models.loading.hf import HfGenerator
-from rdpt_core.models.loading.weights import Loaded, load
+from rdpt_core.models.loading.weights import LoadedModel, load
 from rdpt_core.models.spec import ModelSpec, Sampling
 from rdpt_core.scoring.hf import HfScorer
 from rdpt_core.tables.rows import Problem, Trace
@@ -31,7 +31,7 @@ PROBLEM = (
 
 
 @torch.inference_mode()
-def reference(loaded: Loaded, problem: Problem, trace: Trace) -> np.ndarray[Any, Any]:
+def reference(loaded: LoadedModel, problem: Problem, trace: Trace) -> np.ndarray[Any, Any]:
     """Float64 log-probabilities of the text's tokens, delimiters left out."""
     layout = loaded.renderer.lay(problem, trace, sampled=trace.author == loaded.identity.author)
     model = loaded.model.double()

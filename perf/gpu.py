@@ -27,7 +27,7 @@ from transformers import Qwen3Config, Qwen3ForCausalLM
 
 from rdpt_core.machine.memory import is_out_of_memory
 from rdpt_core.models.loading.head import Head
-from rdpt_core.scoring.forward import PACK_TOKENS, Forward, Laid
+from rdpt_core.scoring.forward import PACK_TOKENS, Forward, TokenSequence
 
 Work = list[list[int]]
 LARGE = {
@@ -66,7 +66,7 @@ class Bench:
     def engine(self, work: Work) -> None:
         head = Head(self.model.get_output_embeddings().weight.detach())
         forward = Forward(self.model.get_decoder(), head, PACK_TOKENS)
-        for _ in forward.run({index: Laid(ids, 1) for index, ids in enumerate(work)}):
+        for _ in forward.run({index: TokenSequence(ids, 1) for index, ids in enumerate(work)}):
             pass
 
     @torch.inference_mode()

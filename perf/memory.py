@@ -37,7 +37,7 @@ def one(method: str, length: int, vocabulary: int, width: int, layers: int) -> d
     from workload import Shape, traces
 
     from rdpt_core.models.loading.head import Head
-    from rdpt_core.scoring.forward import PACK_TOKENS, Forward, Laid
+    from rdpt_core.scoring.forward import PACK_TOKENS, Forward, TokenSequence
 
     torch.set_num_threads(2)
     torch.set_grad_enabled(False)
@@ -52,7 +52,7 @@ def one(method: str, length: int, vocabulary: int, width: int, layers: int) -> d
         logprobs.gather(1, torch.tensor(ids[1:])[:, None])
     else:
         head = Head(model.get_output_embeddings().weight)
-        list(Forward(model.get_decoder(), head, PACK_TOKENS).run({0: Laid(ids, 1)}))
+        list(Forward(model.get_decoder(), head, PACK_TOKENS).run({0: TokenSequence(ids, 1)}))
     return {
         "method": method,
         "length": length,

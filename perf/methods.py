@@ -125,12 +125,12 @@ def _forward(folder: Path, compiled: bool) -> Any:
 
 
 def _engine(folder: Path, compiled: bool) -> Method:
-    from rdpt_core.scoring.forward import Laid
+    from rdpt_core.scoring.forward import TokenSequence
 
     forward = _forward(folder, compiled)
 
     def run(traces: Traces) -> float:
-        laid = {index: Laid(ids, 1) for index, ids in enumerate(traces)}
+        laid = {index: TokenSequence(ids, 1) for index, ids in enumerate(traces)}
         found = [one.statistics for one in forward.run(laid)]
         return sum(float(one.logprobs.sum(dtype="float64")) for one in found if one)
 

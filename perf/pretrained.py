@@ -19,9 +19,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from rdpt_core.models.loading.weights import Loaded, load
+from rdpt_core.models.loading.weights import LoadedModel, load
 from rdpt_core.models.spec import ModelSpec
-from rdpt_core.scoring.forward import PACK_TOKENS, Forward, Laid
+from rdpt_core.scoring.forward import PACK_TOKENS, Forward, TokenSequence
 
 Logprobs = list[NDArray[np.float64]]
 
@@ -32,18 +32,18 @@ def texts(file: Path, keys: list[str], number: int) -> list[str]:
     return ["\n".join(str(row[key]) for key in keys) for row in rows]
 
 
-def ours(loaded: Loaded, work: list[list[int]]) -> Logprobs:
+def ours(loaded: LoadedModel, work: list[list[int]]) -> Logprobs:
     forward = Forward(loaded.decoder, loaded.head, PACK_TOKENS)
     found = {
         one.index: one.statistics
-        for one in forward.run({index: Laid(ids, 1) for index, ids in enumerate(work)})
+        for one in forward.run({index: TokenSequence(ids, 1) for index, ids in enumerate(work)})
     }
     kept = [found[index] for index in range(len(work))]
     return [one.logprobs.astype(np.float64) for one in kept if one is not None]
 
 
 @torch.inference_mode()
-def plain(loaded: Loaded, work: list[list[int]]) -> Logprobs:
+def plain(loaded: LoadedModel, work: list[list[int]]) -> Logprobs:
     found = []
     for ids in work:
         logprobs = loaded.model(torch.tensor([ids])).logits[0, :-1].float().log_softmax(-1)

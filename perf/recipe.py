@@ -29,7 +29,7 @@ from flows.configurations import Configuration
 from flows.workspace import Opened, named, open_asked
 from rdpt_core.finetune import training
 from rdpt_core.finetune.recipe import Lora, Machine, TrainingRecipe
-from rdpt_core.finetune.training import Example
+from rdpt_core.finetune.training import TrainingExample
 from rdpt_core.pocket.evaluate import completions, stated_answer
 from rdpt_core.pocket.problems import WordProblem, problems
 from rdpt_core.tables.rows import Pick, Problem, Trace
@@ -97,7 +97,7 @@ def by_depth(folder: Path, asked: list[WordProblem]) -> dict[str, float]:
     return {depth: sum(each) / len(each) for depth, each in right.items()}
 
 
-def examples(opened: Opened, arm: Configuration) -> list[Example]:
+def examples(opened: Opened, arm: Configuration) -> list[TrainingExample]:
     """What the arm trains on, rendered for its student."""
     plan = Plan(opened.store)
 
@@ -114,12 +114,12 @@ def examples(opened: Opened, arm: Configuration) -> list[Example]:
     renderer = opened.study.model(student.spec).renderer
     chosen = [trace for trace in rows(Trace) if trace.trace_id in picked]
     rendered = [(t.trace_id, renderer.example(of[t.problem_id], t)) for t in chosen]
-    return [Example(name, row.input_ids, row.completion_mask) for name, row in rendered]
+    return [TrainingExample(name, row.input_ids, row.completion_mask) for name, row in rendered]
 
 
 def measured(
     base: Path,
-    rows: list[Example],
+    rows: list[TrainingExample],
     recipe: TrainingRecipe,
     seed: int,
     asked: list[WordProblem],

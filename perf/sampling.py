@@ -18,7 +18,7 @@ from pathlib import Path
 
 from rdpt_core.models.loading import products
 from rdpt_core.models.loading.hf import HfGenerator
-from rdpt_core.models.loading.weights import Loaded, load
+from rdpt_core.models.loading.weights import LoadedModel, load
 from rdpt_core.models.spec import ModelSpec, Sampling
 from rdpt_core.pocket.problems import problems
 from rdpt_core.tables.rows import Problem
@@ -40,7 +40,7 @@ def main() -> None:
         print(f"{way:<24}" + "".join(f"{one:>11,.0f}" for one in rates), flush=True)
 
 
-def rate(loaded: Loaded, rows: int, least: int) -> float:
+def rate(loaded: LoadedModel, rows: int, least: int) -> float:
     generator = HfGenerator(loaded, Sampling(max_new_tokens=320, batch_size=rows), 17)
     stream = stories()
     generator.generate(list(islice(stream, 1)), 0)

@@ -15,7 +15,7 @@ from pydantic import Discriminator, Field, Tag, field_validator, model_validator
 
 from rdpt_core.finetune.recipe import TrainingRecipe
 from rdpt_core.grading.verdicts import GradeRule
-from rdpt_core.models.spec import USES_OF, ModelSpec, Sampling, Scoring, Use, obeys, refuse
+from rdpt_core.models.spec import USES_OF, ModelSpec, ModelUse, Sampling, Scoring, obeys, refuse
 from rdpt_core.provenance.labels import LabelRule
 from rdpt_core.selection.picks import PoolRule, Selector
 from rdpt_core.sources.problems import ProblemSource
@@ -31,7 +31,7 @@ READING = ("dtype", "thinking", "system", "think", "template", "context")
 """How a model is read, as against where it lies."""
 
 
-class Model(ModelSpec):
+class NamedModel(ModelSpec):
     """A teacher, or any model that an experiment names."""
 
     name: Name
@@ -49,7 +49,7 @@ Build = Annotated[
 """A model by its folder or hub id, or as a table of what is told of it."""
 
 
-class Student(Model):
+class Student(NamedModel):
     """A base model and how its distilled self comes about."""
 
     source: Literal["train", "import", "select"] = "train"
@@ -103,7 +103,7 @@ class Student(Model):
                 'distilled self\'s: give backend = "hf" or "server"'
             )
         if self.source == "train":
-            refuse(self.spec, Use.TRAIN)
+            refuse(self.spec, ModelUse.TRAIN)
         return self
 
 
@@ -182,7 +182,7 @@ class Matrix(Rule):
 class Pairing(Rule):
     """One cell of the matrix."""
 
-    teacher: Model
+    teacher: NamedModel
     student: Student
     selector: Selector | None = None
     seed: int | None = None
@@ -200,7 +200,7 @@ class Experiment(Rule):
     problems: ProblemSource | None = None
     traces: Traces | None = None
     """The training side; left out, the experiment attributes only."""
-    teachers: tuple[Model, ...] = Field(min_length=1)
+    teachers: tuple[NamedModel, ...] = Field(min_length=1)
     students: tuple[Student, ...] = Field(min_length=1)
     selectors: tuple[Selector, ...] = ()
     segmentation: SegmentRule = SegmentRule()

@@ -20,7 +20,7 @@ from pydantic import (
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from rdpt_core.machine.processor import has_gpu
-from rdpt_core.models.serving.endpoint import Server
+from rdpt_core.models.serving.endpoint import ModelServer
 from rdpt_core.tables.spelling import nearest
 from settings.secrets import is_plain
 
@@ -60,7 +60,7 @@ class Runtime(BaseSettings):
     no number. By default one for each processor, 4 at most, and 1 where there is a GPU."""
     graders: int = Field(default=2, ge=1, le=256)
     """Processes that check answers."""
-    servers: dict[ServerName, Server] = {}
+    servers: dict[ServerName, ModelServer] = {}
     """Model servers by name, such as `RDPT_SERVERS='{"lab": {"url": "http://127.0.0.1:8000/v1"}}'`;
     a key goes into a variable of its own, `RDPT_SERVERS__LAB__API_KEY`."""
     wait: bool = True
@@ -136,6 +136,6 @@ def _known_beside(name: str) -> list[str]:
     """The names that a variable may have; of a server's settings, those of the same server."""
     server, _, field = name.removeprefix(f"{PREFIX}SERVERS{NESTED}").partition(NESTED)
     if name.startswith(f"{PREFIX}SERVERS{NESTED}") and server and field:
-        fields = [one.upper() for one in Server.model_fields]
+        fields = [one.upper() for one in ModelServer.model_fields]
         return [f"{PREFIX}SERVERS{NESTED}{server}{NESTED}{one}" for one in fields]
     return [PREFIX + one.upper() for one in Runtime.model_fields]

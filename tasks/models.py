@@ -18,7 +18,7 @@ from rdpt_core.models.files import HashMemory, local_folder, own_limit
 from rdpt_core.models.identity import ModelIdentity, identify
 from rdpt_core.models.protocols import TextGenerator, TextScorer
 from rdpt_core.models.rendering.render import Renderer, read_renderer
-from rdpt_core.models.serving.endpoint import Server
+from rdpt_core.models.serving.endpoint import ModelServer
 from rdpt_core.models.spec import Logged, ModelSpec, Numerics, Sampling
 from rdpt_core.store.parts import Part, Store
 from rdpt_core.tables import ids
@@ -27,7 +27,7 @@ from rdpt_core.tables.spelling import hint
 from tasks.progress import say
 
 if TYPE_CHECKING:
-    from rdpt_core.models.loading.weights import Loaded
+    from rdpt_core.models.loading.weights import LoadedModel
     from rdpt_core.models.serving.remote import Remote
     from rdpt_core.scoring.server import ServerScorer
     from tasks.stage import Call, Work
@@ -51,7 +51,7 @@ class Model:
     memory: HashMemory | None = field(default=None, compare=False)
     numerics: Numerics = "exact"
     """The path on which it scores."""
-    servers: Mapping[str, Server] = field(default_factory=dict, compare=False, repr=False)
+    servers: Mapping[str, ModelServer] = field(default_factory=dict, compare=False, repr=False)
     """The model servers of this machine, where it is behind one of them."""
 
     def on(self, numerics: Numerics) -> Model:
@@ -93,7 +93,7 @@ class Model:
         return read_renderer(self.spec, self.folder)
 
     @property
-    def server(self) -> Server:
+    def server(self) -> ModelServer:
         """Raises ValueError where this machine knows none of that name."""
         name = self.spec.server or ""
         if name not in self.servers:
@@ -156,7 +156,7 @@ class Model:
 
         return ServerScorer(self.remote, self.known)
 
-    def _loaded(self, work: Work) -> Loaded:
+    def _loaded(self, work: Work) -> LoadedModel:
         if self.is_compiled:
             keep_compiled(work.options.workspace / COMPILED)
         with _LOADING:
@@ -205,13 +205,13 @@ _CONNECTING = threading.Lock()
 """Parts are made by several threads, and the first of them finds the server for all."""
 
 
-def _remote(spec: ModelSpec, folder: Path, server: Server) -> Remote:
+def _remote(spec: ModelSpec, folder: Path, server: ModelServer) -> Remote:
     with _CONNECTING:
         return _connected(spec, folder, server)
 
 
 @lru_cache(maxsize=64)
-def _connected(spec: ModelSpec, folder: Path, server: Server) -> Remote:
+def _connected(spec: ModelSpec, folder: Path, server: ModelServer) -> Remote:
     from rdpt_core.models.serving.http import client_of
     from rdpt_core.models.serving.remote import connect
 
@@ -219,7 +219,7 @@ def _connected(spec: ModelSpec, folder: Path, server: Server) -> Remote:
 
 
 @lru_cache(maxsize=64)
-def _served(spec: ModelSpec, folder: Path, server: Server, memory: HashMemory | None) -> str:
+def _served(spec: ModelSpec, folder: Path, server: ModelServer, memory: HashMemory | None) -> str:
     """The identity of the model that a server has (`fingerprint.py`); that of the last time where
     it cannot be reached, so that what was finished can be looked at."""
     from rdpt_core.models.serving.fingerprint import KnownServers
@@ -257,7 +257,7 @@ def _load(
     device: str,
     memory: HashMemory | None,
     numerics: Numerics,
-) -> Loaded:
+) -> LoadedModel:
     """One model in memory at a time; the parts of a table follow each other."""
     from transformers.utils import logging
 

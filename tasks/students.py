@@ -7,7 +7,7 @@ from pathlib import Path
 
 from rdpt_core.finetune import training
 from rdpt_core.finetune.recipe import HOW, Machine, TrainingRecipe
-from rdpt_core.finetune.training import Example
+from rdpt_core.finetune.training import TrainingExample
 from rdpt_core.models.adapters import is_adapter
 from rdpt_core.models.rendering.render import read_renderer
 from rdpt_core.models.rendering.special_ids import ends_of
@@ -53,7 +53,7 @@ def train(
 
 def _examples(
     selection: Parts[Pick], problems: Parts[Problem], traces: Parts[Trace], model: Model
-) -> list[Example]:
+) -> list[TrainingExample]:
     """The picked traces, laid by the student's own render contract."""
     picked = {pick.trace_id for picks in selection for pick in picks}
     chosen = [trace for rows in traces for trace in rows if trace.trace_id in picked]
@@ -61,10 +61,10 @@ def _examples(
     wanted = {trace.problem_id for trace in chosen}
     of = {p.problem_id: p for rows in problems for p in rows if p.problem_id in wanted}
     rows = ((t.trace_id, model.renderer.example(of[t.problem_id], t)) for t in chosen)
-    return [Example(name, row.input_ids, row.completion_mask) for name, row in rows]
+    return [TrainingExample(name, row.input_ids, row.completion_mask) for name, row in rows]
 
 
-def check_context(examples: list[Example], limit: int) -> None:
+def check_context(examples: list[TrainingExample], limit: int) -> None:
     """Raises ValueError for examples that the student could not read whole afterwards."""
     longest = max(examples, key=lambda example: len(example.input_ids))
     if len(longest.input_ids) > limit:

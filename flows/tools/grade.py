@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 import os
-from typing import Any, Literal
+from typing import Any
 
 import pyarrow as pa
 from pydantic import Field
 
 from flows.tools.tool import Tool, read_delimiters, trace_of
-from rdpt_core.defaults import DELIMITERS, GRADER
+from rdpt_core.defaults import DELIMITERS, GRADER, AnswerGrader
 from rdpt_core.files.reading import open_table, values, with_columns
 from rdpt_core.files.writing import create_table
 from rdpt_core.grading import verdicts
@@ -29,9 +29,7 @@ class GradeAnswers(Tool):
     rdpt grade answers.csv --grader choice -o - | grep wrong
     """
 
-    grader: Literal["math", "choice", "exact"] = Field(
-        default=GRADER, description="how answers are compared"
-    )
+    grader: AnswerGrader = Field(default=GRADER, description="how answers are compared")
     delimiters: str = Field(
         default=DELIMITERS, description="opening tag of the thought, which is not graded; or none"
     )
@@ -40,9 +38,7 @@ class GradeAnswers(Tool):
         return grade(self.file, self.output, self.grader, self.delimiters)
 
 
-def grade(
-    file: str, output: str, grader: Literal["math", "choice", "exact"], delimiters: str
-) -> int:
+def grade(file: str, output: str, grader: AnswerGrader, delimiters: str) -> int:
     """`gold, pred` get `outcome` and `extracted`."""
     tags, rule = read_delimiters(delimiters), GradeRule(grader=grader)
     with create_table(output) as out:

@@ -8,7 +8,7 @@ import pyarrow as pa
 from pydantic import Field
 
 from flows.tools.tool import Tool
-from rdpt_core.defaults import ALPHA, BETA
+from rdpt_core.defaults import ALPHA, BETA, Threshold
 from rdpt_core.files.reading import Table, open_table, probabilities, refuse, values, with_columns
 from rdpt_core.files.writing import create_table
 from rdpt_core.provenance import labels
@@ -22,16 +22,12 @@ class LabelSentences(Tool):
     rdpt label probabilities.parquet --alpha 0.1 --beta 0.05 -o -
     """
 
-    alpha: float = Field(
+    alpha: Threshold = Field(
         default=ALPHA,
-        gt=0,
-        lt=1,
         description="a sentence is *shared* if the three probabilities differ by at most this",
     )
-    beta: float = Field(
+    beta: Threshold = Field(
         default=BETA,
-        gt=0,
-        lt=1,
         description="a sentence is *teacher* if p_teacher - p_student exceeds this",
     )
 

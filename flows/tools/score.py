@@ -6,7 +6,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from itertools import islice
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import pyarrow as pa
 from pydantic import Field
@@ -14,12 +14,11 @@ from tqdm import tqdm
 
 from flows.runtime import read_runtime
 from flows.tools.tool import Tool, trace_of
+from rdpt_core.defaults import FLOAT_FORMAT, FloatFormat
 from rdpt_core.files.reading import Table, open_table, refuse
 from rdpt_core.files.writing import create_table
 from rdpt_core.models.protocols import TextScorer
 from rdpt_core.models.spec import ModelSpec
-from rdpt_core.scoring.hf import HfScorer
-from rdpt_core.scoring.server import ServerScorer
 from rdpt_core.tables.columns import to_arrow
 from rdpt_core.tables.rows import Problem, TokenScores, Trace
 from rdpt_core.text.delimiters import Delimiters
@@ -40,7 +39,7 @@ class Score(Tool):
     """
 
     model: str = Field(description="a local folder, or a hub id; with --server, of its tokenizer")
-    dtype: Literal["float32", "bfloat16"] = Field(default="float32", description="of the weights")
+    dtype: FloatFormat = Field(default=FLOAT_FORMAT, description="of the weights")
     revision: str = Field(default="", description="commit of a hub id, 40 hex digits")
     server: str = Field(
         default="", description="one of RDPT_SERVERS, which has the model: no weights are loaded"
@@ -54,7 +53,7 @@ class Score(Tool):
 
 def spec_of(
     model: str,
-    dtype: Literal["float32", "bfloat16"],
+    dtype: FloatFormat,
     revision: str,
     server: str,
     served: str,
@@ -64,7 +63,7 @@ def spec_of(
         raise BadSettings("--revision", ["is of a hub id: a server has what it has loaded"])
     if revision and Path(model).is_dir():
         raise BadSettings("--revision", [f"is of a hub id, and {model} is a folder: leave it out"])
-    if server and dtype != "float32":
+    if server and dtype != FLOAT_FORMAT:
         raise BadSettings("--dtype", ["is for models that are loaded here: leave it out"])
     if not server and not served:
         return ModelSpec(path=model, dtype=dtype, revision=revision or None)
@@ -102,7 +101,9 @@ def _batch(rows: Sequence[TokenScores]) -> pa.RecordBatch:
 
 
 def _scorer(spec: ModelSpec) -> TextScorer:
-    from rdpt_core.models.loading.hf import load
+    from rdpt_core.models.loading.weights import load  # brings torch
+    from rdpt_core.scoring.hf import HfScorer
+    from rdpt_core.scoring.server import ServerScorer
 
     try:
         if spec.backend == "server":

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Literal
 
 import pyarrow as pa
 from pydantic import Field
 
 from flows.tools.tool import Tool, read_delimiters, trace_of
-from rdpt_core.defaults import DELIMITERS, SEGMENTER
+from rdpt_core.defaults import DELIMITERS, SEGMENTER, Segmenter
 from rdpt_core.files.reading import ROWS, Table, open_table, refuse, values
 from rdpt_core.files.writing import create_table
 from rdpt_core.tables.columns import schema
@@ -26,7 +25,7 @@ class Segment(Tool):
     rdpt segment traces.csv --segmenter lines --delimiters none -o -
     """
 
-    segmenter: Literal["maths", "regex", "lines"] = Field(
+    segmenter: Segmenter = Field(
         default=SEGMENTER, description="maths knows LaTeX, code and decimals"
     )
     delimiters: str = Field(default=DELIMITERS, description="opening tag of the thought, or none")
@@ -35,9 +34,7 @@ class Segment(Tool):
         return segment(self.file, self.output, self.segmenter, self.delimiters)
 
 
-def segment(
-    file: str, output: str, segmenter: Literal["maths", "regex", "lines"], delimiters: str
-) -> int:
+def segment(file: str, output: str, segmenter: Segmenter, delimiters: str) -> int:
     """`trace_id, text` to rows of `sentences` with the sentence's own text."""
     tags, rule = read_delimiters(delimiters), SegmentRule(name=segmenter)
     with create_table(output) as out:

@@ -9,7 +9,7 @@ import pyarrow as pa
 from pydantic import Field, ValidationError
 
 from flows.tools.tool import Tool
-from rdpt_core.defaults import BETA
+from rdpt_core.defaults import BETA, Threshold
 from rdpt_core.files.reading import open_table
 from rdpt_core.files.writing import create_table
 from rdpt_core.provenance.labels import LabelRule
@@ -72,10 +72,8 @@ class Select(Tool):
     match_tokens: str = Field(
         default="", description="match this selector's token total to within 1%"
     )
-    beta: float = Field(
+    beta: Threshold = Field(
         default=BETA,
-        gt=0,
-        lt=1,
         description="a sentence is *teacher* if p_teacher - p_student exceeds this",
     )
     seed: int = Field(default=0, ge=0, description="random seed")

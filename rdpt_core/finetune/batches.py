@@ -25,7 +25,7 @@ Pass: TypeAlias = list[Row]
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class BatchPlan:
     """The passes of a whole training, in the order in which a sampler deals them out.
 
     Every step has `rounds * processes` passes, so pass i belongs to process i % processes.
@@ -61,7 +61,7 @@ def plan(
     recipe: TrainingRecipe,
     seed: int,
     machine: Machine,
-) -> Plan:
+) -> BatchPlan:
     """`trace_ids` and `lengths` (tokens) are those of the examples to train on."""
     processes = recipe.accelerate.num_processes if recipe.accelerate else 1
     together = machine.device_batch * processes
@@ -77,7 +77,7 @@ def plan(
     passes = [one for step in rows for one in _cut(step, rounds * processes)]
     held = packed(range(len(held_out_lengths)), held_out_lengths, capacity)
     measured = list(_cut(held, -(-len(held) // together) * processes))
-    return Plan(steps, len(steps) // recipe.epochs, rounds, passes, measured)
+    return BatchPlan(steps, len(steps) // recipe.epochs, rounds, passes, measured)
 
 
 def _epoch(

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedModel
 
-from rdpt_core.finetune.training import Job
+from rdpt_core.finetune.training import TrainingJob
 from rdpt_core.models.adapters import merged, write_adapter
 from rdpt_core.models.files import ENDS, TEMPLATE, TOKENIZER, hash_files, read_object
 from rdpt_core.models.identity import tensors_digest
@@ -35,7 +35,7 @@ def load_base(base: Path, rope: Rope | None = None) -> PreTrainedModel:
     return model
 
 
-def export(job: Job, model: Any, state: dict[str, Any], folder: Path) -> None:
+def export(job: TrainingJob, model: Any, state: dict[str, Any], folder: Path) -> None:
     """Writes the trained model; `state` holds its weights whole, however they were sharded."""
     partial = folder.with_name(folder.name + ".partial")
     for leftover in (partial, folder):
@@ -53,7 +53,7 @@ def export(job: Job, model: Any, state: dict[str, Any], folder: Path) -> None:
     partial.rename(folder)
 
 
-def write_model(model: Any, state: dict[str, Any], job: Job, folder: Path) -> None:
+def write_model(model: Any, state: dict[str, Any], job: TrainingJob, folder: Path) -> None:
     """A folder that loads anywhere: the new weights, the base's own tokenizer and template byte
     for byte, so that these keep their identity, and settings that say what was trained."""
     wanted = getattr(torch, job.recipe.save_dtype)
@@ -70,7 +70,7 @@ def write_model(model: Any, state: dict[str, Any], job: Job, folder: Path) -> No
         _write(folder / ENDS, _generation(job))
 
 
-def _config(job: Job, model: Any) -> dict[str, Any]:
+def _config(job: TrainingJob, model: Any) -> dict[str, Any]:
     """The base's own, with the dtype and, where positions were stretched, how: the folder alone is
     then the stretched model."""
     config = read_object(job.base / "config.json")
@@ -88,7 +88,7 @@ def _config(job: Job, model: Any) -> dict[str, Any]:
     return config
 
 
-def _generation(job: Job) -> dict[str, Any]:
+def _generation(job: TrainingJob) -> dict[str, Any]:
     """The base's generation settings with every end of turn: other engines stop by these alone, and
     the end that was trained may not be among the base's."""
     path = job.base / ENDS

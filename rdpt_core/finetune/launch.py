@@ -16,13 +16,13 @@ from torch.distributed.elastic.multiprocessing.api import SignalException
 from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
 
 from rdpt_core.finetune.recipe import Accelerate
-from rdpt_core.finetune.training import EXIT_INTERRUPTED, Job
+from rdpt_core.finetune.training import EXIT_INTERRUPTED, TrainingJob
 from rdpt_core.store.notes import write_durably
 
 FREE_PORT = 0
 
 
-def launch(job: Job, job_file: str) -> int:
+def launch(job: TrainingJob, job_file: str) -> int:
     """Runs the worker in all processes of `job`; the exit code that tells what happened."""
     config = job.workdir / "accelerate.json"
     write_durably(config, json.dumps(configuration(job), indent=1).encode())
@@ -50,7 +50,7 @@ def launch(job: Job, job_file: str) -> int:
     return 0
 
 
-def configuration(job: Job) -> dict[str, JsonValue]:
+def configuration(job: TrainingJob) -> dict[str, JsonValue]:
     """The file that `accelerate config` writes; the recipe's plugin fields stand in it verbatim."""
     accelerate = job.recipe.accelerate
     assert accelerate is not None

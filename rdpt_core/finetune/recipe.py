@@ -12,6 +12,7 @@ from typing import Literal, Self
 
 from pydantic import Field, JsonValue, model_validator
 
+from rdpt_core.defaults import FLOAT_FORMAT, FloatFormat
 from rdpt_core.tables.recipe import Plain, Rule, plain
 
 HOW = ("gradient_checkpointing", "packing", "accelerate")
@@ -85,11 +86,12 @@ class TrainingRecipe(Rule):
     measured after every epoch."""
     lora: Lora | None = None
     """Without it all weights are trained."""
-    dtype: Literal["float32", "bfloat16"] = "float32"
-    """Of the forward and backward pass; the weights that the optimiser moves are float32."""
-    save_dtype: Literal["float32", "bfloat16"] = "float32"
-    """Of the distilled model. float32 keeps it exactly as trained; bfloat16 halves the file, and
-    loses every update below 1/256 of its weight."""
+    dtype: FloatFormat = FLOAT_FORMAT
+    """Precision of the forward and backward pass; the weights that the optimiser moves are
+    float32."""
+    save_dtype: FloatFormat = FLOAT_FORMAT
+    """Format of the distilled model's weights. float32 keeps it exactly as trained; bfloat16 halves
+    the file, and loses every update below 1/256 of its weight."""
     gradient_checkpointing: bool = False
     """Recompute activations in the backward pass: less memory, some 20% slower. In no key."""
     packing: bool = False

@@ -28,12 +28,12 @@ from transformers.utils import logging
 from trl.trainer.sft_config import SFTConfig
 from trl.trainer.sft_trainer import SFTTrainer
 
-from rdpt_core.finetune.batches import Pass, Plan, plan
+from rdpt_core.finetune.batches import BatchPlan, Pass, plan
 from rdpt_core.finetune.checkpoints import keep_newest, newest_whole, seal
 from rdpt_core.finetune.export import export, load_base
 from rdpt_core.finetune.recipe import Lora, TrainingRecipe
 from rdpt_core.finetune.rows import Batch, Rows, preview
-from rdpt_core.finetune.training import Job
+from rdpt_core.finetune.training import TrainingJob
 
 Step: TypeAlias = dict[str, float | int | None]
 
@@ -50,7 +50,7 @@ _SCHEDULES = {
 }
 
 
-def fit(job: Job, tell: Callable[[Step], None], interrupted: Event) -> None:
+def fit(job: TrainingJob, tell: Callable[[Step], None], interrupted: Event) -> None:
     """Trains, or goes on training, and exports unless `interrupted` was set on the way."""
     prepare_process(job)
     trainer = tuner(job, [Watch(job, tell, interrupted)])
@@ -71,7 +71,7 @@ def fit(job: Job, tell: Callable[[Step], None], interrupted: Event) -> None:
         (job.out / "preview.txt").write_text(text)
 
 
-def tuner(job: Job, callbacks: list[TrainerCallback]) -> Tuner:
+def tuner(job: TrainingJob, callbacks: list[TrainerCallback]) -> Tuner:
     tokenizer = AutoTokenizer.from_pretrained(
         job.base, local_files_only=True, trust_remote_code=False
     )
@@ -98,7 +98,7 @@ def tuner(job: Job, callbacks: list[TrainerCallback]) -> Tuner:
     return trainer
 
 
-def prepare_process(job: Job) -> None:
+def prepare_process(job: TrainingJob) -> None:
     if job.machine.device == "cuda" and not torch.cuda.is_available():
         raise RuntimeError("no CUDA device is available here: train with device = cpu")
     torch.set_num_threads(job.machine.threads)
@@ -122,7 +122,7 @@ def check_rows_apart(model: Any) -> None:
         )
 
 
-def trainer_arguments(job: Job, laid: Plan) -> SFTConfig:
+def trainer_arguments(job: TrainingJob, laid: BatchPlan) -> SFTConfig:
     recipe, machine = job.recipe, job.machine
     arguments = SFTConfig(
         output_dir=str(job.workdir / "checkpoints"),
@@ -200,7 +200,7 @@ class Tuner(SFTTrainer):
         tokenizer: PreTrainedTokenizerBase,
         rows: Rows,
         held_out: Rows,
-        laid: Plan,
+        laid: BatchPlan,
         **arguments: Any,
     ) -> None:
         self.tokenizer, self.rows, self.plan, self._held_out = tokenizer, rows, laid, held_out
@@ -261,7 +261,7 @@ class Tuner(SFTTrainer):
 class Watch(TrainerCallback):
     """Tells the steps, seals the checkpoints, and stops when asked to."""
 
-    def __init__(self, job: Job, tell: Callable[[Step], None], interrupted: Event) -> None:
+    def __init__(self, job: TrainingJob, tell: Callable[[Step], None], interrupted: Event) -> None:
         self._job, self._tell, self._interrupted = job, tell, interrupted
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:

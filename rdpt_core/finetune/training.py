@@ -55,7 +55,7 @@ _SCHEMA = pa.schema(
 
 
 @dataclass(frozen=True, slots=True)
-class Example:
+class TrainingExample:
     """One trace in the student's tokens, laid by the student's render contract."""
 
     trace_id: str
@@ -64,7 +64,7 @@ class Example:
     """1 where the token counts in the loss, 0 in the prompt; parallel to `input_ids`."""
 
 
-class Job(Rule):
+class TrainingJob(Rule):
     """The file that a worker is started from."""
 
     student: str
@@ -98,7 +98,7 @@ class Job(Rule):
 
 def train(
     base: Path,
-    examples: Sequence[Example],
+    examples: Sequence[TrainingExample],
     recipe: TrainingRecipe,
     seed: int,
     student: str,
@@ -133,7 +133,7 @@ def train(
     return steps
 
 
-def _finished_steps(job: Job) -> list[TrainingStep] | None:
+def _finished_steps(job: TrainingJob) -> list[TrainingStep] | None:
     """The steps of a training whose model lies in `out`, complete and as it was left; else None."""
     if fault(job.out, job.result, job.workdir / FINISHED) is not None:
         return None
@@ -143,7 +143,7 @@ def _finished_steps(job: Job) -> list[TrainingStep] | None:
         return None
 
 
-def _trained(job: Job, on_step: Callable[[TrainingStep], None]) -> list[TrainingStep]:
+def _trained(job: TrainingJob, on_step: Callable[[TrainingStep], None]) -> list[TrainingStep]:
     """One worker after another, each with half the rows a pass, until one has memory enough."""
     while True:
         try:
@@ -156,7 +156,9 @@ def _trained(job: Job, on_step: Callable[[TrainingStep], None]) -> list[Training
             job = job.model_copy(update={"machine": fewer})
 
 
-def checked(examples: Sequence[Example], max_length: int, num_ids: int) -> list[Example]:
+def checked(
+    examples: Sequence[TrainingExample], max_length: int, num_ids: int
+) -> list[TrainingExample]:
     """The examples by trace id, so that their order never matters. Raises ValueError for those
     that cannot be trained on as they are, all at once, with their ids."""
     reasons = ((e.trace_id, _fault(e, max_length, num_ids)) for e in examples)
@@ -181,7 +183,7 @@ def vocabulary_size(base: Path) -> int:
     return int(config.get("text_config", config)["vocab_size"])
 
 
-def _fault(example: Example, max_length: int, num_ids: int) -> str | None:
+def _fault(example: TrainingExample, max_length: int, num_ids: int) -> str | None:
     size, mask = len(example.input_ids), example.completion_mask
     if size > max_length:
         return f"{size} tokens, max_length = {max_length}"
@@ -198,7 +200,7 @@ def _fault(example: Example, max_length: int, num_ids: int) -> str | None:
 
 def prepare(
     base: Path,
-    examples: list[Example],
+    examples: list[TrainingExample],
     recipe: TrainingRecipe,
     seed: int,
     student: str,
@@ -207,14 +209,14 @@ def prepare(
     machine: Machine,
     rope: Rope | None = None,
     ends: Sequence[int] = (),
-) -> Job:
+) -> TrainingJob:
     """Lays down in `workdir` what a worker needs; `examples` as `checked` gives them."""
     rows = workdir / "examples.arrow"
     _write_examples(rows, examples, held_out([e.trace_id for e in examples], recipe.held_out, seed))
     weights = [[file.name, file_hash(file)] for file in loaded_files(base)]
     moves = [recipe.identity(), plain(recipe.accelerate), seed, file_hash(rows), weights]
     run = ids.digest(*moves, *([plain(rope)] if rope else []))
-    return Job(
+    return TrainingJob(
         student=student,
         base=base.resolve(),
         examples=rows.resolve(),
@@ -230,7 +232,7 @@ def prepare(
 
 
 def _write_examples(
-    path: Path, examples: list[Example], held: set[str], rows_per_batch: int = 1000
+    path: Path, examples: list[TrainingExample], held: set[str], rows_per_batch: int = 1000
 ) -> None:
     """An Arrow stream, which the worker maps into memory instead of loading it."""
     partial = path.with_suffix(".partial")
@@ -243,7 +245,7 @@ def _write_examples(
     partial.replace(path)
 
 
-def _attempt(job: Job, on_step: Callable[[TrainingStep], None]) -> list[TrainingStep]:
+def _attempt(job: TrainingJob, on_step: Callable[[TrainingStep], None]) -> list[TrainingStep]:
     """One worker from start to end. Its steps, and the error that it fails with, come over its
     standard output, a JSON line each."""
     job_file, log = job.workdir / "job.json", job.workdir / "finetune.log"
@@ -295,7 +297,7 @@ def _stop(worker: subprocess.Popen[bytes]) -> None:
 
 
 def _failure(
-    code: int, faults: Sequence[dict[str, Any]], job: Job, log: Path, log_start: int
+    code: int, faults: Sequence[dict[str, Any]], job: TrainingJob, log: Path, log_start: int
 ) -> Exception:
     what = f"fine-tuning of {job.student} failed"
     # Where several processes failed, most of them only missed the one whose error has a class.

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import TextIO
 
 from rdpt_core.finetune.disk import training_room
-from rdpt_core.finetune.training import EXIT_INTERRUPTED, Job
+from rdpt_core.finetune.training import EXIT_INTERRUPTED, TrainingJob
 from rdpt_core.machine.memory import is_out_of_memory
 from rdpt_core.machine.resources import OutOfMemory, no_room
 from rdpt_core.machine.worker_errors import fault_line
@@ -34,7 +34,7 @@ def main(job_file: str, parent: str, *launched: str) -> int:
     threading.Thread(target=_end_with, args=(int(parent),), daemon=True).start()
     account = os.fdopen(os.dup(1), "w", buffering=1, encoding="utf-8", errors="backslashreplace")
     try:
-        job = Job.model_validate_json(Path(job_file).read_bytes())
+        job = TrainingJob.model_validate_json(Path(job_file).read_bytes())
         return _run(job, job_file, bool(launched), account)
     except BaseException as error:
         with contextlib.suppress(OSError):  # where the disk is full, the log cannot grow either
@@ -43,7 +43,7 @@ def main(job_file: str, parent: str, *launched: str) -> int:
         return EXIT_FAILED
 
 
-def _run(job: Job, job_file: str, launched: bool, account: TextIO) -> int:
+def _run(job: TrainingJob, job_file: str, launched: bool, account: TextIO) -> int:
     rank = int(os.environ["RANK"]) if launched else 0
     with _lock(job.workdir / (f"lock-{rank}" if launched else "lock")):
         if job.launched and not launched:
@@ -55,7 +55,7 @@ def _run(job: Job, job_file: str, launched: bool, account: TextIO) -> int:
         return _fit(job, account if rank == 0 else None)
 
 
-def _fit(job: Job, steps: TextIO | None) -> int:
+def _fit(job: TrainingJob, steps: TextIO | None) -> int:
     """`steps` is where they are told; None in all processes but the first."""
     interrupted = threading.Event()
 
@@ -76,7 +76,7 @@ def _classed(error: BaseException, job_file: Path) -> BaseException:
     full = no_room(error, job_file.parent)
     if full is not None:
         with contextlib.suppress(OSError, ValueError):
-            job = Job.model_validate_json(job_file.read_bytes())
+            job = TrainingJob.model_validate_json(job_file.read_bytes())
             full.needed = training_room(job.base, job.recipe).checkpoint
         return full
     return OutOfMemory(str(error)) if is_out_of_memory(error) else error

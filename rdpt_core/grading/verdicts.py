@@ -14,12 +14,12 @@ from typing import Literal, NamedTuple
 
 from pydantic import Field
 
-from rdpt_core.defaults import GRADER
+from rdpt_core.defaults import GRADER, AnswerGrader
 from rdpt_core.grading.answers import find_answer, read_gold
 from rdpt_core.grading.checking import Checked, Question, check
 from rdpt_core.grading.expressions import are_equal, latex_number, number
 from rdpt_core.grading.quantities import are_same, is_quantity
-from rdpt_core.machine.progress import Progress, silent
+from rdpt_core.machine.progress import ProgressCallback, silent
 from rdpt_core.tables.recipe import Rule
 from rdpt_core.tables.rows import FinishReason, Grade, Outcome, Problem, Trace
 from rdpt_core.text.zones import answer_text
@@ -28,7 +28,7 @@ from rdpt_core.text.zones import answer_text
 class GradeRule(Rule):
     """How an answer is compared with the gold answer."""
 
-    grader: Literal["math", "choice", "exact", "none"] = GRADER
+    grader: Literal[AnswerGrader, "none"] = GRADER
     """`math`: the answer's expression, compared by math-verify; `choice`: a letter A to J; `exact`:
     equal text, outer whitespace aside; `none`: every trace is ungraded."""
     timeout: float = Field(default=10.0, gt=0)
@@ -43,7 +43,7 @@ def grade(
     problems: Sequence[Problem],
     traces: Sequence[Trace],
     rule: GradeRule,
-    progress: Progress = silent,
+    progress: ProgressCallback = silent,
     num_workers: int = 1,
 ) -> Iterator[Grade]:
     """One grade per trace, in order. `problems` holds those that the traces answer.

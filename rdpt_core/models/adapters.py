@@ -67,7 +67,7 @@ def adapter_digest(folder: Path) -> str:
     return ids.digest("adapter", [[name, sha256(folder / name)] for name in (CONFIG, WEIGHTS)])
 
 
-def merged(model: PreTrainedModel, folder: Path, dtype: torch.dtype) -> PreTrainedModel:
+def merged(model: PreTrainedModel, folder: Path, tensor_type: torch.dtype) -> PreTrainedModel:
     """The base, loaded in float32 so that the update is applied unrounded, with the adapter in its
     weights; `model` itself is changed."""
     from peft import PeftModel
@@ -75,7 +75,7 @@ def merged(model: PreTrainedModel, folder: Path, dtype: torch.dtype) -> PreTrain
     with warnings.catch_warnings():  # peft asks transformers 5 for a name that it retires
         warnings.simplefilter("ignore", FutureWarning)
         adapted: Any = PeftModel.from_pretrained(model, str(folder))
-    result: PreTrainedModel = adapted.merge_and_unload().to(dtype)
+    result: PreTrainedModel = adapted.merge_and_unload().to(tensor_type)
     return result
 
 

@@ -10,6 +10,7 @@ import json
 from collections.abc import Mapping
 from pathlib import Path
 
+from rdpt_core.defaults import FloatFormat
 from rdpt_core.models.adapters import adapter_digest, check_adapter
 from rdpt_core.models.files import (
     TEMPLATE,
@@ -36,7 +37,7 @@ class ModelIdentity(Rule):
     """Digest of weights, architecture and generation settings, and of an adapter's files."""
     tokenizer: str
     template: str
-    dtype: str
+    dtype: FloatFormat
     revision: str | None
     """Commit of a hub id; None for a local folder."""
     thinking: str | None

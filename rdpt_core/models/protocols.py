@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Protocol
 
-from rdpt_core.machine.progress import Progress, silent
+from rdpt_core.machine.progress import ProgressCallback, silent
 from rdpt_core.tables.rows import Problem, TokenScores, Trace
 
 
@@ -18,7 +18,7 @@ class TextGenerator(Protocol):
     """Samples one batch: one trace per problem, in order."""
 
     def generate(
-        self, problems: Sequence[Problem], sample_index: int, progress: Progress = silent
+        self, problems: Sequence[Problem], sample_index: int, progress: ProgressCallback = silent
     ) -> list[Trace]: ...
 
 
@@ -34,5 +34,5 @@ class TextScorer(Protocol):
         self,
         problems: Sequence[Problem],
         traces: Sequence[Trace],
-        progress: Progress = silent,
+        progress: ProgressCallback = silent,
     ) -> Iterator[TokenScores]: ...

@@ -11,10 +11,11 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, model_validator
 
+from rdpt_core.defaults import FLOAT_FORMAT, FloatFormat
 from rdpt_core.tables.recipe import Rule
 
 Backend = Literal["hf", "server", "logged"]
-Path = Literal["exact", "compiled"]
+ScoringPath = Literal["exact", "compiled"]
 """How a forward pass is computed: as it stands, or with its element-wise work fused."""
 Numerics = Literal["exact", "compiled", "exact+blanks", "compiled+blanks"]
 """What of scoring moves numbers, as part of a scorer's identity: the path, and whether leading
@@ -114,7 +115,8 @@ class ModelSpec(Rule):
     """Commit of a hub id, 40 hex digits; resolved once and recorded where it is left out."""
     adapter: str | None = None
     """A local folder with a LoRA adapter of this model, merged into it when it is loaded."""
-    dtype: Literal["float32", "bfloat16"] = "float32"
+    dtype: FloatFormat = FLOAT_FORMAT
+    """Format of its weights in memory, whatever it is in the file."""
     thinking: Thinking | Literal["none"] | None = None
     """Declared delimiters; "none" lays thought, blank line, answer; None takes the model's own,
     read from its template, and is an error where there are none and some are needed."""
@@ -159,7 +161,7 @@ class ModelSpec(Rule):
 # ---------------------------------------------------------------------------- what obeys a field
 
 
-class Use(StrEnum):
+class ModelUse(StrEnum):
     """What a model is used for."""
 
     SAMPLE = "sample"
@@ -176,10 +178,10 @@ class Use(StrEnum):
     """Read as an imported distilled model, by whichever backend."""
 
 
-USES_OF: dict[Backend, tuple[Use, ...]] = {
-    "hf": (Use.SAMPLE, Use.SCORE),
-    "server": (Use.SERVE,),
-    "logged": (Use.LOGGED,),
+USES_OF: dict[Backend, tuple[ModelUse, ...]] = {
+    "hf": (ModelUse.SAMPLE, ModelUse.SCORE),
+    "server": (ModelUse.SERVE,),
+    "logged": (ModelUse.LOGGED,),
 }
 OBEYED, REFUSED, APART = "o", "r", "-"
 """APART: the use has a setting of its own for it, or the field has no meaning there; it moves no
@@ -207,9 +209,9 @@ rope        o      o     o     o      r     r      o
 """`dtype` of a training is that of [training]; `context` is a limit and no part of a folder."""
 
 
-def _parsed(table: str) -> dict[str, dict[Use, str]]:
+def _parsed(table: str) -> dict[str, dict[ModelUse, str]]:
     head, *lines = table.strip().splitlines()
-    uses = [Use(name) for name in head.split()]
+    uses = [ModelUse(name) for name in head.split()]
     rows = [line.split() for line in lines]
     return {name: dict(zip(uses, marks, strict=True)) for name, *marks in rows}
 
@@ -239,22 +241,22 @@ _TRAINED = {
 }
 
 
-def refuse(spec: ModelSpec, use: Use) -> None:
+def refuse(spec: ModelSpec, use: ModelUse) -> None:
     """Raises ValueError for a field that is set and that this use could not obey."""
-    rules = _TRAINED if use in (Use.TRAIN, Use.EXPORT) else _RULES
+    rules = _TRAINED if use in (ModelUse.TRAIN, ModelUse.EXPORT) else _RULES
     for name, field in ModelSpec.model_fields.items():
         if TABLE[name][use] == REFUSED and getattr(spec, name) != field.default:
             raise ValueError(f"`{name}` {rules.get(name, _RULES.get(name))}")
 
 
-def obeys(name: str, use: Use) -> bool:
+def obeys(name: str, use: ModelUse) -> bool:
     return TABLE[name][use] == OBEYED
 
 
 class Scoring(Rule):
     """How scores are computed. All of it reaches keys."""
 
-    path: Path = "exact"
+    path: ScoringPath = "exact"
     """`compiled` fuses the element-wise work of the decoder: faster, and single tokens of bfloat16
     weights move by up to some tenths of a nat."""
     topk_stats: Literal[50] | None = None

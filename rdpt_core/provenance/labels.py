@@ -14,9 +14,8 @@ from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field
 
-from rdpt_core.defaults import ALPHA, BETA
+from rdpt_core.defaults import ALPHA, BETA, Threshold
 from rdpt_core.provenance.sentence_scores import (
     sentence_scores as sentence_scores,  # the step before
 )
@@ -54,9 +53,9 @@ tokenizer glues to the next word."""
 class LabelRule(Rule):
     """Thresholds of method.md section 4 (arXiv 2512.20908); gaps are of probabilities, not logs."""
 
-    alpha: float = Field(default=ALPHA, gt=0, lt=1, allow_inf_nan=False)
+    alpha: Threshold = ALPHA
     """Shared: the three probabilities lie within alpha of each other."""
-    beta: float = Field(default=BETA, gt=0, lt=1, allow_inf_nan=False)
+    beta: Threshold = BETA
     """Teacher: the teacher's probability exceeds the student's by more than beta."""
     normalisation: Literal["token_mean", "byte_mean"] = "token_mean"
     """What a log-probability is divided by. Thresholds do not carry over between the two."""

@@ -31,7 +31,7 @@ ENOUGH_TRACES = 32
 
 
 @dataclass(frozen=True)
-class Scoring:
+class ScoredTraces:
     """What one scorer gave some traces, in the order of their ids: to be compared with another
     scoring of the same traces and sentences."""
 
@@ -41,7 +41,7 @@ class Scoring:
     @classmethod
     def joined(
         cls, traces: Sequence[Trace], sentences: Sequence[Sentence], scores: Iterable[TokenScores]
-    ) -> Scoring:
+    ) -> ScoredTraces:
         """Raises ValueError where tokens, sentences and traces do not fit."""
         tokens = sorted(scores, key=lambda row: row.trace_id)
         rows = sentence_scores(traces, sentences, tokens)
@@ -53,7 +53,7 @@ class Scoring:
 
 
 @dataclass(frozen=True, slots=True)
-class Difference:
+class ScoreDifference:
     """Two scorings, compared. Absolute differences; log-probabilities in nats."""
 
     num_traces: int
@@ -87,7 +87,7 @@ class Flips(NamedTuple):
         return self.num <= MOST_FLIPS * self.of
 
 
-def difference(one: Scoring, other: Scoring, rule: LabelRule) -> Difference:
+def difference(one: ScoredTraces, other: ScoredTraces, rule: LabelRule) -> ScoreDifference:
     """Raises ValueError where the two are not of the same traces and sentences, or no sentence has
     a probability in both."""
     _check_same(one, other)
@@ -103,7 +103,7 @@ def difference(one: Scoring, other: Scoring, rule: LabelRule) -> Difference:
             f"none of {len(one.tokens)} traces has a sentence with a probability in both scorings: "
             "either they are longer than the model reads, or it scores no text of theirs"
         )
-    return Difference(
+    return ScoreDifference(
         num_traces=len(pairs),
         num_skipped=len(one.tokens) - len(pairs),
         num_tokens=len(of_tokens),
@@ -121,7 +121,7 @@ def flips(before: Labelled, after: Labelled) -> Flips:
     return Flips(int((before.label[known] != after.label[known]).sum()), int(known.sum()))
 
 
-def _check_same(one: Scoring, other: Scoring) -> None:
+def _check_same(one: ScoredTraces, other: ScoredTraces) -> None:
     for what, mine, theirs in (
         ("traces", [r.trace_id for r in one.tokens], [r.trace_id for r in other.tokens]),
         (

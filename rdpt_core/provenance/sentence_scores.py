@@ -74,7 +74,7 @@ def _rows_of_trace(
     tags = np.array([row.zone == ZoneKind.TAG for row in sentences], dtype=bool)
     _check_cover(score, sentences, len(white))
     token, owner = _owners(score, stops, tags, white)
-    sums = _Sums.over(score, token, owner, len(sentences))
+    sums = _SentenceSums.over(score, token, owner, len(sentences))
     known = (sums.num_tokens > 0) & (stops <= score.scored_stop)
     if score.status not in SCORED:
         known[:] = False
@@ -143,7 +143,7 @@ def _anchors(starts: Ints, ends: Ints, white: Bools) -> Ints:
 
 
 @dataclass(frozen=True, slots=True)
-class _Sums:
+class _SentenceSums:
     """Per sentence of one trace, sums over its tokens."""
 
     logprob: Floats
@@ -154,7 +154,9 @@ class _Sums:
     """NaN where a rank is missing."""
 
     @classmethod
-    def over(cls, score: TokenScores, token: Ints, owner: Ints, num_sentences: int) -> _Sums:
+    def over(
+        cls, score: TokenScores, token: Ints, owner: Ints, num_sentences: int
+    ) -> _SentenceSums:
         logprobs = score.logprobs[token].astype(np.float64)
         ranks = score.ranks[token].astype(np.float64)
         ranks[ranks == 0] = np.nan

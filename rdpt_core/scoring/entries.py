@@ -27,7 +27,7 @@ MOST = 255
 SKIP = -1
 """Index of an entry without numbers."""
 
-DTYPES = {
+COLUMN_TYPES = {
     "logprobs": np.float32,
     "ranks": np.uint32,
     "entropies": np.float16,
@@ -36,6 +36,7 @@ DTYPES = {
     "top_squares": np.float16,
     "blank_logprobs": np.float32,
 }
+"""Types of the arrays of `Statistics`, as `scores` stores them."""
 
 T = TypeVar("T", bound=np.generic)
 

@@ -32,7 +32,7 @@ from rdpt_core.models.loading.products import quick_products
 from rdpt_core.scoring.attention import attending_by_pack
 from rdpt_core.scoring.entries import Statistics
 from rdpt_core.scoring.packing import packed
-from rdpt_core.scoring.statistics import Asked, statistics
+from rdpt_core.scoring.statistics import ExtraStatistics, statistics
 
 PACK_TOKENS = 4096
 """Most tokens of a pack of several sequences."""
@@ -49,7 +49,7 @@ decoder: meanwhile it attends in two ways."""
 
 
 @dataclass(frozen=True, slots=True)
-class Laid:
+class TokenSequence:
     """The ids that a model reads, of which those from `start` on are targets; `start` is at least
     1, for nothing predicts the first."""
 
@@ -58,7 +58,7 @@ class Laid:
 
 
 @dataclass(frozen=True, slots=True)
-class Scored:
+class ScoredSequence:
     """What the pass found for one sequence."""
 
     index: int
@@ -76,7 +76,7 @@ class Forward:
     head: Head
     pack_tokens: int
     """Most tokens of a pack of several sequences."""
-    asked: Asked = field(default_factory=Asked)
+    asked: ExtraStatistics = field(default_factory=ExtraStatistics)
     compiled: Callable[..., Any] | None = None
     """The decoder through torch.compile, where that path was asked for. It reads packs; a longer
     sequence, which would be a shape of its own, is read by the decoder as it stands."""
@@ -85,16 +85,16 @@ class Forward:
     would do."""
 
     @torch.inference_mode()
-    def run(self, sequences: Mapping[int, Laid]) -> Iterator[Scored]:
+    def run(self, sequences: Mapping[int, TokenSequence]) -> Iterator[ScoredSequence]:
         """One result per sequence, pack by pack, the longest first."""
         lengths = {index: len(one.ids) for index, one in sequences.items()}
         most = self.pack_tokens if self.can_pack else 1
         for pack in packed(lengths, lengths, most):
             found, split = self._forward([sequences[index] for index in pack])
             for index, one in zip(pack, found, strict=True):
-                yield Scored(index, one, split)
+                yield ScoredSequence(index, one, split)
 
-    def _forward(self, pack: Sequence[Laid]) -> tuple[list[Statistics | None], bool]:
+    def _forward(self, pack: Sequence[TokenSequence]) -> tuple[list[Statistics | None], bool]:
         """Statistics per sequence, and whether the pack had to be halved."""
         try:
             return list(self._read(pack)), False
@@ -109,7 +109,7 @@ class Forward:
         middle = len(pack) // 2
         return self._forward(pack[:middle])[0] + self._forward(pack[middle:])[0], True
 
-    def _read(self, pack: Sequence[Laid]) -> list[Statistics]:
+    def _read(self, pack: Sequence[TokenSequence]) -> list[Statistics]:
         if not self.can_pack:
             return [self._read_alone(one) for one in pack]
         if self.chunked and len(pack[0].ids) > self.pack_tokens:
@@ -124,7 +124,7 @@ class Forward:
                 _tried[self.decoder] = may_pack(self.decoder) and keeps_apart(self.decoder)
             return _tried[self.decoder]
 
-    def _read_in_less(self, one: Laid) -> Statistics | None:
+    def _read_in_less(self, one: TokenSequence) -> Statistics | None:
         """A sequence that was too much at once, in ever smaller chunks; None where none is small
         enough."""
         chunk = min(self.pack_tokens, len(one.ids) // 2)
@@ -137,7 +137,7 @@ class Forward:
             chunk //= 2
         return None
 
-    def _read_pack(self, pack: Sequence[Laid]) -> list[Statistics]:
+    def _read_pack(self, pack: Sequence[TokenSequence]) -> list[Statistics]:
         ids_N = self._tensor([token_id for one in pack for token_id in one.ids])
         lengths = [len(one.ids) for one in pack]
         targets_N = _is_target(pack, lengths)
@@ -159,7 +159,7 @@ class Forward:
             )
         return hidden_ND[:size]
 
-    def _read_in_chunks(self, one: Laid, chunk: int) -> Statistics:
+    def _read_in_chunks(self, one: TokenSequence, chunk: int) -> Statistics:
         cache, found = growing_cache(self.decoder.config), []
         ids_N = self._tensor(one.ids)
         for at in range(0, len(one.ids) - 1, chunk):
@@ -178,7 +178,7 @@ class Forward:
             found.append(self._statistics(hidden_ND[first - at :], targets_N))
         return Statistics.joined(found)
 
-    def _read_alone(self, one: Laid) -> Statistics:
+    def _read_alone(self, one: TokenSequence) -> Statistics:
         """Under the model's own attention: it is of a kind that cannot be packed."""
         ids_N = self._tensor(one.ids)
         hidden_ND = self._decoded(self.decoder, ids_N, use_cache=False)
@@ -237,7 +237,7 @@ def keeps_apart(decoder: PreTrainedModel, length: int = 8) -> bool:
     return bool((behind - alone).norm() <= loose * alone.norm())
 
 
-def _is_target(pack: Sequence[Laid], lengths: Sequence[int]) -> Tensor:
+def _is_target(pack: Sequence[TokenSequence], lengths: Sequence[int]) -> Tensor:
     starts = torch.tensor([one.start for one in pack]).repeat_interleave(torch.tensor(lengths))
     return torch.cat([torch.arange(length) for length in lengths]) >= starts
 

@@ -9,14 +9,14 @@ from dataclasses import replace
 import numpy as np
 import torch
 
-from rdpt_core.machine.progress import Progress, silent
+from rdpt_core.machine.progress import ProgressCallback, silent
 from rdpt_core.models.identity import ModelIdentity
-from rdpt_core.models.loading.weights import Loaded
+from rdpt_core.models.loading.weights import LoadedModel
 from rdpt_core.models.rendering.layout import Layout
 from rdpt_core.scoring.blanks import blank_ids, counted_before
 from rdpt_core.scoring.entries import layout_of, scored, unscored
-from rdpt_core.scoring.forward import PACK_TOKENS, Forward, Laid, Scored
-from rdpt_core.scoring.statistics import Asked
+from rdpt_core.scoring.forward import PACK_TOKENS, Forward, ScoredSequence, TokenSequence
+from rdpt_core.scoring.statistics import ExtraStatistics
 from rdpt_core.tables.rows import Problem, ScoreStatus, TokenScores, Trace
 
 
@@ -29,7 +29,7 @@ class HfScorer:
 
     def __init__(
         self,
-        loaded: Loaded,
+        loaded: LoadedModel,
         pack_tokens: int = PACK_TOKENS,
         topk_stats: int | None = None,
         alone: bool = False,
@@ -47,7 +47,9 @@ class HfScorer:
             loaded.decoder,
             loaded.head,
             pack_tokens,
-            Asked(topk_stats, None if blank_V is None else torch.from_numpy(blank_V).to(device)),
+            ExtraStatistics(
+                topk_stats, None if blank_V is None else torch.from_numpy(blank_V).to(device)
+            ),
             loaded.compiled if numerics.startswith("compiled") else None,
         )
         self._alone = alone
@@ -65,7 +67,10 @@ class HfScorer:
         return HfScorer(loaded, forward.pack_tokens, forward.asked.topk, self._alone)
 
     def score(
-        self, problems: Sequence[Problem], traces: Sequence[Trace], progress: Progress = silent
+        self,
+        problems: Sequence[Problem],
+        traces: Sequence[Trace],
+        progress: ProgressCallback = silent,
     ) -> Iterator[TokenScores]:
         """One row per trace, in order; `progress` counts scored tokens, prompts left out.
 
@@ -82,14 +87,14 @@ class HfScorer:
             else:
                 rows[index] = unscored(trace, self.scorer, laid)
         for one in self._forward.run(
-            {i: Laid(x.input_ids, len(x.prompt_ids)) for i, x in layouts.items()}
+            {i: TokenSequence(x.input_ids, len(x.prompt_ids)) for i, x in layouts.items()}
         ):
             trace, layout = traces[one.index], layouts[one.index]
             rows[one.index] = self._row(trace, layout, one)
             progress(len(layout.completion_ids))
         yield from (rows[index] for index in range(len(traces)))
 
-    def _row(self, trace: Trace, layout: Layout, one: Scored) -> TokenScores:
+    def _row(self, trace: Trace, layout: Layout, one: ScoredSequence) -> TokenScores:
         found, asked = one.statistics, self._forward.asked
         if found is None or not np.isfinite(found.logprobs).all():
             self._note(trace, "a log-probability is not finite, or memory ran out")

@@ -12,7 +12,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from rdpt_core.machine.progress import Progress, silent
+from rdpt_core.machine.progress import ProgressCallback, silent
 from rdpt_core.models.rendering.layout import Layout, map_sampled
 from rdpt_core.models.rendering.render import Renderer
 from rdpt_core.models.spec import Logged
@@ -34,7 +34,10 @@ class LoggedScorer:
         """Trace to why its ids were not believed."""
 
     def score(
-        self, problems: Sequence[Problem], traces: Sequence[Trace], progress: Progress = silent
+        self,
+        problems: Sequence[Problem],
+        traces: Sequence[Trace],
+        progress: ProgressCallback = silent,
     ) -> Iterator[TokenScores]:
         """One row per trace, in order; `progress` counts tokens. Raises ValueError where it is not
         said whose log-probabilities those of several authors are."""

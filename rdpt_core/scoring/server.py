@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from rdpt_core.machine.abreast import abreast
-from rdpt_core.machine.progress import Progress, silent
+from rdpt_core.machine.progress import ProgressCallback, silent
 from rdpt_core.models.identity import ModelIdentity
 from rdpt_core.models.rendering.layout import Layout
 from rdpt_core.models.serving.dialects import Echoed
@@ -38,7 +38,10 @@ class ServerScorer:
         self._remote, self._author, self._alone = remote, identity.author, alone
 
     def score(
-        self, problems: Sequence[Problem], traces: Sequence[Trace], progress: Progress = silent
+        self,
+        problems: Sequence[Problem],
+        traces: Sequence[Trace],
+        progress: ProgressCallback = silent,
     ) -> Iterator[TokenScores]:
         """One row per trace, in order; `progress` counts scored tokens, prompts left out."""
         by_id = {problem.problem_id: problem for problem in problems}
@@ -48,7 +51,9 @@ class ServerScorer:
 
         yield from abreast(one, traces, self._remote.client.server.concurrency)
 
-    def _row(self, problem: Problem | None, trace: Trace, progress: Progress) -> TokenScores:
+    def _row(
+        self, problem: Problem | None, trace: Trace, progress: ProgressCallback
+    ) -> TokenScores:
         longest = self._remote.limit - 1  # one token must be generated (T28)
         layout = layout_of(
             self._remote.renderer,

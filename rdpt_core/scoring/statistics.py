@@ -23,11 +23,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from rdpt_core.models.loading.head import Head, Stretch
-from rdpt_core.scoring.entries import DTYPES, Statistics
+from rdpt_core.scoring.entries import COLUMN_TYPES, Statistics
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class ExtraStatistics:
     """Optional statistics, each of which takes one more walk through the logits."""
 
     topk: int | None = None
@@ -40,7 +40,7 @@ def statistics(
     hidden_ND: Tensor,
     targets_N: Tensor,
     head: Head,
-    asked: Asked = Asked(),
+    asked: ExtraStatistics = ExtraStatistics(),
     block: int | None = None,
     stretch: int | None = None,
 ) -> Statistics:
@@ -52,7 +52,7 @@ def statistics(
     usual = (1024, 8192) if hidden_ND.is_cuda else (512, 1024)
     block, stretch = block or usual[0], stretch or usual[1]
     sums = [
-        _Sums.begin(head, hidden_ND[at : at + block], targets_N[at : at + block], asked)
+        _BlockSums.begin(head, hidden_ND[at : at + block], targets_N[at : at + block], asked)
         for at in range(0, max(1, len(targets_N)), block)
     ]
     for start in range(0, head.num_ids, stretch):
@@ -61,14 +61,14 @@ def statistics(
             one.add(ids, start)
     ended = [one.end() for one in sums]
     columns: dict[str, Any] = {
-        name: torch.cat([one[name] for one in ended]).cpu().numpy().astype(DTYPES[name])
+        name: torch.cat([one[name] for one in ended]).cpu().numpy().astype(COLUMN_TYPES[name])
         for name in ended[0]
     }
     return Statistics(**columns)
 
 
 @dataclass(slots=True)
-class _Sums:
+class _BlockSums:
     """A block of positions as far as the vocabulary was gone through. With l the logits, m the
     largest so far and d = l - m:"""
 
@@ -88,7 +88,7 @@ class _Sums:
     """Ids with a larger logit than the target's."""
     blank_B1: Tensor
     """Sum of exp(d) over the ids that begin with white space, where that is asked for."""
-    asked: Asked
+    asked: ExtraStatistics
     top_BK: Tensor | None = None
     _rows_B1: Tensor = field(init=False)
 
@@ -96,7 +96,9 @@ class _Sums:
         self._rows_B1 = torch.arange(len(self.targets_B1), device=self.targets_B1.device)[:, None]
 
     @classmethod
-    def begin(cls, head: Head, hidden_BD: Tensor, targets_B: Tensor, asked: Asked) -> _Sums:
+    def begin(
+        cls, head: Head, hidden_BD: Tensor, targets_B: Tensor, asked: ExtraStatistics
+    ) -> _BlockSums:
         logit_B1 = head.of(targets_B, hidden_BD)[:, None]
         zeros_B1 = torch.zeros_like(logit_B1)
         return cls(

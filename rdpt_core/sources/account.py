@@ -19,7 +19,7 @@ ROW, TRACE, PROBLEM = "rows", "traces", "problems"
 _LONGEST = 60
 
 
-class Notes:
+class ValueNotes:
     """What became of the values of one row."""
 
     def __init__(self) -> None:
@@ -54,7 +54,7 @@ class Ledger:
         if value is not None:
             self._first.setdefault((role, became), _example(value))
 
-    def add(self, notes: Notes) -> None:
+    def add(self, notes: ValueNotes) -> None:
         """Counts a row that is used, and its values: nothing is missing where no column was pointed
         at, though a conversation may bring a system turn all the same."""
         self.count(ROW, "used")

@@ -15,7 +15,7 @@ from rdpt_core.sources.account import Ledger
 from rdpt_core.sources.hub import HubSet, open_hub
 from rdpt_core.sources.naming import Names
 from rdpt_core.sources.opening import open_records
-from rdpt_core.sources.records import Records, Values, value_at
+from rdpt_core.sources.records import SourceRows, Values, value_at
 from rdpt_core.tables.recipe import Rule
 
 _IDS = ("sample_uuid", "uuid", "trace_id", "id")
@@ -40,7 +40,7 @@ class CompanionSource(Rule):
             raise ValueError("give `path` or `hub`, one of them")
         return self
 
-    def records(self, base: Path) -> Records:
+    def records(self, base: Path) -> SourceRows:
         if self.path:
             return open_records(base / self.path, self.split)
         return open_hub(self.hub_set)

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from rdpt_core.files.reading import BadTable
-from rdpt_core.sources.records import Records
+from rdpt_core.sources.records import SourceRows
 from rdpt_core.sources.tables import DatasetRows
 
 TIMEOUT_SECONDS = 4.0
@@ -41,7 +41,7 @@ def check_hub(wanted: HubSet) -> None:
         _cached(wanted, reason)
 
 
-def open_hub(wanted: HubSet) -> Records:
+def open_hub(wanted: HubSet) -> SourceRows:
     """The rows of a set, through `datasets`, which runs no code of the set.
 
     Raises BadTable naming the configurations or splits that there are, and as `check_hub`.

@@ -14,7 +14,7 @@ from typing import Any
 from pydantic import Field
 
 from rdpt_core.files.reading import BadTable
-from rdpt_core.sources.records import Records, Values, value_at
+from rdpt_core.sources.records import SourceRows, Values, value_at
 from rdpt_core.sources.turns import THOUGHTS
 from rdpt_core.tables.recipe import Rule
 from rdpt_core.tables.spelling import nearest
@@ -154,7 +154,7 @@ class Names:
         return ", ".join(self.names) or "none"
 
 
-def names_of(records: Records) -> Names:
+def names_of(records: SourceRows) -> Names:
     """The columns of a source with its first rows. Raises BadTable where it has none."""
     names = records.names()
     return Names(names, [record.values for record in islice(records.scan(), _SAMPLE)])

@@ -15,10 +15,10 @@ from pathlib import Path
 from typing import Any
 
 from rdpt_core.files.reading import BadTable
-from rdpt_core.sources.records import JsonDocument, JsonLines, Record, Records
+from rdpt_core.sources.records import JsonDocument, JsonLines, SourceRow, SourceRows
 from rdpt_core.sources.tables import CsvRows, DatasetRows, ParquetRows
 
-READERS: dict[str, Callable[[Path], Records]] = {
+READERS: dict[str, Callable[[Path], SourceRows]] = {
     ".jsonl": JsonLines,
     ".jsonl.gz": lambda path: JsonLines(path, "gzip"),
     ".jsonl.zst": lambda path: JsonLines(path, "zstd"),
@@ -31,7 +31,7 @@ _SAVED = ("dataset_info.json", "dataset_dict.json", "state.json")
 """What `save_to_disk` writes next to its Arrow files; no data."""
 
 
-def open_records(path: Path, split: str | None = None) -> Records:
+def open_records(path: Path, split: str | None = None) -> SourceRows:
     """The reader of a file or folder; `split` chooses from a folder that has several.
 
     Raises BadTable for a place that is missing, empty, cut or of another kind.
@@ -65,7 +65,7 @@ def stem_of(path: str) -> str:
     return name[: -len(max(ends, key=len))] if ends else Path(path).stem
 
 
-def _reader_of(path: Path) -> Callable[[Path], Records] | None:
+def _reader_of(path: Path) -> Callable[[Path], SourceRows] | None:
     name = path.name.lower()
     return next((reader for end, reader in READERS.items() if name.endswith(end)), None)
 
@@ -73,7 +73,7 @@ def _reader_of(path: Path) -> Callable[[Path], Records] | None:
 # ---------------------------------------------------------------------------- folders
 
 
-def _open_folder(path: Path, split: str | None) -> Records:
+def _open_folder(path: Path, split: str | None) -> SourceRows:
     if _is_saved(path):
         return _open_saved(path, split)
     shards = [shard for shard in _shards(path, split) if shard.stat().st_size]
@@ -124,7 +124,7 @@ _SHARD_BITS = 44
 class Shards:
     """Several files one after the other; rows are numbered through."""
 
-    def __init__(self, shards: Sequence[Records]) -> None:
+    def __init__(self, shards: Sequence[SourceRows]) -> None:
         self._shards = shards
 
     def names(self) -> list[str]:
@@ -132,7 +132,7 @@ class Shards:
         ends = (self._shards[0], self._shards[-1])
         return list(dict.fromkeys(name for shard in ends for name in shard.names()))
 
-    def scan(self) -> Iterator[Record]:
+    def scan(self) -> Iterator[SourceRow]:
         item = 0
         for number, shard in enumerate(self._shards):
             first = item
@@ -140,16 +140,16 @@ class Shards:
                 item = first + record.item + 1
                 yield _moved(record, first + record.item, number)
 
-    def fetch(self, places: Sequence[int]) -> Iterator[Record]:
+    def fetch(self, places: Sequence[int]) -> Iterator[SourceRow]:
         for number, group in groupby(places, lambda place: place >> _SHARD_BITS):
             own = [place & ((1 << _SHARD_BITS) - 1) for place in group]
             for record in self._shards[number].fetch(own):
                 yield _moved(record, record.item, number)
 
 
-def _moved(record: Record, item: int, shard: int) -> Record:
+def _moved(record: SourceRow, item: int, shard: int) -> SourceRow:
     place = shard << _SHARD_BITS | record.place
-    return Record(item, place, record.found, record.values, record.fault, record.num_replaced)
+    return SourceRow(item, place, record.found, record.values, record.fault, record.num_replaced)
 
 
 # ---------------------------------------------------------------------------- save_to_disk
@@ -172,7 +172,7 @@ def _saved_split(path: Path, split: str | None) -> Path:
     )
 
 
-def _open_saved(path: Path, split: str | None) -> Records:
+def _open_saved(path: Path, split: str | None) -> SourceRows:
     from datasets import load_from_disk
 
     folder = _saved_split(path, split)

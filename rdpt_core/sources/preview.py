@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
 
-from rdpt_core.sources.account import Ledger, Notes, shortened
+from rdpt_core.sources.account import Ledger, ValueNotes, shortened
 from rdpt_core.sources.problems import FileSource, HubSource, Reader
-from rdpt_core.sources.records import Record, Records
+from rdpt_core.sources.records import SourceRow, SourceRows
 from rdpt_core.sources.trace_rows import TraceReader
 from rdpt_core.sources.traces import TraceSource, open_import
 from rdpt_core.tables.rows import Trace, ZoneKind
@@ -36,21 +36,21 @@ def preview(
 
 def _opened(
     source: TraceSource | FileSource | HubSource, base: Path
-) -> tuple[TraceReader | Reader, Records]:
+) -> tuple[TraceReader | Reader, SourceRows]:
     if isinstance(source, TraceSource):  # without the companion, whose ids would all be read first
         return open_import(source.model_copy(update={"companion": None}), base, Ledger())
     reader = Reader(source, source.records(base))
     return reader, reader.records
 
 
-def _fields(reader: TraceReader | Reader, record: Record) -> Fields:
+def _fields(reader: TraceReader | Reader, record: SourceRow) -> Fields:
     try:
         if record.fault:
             raise ValueError(record.fault)
         if isinstance(reader, Reader):
-            problem = reader.problem(record.values, Notes())
+            problem = reader.problem(record.values, ValueNotes())
             return {"problem": problem.prompt, "gold": problem.answer}
-        row = reader.row(record.values, Notes())
+        row = reader.row(record.values, ValueNotes())
     except ValueError as error:
         return {"rejected": str(error)}
     traces = [one.trace for one in row.imported]

@@ -7,7 +7,7 @@ blocks as they were.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -15,12 +15,12 @@ from typing import Annotated, Any, Literal, NamedTuple
 
 from pydantic import Field
 
-from rdpt_core.sources.account import PROBLEM, Ledger, Notes
+from rdpt_core.sources.account import PROBLEM, Ledger, ValueNotes
 from rdpt_core.sources.golds import gold_text
 from rdpt_core.sources.hub import HubSet, open_hub
 from rdpt_core.sources.naming import ProblemColumns, by_role, names_of, problem_columns
 from rdpt_core.sources.opening import open_records, stem_of
-from rdpt_core.sources.records import Record, Records, Values, unpacked, value_at
+from rdpt_core.sources.records import SourceRow, SourceRows, Values, unpacked, value_at
 from rdpt_core.sources.turns import is_conversation, read_turns
 from rdpt_core.tables import ids
 from rdpt_core.tables.recipe import Rule
@@ -70,7 +70,7 @@ class FileSource(_Found):
     def label(self) -> str:
         return self.name or stem_of(self.path)
 
-    def records(self, base: Path) -> Records:
+    def records(self, base: Path) -> SourceRows:
         return open_records(base / self.path, self.split)
 
 
@@ -87,7 +87,7 @@ class HubSource(_Found):
     def label(self) -> str:
         return self.name or self.path
 
-    def records(self, base: Path) -> Records:
+    def records(self, base: Path) -> SourceRows:
         return open_hub(self.hub_set)
 
     @property
@@ -153,7 +153,7 @@ class Reader:
     """Turns records into problems and knows those that it has met."""
 
     def __init__(
-        self, source: FileSource | HubSource, records: Records, ledger: Ledger | None = None
+        self, source: FileSource | HubSource, records: SourceRows, ledger: Ledger | None = None
     ) -> None:
         self.source, self.records = source, records
         self.columns = problem_columns(source.columns, names_of(records))
@@ -168,14 +168,14 @@ class Reader:
 
     def fetch(self, places: Sequence[int]) -> Iterator[Problem]:
         for record in self.records.fetch(places):
-            yield self.problem(record.values, Notes())
+            yield self.problem(record.values, ValueNotes())
 
-    def problem(self, values: Values, notes: Notes) -> Problem:
+    def problem(self, values: Values, notes: ValueNotes) -> Problem:
         """The problem of a row. Raises ValueError where it has none."""
         return make_problem(values, self.columns, self.source.label, self.source.split, notes)
 
-    def _read(self, record: Record) -> Read:
-        notes = Notes()
+    def _read(self, record: SourceRow) -> Read:
+        notes = ValueNotes()
         try:
             if record.fault:
                 raise ValueError(record.fault)
@@ -187,7 +187,7 @@ class Reader:
         self.ledger.count(PROBLEM, "used" if problem else "repeated")
         return Read(record.place, problem, reject(self.source.label, record, replaced(record)))
 
-    def _new(self, problem: Problem, values: Values, notes: Notes) -> Problem | None:
+    def _new(self, problem: Problem, values: Values, notes: ValueNotes) -> Problem | None:
         """The problem, or None where it is known. Raises ValueError where it contradicts one."""
         own_id = value_at(values, self.columns.id)
         notes.used("id", own_id)
@@ -215,46 +215,56 @@ MOST_BYTES = 64 * 2**20
 """Of the rows that are rejected together: a file may hold nothing else."""
 
 
+class Leftovers:
+    """Rows met on the way to the next block that are none of its problems."""
+
+    def __init__(self) -> None:
+        self._rejects: list[Reject] = []
+        self._num_duplicates = self._num_bytes = 0
+
+    def add(self, read: Read) -> Iterator[Block]:
+        """A block of rejects alone where they would fill the memory."""
+        if read.reject:
+            self._rejects.append(read.reject)
+            self._num_bytes += len(read.reject.raw)
+        self._num_duplicates += read.problem is None and read.reject is None
+        if self._num_bytes > MOST_BYTES:
+            yield Block((), tuple(self._rejects), 0)
+            self._rejects, self._num_bytes = [], 0
+
+    def block(self, problems: Iterable[Problem]) -> Iterator[Block]:
+        """The problems with all that was left over; no block of nothing at all."""
+        block = Block(tuple(problems), tuple(self._rejects), self._num_duplicates)
+        self._rejects, self._num_duplicates, self._num_bytes = [], 0, 0
+        if block.problems or block.rejects or block.num_duplicates:
+            yield block
+
+
 def _in_order(reader: Reader, part_size: int) -> Iterator[Block]:
     num_left = reader.source.limit
     problems: list[Problem] = []
-    rejects: list[Reject] = []
-    num_duplicates = num_bytes = 0
+    left = Leftovers()
     for read in reader.scan():
-        if read.reject:
-            rejects.append(read.reject)
-            num_bytes += len(read.reject.raw)
-        num_duplicates += read.problem is None and read.reject is None
-        if num_bytes > MOST_BYTES:
-            yield Block((), tuple(rejects), 0)
-            rejects, num_bytes = [], 0
+        yield from left.add(read)
         if read.problem is None:
             continue
         problems.append(read.problem)
         num_left = num_left and num_left - 1
         if len(problems) == part_size or num_left == 0:
-            yield Block(tuple(problems), tuple(rejects), num_duplicates)
-            problems, rejects, num_duplicates, num_bytes = [], [], 0, 0
+            yield from left.block(problems)
+            problems = []
         if num_left == 0:
             return
-    if problems or rejects or num_duplicates:
-        yield Block(tuple(problems), tuple(rejects), num_duplicates)
+    yield from left.block(problems)
 
 
 def _shuffled(reader: Reader, part_size: int) -> Iterator[Block]:
     """Two passes: the order of the ids first, then each block's rows by their places. What the
     first pass left over goes with the first block."""
     order: list[tuple[str, int]] = []
-    rejects: list[Reject] = []
-    num_duplicates = num_bytes = 0
+    left = Leftovers()
     for read in reader.scan():
-        if read.reject:
-            rejects.append(read.reject)
-            num_bytes += len(read.reject.raw)
-        num_duplicates += read.problem is None and read.reject is None
-        if num_bytes > MOST_BYTES:
-            yield Block((), tuple(rejects), 0)
-            rejects, num_bytes = [], 0
+        yield from left.add(read)
         if read.problem is not None:
             rank = ids.digest(reader.source.seed, read.problem.problem_id)
             order.append((rank, read.place))
@@ -263,17 +273,14 @@ def _shuffled(reader: Reader, part_size: int) -> Iterator[Block]:
         rank_of = {place: rank for rank, place in order[start : start + part_size]}
         places = sorted(rank_of)
         found = dict(zip(places, reader.fetch(places), strict=True))
-        problems = tuple(found[place] for place in sorted(places, key=rank_of.__getitem__))
-        if problems or rejects or num_duplicates:
-            yield Block(problems, tuple(rejects), num_duplicates)
-        rejects, num_duplicates = [], 0
+        yield from left.block(found[place] for place in sorted(places, key=rank_of.__getitem__))
 
 
 # ---------------------------------------------------------------------------- one row
 
 
 def make_problem(
-    values: Values, columns: ProblemColumns, label: str, split: str, notes: Notes
+    values: Values, columns: ProblemColumns, label: str, split: str, notes: ValueNotes
 ) -> Problem:
     """The problem of a row. Raises ValueError where it has none."""
     prompt = _prompt(values, columns)
@@ -321,7 +328,7 @@ def conversation(value: Any) -> list[Any] | None:
     return found if is_conversation(found) else None
 
 
-def _gold(values: Values, columns: ProblemColumns, notes: Notes) -> str | None:
+def _gold(values: Values, columns: ProblemColumns, notes: ValueNotes) -> str | None:
     value = value_at(values, columns.answer)
     try:
         text = gold_text(value, columns.answer or "")
@@ -335,11 +342,11 @@ def _gold(values: Values, columns: ProblemColumns, notes: Notes) -> str | None:
 # ---------------------------------------------------------------------------- rejects
 
 
-def reject(label: str, record: Record, fault: str | None) -> Reject | None:
+def reject(label: str, record: SourceRow, fault: str | None) -> Reject | None:
     return Reject(label, record.item, fault, record.raw, None) if fault else None
 
 
-def replaced(record: Record) -> str | None:
+def replaced(record: SourceRow) -> str | None:
     """The note that keeps the bytes of a row that is used, but not as it was."""
     if not record.num_replaced:
         return None

@@ -29,7 +29,7 @@ Values = Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
-class Record:
+class SourceRow:
     """One row as it was found."""
 
     item: int
@@ -52,15 +52,15 @@ class Record:
         return json.dumps(self.found, default=str).encode()
 
 
-class Records(Protocol):
+class SourceRows(Protocol):
     """A source of records that can be read twice."""
 
     def names(self) -> list[str]:
         """Column names. Raises BadTable where there is none."""
 
-    def scan(self) -> Iterator[Record]: ...
+    def scan(self) -> Iterator[SourceRow]: ...
 
-    def fetch(self, places: Sequence[int]) -> Iterator[Record]:
+    def fetch(self, places: Sequence[int]) -> Iterator[SourceRow]:
         """The records at `places`, in their order; cheapest when ascending."""
 
 
@@ -68,7 +68,7 @@ _SAMPLE = 100
 """Rows whose keys are taken as the columns of a JSON file."""
 
 
-def _names(path: Path, records: Iterator[Record]) -> list[str]:
+def _names(path: Path, records: Iterator[SourceRow]) -> list[str]:
     names: dict[str, None] = {}
     why = "blank, and all others"
     for number, record in enumerate(islice(records, _SAMPLE)):
@@ -96,7 +96,7 @@ class JsonLines:
     def names(self) -> list[str]:
         return _names(self.path, self.scan())
 
-    def scan(self) -> Iterator[Record]:
+    def scan(self) -> Iterator[SourceRow]:
         place = 0
         for item, line in enumerate(self._lines()):
             raw = _line(line, place)
@@ -104,7 +104,7 @@ class JsonLines:
                 yield parsed(item, place, raw)
             place += len(line)
 
-    def fetch(self, places: Sequence[int]) -> Iterator[Record]:
+    def fetch(self, places: Sequence[int]) -> Iterator[SourceRow]:
         file = self._seekable()
         for place in places:
             file.seek(place)
@@ -173,12 +173,12 @@ class JsonDocument:
     def names(self) -> list[str]:
         return _names(self.path, self.scan())
 
-    def scan(self) -> Iterator[Record]:
+    def scan(self) -> Iterator[SourceRow]:
         with self._mapped() as data:
             for item, (start, stop) in enumerate(_elements(data)):
                 yield parsed(item, start, data[start:stop])
 
-    def fetch(self, places: Sequence[int]) -> Iterator[Record]:
+    def fetch(self, places: Sequence[int]) -> Iterator[SourceRow]:
         with self._mapped() as data:
             for place in places:
                 yield parsed(0, place, data[place : _end(data, place)])
@@ -230,7 +230,7 @@ _SURROGATE = re.compile("[\ud800-\udfff]")
 _MAY_HOLD_SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]|\xed[\xa0-\xbf]")
 
 
-def parsed(item: int, place: int, raw: bytes) -> Record:
+def parsed(item: int, place: int, raw: bytes) -> SourceRow:
     """The record in some bytes of JSON; a key that appears twice is a fault, since one of its
     values would be lost."""
     try:
@@ -238,17 +238,17 @@ def parsed(item: int, place: int, raw: bytes) -> Record:
         text = raw.decode("utf-8", "surrogatepass")
         values = json.loads(text, object_pairs_hook=_object)
     except UnicodeDecodeError as error:
-        return Record(item, place, raw, {}, f"not UTF-8 at byte {error.start}")
+        return SourceRow(item, place, raw, {}, f"not UTF-8 at byte {error.start}")
     except json.JSONDecodeError as error:
-        return Record(item, place, raw, {}, f"not JSON: {error.msg} at character {error.pos}")
+        return SourceRow(item, place, raw, {}, f"not JSON: {error.msg} at character {error.pos}")
     except (ValueError, RecursionError) as error:
-        return Record(item, place, raw, {}, f"not JSON: {error}")
+        return SourceRow(item, place, raw, {}, f"not JSON: {error}")
     if not isinstance(values, dict):
-        return Record(item, place, raw, {}, f"a JSON {type(values).__name__}, not an object")
+        return SourceRow(item, place, raw, {}, f"a JSON {type(values).__name__}, not an object")
     if not _MAY_HOLD_SURROGATE.search(raw):
-        return Record(item, place, raw, values)
+        return SourceRow(item, place, raw, values)
     clean, num_replaced = without_surrogates(values)
-    return Record(item, place, raw, clean, None, num_replaced)
+    return SourceRow(item, place, raw, clean, None, num_replaced)
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -18,7 +18,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from rdpt_core.files.reading import BYTES, BadTable
-from rdpt_core.sources.records import Record, without_surrogates
+from rdpt_core.sources.records import SourceRow, without_surrogates
 
 _ROWS = 256
 """Most rows of a table that become Python values at a time."""
@@ -38,25 +38,25 @@ class CsvRows:
     def names(self) -> list[str]:
         return self._names
 
-    def scan(self) -> Iterator[Record]:
+    def scan(self) -> Iterator[SourceRow]:
         with self.path.open("rb") as file:
             rows = _cells(file, 0)
             next(rows, None)  # the names
             for item, row in enumerate(rows):
                 yield self._record(item, row)
 
-    def fetch(self, places: Sequence[int]) -> Iterator[Record]:
+    def fetch(self, places: Sequence[int]) -> Iterator[SourceRow]:
         with self.path.open("rb") as file:
             for place in places:
                 file.seek(place)
                 yield self._record(0, next(_cells(file, place)))
 
-    def _record(self, item: int, row: _Row) -> Record:
+    def _record(self, item: int, row: _Row) -> SourceRow:
         values = dict(zip(self._names, (cell or None for cell in row.cells), strict=False))
         if row.fault is None and len(row.cells) != len(self._names):
             fault = f"{len(row.cells)} cells where the line of names has {len(self._names)}"
-            return Record(item, row.place, values, {}, fault)
-        return Record(item, row.place, values, {} if row.fault else values, row.fault)
+            return SourceRow(item, row.place, values, {}, fault)
+        return SourceRow(item, row.place, values, {} if row.fault else values, row.fault)
 
 
 class _Row(NamedTuple):
@@ -137,14 +137,14 @@ class ParquetRows:
     def names(self) -> list[str]:
         return self._names
 
-    def scan(self) -> Iterator[Record]:
+    def scan(self) -> Iterator[SourceRow]:
         row = 0
         with _sound(self.path):
             for batch in self._file.iter_batches(batch_size=self._batch_size):
                 yield from _of_batch(batch, row)
                 row += batch.num_rows
 
-    def fetch(self, places: Sequence[int]) -> Iterator[Record]:
+    def fetch(self, places: Sequence[int]) -> Iterator[SourceRow]:
         for place in places:
             group = bisect_right(self._starts, place) - 1
             row = place - self._starts[group]
@@ -188,14 +188,14 @@ class DatasetRows:
     def names(self) -> list[str]:
         return self._names
 
-    def scan(self) -> Iterator[Record]:
+    def scan(self) -> Iterator[SourceRow]:
         row = 0
         for table in self._dataset.iter(batch_size=_ROWS // 4):
             for batch in table.to_batches():
                 yield from _of_batch(batch, row)
                 row += batch.num_rows
 
-    def fetch(self, places: Sequence[int]) -> Iterator[Record]:
+    def fetch(self, places: Sequence[int]) -> Iterator[SourceRow]:
         for place in places:
             yield from _of_batch(self._dataset[place].to_batches()[0], place)
 
@@ -203,7 +203,7 @@ class DatasetRows:
 # ---------------------------------------------------------------------------- values of Arrow
 
 
-def _of_batch(batch: pa.RecordBatch, row: int) -> Iterator[Record]:
+def _of_batch(batch: pa.RecordBatch, row: int) -> Iterator[SourceRow]:
     columns = dict(zip(batch.schema.names, map(_as_python, batch.columns), strict=True))
     for index in range(batch.num_rows):
         yield _of_values(row + index, {name: column[index] for name, column in columns.items()})
@@ -234,7 +234,7 @@ def _cell(value: pa.Scalar) -> Any:
         return _Unreadable(str(error))
 
 
-def _of_values(item: int, values: Mapping[str, Any]) -> Record:
+def _of_values(item: int, values: Mapping[str, Any]) -> SourceRow:
     decoded: dict[str, Any] = {}
     fault = None
     for name, value in values.items():
@@ -248,4 +248,4 @@ def _of_values(item: int, values: Mapping[str, Any]) -> Record:
             fault = f"{name} is not UTF-8 at byte {error.start}"
             decoded[name] = value.decode("utf-8", "backslashreplace")
     clean, num_replaced = without_surrogates(decoded)
-    return Record(item, item, decoded, {} if fault else clean, fault, num_replaced)
+    return SourceRow(item, item, decoded, {} if fault else clean, fault, num_replaced)

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from rdpt_core.sources.account import Notes
+from rdpt_core.sources.account import ValueNotes
 from rdpt_core.sources.companion import Companion
 from rdpt_core.sources.finish import finish_reason
 from rdpt_core.sources.naming import TraceColumns
@@ -81,13 +81,13 @@ class TraceReader:
         self.label, self.split, self.columns = label, split, columns
         self.tags, self.companion = tags, companion
 
-    def row(self, values: Values, notes: Notes) -> TraceRow:
+    def row(self, values: Values, notes: ValueNotes) -> TraceRow:
         """Raises ValueError, saying why, for a row that cannot be used."""
         problem = make_problem(values, self.columns, self.label, self.split, notes)
         replies = self._replies(values)
         imported, faults = [], []
         for number, reply in enumerate(replies, start=1):
-            own = Notes()
+            own = ValueNotes()
             try:
                 imported.append(self._imported(reply, problem.problem_id, own))
                 notes.entries += own.entries
@@ -156,7 +156,7 @@ class TraceReader:
 
     # ------------------------------------------------------------------ one trace
 
-    def _imported(self, reply: _Reply, problem_id: str, notes: Notes) -> ImportedTrace:
+    def _imported(self, reply: _Reply, problem_id: str, notes: ValueNotes) -> ImportedTrace:
         text = self._text(reply, notes)
         token_ids, logprobs = self._tokens(reply, notes)
         author = str(reply.model or self.label)
@@ -181,7 +181,7 @@ class TraceReader:
         self._note_thought(trace, notes)
         return ImportedTrace(trace, _origin(trace, reply, notes))
 
-    def _text(self, reply: _Reply, notes: Notes) -> str:
+    def _text(self, reply: _Reply, notes: ValueNotes) -> str:
         """The reply, with a thought that stood apart between the delimiters."""
         text, thought = reply.text, reply.thought
         if thought is not None and not isinstance(thought, str):
@@ -208,7 +208,7 @@ class TraceReader:
             answer = f"{tags.answer_open}\n{text}\n{tags.answer_close}"
         return f"{tags.open}\n{thought}\n{tags.close}\n\n{answer}"
 
-    def _note_thought(self, trace: Trace, notes: Notes) -> None:
+    def _note_thought(self, trace: Trace, notes: ValueNotes) -> None:
         """A text with the tags of another convention has a thought that is taken for its answer."""
         if any(zone.kind is ZoneKind.THOUGHT for zone in trace.zones):
             notes.used("thought", trace.text)
@@ -225,7 +225,7 @@ class TraceReader:
             notes.used("thought", None)
 
     def _tokens(
-        self, reply: _Reply, notes: Notes
+        self, reply: _Reply, notes: ValueNotes
     ) -> tuple[NDArray[np.int32] | None, NDArray[np.float32] | None]:
         found_ids, found_logprobs = reply.token_ids, reply.logprobs
         if self.companion and found_ids is None and reply.id is not None:
@@ -241,7 +241,7 @@ def _without(faults: Sequence[str]) -> str | None:
     return f"used, without {'; '.join(faults)}" if faults else None
 
 
-def _finish(value: Any, notes: Notes) -> FinishReason:
+def _finish(value: Any, notes: ValueNotes) -> FinishReason:
     reason = finish_reason(value)
     if reason is None:
         notes.odd("finish", value)
@@ -250,7 +250,7 @@ def _finish(value: Any, notes: Notes) -> FinishReason:
     return reason
 
 
-def _origin(trace: Trace, reply: _Reply, notes: Notes) -> Origin | None:
+def _origin(trace: Trace, reply: _Reply, notes: ValueNotes) -> Origin | None:
     given = reply.system or None
     system = _noted("system", given, given if isinstance(given, str) else None, notes)
     finish = None if reply.finish is None else str(reply.finish)
@@ -261,7 +261,7 @@ def _origin(trace: Trace, reply: _Reply, notes: Notes) -> Origin | None:
     return Origin(trace.trace_id, system, finish, correct, num_tokens)
 
 
-def _noted(role: str, value: Any, read: Any, notes: Notes) -> Any:
+def _noted(role: str, value: Any, read: Any, notes: ValueNotes) -> Any:
     """Notes what became of a value that was read as `read`."""
     if value is not None and read is None:
         notes.odd(role, value)

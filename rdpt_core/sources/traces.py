@@ -17,13 +17,13 @@ from pydantic import Field, field_validator, model_validator
 
 from rdpt_core.defaults import DELIMITERS
 from rdpt_core.files.reading import BadTable
-from rdpt_core.sources.account import PROBLEM, ROW, TRACE, Ledger, Notes
+from rdpt_core.sources.account import PROBLEM, ROW, TRACE, Ledger, ValueNotes
 from rdpt_core.sources.companion import Companion, CompanionSource
 from rdpt_core.sources.hub import HubSet, open_hub
 from rdpt_core.sources.naming import TraceColumns, by_role, names_of, trace_columns
 from rdpt_core.sources.opening import open_records, stem_of
 from rdpt_core.sources.problems import MOST_BYTES, reject, replaced
-from rdpt_core.sources.records import Record, Records
+from rdpt_core.sources.records import SourceRow, SourceRows
 from rdpt_core.sources.trace_rows import ImportedTrace, TraceReader, TraceRow
 from rdpt_core.tables import ids
 from rdpt_core.tables.recipe import Rule
@@ -76,7 +76,7 @@ class TraceSource(Rule):
         named = self.delimiters
         return named_delimiters(named) if isinstance(named, str) else named
 
-    def records(self, base: Path) -> Records:
+    def records(self, base: Path) -> SourceRows:
         if self.path:
             return open_records(base / self.path, self.split)
         return open_hub(self.hub_set)
@@ -124,7 +124,7 @@ def import_blocks(
             yield ImportBlock((), (), rejects)
 
 
-def open_import(source: TraceSource, base: Path, ledger: Ledger) -> tuple[TraceReader, Records]:
+def open_import(source: TraceSource, base: Path, ledger: Ledger) -> tuple[TraceReader, SourceRows]:
     """The reader of an import's rows, and the rows. Raises BadTable."""
     records = source.records(base)
     columns = import_columns(source, records)
@@ -137,7 +137,7 @@ def open_import(source: TraceSource, base: Path, ledger: Ledger) -> tuple[TraceR
     return TraceReader(source.label, source.split, columns, source.tags, companion), records
 
 
-def import_columns(source: TraceSource, records: Records) -> TraceColumns:
+def import_columns(source: TraceSource, records: SourceRows) -> TraceColumns:
     """The columns of an import. Raises BadTable where one is missing, or thoughts have no tags."""
     columns = trace_columns(source.columns, names_of(records))
     if columns.thought and not source.tags.open:
@@ -162,7 +162,7 @@ class _Index:
 
 
 def _indexed(
-    reader: TraceReader, records: Records, ledger: Ledger, part_size: int, limit: int | None
+    reader: TraceReader, records: SourceRows, ledger: Ledger, part_size: int, limit: int | None
 ) -> _Index:
     index = _Index()
     for record in records.scan():
@@ -174,10 +174,10 @@ def _indexed(
 
 
 def _noted(
-    reader: TraceReader, record: Record, index: _Index, ledger: Ledger, limit: int | None
+    reader: TraceReader, record: SourceRow, index: _Index, ledger: Ledger, limit: int | None
 ) -> str | None:
     """Notes a row; why it is not used, or not as it was."""
-    notes = Notes()
+    notes = ValueNotes()
     try:
         if record.fault:
             raise ValueError(record.fault)
@@ -195,7 +195,7 @@ def _noted(
     return "; ".join(filter(None, (replaced(record), row.without))) or None
 
 
-def _first_answer(index: _Index, problem: Problem, notes: Notes) -> None:
+def _first_answer(index: _Index, problem: Problem, notes: ValueNotes) -> None:
     """The first answer of a problem counts; another one is noted as such."""
     first = index.answers.get(problem.problem_id)
     if first is None:
@@ -206,7 +206,7 @@ def _first_answer(index: _Index, problem: Problem, notes: Notes) -> None:
 
 
 def _rejects(
-    label: str, records: Records, noted: Sequence[tuple[int, int, str]]
+    label: str, records: SourceRows, noted: Sequence[tuple[int, int, str]]
 ) -> Iterator[tuple[Reject, ...]]:
     """The rows that were noted, read again, so many at a time as fit the memory."""
     found: list[Reject] = []
@@ -226,7 +226,7 @@ def _rejects(
 
 def _built(
     reader: TraceReader,
-    records: Records,
+    records: SourceRows,
     index: _Index,
     keys: Sequence[str],
     most: int | None,
@@ -235,7 +235,7 @@ def _built(
     rows: dict[str, list[TraceRow]] = {key: [] for key in keys}
     places = sorted(place for key in keys for place in index.places[key])
     for record in records.fetch(places):
-        row = reader.row(record.values, Notes())
+        row = reader.row(record.values, ValueNotes())
         rows[row.problem.problem_id].append(row)
     problems = tuple(replace(rows[key][0].problem, answer=index.answers[key]) for key in keys)
     per_problem = [_numbered(rows[key], most) for key in keys]

@@ -26,7 +26,7 @@ THOUGHTS = ("reasoning_content", "reasoning", "thinking", "thought", "thoughts")
 
 
 @dataclass(frozen=True, slots=True)
-class Turns:
+class Exchange:
     """One question and at most one reply."""
 
     problem: str
@@ -53,7 +53,7 @@ def is_conversation(value: Any) -> bool:
     )
 
 
-def read_turns(value: list[Mapping[str, Any]], has_question: bool = True) -> Turns:
+def read_turns(value: list[Mapping[str, Any]], has_question: bool = True) -> Exchange:
     """The question, the reply and the system turn of a conversation.
 
     Without `has_question` the question may be missing: it stands in a column of its own.
@@ -71,7 +71,7 @@ def read_turns(value: list[Mapping[str, Any]], has_question: bool = True) -> Tur
     if users and replies and turns.index(replies[0]) < turns.index(users[0]):
         raise ValueError("the reply comes before the question")
     system = [turn.text for turn in turns if turn.role == "system" and turn.text]
-    return Turns(
+    return Exchange(
         problem=users[0].text if users else "",
         trace=replies[0].text if replies else None,
         thought=replies[0].thought if replies else None,

@@ -9,11 +9,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
-from typing import Literal
 
 import sentencex
 
-from rdpt_core.defaults import SEGMENTER
+from rdpt_core.defaults import SEGMENTER, Segmenter
 from rdpt_core.tables.recipe import Rule
 from rdpt_core.tables.rows import Sentence, Trace, ZoneKind
 from rdpt_core.text.protected import DISPLAY, masked, protected
@@ -22,7 +21,7 @@ from rdpt_core.text.protected import DISPLAY, masked, protected
 class SegmentRule(Rule):
     """How text is cut into sentences."""
 
-    name: Literal["maths", "regex", "lines"] = SEGMENTER
+    name: Segmenter = SEGMENTER
     """`maths` knows LaTeX, code, decimals, list numbers and abbreviations; `regex` cuts after
     ". " and "? " as the published same-team code does; `lines` cuts at line ends."""
 

@@ -19,7 +19,7 @@ import pytest
 from flows import errors
 from flows.checks import check_room, check_workspace
 from rdpt_core.finetune.checkpoints import MARKER
-from rdpt_core.finetune.training import Example, train
+from rdpt_core.finetune.training import TrainingExample, train
 from rdpt_core.store.parts import POINTS, FaultPoint, Store
 from settings.loading import BadSettings
 from tasks.plan import Plan
@@ -135,7 +135,9 @@ writes in its own way, and with the trained model."""
 
 
 def fill_with_training(root: Path, base: Path) -> None:
-    examples = [Example(f"trace-{i}", [5, 6, 7 + i, 8, 1], [0, 0, 1, 1, 1]) for i in range(10)]
+    examples = [
+        TrainingExample(f"trace-{i}", [5, 6, 7 + i, 8, 1], [0, 0, 1, 1, 1]) for i in range(10)
+    ]
     recipe = RECIPE.model_copy(update={"epochs": 1})
     arguments = (base, examples, recipe, 7, "s", root / "work", root / "out", MACHINE)
     ended = []

@@ -100,7 +100,7 @@ class Studio:
 
 def copying_train(
     base: Path,
-    examples: Sequence[training.Example],
+    examples: Sequence[training.TrainingExample],
     recipe: TrainingRecipe,
     seed: int,
     student: str,

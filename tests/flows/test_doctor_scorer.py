@@ -19,7 +19,7 @@ from flows.catalogue import publish_catalogue, read_noise
 from flows.commands.doctor.rescoring import Players, backend_pairs, in_float32
 from flows.commands.run import is_complete
 from flows.workspace import NOISE, Opened, open_frozen
-from rdpt_core.machine.progress import Progress, silent
+from rdpt_core.machine.progress import ProgressCallback, silent
 from rdpt_core.scoring.hf import HfScorer
 from rdpt_core.tables.rows import Problem, TokenScores, Trace
 from tasks.models import Model
@@ -56,7 +56,10 @@ class Jittery:
     calls: int = 0
 
     def score(
-        self, problems: Sequence[Problem], traces: Sequence[Trace], progress: Progress = silent
+        self,
+        problems: Sequence[Problem],
+        traces: Sequence[Trace],
+        progress: ProgressCallback = silent,
     ) -> Iterator[TokenScores]:
         self.calls += 1
         dice = np.random.default_rng(self.calls)

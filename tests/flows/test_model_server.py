@@ -16,7 +16,7 @@ import pytest
 from flows import cli
 from flows.workspace import Opened, open_file
 from rdpt_core.models.loading.weights import load
-from rdpt_core.models.serving.endpoint import Server
+from rdpt_core.models.serving.endpoint import ModelServer
 from rdpt_core.models.spec import ModelSpec
 from rdpt_core.store import notes
 from rdpt_core.store.parts import Part
@@ -27,7 +27,7 @@ from tasks.plan import Plan
 from tasks.worker import Worker
 from tests.core.models import tiny
 from tests.core.models.serving import model_server as m
-from tests.core.models.serving.model_server import Brain, ModelServer
+from tests.core.models.serving.model_server import Brain, StandInServer
 from tests.flows.recorded_requests import refused
 from tests.stages.toy_stages import Journal
 
@@ -76,20 +76,22 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def server(folder: Path) -> Iterator[ModelServer]:
+def server(folder: Path) -> Iterator[StandInServer]:
     models._connected.cache_clear()
     models._served.cache_clear()
     brain = Brain(load(ModelSpec(path="teacher"), folder, threads=1))
-    with ModelServer(brain, limit=256, key=KEY).running() as running:
+    with StandInServer(brain, limit=256, key=KEY).running() as running:
         yield running
 
 
 def opened(
-    folder: Path, server: ModelServer, place: Path, concurrency: int = 4, **changes: Any
+    folder: Path, server: StandInServer, place: Path, concurrency: int = 4, **changes: Any
 ) -> Opened:
     file = folder / "study.toml"
     file.write_text(STUDY.format(**({"part_size": 6, "samples": 1} | changes)))
-    lab = Server.model_validate({"url": server.url, "api_key": KEY, "concurrency": concurrency})
+    lab = ModelServer.model_validate(
+        {"url": server.url, "api_key": KEY, "concurrency": concurrency}
+    )
     return open_file(file, Runtime(workspace=place / "workspace", threads=1, servers={"lab": lab}))
 
 
@@ -109,7 +111,7 @@ def as_sent(bodies: list[m.Body]) -> list[str]:
 
 
 def test_a_killed_run_asks_for_nothing_twice_that_was_finished(
-    folder: Path, server: ModelServer, tmp_path: Path
+    folder: Path, server: StandInServer, tmp_path: Path
 ) -> None:
     def work() -> None:
         """Dies as the 5th text, or the 5th score, is kept."""
@@ -147,7 +149,7 @@ def test_a_killed_run_asks_for_nothing_twice_that_was_finished(
 
 
 def test_a_long_text_of_one_part_does_not_empty_the_window(
-    folder: Path, server: ModelServer, tmp_path: Path
+    folder: Path, server: StandInServer, tmp_path: Path
 ) -> None:
     """While the first text waits, those of all other parts are written."""
     others = threading.Event()
@@ -181,7 +183,7 @@ def refuses(*texts: str) -> m.Fault:
 @pytest.mark.parametrize("concurrency", [1, 4])
 def test_f23_a_text_that_cannot_be_had_is_left_out_with_its_reason(
     folder: Path,
-    server: ModelServer,
+    server: StandInServer,
     tmp_path: Path,
     concurrency: int,
     capsys: pytest.CaptureFixture[str],
@@ -204,7 +206,7 @@ def test_f23_a_text_that_cannot_be_had_is_left_out_with_its_reason(
 
 
 def test_f23_a_part_of_nothing_is_no_part(
-    folder: Path, server: ModelServer, tmp_path: Path
+    folder: Path, server: StandInServer, tmp_path: Path
 ) -> None:
     server.always = refuses("How much is 11 and 1?")
     study = opened(folder, server, tmp_path, part_size=11)
@@ -213,7 +215,7 @@ def test_f23_a_part_of_nothing_is_no_part(
 
 
 def test_f23_two_of_twelve_are_too_many_and_the_others_are_kept(
-    folder: Path, server: ModelServer, tmp_path: Path
+    folder: Path, server: StandInServer, tmp_path: Path
 ) -> None:
     server.always = refuses("How much is 3 and 1?", "How much is 4 and 1?")
     study = opened(folder, server, tmp_path, part_size=12)
@@ -234,7 +236,7 @@ def sampled(study: Opened) -> tuple[Part, ...]:
 
 def test_two_backends_of_one_model_are_held_against_each_other(
     folder: Path,
-    server: ModelServer,
+    server: StandInServer,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
@@ -274,7 +276,7 @@ def compared(capsys: pytest.CaptureFixture[str], file: Path) -> tuple[float, str
 
 def test_no_key_is_written_anywhere_and_a_finished_study_needs_no_server(
     folder: Path,
-    server: ModelServer,
+    server: StandInServer,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
@@ -296,19 +298,19 @@ def test_no_key_is_written_anywhere_and_a_finished_study_needs_no_server(
         assert not path.is_file() or KEY.encode() not in path.read_bytes(), path
     models._served.cache_clear()
     models._connected.cache_clear()
-    away = opened(folder, ModelServer(server.brain, url="http://127.0.0.1:9/v1"), tmp_path)
+    away = opened(folder, StandInServer(server.brain, url="http://127.0.0.1:9/v1"), tmp_path)
     with pytest.raises(ConnectionError):
         assert complete(away)
     file = study.memory.file.with_name(models.SERVERS)
     moved = json.loads(file.read_text().replace(server.url, "http://127.0.0.1:9/v1"))
     notes.write(file, moved["note"])
     assert complete(
-        opened(folder, ModelServer(server.brain, url="http://127.0.0.1:9/v1"), tmp_path)
+        opened(folder, StandInServer(server.brain, url="http://127.0.0.1:9/v1"), tmp_path)
     )
 
 
 def test_a_finished_study_is_finished_under_another_name_of_the_same_weights(
-    folder: Path, server: ModelServer, tmp_path: Path
+    folder: Path, server: StandInServer, tmp_path: Path
 ) -> None:
     """What a server says of itself is in the parts' records and not in their keys."""
     study = opened(folder, server, tmp_path)
@@ -329,7 +331,7 @@ def test_a_finished_study_is_finished_under_another_name_of_the_same_weights(
 
 def test_a_server_that_ignores_what_it_is_asked_is_refused_before_any_work(
     folder: Path,
-    server: ModelServer,
+    server: StandInServer,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
@@ -344,7 +346,7 @@ def test_a_server_that_ignores_what_it_is_asked_is_refused_before_any_work(
 
 def test_texts_of_a_file_are_scored_by_a_server(
     folder: Path,
-    server: ModelServer,
+    server: StandInServer,
     monkeypatch: pytest.MonkeyPatch,
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],

@@ -26,7 +26,7 @@ from transformers import (
 )
 
 from rdpt_core.models.loading.hf import HfGenerator
-from rdpt_core.models.loading.weights import Loaded, load
+from rdpt_core.models.loading.weights import LoadedModel, load
 from rdpt_core.models.spec import ModelSpec, Sampling
 from rdpt_core.scoring.hf import HfScorer
 from rdpt_core.tables.rows import ScoreStatus
@@ -67,7 +67,7 @@ PROBLEMS = [tiny.problem(f"Ann has {n} apples and buys 30 more. How many?") for 
 
 
 @pytest.fixture(scope="module", params=SHAPES)
-def loaded(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Loaded:
+def loaded(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> LoadedModel:
     family, make = SHAPES[request.param]
     tokenizer = data.TEMPLATES[family][0]
     folder: Path = tmp_path_factory.mktemp("shapes") / request.param
@@ -79,7 +79,7 @@ def loaded(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
     return load(ModelSpec(path=str(folder)), Path(), threads=1)
 
 
-def test_what_it_samples_it_scores_alike(loaded: Loaded) -> None:
+def test_what_it_samples_it_scores_alike(loaded: LoadedModel) -> None:
     traces = HfGenerator(loaded, Sampling(max_new_tokens=40), seed=1).generate(PROBLEMS, 0)
     for trace, row in zip(traces, HfScorer(loaded).score(PROBLEMS, traces), strict=True):
         assert row.status is ScoreStatus.OK
@@ -90,7 +90,7 @@ def test_what_it_samples_it_scores_alike(loaded: Loaded) -> None:
         assert row.logprobs[counted] == pytest.approx(trace.logprobs[: counted.sum()], abs=1e-4)
 
 
-def test_a_real_text_has_the_numbers_of_a_plain_forward(loaded: Loaded) -> None:
+def test_a_real_text_has_the_numbers_of_a_plain_forward(loaded: LoadedModel) -> None:
     """In one piece behind the prompt, as `rdpt score` reads it, longer than every window."""
     text = next(islice(data.traces(), 3, None))[:1500]
     trace = tiny.trace(text, PROBLEMS[0], delimiters="none")

@@ -17,7 +17,7 @@ from flows.configurations import Configuration
 from flows.workspace import Opened
 from rdpt_core.models.protocols import TextScorer
 from rdpt_core.provenance.labels import Labelled, LabelRule, label
-from rdpt_core.provenance.noise import Flips, Scoring, flips
+from rdpt_core.provenance.noise import Flips, ScoredTraces, flips
 from rdpt_core.scoring.hf import HfScorer
 from tasks.models import Model
 from tasks.plan import Plan
@@ -86,13 +86,13 @@ def _name(configuration: Configuration, role: str, taken: Mapping[str, Model]) -
 class Rescored:
     """A model's scores, and how the same traces are scored otherwise."""
 
-    first: Scoring
-    again: Scoring
+    first: ScoredTraces
+    again: ScoredTraces
     """In another order, and in packs of another size where the backend has packs."""
-    exact: Scoring | None
+    exact: ScoredTraces | None
     """By the same weights in float32; None where they are that already, or are large."""
     exact_scorer: str = ""
-    other_blank: Scoring | None = None
+    other_blank: ScoredTraces | None = None
     """With leading blanks counted at the other place; None where a backend cannot."""
 
 
@@ -112,7 +112,7 @@ def rescored(opened: Opened, name: str, model: Model, on: Material) -> Rescored:
     return Rescored(first, again, exact, whole.scorer, other)
 
 
-def _otherwise(scorer: TextScorer, first: Scoring) -> TextScorer:
+def _otherwise(scorer: TextScorer, first: ScoredTraces) -> TextScorer:
     """In packs of half the longest trace, which is thus read in chunks, over a cache. On a CPU
     nothing else moves: packs of 600 tokens instead of 2,048 gave equal bits (measured)."""
     if not isinstance(scorer, HfScorer):
@@ -121,10 +121,10 @@ def _otherwise(scorer: TextScorer, first: Scoring) -> TextScorer:
     return scorer.in_chunks_of(max(1, min(MOST_PACKED, longest // 2)))
 
 
-def _scored(scorer: TextScorer, on: Material, name: str) -> Scoring:
+def _scored(scorer: TextScorer, on: Material, name: str) -> ScoredTraces:
     begun = time.monotonic()
     with token_bar(name) as bar:
-        found = Scoring.joined(
+        found = ScoredTraces.joined(
             on.traces, on.sentences, scorer.score(on.problems, on.traces, bar.update)
         )
     num_tokens = sum(len(row.token_bytes) for row in found.tokens)
@@ -156,7 +156,11 @@ def backend_pairs(who: Players) -> Iterator[tuple[str, str]]:
 
 
 def flips_of(
-    scorer: str, instead: Scoring, who: Players, first: Mapping[str, Scoring], rule: LabelRule
+    scorer: str,
+    instead: ScoredTraces,
+    who: Players,
+    first: Mapping[str, ScoredTraces],
+    rule: LabelRule,
 ) -> Flips:
     """Labels that change when one scorer's scores are replaced: three-way for a teacher or a
     student, four-way for a distilled student, over every cast that it is in."""
@@ -164,7 +168,10 @@ def flips_of(
 
 
 def flips_of_all(
-    instead: Mapping[str, Scoring], who: Players, first: Mapping[str, Scoring], rule: LabelRule
+    instead: Mapping[str, ScoredTraces],
+    who: Players,
+    first: Mapping[str, ScoredTraces],
+    rule: LabelRule,
 ) -> Flips:
     """Labels that change when all scorers of a cast are replaced at once, over every cast."""
     return _flips(who.casts, first, instead, rule)
@@ -172,8 +179,8 @@ def flips_of_all(
 
 def _flips(
     casts: Iterable[Cast],
-    before: Mapping[str, Scoring],
-    after: Mapping[str, Scoring],
+    before: Mapping[str, ScoredTraces],
+    after: Mapping[str, ScoredTraces],
     rule: LabelRule,
 ) -> Flips:
     """Over the casts of which every scorer is in both."""
@@ -192,6 +199,6 @@ def _casts_of(scorer: str, who: Players) -> list[Cast]:
     return [*pairs, *trios]
 
 
-def _labels(scorings: list[Scoring], rule: LabelRule) -> Labelled:
+def _labels(scorings: list[ScoredTraces], rule: LabelRule) -> Labelled:
     p = [one.p(rule) for one in scorings]
     return label(p[0], p[1], p[2] if len(p) > 2 else None, rule)

@@ -31,9 +31,9 @@ from rdpt_core.provenance.noise import (
     ENOUGH_TRACES,
     MOST_FLIPS,
     MOST_P95,
-    Difference,
     Flips,
-    Scoring,
+    ScoreDifference,
+    ScoredTraces,
     difference,
 )
 from rdpt_core.store.catalog import NoiseRow
@@ -103,7 +103,7 @@ class Examined:
             yield Finding(State.FAIL, name, str(error), "see `rdpt doctor` of this experiment")
 
     def _model(
-        self, name: str, model: Model, who: Players, first: Mapping[str, Scoring]
+        self, name: str, model: Model, who: Players, first: Mapping[str, ScoredTraces]
     ) -> Iterator[Finding]:
         one = self.found[model.scorer]
         yield from self._compared(
@@ -125,7 +125,7 @@ class Examined:
             )
 
     def _pair(
-        self, one: str, other: str, who: Players, first: Mapping[str, Scoring]
+        self, one: str, other: str, who: Players, first: Mapping[str, ScoredTraces]
     ) -> Iterator[Finding]:
         """Two backends, each in the other's place."""
         names = (who.models[one].scorer, who.models[other].scorer)
@@ -136,7 +136,7 @@ class Examined:
         for _ in self._compared(f"{other}, {one}", b, a, who, first, None):
             pass
 
-    def _blanks(self, who: Players, first: Mapping[str, Scoring]) -> Iterator[Finding]:
+    def _blanks(self, who: Players, first: Mapping[str, ScoredTraces]) -> Iterator[Finding]:
         """What the place of leading blanks decides (T14); it is no noise, so it is not kept."""
         rule, how = self.opened.experiment.labels, self.opened.experiment.scoring
         moved = {name: one.other_blank for name, one in self.found.items() if one.other_blank}
@@ -156,10 +156,10 @@ class Examined:
     def _compared(
         self,
         what: str,
-        one: tuple[str, Scoring],
-        other: tuple[str, Scoring],
+        one: tuple[str, ScoredTraces],
+        other: tuple[str, ScoredTraces],
         who: Players,
-        first: Mapping[str, Scoring],
+        first: Mapping[str, ScoredTraces],
         advice: Callable[[], str] | None,
     ) -> Iterator[Finding]:
         """Scorer `one` against `other`; without advice the gates do not apply."""
@@ -211,7 +211,7 @@ def _traces(on: Material) -> Finding:
 
 
 def _told(
-    what: str, found: Difference, turned: Flips, advice: Callable[[], str] | None
+    what: str, found: ScoreDifference, turned: Flips, advice: Callable[[], str] | None
 ) -> Iterator[Finding]:
     """The two gates first, then what is only reported."""
     gap = f"p95 of |dp| {found.p95_p:.2g} (at most {MOST_P95}), p99 {found.p99_p:.2g}"

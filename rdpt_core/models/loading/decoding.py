@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
-from rdpt_core.machine.progress import Progress, silent
+from rdpt_core.machine.progress import ProgressCallback, silent
 from rdpt_core.models.loading.cache import growing_cache, keep_rows
 from rdpt_core.models.loading.head import Head
 from rdpt_core.models.loading.products import quick_products
@@ -52,7 +52,7 @@ def sample_batch(
     budgets: Sequence[int],
     rule: Sampling,
     ends: Collection[int],
-    progress: Progress = silent,
+    progress: ProgressCallback = silent,
 ) -> list[Sample]:
     """One sample per prompt, in order. `budgets` bounds the tokens of each row."""
     samples = [Sample(budget=budget) for budget in budgets]

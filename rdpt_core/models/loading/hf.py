@@ -11,10 +11,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from rdpt_core.machine.progress import Progress, silent
+from rdpt_core.machine.progress import ProgressCallback, silent
 from rdpt_core.models.author import Author
 from rdpt_core.models.loading.decoding import Sample, is_raw, sample_batch
-from rdpt_core.models.loading.weights import Loaded
+from rdpt_core.models.loading.weights import LoadedModel
 from rdpt_core.models.spec import Sampling
 from rdpt_core.tables import ids
 from rdpt_core.tables.rows import Problem, Trace
@@ -26,14 +26,14 @@ class HfGenerator:
     `generate` runs the problems that it is given as one batch.
     """
 
-    def __init__(self, loaded: Loaded, sampling: Sampling, seed: int) -> None:
+    def __init__(self, loaded: LoadedModel, sampling: Sampling, seed: int) -> None:
         self._author = Author(loaded.identity, loaded.renderer, sampling, seed)
         self._loaded = loaded
         self._sampling = sampling
         self._seed = seed
 
     def generate(
-        self, problems: Sequence[Problem], sample_index: int, progress: Progress = silent
+        self, problems: Sequence[Problem], sample_index: int, progress: ProgressCallback = silent
     ) -> list[Trace]:
         """One trace per problem, in order; `progress` counts new tokens.
 

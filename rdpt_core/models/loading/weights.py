@@ -1,6 +1,6 @@
 """Loading: a model's weights in memory, with all that is needed to read and write with it.
 
-It takes safetensors and nothing of a stranger's code, in the dtype that the experiment states.
+It takes safetensors and nothing of a stranger's code, in the format that the experiment states.
 
 Shapes: B rows of a batch, L its longest sequence, N positions, D hidden width, V ids.
 """
@@ -35,11 +35,11 @@ from rdpt_core.models.rendering.render import Renderer, read_renderer
 from rdpt_core.models.rendering.special_ids import check_rows, ends_of
 from rdpt_core.models.spec import ModelSpec, Numerics, Rope
 
-DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+TENSOR_TYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
 
 @dataclass(frozen=True)
-class Loaded:
+class LoadedModel:
     """A model in memory with all that is needed to read and write with it."""
 
     identity: ModelIdentity
@@ -67,7 +67,7 @@ def load(
     device: str = "cpu",
     memory: HashMemory | None = None,
     numerics: Numerics = "exact",
-) -> Loaded:
+) -> LoadedModel:
     """Loads a local folder (relative to `base`) or a hub id.
 
     `threads` fixes torch's for the process: sampling repeats exactly only at an equal number.
@@ -84,7 +84,7 @@ def load(
     packed = identity.quantisation is not None
     model = _read_weights(spec, folder, device if packed else None)
     if spec.adapter is not None:
-        model = merged(model, base / Path(spec.adapter).expanduser(), DTYPES[spec.dtype])
+        model = merged(model, base / Path(spec.adapter).expanduser(), TENSOR_TYPES[spec.dtype])
     if not packed:
         model.to(device)  # type: ignore[arg-type]
     model.eval()
@@ -96,7 +96,7 @@ def load(
     check_rows(renderer, num_rows)
     limit = spec.context or _own_limit(model.config)
     ends = ends_of(renderer, folder)
-    return Loaded(identity, renderer, model, decoder, head, limit, ends, num_rows)
+    return LoadedModel(identity, renderer, model, decoder, head, limit, ends, num_rows)
 
 
 def _read_weights(spec: ModelSpec, folder: Path, device: str | None) -> PreTrainedModel:
@@ -119,7 +119,7 @@ def _read_weights(spec: ModelSpec, folder: Path, device: str | None) -> PreTrain
     model: PreTrainedModel = AutoModelForCausalLM.from_pretrained(
         folder,
         config=config,
-        dtype=torch.float32 if spec.adapter else DTYPES[spec.dtype],
+        dtype=torch.float32 if spec.adapter else TENSOR_TYPES[spec.dtype],
         trust_remote_code=False,
         weights_only=True,
         local_files_only=True,

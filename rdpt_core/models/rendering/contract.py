@@ -26,6 +26,9 @@ from rdpt_core.tables.recipe import Rule, plain_without_unset
 from rdpt_core.tables.spelling import hint
 from rdpt_core.text.delimiters import Delimiters
 
+Opener = Literal["prompt", "trace"]
+"""Who writes the opening delimiter of a thought."""
+
 
 class Unobeyed(ValueError):
     """A setting of a model's entry that nothing would read."""
@@ -78,7 +81,7 @@ class Contract(Rule):
     date: str = CLOCK.date().isoformat()
     bos: Literal["template", "tokenizer"]
     """Who writes the first token: the template's text, or the tokenizer before plain text."""
-    think_open: Literal["prompt", "trace"] | None
+    think_open: Opener | None
     """Where the opening delimiter stands; None where thinking is undeclared."""
     open: str = ""
     close: str = ""
@@ -162,7 +165,7 @@ def _check_obeyed(spec: ModelSpec, template: Template | None) -> None:
             )
 
 
-_Thinking = tuple[str, str, Literal["prompt", "trace"]]
+_Thinking = tuple[str, str, Opener]
 
 
 def _find_thinking(

@@ -29,7 +29,7 @@ class Piece:
         return Piece(self.kind, self.token_ids[:num_ids], sum(lengths), lengths)
 
 
-class Example(NamedTuple):
+class RenderedExample(NamedTuple):
     """A row to fine-tune on; parallel lists, the mask 1 where the loss is taken."""
 
     input_ids: list[int]

@@ -22,7 +22,7 @@ from rdpt_core.models.rendering.contract import (
     Unobeyed,
     read_contract,
 )
-from rdpt_core.models.rendering.layout import Example, Layout, Piece, map_sampled
+from rdpt_core.models.rendering.layout import Layout, Piece, RenderedExample, map_sampled
 from rdpt_core.models.rendering.template import (
     PROBLEM,
     Template,
@@ -180,7 +180,7 @@ class Renderer:
         prompt = tuple(self.prompt_ids(problem))
         return Layout(prompt, (piece,), (), retokenized=True, verbatim=verbatim)
 
-    def example(self, problem: Problem, trace: Trace) -> Example:
+    def example(self, problem: Problem, trace: Trace) -> RenderedExample:
         """The row that fine-tuning reads: the loss falls on all that follows the prompt.
 
         A trace of unknown ending is taught to end; one that was cut off is not.
@@ -189,7 +189,7 @@ class Renderer:
         layout = self.lay(problem, trace, ends=ends)
         completion = layout.completion_ids
         mask = [0] * len(layout.prompt_ids) + [1] * len(completion)
-        return Example([*layout.prompt_ids, *completion], mask)
+        return RenderedExample([*layout.prompt_ids, *completion], mask)
 
     def turn(self, trace: Trace) -> str:
         """The model's whole turn as text, as `example` teaches it, without the end of turn.

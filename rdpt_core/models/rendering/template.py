@@ -17,9 +17,6 @@ from typing import Any, NamedTuple
 
 from rdpt_core.models.rendering import template_process
 from rdpt_core.models.rendering.template_process import TemplateFault, TemplateRefused
-from rdpt_core.models.rendering.template_worker import CLOCK
-
-__all__ = ["CLOCK", "Template", "TemplateFault", "TemplateRefused"]
 
 PROBLEM, SYSTEM, THOUGHT, ANSWER = "Zqproblem", "Zqsystem", "Zqthought", "Zqanswer"
 OPENING = re.compile(r"[<\[\u25c1]([\w:]*(?:think|thought|reason)[\w:]*)[>\]\u25b7]\s*$", re.I)

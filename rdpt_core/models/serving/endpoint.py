@@ -12,7 +12,7 @@ from rdpt_core.tables.recipe import Rule
 LOOPBACK = re.compile(r"localhost|127(\.\d+){3}|::1")
 
 
-class Server(Rule):
+class ModelServer(Rule):
     """A model server as this machine reaches it; nothing of it is identity."""
 
     url: str

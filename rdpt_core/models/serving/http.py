@@ -26,7 +26,7 @@ from typing import Any, TypeVar
 import httpx
 
 from rdpt_core.models.serving.answers import Garbage, Interrupted, parse, printable
-from rdpt_core.models.serving.endpoint import Server
+from rdpt_core.models.serving.endpoint import ModelServer
 from rdpt_core.models.serving.window import TICK_SECONDS, Outage, Say, Tick, Window
 
 T = TypeVar("T")
@@ -87,7 +87,7 @@ class Client:
 
     def __init__(
         self,
-        server: Server,
+        server: ModelServer,
         sleep: Callable[[float], object] = time.sleep,
         dice: Callable[[], float] = random.random,
         clock: Callable[[], float] = time.monotonic,
@@ -329,11 +329,11 @@ class _Tries:
 
 
 @lru_cache(maxsize=64)
-def _client(server: Server, process: int, say: Say) -> Client:
+def _client(server: ModelServer, process: int, say: Say) -> Client:
     return Client(server, say=say)
 
 
-def client_of(server: Server, say: Say) -> Client:
+def client_of(server: ModelServer, say: Say) -> Client:
     """One client per server and process: all who ask share its window."""
     return _client(server, os.getpid(), say)
 

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from rdpt_core.machine.abreast import abreast
-from rdpt_core.machine.progress import Progress, silent
+from rdpt_core.machine.progress import ProgressCallback, silent
 from rdpt_core.models.author import Author
 from rdpt_core.models.identity import ModelIdentity
 from rdpt_core.models.rendering.template import conversation
@@ -40,7 +40,7 @@ class ServerGenerator:
         self._remote, self._sampling, self._seed = remote, sampling, seed
 
     def generate(
-        self, problems: Sequence[Problem], sample_index: int, progress: Progress = silent
+        self, problems: Sequence[Problem], sample_index: int, progress: ProgressCallback = silent
     ) -> list[Trace]:
         """One trace per problem, in order; `progress` counts new tokens.
 
@@ -56,7 +56,7 @@ class ServerGenerator:
 
         return list(abreast(one, problems, self._remote.client.server.concurrency))
 
-    def _trace(self, problem: Problem, index: int, progress: Progress) -> Trace:
+    def _trace(self, problem: Problem, index: int, progress: ProgressCallback) -> Trace:
         seed = ids.sample_seed(self._seed, problem.problem_id, index) % 2**SEED_BITS
         done = self._written(problem, seed, progress)
         text = self._text(done)
@@ -78,7 +78,7 @@ class ServerGenerator:
             sampled_logprobs=None if raw else logprobs,
         )
 
-    def _written(self, problem: Problem, seed: int, progress: Progress) -> Completion:
+    def _written(self, problem: Problem, seed: int, progress: ProgressCallback) -> Completion:
         renderer = self._remote.renderer
         prompt_ids = renderer.prompt_ids(problem)
         room = min(self._sampling.max_new_tokens, self._remote.limit - len(prompt_ids))

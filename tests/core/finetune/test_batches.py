@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rdpt_core.finetune.batches import Plan, held_out, plan
+from rdpt_core.finetune.batches import BatchPlan, held_out, plan
 from rdpt_core.finetune.recipe import Accelerate, Machine, TrainingRecipe
 from rdpt_core.scoring.packing import packed
 
@@ -17,7 +17,9 @@ NAMES = [f"trace-{number}" for number in range(50)]
 LENGTHS = [10 + 7 * number % 61 for number in range(50)]
 
 
-def laid(seed: int = 7, packing: bool = False, processes: int = 1, device_batch: int = 4) -> Plan:
+def laid(
+    seed: int = 7, packing: bool = False, processes: int = 1, device_batch: int = 4
+) -> BatchPlan:
     recipe = TrainingRecipe(
         epochs=3,
         global_batch=16,

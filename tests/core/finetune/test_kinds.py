@@ -26,7 +26,7 @@ from rdpt_core.finetune.launch import configuration
 from rdpt_core.finetune.recipe import Accelerate, TrainingRecipe
 from rdpt_core.finetune.rows import Rows, preview
 from rdpt_core.finetune.trainer import Step, Tuner, check_rows_apart, fit
-from rdpt_core.finetune.training import Example, Job, checked, prepare, train
+from rdpt_core.finetune.training import TrainingExample, TrainingJob, checked, prepare, train
 from rdpt_core.models.adapters import WEIGHTS
 from rdpt_core.models.identity import identify
 from rdpt_core.models.loading.weights import load
@@ -45,12 +45,12 @@ Weights = dict[str, torch.Tensor]
 class Bench:
     """Fine-tunes in this process; each run has a folder of its own."""
 
-    def __init__(self, base: Path, examples: list[Example], root: Path) -> None:
+    def __init__(self, base: Path, examples: list[TrainingExample], root: Path) -> None:
         self.base, self.examples, self.root = base, examples, root
 
     def job(
         self, name: str, rope: Rope | None = None, ends: tuple[int, ...] = (), **changes: Any
-    ) -> Job:
+    ) -> TrainingJob:
         recipe = TrainingRecipe(**(RECIPE.model_dump() | changes))
         folder = self.root / name
         for part in ("work", "out"):
@@ -60,13 +60,13 @@ class Bench:
             self.base, ordered, recipe, 7, "s", folder / "work", folder / "out", MACHINE, rope, ends
         )
 
-    def run(self, job: Job) -> list[Step]:
+    def run(self, job: TrainingJob) -> list[Step]:
         told: list[Step] = []
         fit(job, told.append, Event())
         return told
 
 
-def weights(job: Job) -> Weights:
+def weights(job: TrainingJob) -> Weights:
     return dict(load_file(job.out / "checkpoint" / "model.safetensors"))
 
 
@@ -75,7 +75,9 @@ def losses(steps: list[Step]) -> list[Any]:
 
 
 @pytest.fixture(scope="module")
-def bench(base: Path, examples: list[Example], tmp_path_factory: pytest.TempPathFactory) -> Bench:
+def bench(
+    base: Path, examples: list[TrainingExample], tmp_path_factory: pytest.TempPathFactory
+) -> Bench:
     return Bench(base, examples, tmp_path_factory.mktemp("runs"))
 
 
@@ -182,7 +184,7 @@ def test_bfloat16_comes_close_and_keeps_float32_weights(
 
 
 def test_the_held_out_loss_is_measured_after_every_epoch_on_what_is_not_trained_on(
-    bench: Bench, examples: list[Example]
+    bench: Bench, examples: list[TrainingExample]
 ) -> None:
     job = bench.job("held-out", held_out=0.2, learning_rate=1e-12, weight_decay=0, packing=True)
     steps = bench.run(job)
@@ -245,7 +247,7 @@ def test_killed_while_its_model_is_written_a_training_takes_no_step_again(
 
 
 @pytest.fixture(scope="module")
-def adapted(bench: Bench) -> tuple[Job, Job]:
+def adapted(bench: Bench) -> tuple[TrainingJob, TrainingJob]:
     """The same training, kept as an adapter and merged."""
     jobs = [bench.job(keep, lora=LORA | {"keep": keep}) for keep in ("adapter", "merged")]
     steps = [bench.run(job) for job in jobs]
@@ -255,7 +257,7 @@ def adapted(bench: Bench) -> tuple[Job, Job]:
 
 
 def test_a_merged_adapter_is_the_base_with_scaled_products_in_its_targets(
-    bench: Bench, adapted: tuple[Job, Job]
+    bench: Bench, adapted: tuple[TrainingJob, TrainingJob]
 ) -> None:
     adapter = load_file(adapted[0].out / "checkpoint" / WEIGHTS)
     before, after = load_file(bench.base / "model.safetensors"), weights(adapted[1])
@@ -271,7 +273,7 @@ def test_a_merged_adapter_is_the_base_with_scaled_products_in_its_targets(
 
 
 def test_an_adapter_is_the_update_alone_and_names_its_base_by_content(
-    bench: Bench, adapted: tuple[Job, Job]
+    bench: Bench, adapted: tuple[TrainingJob, TrainingJob]
 ) -> None:
     folder = adapted[0].out / "checkpoint"
     assert {file.name for file in folder.iterdir()} == {
@@ -284,7 +286,7 @@ def test_an_adapter_is_the_update_alone_and_names_its_base_by_content(
 
 
 def test_base_and_adapter_load_as_the_merged_model_does(
-    bench: Bench, adapted: tuple[Job, Job]
+    bench: Bench, adapted: tuple[TrainingJob, TrainingJob]
 ) -> None:
     folders = [job.out / "checkpoint" for job in adapted]
     spec = ModelSpec(path=str(bench.base), adapter=str(folders[0]), thinking="none")
@@ -296,7 +298,7 @@ def test_base_and_adapter_load_as_the_merged_model_does(
 
 
 def test_the_identity_of_an_adapted_model_is_base_and_adapter(
-    bench: Bench, adapted: tuple[Job, Job], tmp_path: Path
+    bench: Bench, adapted: tuple[TrainingJob, TrainingJob], tmp_path: Path
 ) -> None:
     spec = ModelSpec(path=str(bench.base), thinking="none")
     with_adapter = spec.model_copy(update={"adapter": str(adapted[0].out / "checkpoint")})
@@ -423,7 +425,7 @@ def test_an_adapter_of_all_linear_layers_leaves_the_choice_of_experts_alone(
 
 
 def test_two_processes_take_the_steps_of_one(
-    bench: Bench, examples: list[Example], tmp_path: Path
+    bench: Bench, examples: list[TrainingExample], tmp_path: Path
 ) -> None:
     """Through accelerate, over gloo; the last step of an epoch has less than both could take."""
     changes: dict[str, Any] = {"epochs": 2, "held_out": 0.1, "packing": True, "global_batch": 4}

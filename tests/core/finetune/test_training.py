@@ -20,7 +20,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from rdpt_core.finetune import checkpoints, training
 from rdpt_core.finetune.recipe import Machine, TrainingRecipe
-from rdpt_core.finetune.training import Example, train
+from rdpt_core.finetune.training import TrainingExample, train
 from rdpt_core.machine.resources import OutOfMemory
 from rdpt_core.tables.rows import TrainingStep
 from tests.core.finetune.tiny_students import MACHINE, NUM_STEPS, RECIPE, TEMPLATE, base, examples
@@ -31,9 +31,11 @@ OnStep = Callable[[TrainingStep], None]
 
 
 @pytest.fixture(scope="module")
-def run(base: Path, examples: list[Example]) -> Callable[..., list[TrainingStep]]:
+def run(base: Path, examples: list[TrainingExample]) -> Callable[..., list[TrainingStep]]:
     def start(
-        folder: Path, on_step: OnStep = lambda step: None, rows: Sequence[Example] = examples
+        folder: Path,
+        on_step: OnStep = lambda step: None,
+        rows: Sequence[TrainingExample] = examples,
     ) -> list[TrainingStep]:
         places = (folder / "work", folder / "out")
         return train(base, rows, RECIPE, 7, "student-a", *places, MACHINE, on_step)
@@ -55,7 +57,7 @@ def weights(folder: Path) -> dict[str, torch.Tensor]:
 
 
 def test_every_step_is_told_once_and_counts_the_completion_tokens(
-    whole: tuple[Path, list[TrainingStep]], examples: list[Example]
+    whole: tuple[Path, list[TrainingStep]], examples: list[TrainingExample]
 ) -> None:
     _, steps = whole
     assert [step.step for step in steps] == list(range(1, NUM_STEPS + 1))
@@ -70,13 +72,13 @@ def test_every_step_is_told_once_and_counts_the_completion_tokens(
 
 
 def test_the_loss_is_the_mean_cross_entropy_of_the_completion_tokens(
-    whole: tuple[Path, list[TrainingStep]], base: Path, examples: list[Example]
+    whole: tuple[Path, list[TrainingStep]], base: Path, examples: list[TrainingExample]
 ) -> None:
     """Of the first optimiser step, by hand: one example at a time, no padding, float64."""
     from rdpt_core.finetune import trainer
 
     folder, steps = whole
-    job = training.Job.model_validate_json((folder / "work/job.json").read_bytes())
+    job = training.TrainingJob.model_validate_json((folder / "work/job.json").read_bytes())
     order = trainer.tuner(job, callbacks=[]).get_train_dataloader()
     fed = [row for _, batch in zip(range(2), order, strict=False) for row in batch["input_ids"]]
     seen = [
@@ -124,7 +126,7 @@ def test_the_distilled_model_loads_anywhere_and_keeps_the_bases_tokenizer(
 
 
 def test_a_finished_training_is_written_again_where_other_ends_of_turn_are_wanted(
-    base: Path, examples: list[Example], tmp_path: Path
+    base: Path, examples: list[TrainingExample], tmp_path: Path
 ) -> None:
     recipe = RECIPE.model_copy(update={"epochs": 1})
     places = (tmp_path / "work", tmp_path / "out")
@@ -142,7 +144,7 @@ def test_a_finished_training_is_written_again_where_other_ends_of_turn_are_wante
 def test_interrupted_killed_and_with_a_torn_checkpoint_the_weights_are_the_same(
     run: Callable[..., list[TrainingStep]],
     whole: tuple[Path, list[TrainingStep]],
-    examples: list[Example],
+    examples: list[TrainingExample],
     tmp_path: Path,
 ) -> None:
     saved = tmp_path / "work/checkpoints"
@@ -181,14 +183,14 @@ def test_interrupted_killed_and_with_a_torn_checkpoint_the_weights_are_the_same(
 
 
 def test_unusable_examples_are_refused_by_name_before_anything_starts(
-    base: Path, examples: list[Example], tmp_path: Path
+    base: Path, examples: list[TrainingExample], tmp_path: Path
 ) -> None:
     recipe = RECIPE.model_copy(update={"max_length": 30})
     rows = [
         *examples,
-        Example("prompt-only", [5] * 4, [0] * 4),
-        Example("no-prompt", [5] * 4, [1] * 4),
-        Example("foreign", [5, 9999], [0, 1]),
+        TrainingExample("prompt-only", [5] * 4, [0] * 4),
+        TrainingExample("no-prompt", [5] * 4, [1] * 4),
+        TrainingExample("foreign", [5, 9999], [0, 1]),
         examples[3],
     ]
     with pytest.raises(ValueError, match="raise max_length in the training recipe") as error:
@@ -212,7 +214,7 @@ def test_a_failing_worker_says_what_happened_and_where_its_log_is(
 
 def test_a_worker_ends_with_its_parent(tmp_path: Path) -> None:
     """Also when the parent is killed, of which it cannot tell anybody."""
-    job = training.Job(
+    job = training.TrainingJob(
         student="s",
         base=tmp_path,
         examples=tmp_path,
@@ -241,11 +243,11 @@ def test_a_worker_ends_with_its_parent(tmp_path: Path) -> None:
 
 
 def test_memory_that_runs_out_halves_the_device_batch(
-    base: Path, examples: list[Example], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    base: Path, examples: list[TrainingExample], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     tried = []
 
-    def attempt(job: training.Job, on_step: OnStep) -> list[TrainingStep]:
+    def attempt(job: training.TrainingJob, on_step: OnStep) -> list[TrainingStep]:
         tried.append(job.machine.device_batch)
         raise OutOfMemory("no room")
 

@@ -16,7 +16,7 @@ from transformers import (
 )
 
 from rdpt_core.finetune.recipe import Machine, TrainingRecipe
-from rdpt_core.finetune.training import Example
+from rdpt_core.finetune.training import TrainingExample
 
 RECIPE = TrainingRecipe(epochs=6, learning_rate=3e-3, global_batch=4, max_length=64)
 MACHINE = Machine(device_batch=2, save_steps=3)
@@ -60,12 +60,12 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def examples(base: Path) -> list[Example]:
+def examples(base: Path) -> list[TrainingExample]:
     tokenizer = AutoTokenizer.from_pretrained(base)
     rows = []
     for number in range(10):
         prompt = tokenizer.encode(f"How much is {number} and {number}?\n")
         completion = [*tokenizer.encode(f"It is {2 * number}" + "!" * (number % 4)), 1]
         mask = [0] * len(prompt) + [1] * len(completion)
-        rows.append(Example(f"trace-{number}", prompt + completion, mask))
+        rows.append(TrainingExample(f"trace-{number}", prompt + completion, mask))
     return rows

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from rdpt_core.finetune.training import Example, train
+from rdpt_core.finetune.training import TrainingExample, train
 from rdpt_core.grading.checking import Question, check
 from rdpt_core.models.loading.hf import HfGenerator
 from rdpt_core.models.loading.weights import load
@@ -26,7 +26,9 @@ def digests(base: Path, folder: Path) -> str:
     sampled = HfGenerator(loaded, Sampling(max_new_tokens=24), 5).generate([tiny.problem()], 0)
     scored = list(HfScorer(loaded).score([tiny.problem()], sampled))
     recipe = RECIPE.model_copy(update={"epochs": 1})
-    examples = [Example(f"trace-{i}", [5, 6, 7 + i, 8, 1], [0, 0, 1, 1, 1]) for i in range(4)]
+    examples = [
+        TrainingExample(f"trace-{i}", [5, 6, 7 + i, 8, 1], [0, 0, 1, 1, 1]) for i in range(4)
+    ]
     train(base, examples, recipe, 7, "s", folder / "work", folder / "out", MACHINE)
     return json.dumps(
         {

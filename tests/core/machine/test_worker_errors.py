@@ -12,7 +12,7 @@ import pytest
 from flows.errors import code_of, explain
 from rdpt_core.finetune.disk import training_room, weight_shapes
 from rdpt_core.finetune.recipe import Lora
-from rdpt_core.finetune.training import Example, train
+from rdpt_core.finetune.training import TrainingExample, train
 from rdpt_core.grading import checking
 from rdpt_core.machine.resources import NoRoom, OutOfMemory, no_room
 from rdpt_core.machine.worker_errors import FAULT, fault_line, raised
@@ -60,7 +60,11 @@ class Python:
 
 @pytest.mark.parametrize("error", ERRORS)
 def test_the_class_of_an_error_in_training_survives(
-    error: str, base: Path, examples: list[Example], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    error: str,
+    base: Path,
+    examples: list[TrainingExample],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     expected, code = ERRORS[error]
     python = Python(tmp_path, RAISES.format(error=error))

@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
-from rdpt_core.machine.progress import Progress, silent
+from rdpt_core.machine.progress import ProgressCallback, silent
 from rdpt_core.tables import ids
 from rdpt_core.tables.rows import (
     FinishReason,
@@ -49,7 +49,7 @@ class FakeGenerator:
         self._num_lines = num_lines
 
     def generate(
-        self, problems: Sequence[Problem], sample_index: int, progress: Progress = silent
+        self, problems: Sequence[Problem], sample_index: int, progress: ProgressCallback = silent
     ) -> list[Trace]:
         traces = [self._trace(problem, sample_index) for problem in problems]
         for trace in traces:
@@ -106,7 +106,10 @@ class FakeScorer:
         self._limit = limit
 
     def score(
-        self, problems: Sequence[Problem], traces: Sequence[Trace], progress: Progress = silent
+        self,
+        problems: Sequence[Problem],
+        traces: Sequence[Trace],
+        progress: ProgressCallback = silent,
     ) -> Iterator[TokenScores]:
         for trace in traces:
             row = self._row(trace)

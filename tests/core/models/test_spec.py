@@ -15,7 +15,7 @@ import pytest
 from pydantic import ValidationError
 
 from rdpt_core.finetune.recipe import Lora, Machine, TrainingRecipe
-from rdpt_core.finetune.training import Example, prepare
+from rdpt_core.finetune.training import TrainingExample, prepare
 from rdpt_core.models.identity import identify
 from rdpt_core.models.loading.hf import HfGenerator
 from rdpt_core.models.loading.weights import load
@@ -29,8 +29,8 @@ from rdpt_core.models.spec import (
     TABLE,
     USES_OF,
     ModelSpec,
+    ModelUse,
     Sampling,
-    Use,
     Variables,
 )
 from rdpt_core.scoring.hf import HfScorer
@@ -64,16 +64,16 @@ FLIPS: dict[str, dict[str, Any]] = {
     "context": {"context": 40},
     "rope": {"rope": {"factor": 4.0}},
 }
-FIRST: dict[Use, dict[str, Any]] = {
-    Use.SERVE: {"backend": "server", "server": "lab"},
-    Use.LOGGED: {"backend": "logged"},
+FIRST: dict[ModelUse, dict[str, Any]] = {
+    ModelUse.SERVE: {"backend": "server", "server": "lab"},
+    ModelUse.LOGGED: {"backend": "logged"},
 }
 """What an entry has before it is flipped."""
 BEHIND = {"server", "served", "api"}
 """Fields of a model behind a server: where a model is, is no identity."""
 SOME = Sampling(max_new_tokens=40)
 TRACE = tiny.trace(tiny.THINKING, tiny.problem())
-CASES = [(name, use) for name in ModelSpec.model_fields for use in Use]
+CASES = [(name, use) for name in ModelSpec.model_fields for use in ModelUse]
 
 
 @pytest.fixture(scope="module")
@@ -100,24 +100,24 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return base
 
 
-def entry(use: Use, **fields: Any) -> ModelSpec:
+def entry(use: ModelUse, **fields: Any) -> ModelSpec:
     """The model as an experiment would name it for that use."""
     fields = {"path": "model", **fields}
-    if use is Use.ATTRIBUTE:
+    if use is ModelUse.ATTRIBUTE:
         return Student(name="s", path="base", source="import", distilled=fields).distilled_spec
-    if use in (Use.TRAIN, Use.EXPORT):
+    if use in (ModelUse.TRAIN, ModelUse.EXPORT):
         return Student(name="s", **fields).spec
     return ModelSpec(**fields)
 
 
-def seen(use: Use, spec: ModelSpec, base: Path) -> Any:
+def seen(use: ModelUse, spec: ModelSpec, base: Path) -> Any:
     """What follows from a spec in that use, computed by the code that the use runs."""
     if spec.backend != "hf":
         return [identify(spec, base, served="x").digest, spec.server, spec.served, spec.api]
-    if use in (Use.TRAIN, Use.EXPORT):
+    if use in (ModelUse.TRAIN, ModelUse.EXPORT):
         return _trained(spec, base)
     loaded = load(spec, base, threads=1)
-    if use is Use.SAMPLE:
+    if use is ModelUse.SAMPLE:
         (trace,) = HfGenerator(loaded, SOME, seed=0).generate([tiny.problem()], 0)
         zones = loaded.renderer.zones("<think>So.</think>42")
         return [trace.text, zones, np.asarray(trace.logprobs).tolist()]
@@ -129,7 +129,7 @@ def _trained(spec: ModelSpec, base: Path) -> Any:
     """The digest of a training, which covers all that moves its weights, and its first example."""
     of = read_renderer(spec, base / spec.path)
     row = of.example(tiny.problem(), TRACE)
-    example = Example("t", row.input_ids, row.completion_mask)
+    example = TrainingExample("t", row.input_ids, row.completion_mask)
     if spec.context is not None:
         with pytest.raises(ValueError, match="`context` is 40"):
             check_context([example], spec.context)
@@ -155,18 +155,20 @@ def test_the_table_has_a_row_for_every_field() -> None:
 
 
 @pytest.mark.parametrize(("name", "use"), [c for c in CASES if TABLE[c[0]][c[1]] == REFUSED])
-def test_a_field_that_a_use_could_not_obey_is_refused_by_its_name(name: str, use: Use) -> None:
+def test_a_field_that_a_use_could_not_obey_is_refused_by_its_name(name: str, use: ModelUse) -> None:
     with pytest.raises(ValidationError, match=f"`{name}`|own log-probabilities|needs `server`"):
         entry(use, **FIRST.get(use, {}) | FLIPS[name])
 
 
 @pytest.mark.parametrize(("name", "use"), [c for c in CASES if TABLE[c[0]][c[1]] == OBEYED])
-def test_a_field_that_a_use_obeys_changes_what_it_makes(name: str, use: Use, folder: Path) -> None:
+def test_a_field_that_a_use_obeys_changes_what_it_makes(
+    name: str, use: ModelUse, folder: Path
+) -> None:
     if name == "revision":  # of a hub id; a folder has none, and says so
         with pytest.raises(ValueError, match="has no revision: leave `revision` out"):
             identify(entry(use, **FLIPS[name]), folder)
         return
-    first = FIRST.get(Use.SERVE if name in BEHIND else use, {}) if name != "backend" else {}
+    first = FIRST.get(ModelUse.SERVE if name in BEHIND else use, {}) if name != "backend" else {}
     before, after = entry(use, **first), entry(use, **first | FLIPS[name])
     assert seen(use, before, folder) != seen(use, after, folder)
     if name not in BEHIND:
@@ -176,7 +178,7 @@ def test_a_field_that_a_use_obeys_changes_what_it_makes(name: str, use: Use, fol
 
 @pytest.mark.parametrize(("name", "use"), [c for c in CASES if TABLE[c[0]][c[1]] == APART])
 def test_a_field_that_means_nothing_to_a_use_moves_nothing_there(
-    name: str, use: Use, folder: Path
+    name: str, use: ModelUse, folder: Path
 ) -> None:
     before, after = entry(use), entry(use, **FLIPS[name])
     if name != "context":  # a limit: it is obeyed in training, which an export follows
@@ -187,7 +189,7 @@ def test_an_identity_without_template_variables_is_what_it_was(folder: Path) -> 
     """Workspaces from before there were any go on."""
     known = identify(ModelSpec(path="model"), folder)
     assert "variables" not in known.as_plain()
-    assert "variables" in identify(entry(Use.SCORE, template={"mode": "x"}), folder).as_plain()
+    assert "variables" in identify(entry(ModelUse.SCORE, template={"mode": "x"}), folder).as_plain()
     contract = read_renderer(ModelSpec(path="model"), folder / "model").contract
     assert contract.model_copy(update={"variables": "{}"}).digest != contract.digest
 
@@ -205,7 +207,7 @@ def test_think_is_one_of_the_template_s_variables() -> None:
 
 
 def test_an_entry_with_variables_is_a_value(folder: Path) -> None:
-    one, same = (entry(Use.SCORE, template={"mode": ["x", {"y": 1}]}) for _ in range(2))
+    one, same = (entry(ModelUse.SCORE, template={"mode": ["x", {"y": 1}]}) for _ in range(2))
     assert (one, hash(one)) == (same, hash(same))
     assert ModelSpec.model_validate_json(one.model_dump_json()) == one
     assert json.loads(one.model_dump_json())["template"] == {"mode": ["x", {"y": 1}]}
@@ -245,10 +247,10 @@ def test_a_base_that_is_only_read_may_be_any_build() -> None:
 
 def test_every_backend_is_refused_what_its_uses_refuse() -> None:
     assert {use for uses in USES_OF.values() for use in uses} | {
-        Use.TRAIN,
-        Use.EXPORT,
-        Use.ATTRIBUTE,
-    } == set(Use)
+        ModelUse.TRAIN,
+        ModelUse.EXPORT,
+        ModelUse.ATTRIBUTE,
+    } == set(ModelUse)
 
 
 def test_a_server_that_renders_itself_is_given_the_variables() -> None:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from rdpt_core.provenance.labels import LabelRule, label
-from rdpt_core.provenance.noise import Flips, Scoring, difference, flips
+from rdpt_core.provenance.noise import Flips, ScoredTraces, difference, flips
 from rdpt_core.tables.rows import Problem, ScoreStatus, TokenScores
 from rdpt_core.text import segmentation
 from rdpt_core.text.segmentation import SegmentRule
@@ -21,8 +21,8 @@ SENTENCES = [row for trace in TRACES for row in segmentation.segment(trace, Segm
 SCORES = list(FakeScorer("model", {"Teacher": 0.9, "Student": 0.3}).score(PROBLEMS, TRACES))
 
 
-def scoring(scores: list[TokenScores]) -> Scoring:
-    return Scoring.joined(TRACES, SENTENCES, scores)
+def scoring(scores: list[TokenScores]) -> ScoredTraces:
+    return ScoredTraces.joined(TRACES, SENTENCES, scores)
 
 
 def shifted(by: float, num_traces: int = len(TRACES)) -> list[TokenScores]:
@@ -98,7 +98,7 @@ def _halved(row: TokenScores) -> TokenScores:
 def test_scorings_of_other_traces_or_without_any_score_are_refused() -> None:
     half = [row for row in SENTENCES if row.trace_id == TRACES[0].trace_id]
     with pytest.raises(ValueError, match="40 and 1 traces are not the same"):
-        difference(scoring(SCORES), Scoring.joined(TRACES[:1], half, SCORES[:1]), RULE)
+        difference(scoring(SCORES), ScoredTraces.joined(TRACES[:1], half, SCORES[:1]), RULE)
     nobody = scoring(list(FakeScorer("model", {}, limit=1).score(PROBLEMS, TRACES)))
     with pytest.raises(ValueError, match="none of 40 traces has a sentence"):
         difference(scoring(SCORES), nobody, RULE)

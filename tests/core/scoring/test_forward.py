@@ -35,9 +35,9 @@ from rdpt_core.models.loading.head import Head
 from rdpt_core.provenance.labels import LabelRule, label
 from rdpt_core.scoring import attention
 from rdpt_core.scoring.entries import Statistics
-from rdpt_core.scoring.forward import Forward, Laid, keeps_apart
+from rdpt_core.scoring.forward import Forward, TokenSequence, keeps_apart
 from rdpt_core.scoring.packing import packed
-from rdpt_core.scoring.statistics import Asked, statistics
+from rdpt_core.scoring.statistics import ExtraStatistics, statistics
 
 SMALL: dict[str, Any] = {
     "vocab_size": 97,
@@ -101,10 +101,12 @@ def model(request: pytest.FixtureRequest) -> PreTrainedModel:
     return model
 
 
-def laid(seed: int = 0) -> dict[int, Laid]:
+def laid(seed: int = 0) -> dict[int, TokenSequence]:
     draw = np.random.default_rng(seed)
     return {
-        index: Laid(draw.integers(3, SMALL["vocab_size"], length).tolist(), start=1 + length // 3)
+        index: TokenSequence(
+            draw.integers(3, SMALL["vocab_size"], length).tolist(), start=1 + length // 3
+        )
         for index, length in enumerate(LENGTHS)
     }
 
@@ -123,7 +125,9 @@ def found(model: PreTrainedModel, pack_tokens: int, chunked: bool = False) -> di
 
 
 @torch.inference_mode()
-def reference(model: PreTrainedModel, one: Laid) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def reference(
+    model: PreTrainedModel, one: TokenSequence
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Log-probabilities, entropies and sums of squares by the model's own forward in float64."""
     model.config._experts_implementation, before = "eager", model.config._experts_implementation
     logits = model.double()(input_ids=torch.tensor([one.ids]), use_cache=False).logits[0]
@@ -212,7 +216,7 @@ def test_statistics_do_not_depend_on_how_the_vocabulary_is_cut(block: int, stret
     bias[7] = -torch.inf  # an id that a model rules out
     targets = torch.randint(8, 53, (11,))
     wanted = (hidden.double() @ weight.double().T + bias.double()).log_softmax(-1)
-    one = statistics(hidden, targets, Head(weight, bias), Asked(5), block, stretch)
+    one = statistics(hidden, targets, Head(weight, bias), ExtraStatistics(5), block, stretch)
     picked = wanted.gather(1, targets[:, None])
     np.testing.assert_allclose(one.logprobs, picked[:, 0], atol=1e-5)
     np.testing.assert_array_equal(one.ranks, (wanted > picked).sum(1) + 1)
@@ -269,7 +273,7 @@ def test_a_trace_too_much_at_once_is_read_in_smaller_chunks(
 ) -> None:
     torch.manual_seed(5)
     model = MODELS["qwen3"]().eval().requires_grad_(False)
-    one = Laid(np.random.default_rng(0).integers(3, 97, 700).tolist(), 1)
+    one = TokenSequence(np.random.default_rng(0).integers(3, 97, 700).tolist(), 1)
     (wanted,) = forward(model, 1000).run({0: one})
     read = Forward._read_in_chunks
 
@@ -278,7 +282,7 @@ def test_a_trace_too_much_at_once_is_read_in_smaller_chunks(
 
     tried = []
 
-    def chunks(self: Forward, one: Laid, chunk: int) -> Statistics:
+    def chunks(self: Forward, one: TokenSequence, chunk: int) -> Statistics:
         tried.append(chunk)
         if chunk > 200:
             raise MemoryError
@@ -305,7 +309,7 @@ def test_t33_chunks_of_a_32k_trace_are_one_shot() -> None:
     found = []
     for chunked in (True, False):
         reader = Forward(model.get_decoder(), head, 2048, chunked=chunked)
-        (one,) = reader.run({0: Laid(ids, 1)})
+        (one,) = reader.run({0: TokenSequence(ids, 1)})
         assert one.statistics is not None
         found.append(one.statistics.logprobs.astype(np.float64))
     np.testing.assert_allclose(found[0], found[1], atol=1e-3)

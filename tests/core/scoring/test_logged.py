@@ -10,7 +10,7 @@ import pytest
 
 import rdpt_core.pocket
 from rdpt_core.models.loading.hf import HfGenerator
-from rdpt_core.models.loading.weights import Loaded, load
+from rdpt_core.models.loading.weights import LoadedModel, load
 from rdpt_core.models.spec import Logged, ModelSpec, Sampling
 from rdpt_core.scoring.hf import HfScorer
 from rdpt_core.scoring.logged import LoggedScorer
@@ -22,23 +22,23 @@ PROBLEMS = [tiny.problem(f"Ann has {n} apples and buys 3 more. How many?") for n
 
 
 @pytest.fixture(scope="module", params=["teacher", "student"])
-def loaded(request: pytest.FixtureRequest) -> Loaded:
+def loaded(request: pytest.FixtureRequest) -> LoadedModel:
     """The thought's tag is in the prompt of the one, in the trace of the other."""
     return load(ModelSpec(path=request.param), POCKET, threads=1)
 
 
-def written(loaded: Loaded) -> list[Trace]:
+def written(loaded: LoadedModel) -> list[Trace]:
     """Sampled texts with their ids and log-probabilities."""
     return HfGenerator(loaded, Sampling(max_new_tokens=120), seed=3).generate(PROBLEMS, 0)
 
 
-def logged(loaded: Loaded, trace: Trace, how: Logged | None = None) -> TokenScores:
+def logged(loaded: LoadedModel, trace: Trace, how: Logged | None = None) -> TokenScores:
     how = how or Logged()
     (row,) = LoggedScorer("teacher", loaded.renderer, how).score([], [trace])
     return row
 
 
-def test_logged_scores_are_those_of_the_model_that_wrote_the_trace(loaded: Loaded) -> None:
+def test_logged_scores_are_those_of_the_model_that_wrote_the_trace(loaded: LoadedModel) -> None:
     traces = written(loaded)
     for trace, wanted in zip(traces, HfScorer(loaded).score(PROBLEMS, traces), strict=True):
         found = logged(loaded, trace)
@@ -50,7 +50,7 @@ def test_logged_scores_are_those_of_the_model_that_wrote_the_trace(loaded: Loade
         assert not found.retokenized
 
 
-def test_a_log_is_its_author_s_alone(loaded: Loaded) -> None:
+def test_a_log_is_its_author_s_alone(loaded: LoadedModel) -> None:
     own, other = (
         replace(trace, author=name) for trace, name in zip(written(loaded)[:2], "ab", strict=True)
     )
@@ -62,7 +62,7 @@ def test_a_log_is_its_author_s_alone(loaded: Loaded) -> None:
         list(anybody.score([], [own, other]))
 
 
-def test_what_a_log_lacks_is_missing(loaded: Loaded) -> None:
+def test_what_a_log_lacks_is_missing(loaded: LoadedModel) -> None:
     row = logged(loaded, written(loaded)[0], Logged(temperature=0.6, topk=20))
     assert (row.temperature, row.topk) == (0.6, 20)
     assert not row.ranks.any()
@@ -70,7 +70,7 @@ def test_what_a_log_lacks_is_missing(loaded: Loaded) -> None:
     assert np.isnan(row.sum_squares).all()
 
 
-def test_t17_ids_that_are_not_the_text_are_refused(loaded: Loaded) -> None:
+def test_t17_ids_that_are_not_the_text_are_refused(loaded: LoadedModel) -> None:
     trace = written(loaded)[0]
     assert trace.token_ids is not None
     for changed in (
@@ -87,7 +87,7 @@ def test_t17_ids_that_are_not_the_text_are_refused(loaded: Loaded) -> None:
         )
 
 
-def test_an_end_of_turn_behind_the_text_is_none_of_it(loaded: Loaded) -> None:
+def test_an_end_of_turn_behind_the_text_is_none_of_it(loaded: LoadedModel) -> None:
     ended = [t for t in written(loaded) if t.finish_reason is FinishReason.STOP]
     unknown = [replace(trace, finish_reason=FinishReason.UNKNOWN) for trace in ended]
     for trace in (*ended, *unknown):

@@ -16,7 +16,7 @@ import pytest
 import torch
 
 from rdpt_core.models.loading.head import Head
-from rdpt_core.models.loading.weights import Loaded, load
+from rdpt_core.models.loading.weights import LoadedModel, load
 from rdpt_core.models.spec import ModelSpec
 from rdpt_core.scoring.hf import HfScorer
 from rdpt_core.scoring.statistics import statistics
@@ -28,11 +28,13 @@ OTHERS = 44
 
 
 @pytest.fixture(scope="module")
-def loaded(models: Path) -> Loaded:
+def loaded(models: Path) -> LoadedModel:
     return load(ModelSpec(path="qwen"), models, threads=1)
 
 
-def score(loaded: Loaded, traces: Sequence[Trace], pack_tokens: int = 4096) -> list[TokenScores]:
+def score(
+    loaded: LoadedModel, traces: Sequence[Trace], pack_tokens: int = 4096
+) -> list[TokenScores]:
     return list(HfScorer(loaded, pack_tokens).score([tiny.problem()], traces))
 
 
@@ -52,7 +54,7 @@ def test_t20_logits_and_softmax_of_bfloat16_weights_are_float32() -> None:
     assert (rounded - wanted).abs().max() > 1e-2, "the fixture must show what rounding does"
 
 
-def test_t22_a_trace_in_much_company_has_the_numbers_that_it_has_alone(loaded: Loaded) -> None:
+def test_t22_a_trace_in_much_company_has_the_numbers_that_it_has_alone(loaded: LoadedModel) -> None:
     one = tiny.trace(tiny.THINKING, tiny.problem(), FinishReason.STOP)
     others = [tiny.trace(f"It is {number}.", tiny.problem()) for number in range(OTHERS)]
     (alone,) = score(loaded, [one])
@@ -63,7 +65,7 @@ def test_t22_a_trace_in_much_company_has_the_numbers_that_it_has_alone(loaded: L
         np.testing.assert_array_equal(row.ranks, alone.ranks)
 
 
-def test_t36_a_text_has_the_same_scores_whoever_wrote_it(loaded: Loaded) -> None:
+def test_t36_a_text_has_the_same_scores_whoever_wrote_it(loaded: LoadedModel) -> None:
     """So the control of a provenance can be run: traces of teacher and student under one cast."""
     imported = tiny.trace(tiny.THINKING, tiny.problem(), FinishReason.STOP)
     vocabulary, end = loaded.renderer.vocabulary, loaded.renderer.contract.end
@@ -77,7 +79,7 @@ def test_t36_a_text_has_the_same_scores_whoever_wrote_it(loaded: Loaded) -> None
     np.testing.assert_array_equal(theirs.token_bytes, mine.token_bytes)
 
 
-def test_threads_that_share_a_model_have_the_numbers_of_one_alone(loaded: Loaded) -> None:
+def test_threads_that_share_a_model_have_the_numbers_of_one_alone(loaded: LoadedModel) -> None:
     """Each takes the decoder's attention for itself and gives it back while others still read."""
     texts = [f"It is {number}, and {number} again." for number in range(12)]
     traces = [tiny.trace(text, tiny.problem()) for text in texts]

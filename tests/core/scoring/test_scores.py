@@ -13,12 +13,12 @@ import pytest
 import torch
 
 from rdpt_core.models.loading.head import Stretch
-from rdpt_core.models.loading.weights import Loaded, load
+from rdpt_core.models.loading.weights import LoadedModel, load
 from rdpt_core.models.rendering.layout import Layout
 from rdpt_core.models.spec import ModelSpec, Numerics
 from rdpt_core.scoring import forward
 from rdpt_core.scoring.entries import Statistics
-from rdpt_core.scoring.forward import Forward, Laid
+from rdpt_core.scoring.forward import Forward, TokenSequence
 from rdpt_core.scoring.hf import HfScorer
 from rdpt_core.scoring.statistics import statistics
 from rdpt_core.tables.rows import FinishReason, ScoreStatus, TokenScores, Trace
@@ -33,10 +33,10 @@ TEXTS = [
     "It wrote <|im_end|> and <|end|>. \n\n 42",
 ]
 
-_loaded: dict[tuple[str, Numerics], Loaded] = {}
+_loaded: dict[tuple[str, Numerics], LoadedModel] = {}
 
 
-def model(models: Path, name: str, numerics: Numerics = "exact") -> Loaded:
+def model(models: Path, name: str, numerics: Numerics = "exact") -> LoadedModel:
     key = (name, numerics)
     if key not in _loaded:
         _loaded[key] = load(ModelSpec(path=name), models, threads=1, numerics=numerics)
@@ -44,7 +44,7 @@ def model(models: Path, name: str, numerics: Numerics = "exact") -> Loaded:
 
 
 def score(
-    loaded: Loaded,
+    loaded: LoadedModel,
     traces: Sequence[Trace],
     pack_tokens: int = 4096,
     topk_stats: int | None = None,
@@ -57,7 +57,7 @@ def traces(finish: FinishReason = FinishReason.STOP) -> list[Trace]:
 
 
 @torch.inference_mode()
-def brute_force(loaded: Loaded, ids: list[int], start: int) -> torch.Tensor:
+def brute_force(loaded: LoadedModel, ids: list[int], start: int) -> torch.Tensor:
     """Float64 log-probabilities of every id of the tokenizer at each place from `start` on, by one
     forward per token over what stands before it; shape [places, ids]."""
     model = loaded.model.double()
@@ -69,7 +69,7 @@ def brute_force(loaded: Loaded, ids: list[int], start: int) -> torch.Tensor:
     return torch.stack(rows)
 
 
-def reference(loaded: Loaded, text: str) -> tuple[Trace, Layout, torch.Tensor]:
+def reference(loaded: LoadedModel, text: str) -> tuple[Trace, Layout, torch.Tensor]:
     """A finished text as it is laid, and by brute force every id's log-probability at each of its
     completion ids."""
     trace = tiny.trace(text, tiny.problem(), FinishReason.STOP)
@@ -260,7 +260,7 @@ def test_out_of_memory_halves_the_pack_and_goes_on(
     wanted = score(loaded, traces(), pack_tokens=10_000)
     read = Forward._read
 
-    def small_machine(self: Forward, pack: Sequence[Laid]) -> list[Statistics]:
+    def small_machine(self: Forward, pack: Sequence[TokenSequence]) -> list[Statistics]:
         if len(pack) > 1:
             raise torch.OutOfMemoryError("too much")
         return read(self, pack)
@@ -279,7 +279,7 @@ def test_after_a_pack_that_was_halved_the_next_has_its_planned_size(
     loaded, read = model(models, "qwen"), Forward._read
     sizes: list[int] = []
 
-    def once_short(self: Forward, pack: Sequence[Laid]) -> list[Statistics]:
+    def once_short(self: Forward, pack: Sequence[TokenSequence]) -> list[Statistics]:
         sizes.append(len(pack))
         if len(sizes) == 1:
             raise torch.OutOfMemoryError("too much")
@@ -298,7 +298,7 @@ def test_after_a_pack_that_was_halved_the_next_has_its_planned_size(
 def test_a_trace_that_alone_exceeds_memory_is_an_error_row(
     models: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def tiny_machine(self: Forward, pack: Sequence[Laid]) -> list[Statistics]:
+    def tiny_machine(self: Forward, pack: Sequence[TokenSequence]) -> list[Statistics]:
         raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried ...")
 
     monkeypatch.setattr(Forward, "_read", tiny_machine)

@@ -13,7 +13,7 @@ from transformers import AutoConfig, AutoModelForCausalLM
 
 from rdpt_core.models.loading.decoding import sample_batch
 from rdpt_core.models.loading.hf import HfGenerator
-from rdpt_core.models.loading.weights import Loaded, load, make_head
+from rdpt_core.models.loading.weights import LoadedModel, load, make_head
 from rdpt_core.models.spec import ModelSpec, Sampling
 from rdpt_core.tables.rows import FinishReason
 from tests.core.models import tiny
@@ -26,11 +26,11 @@ PROBLEMS = [
 
 
 @pytest.fixture(scope="module")
-def qwen(models: Path) -> Loaded:
+def qwen(models: Path) -> LoadedModel:
     return load(ModelSpec(path="qwen"), models, threads=1)
 
 
-def reference(loaded: Loaded, prompt: list[int], ids: list[int]) -> torch.Tensor:
+def reference(loaded: LoadedModel, prompt: list[int], ids: list[int]) -> torch.Tensor:
     """Log-probabilities by one float64 forward per token, no cache; shape [tokens, ids]."""
     model = loaded.model.double()
     rows = []
@@ -42,7 +42,7 @@ def reference(loaded: Loaded, prompt: list[int], ids: list[int]) -> torch.Tensor
     return torch.stack(rows)
 
 
-def test_a_batch_sampled_again_gives_the_same_texts(qwen: Loaded) -> None:
+def test_a_batch_sampled_again_gives_the_same_texts(qwen: LoadedModel) -> None:
     def texts(seed: int, index: int) -> list[str]:
         generator = HfGenerator(qwen, Sampling(max_new_tokens=24), seed)
         return [trace.text for trace in generator.generate(PROBLEMS, index)]
@@ -53,7 +53,7 @@ def test_a_batch_sampled_again_gives_the_same_texts(qwen: Loaded) -> None:
 
 
 @torch.inference_mode()
-def test_recorded_logprobs_are_raw_and_padding_moves_nothing(qwen: Loaded) -> None:
+def test_recorded_logprobs_are_raw_and_padding_moves_nothing(qwen: LoadedModel) -> None:
     for trace, problem in zip(
         HfGenerator(qwen, Sampling(max_new_tokens=12), 3).generate(PROBLEMS, 0),
         PROBLEMS,
@@ -69,7 +69,7 @@ def test_recorded_logprobs_are_raw_and_padding_moves_nothing(qwen: Loaded) -> No
 
 
 @torch.inference_mode()
-def test_t26_processed_logprobs_are_kept_apart(qwen: Loaded) -> None:
+def test_t26_processed_logprobs_are_kept_apart(qwen: LoadedModel) -> None:
     rule = Sampling(max_new_tokens=10, temperature=0.7, top_p=0.8)
     trace = HfGenerator(qwen, rule, 3).generate(PROBLEMS[:1], 0)[0]
     assert trace.token_ids is not None
@@ -90,7 +90,7 @@ def test_t26_processed_logprobs_are_kept_apart(qwen: Loaded) -> None:
 
 
 @torch.inference_mode()
-def test_temperature_zero_takes_the_likeliest(qwen: Loaded) -> None:
+def test_temperature_zero_takes_the_likeliest(qwen: LoadedModel) -> None:
     rule = Sampling(max_new_tokens=8, temperature=0.0)
     trace = HfGenerator(qwen, rule, 3).generate(PROBLEMS[1:2], 0)[0]
     assert trace.token_ids is not None
@@ -141,7 +141,7 @@ def test_t21_a_row_of_a_batch_is_sampled_as_it_is_alone(architecture: str) -> No
         assert sample.logprobs == pytest.approx(alone.logprobs, abs=1e-4)
 
 
-def test_tokens_come_as_often_as_their_probability_says(qwen: Loaded) -> None:
+def test_tokens_come_as_often_as_their_probability_says(qwen: LoadedModel) -> None:
     prompt = qwen.renderer.prompt_ids(PROBLEMS[0])
     num = 3000
     drawn = sample_batch(
@@ -166,7 +166,7 @@ def test_tokens_come_as_often_as_their_probability_says(qwen: Loaded) -> None:
     assert chi < common.sum() + 5 * np.sqrt(2 * common.sum())
 
 
-def test_rows_that_end_leave_and_the_others_go_on(qwen: Loaded) -> None:
+def test_rows_that_end_leave_and_the_others_go_on(qwen: LoadedModel) -> None:
     often = set(range(0, qwen.renderer.vocabulary.size, 12))
     prompts = [qwen.renderer.prompt_ids(PROBLEMS[index % 3]) for index in range(12)]
 
@@ -190,7 +190,7 @@ def test_rows_that_end_leave_and_the_others_go_on(qwen: Loaded) -> None:
     assert together == [run([row])[0] for row in range(12)]
 
 
-def test_progress_hears_of_each_new_token(qwen: Loaded) -> None:
+def test_progress_hears_of_each_new_token(qwen: LoadedModel) -> None:
     heard: list[int] = []
     traces = HfGenerator(qwen, Sampling(max_new_tokens=9), 1).generate(
         PROBLEMS, 0, lambda num_done: heard.append(num_done)
@@ -226,7 +226,7 @@ def test_bfloat16_repeats_too(models: Path) -> None:
     assert [trace.trace_id for trace in first] == [trace.trace_id for trace in again]
 
 
-def test_a_stop_is_recorded_and_not_part_of_the_text(qwen: Loaded) -> None:
+def test_a_stop_is_recorded_and_not_part_of_the_text(qwen: LoadedModel) -> None:
     everything = frozenset(range(qwen.renderer.vocabulary.size))
     ending = replace(qwen, ends=everything)
     trace = HfGenerator(ending, Sampling(max_new_tokens=9), 1).generate(PROBLEMS[:1], 0)[0]

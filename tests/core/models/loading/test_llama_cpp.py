@@ -21,7 +21,7 @@ from pydantic import SecretStr
 
 from rdpt_core.models.identity import identify
 from rdpt_core.models.rendering.render import read_renderer
-from rdpt_core.models.serving.endpoint import Server
+from rdpt_core.models.serving.endpoint import ModelServer
 from rdpt_core.models.serving.http import Client
 from rdpt_core.models.serving.probe import TEXTS
 from rdpt_core.models.serving.remote import Remote, connect
@@ -66,7 +66,7 @@ def remote(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Remote]:
     server = subprocess.Popen(command)
     try:
         _wait(f"http://127.0.0.1:{port}/v1/models", server)
-        address = Server(url=f"http://127.0.0.1:{port}/v1", api_key=SecretStr("secret"))
+        address = ModelServer(url=f"http://127.0.0.1:{port}/v1", api_key=SecretStr("secret"))
         spec = ModelSpec(
             path=str(folder), backend="server", server="lab", served="small", context=256
         )

@@ -25,7 +25,7 @@ from rdpt_core.models.loading.weights import load
 from rdpt_core.models.rendering.render import read_renderer
 from rdpt_core.models.rendering.special_ids import check_rows
 from rdpt_core.models.spec import ModelSpec, Rope, Sampling
-from rdpt_core.scoring.forward import Forward, Laid
+from rdpt_core.scoring.forward import Forward, TokenSequence
 from rdpt_core.scoring.hf import HfScorer
 from rdpt_core.tables.rows import ScoreStatus, Zone, ZoneKind
 from tasks.models import keep_compiled
@@ -202,9 +202,9 @@ def test_another_model_s_graphs_do_not_count_and_too_many_are_an_error(
         compiled = compiling.compile_decoder(loaded.decoder)
         forward = Forward(loaded.decoder, loaded.head, 1024, compiled=compiled)
         for length in (60, 120, 250):
-            assert len(list(forward.run({0: Laid([1] * length, 1)}))) == 1
+            assert len(list(forward.run({0: TokenSequence([1] * length, 1)}))) == 1
     with pytest.raises(torch._dynamo.exc.FailOnRecompileLimitHit):
-        list(forward.run({0: Laid([1] * 500, 1)}))
+        list(forward.run({0: TokenSequence([1] * 500, 1)}))
     torch._dynamo.reset()
 
 

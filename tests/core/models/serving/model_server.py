@@ -21,7 +21,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from rdpt_core.models.loading.weights import Loaded, load
+from rdpt_core.models.loading.weights import LoadedModel, load
 from rdpt_core.models.serving.probe import TEXTS
 from rdpt_core.models.spec import ModelSpec
 from rdpt_core.tables.rows import Problem
@@ -45,7 +45,7 @@ class Written:
 class Brain:
     """The model: one row of log-probabilities after each token."""
 
-    def __init__(self, loaded: Loaded) -> None:
+    def __init__(self, loaded: LoadedModel) -> None:
         self.loaded, self.vocabulary = loaded, loaded.renderer.vocabulary
         self._lock = threading.Lock()
 
@@ -109,7 +109,7 @@ def _chosen(row: Tensor, body: Mapping[str, Any], dice: torch.Generator) -> tupl
 
 
 @dataclass
-class ModelServer:
+class StandInServer:
     """Its address is `url`; what it was asked is in `asked`."""
 
     brain: Brain
@@ -142,7 +142,7 @@ class ModelServer:
     url: str = ""
 
     @contextmanager
-    def running(self, port: int = 0) -> Iterator[ModelServer]:
+    def running(self, port: int = 0) -> Iterator[StandInServer]:
         server = Http(("127.0.0.1", port), Handler)
         server.models = self
         self.url = f"http://127.0.0.1:{server.server_port}/v1"
@@ -195,7 +195,7 @@ def _temperature(body: Body) -> float:
     return float(body.get("sampling_params", body).get("temperature", 1.0))
 
 
-def _vllm(server: ModelServer, body: Body) -> Body:
+def _vllm(server: StandInServer, body: Body) -> Body:
     brain, ids = server.brain, body["prompt"]
     if isinstance(ids, str):
         ids = brain.vocabulary.parse(ids)
@@ -225,7 +225,7 @@ def _vllm_entry(row: Tensor, token_id: int) -> Body:
     }
 
 
-def _written(server: ModelServer, ids: list[int], body: Body) -> Body:
+def _written(server: StandInServer, ids: list[int], body: Body) -> Body:
     found = server.brain.write(ids, server.effective(body), body["max_tokens"])
     rows = found.processed if server.processed else found.rows
     by_id = body.get("return_tokens_as_token_ids", False)
@@ -256,7 +256,7 @@ def _openai(
     }
 
 
-def _echo(server: ModelServer, body: Body) -> Body:
+def _echo(server: StandInServer, body: Body) -> Body:
     """Text alone; ids are refused."""
     brain, ids = server.brain, server.brain.vocabulary.parse(body["prompt"])
     choice = _written(server, ids, body)
@@ -273,7 +273,7 @@ def _echo(server: ModelServer, body: Body) -> Body:
     return {"model": server.served, "choices": [choice]}
 
 
-def _sglang(server: ModelServer, body: Body) -> Body:
+def _sglang(server: StandInServer, body: Body) -> Body:
     brain, ids, sampling = server.brain, body["input_ids"], body["sampling_params"]
     asked = sampling | {"seed": sampling.get("sampling_seed")}
     found = brain.write(ids, server.effective(asked), sampling["max_new_tokens"])
@@ -299,7 +299,7 @@ def _best(row: Tensor, top: int) -> list[Any]:
     return [[float(row[i]), int(i), None] for i in row.topk(top).indices]
 
 
-def _chat(server: ModelServer, body: Body) -> Body:
+def _chat(server: StandInServer, body: Body) -> Body:
     """It renders for itself, and sets the thought apart."""
     renderer = server.brain.loaded.renderer
     prompt = renderer.prompt_ids(Problem("", "", "", "", body["messages"][-1]["content"], None))
@@ -315,7 +315,7 @@ def _chat(server: ModelServer, body: Body) -> Body:
 class Http(ThreadingHTTPServer):
     daemon_threads = True
     request_queue_size = 256
-    models: ModelServer
+    models: StandInServer
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -434,7 +434,7 @@ def main() -> None:
     parser.add_argument("--served", default="small")
     asked = parser.parse_args()
     brain = Brain(load(ModelSpec(path=str(asked.folder)), Path(), threads=1))
-    with ModelServer(brain, served=asked.served).running(asked.port) as server:
+    with StandInServer(brain, served=asked.served).running(asked.port) as server:
         print(server.url, flush=True)
         threading.Event().wait()
 

@@ -20,7 +20,7 @@ from rdpt_core.models.loading.hf import HfGenerator
 from rdpt_core.models.loading.weights import load
 from rdpt_core.models.serving.answers import Garbage, parse
 from rdpt_core.models.serving.dialects import Chat, Prompt
-from rdpt_core.models.serving.endpoint import Server
+from rdpt_core.models.serving.endpoint import ModelServer
 from rdpt_core.models.serving.http import Client, ItemFailed, Refused, Unreachable
 from rdpt_core.models.serving.remote import Remote, connect
 from rdpt_core.models.serving.server import ServerGenerator
@@ -31,7 +31,7 @@ from rdpt_core.scoring.server import ServerScorer
 from rdpt_core.tables.rows import FinishReason, ScoreSource, ScoreStatus, TokenScores, Trace
 from tests.core.models import tiny
 from tests.core.models.serving import model_server as m
-from tests.core.models.serving.model_server import Brain, ModelServer
+from tests.core.models.serving.model_server import Brain, StandInServer
 
 POCKET = Path(__file__).resolve().parents[4] / "rdpt_core" / "pocket" / "models" / "student"
 PROBLEM = tiny.problem("Ann has 12 apples and buys 30 more. How many?")
@@ -51,12 +51,12 @@ def pocket() -> Brain:
 
 
 @pytest.fixture
-def server(brain: Brain) -> Iterator[ModelServer]:
-    with ModelServer(brain, limit=256).running() as running:
+def server(brain: Brain) -> Iterator[StandInServer]:
+    with StandInServer(brain, limit=256).running() as running:
         yield running
 
 
-def client(server: ModelServer, **changes: Any) -> Client:
+def client(server: StandInServer, **changes: Any) -> Client:
     """One that never waits; `slept` says how long it would have."""
     slept: list[float] = []
     now = [0.0]
@@ -67,25 +67,27 @@ def client(server: ModelServer, **changes: Any) -> Client:
 
     fields = {"deadline": 30.0, "concurrency": 4} | changes
     said: list[str] = []
-    made = Client(Server(url=server.url, **fields), sleep, lambda: 1.0, lambda: now[0], said.append)
+    made = Client(
+        ModelServer(url=server.url, **fields), sleep, lambda: 1.0, lambda: now[0], said.append
+    )
     made.slept, made.said = slept, said  # type: ignore[attr-defined]
     return made
 
 
-def remote(server: ModelServer, of: Client | None = None, **spec: Any) -> Remote:
+def remote(server: StandInServer, of: Client | None = None, **spec: Any) -> Remote:
     renderer = server.brain.loaded.renderer
     named = {"backend": "server", "server": "lab", "served": server.served} | spec
     asked = ModelSpec.model_validate({"path": renderer.path, **named})
     return connect(of or client(server), asked, renderer, 1024)
 
 
-def scorer(server: ModelServer) -> ServerScorer:
+def scorer(server: StandInServer) -> ServerScorer:
     """One that has stood the probe."""
     found = remote(server)
     return ServerScorer(found, identify(found.spec, Path(), served="s"))
 
 
-def scores(server: ModelServer, traces: list[Trace]) -> list[TokenScores]:
+def scores(server: StandInServer, traces: list[Trace]) -> list[TokenScores]:
     return list(scorer(server).score([PROBLEM], traces))
 
 
@@ -100,7 +102,7 @@ def ask(of: Client, tries: int | None = None) -> Any:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_its_scores_are_those_of_the_model_itself(
-    server: ModelServer, pocket: Brain, kind: str
+    server: StandInServer, pocket: Brain, kind: str
 ) -> None:
     server.brain, server.kind = pocket, kind
     own = HfGenerator(server.brain.loaded, Sampling(max_new_tokens=40), 1).generate([PROBLEM], 0)[0]
@@ -125,7 +127,7 @@ def test_its_scores_are_those_of_the_model_itself(
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("shift", [1, -1])
 def test_t41_values_of_another_row_are_refused_with_the_shift(
-    server: ModelServer, pocket: Brain, kind: str, shift: int
+    server: StandInServer, pocket: Brain, kind: str, shift: int
 ) -> None:
     server.brain, server.kind, server.shift = pocket, kind, shift
     side = "late" if shift == 1 else "early"
@@ -134,7 +136,7 @@ def test_t41_values_of_another_row_are_refused_with_the_shift(
 
 
 def test_values_that_moved_among_the_entries_are_refused_with_the_shift(
-    server: ModelServer,
+    server: StandInServer,
 ) -> None:
     """The likeliest tokens are where they belong, the numbers are not."""
 
@@ -157,7 +159,7 @@ def test_values_that_moved_among_the_entries_are_refused_with_the_shift(
     [("values", "not those with which it wrote"), ("tokens", "log-probabilities are processed")],
 )
 def test_values_of_a_changed_distribution_are_refused(
-    server: ModelServer, what: str, refusal: str
+    server: StandInServer, what: str, refusal: str
 ) -> None:
     """Cooled by half, or with another token ahead at every position."""
 
@@ -176,7 +178,7 @@ def test_values_of_a_changed_distribution_are_refused(
         scores(server, [TRACE])
 
 
-def test_a_server_that_tells_nothing_of_a_prompt_is_refused(server: ModelServer) -> None:
+def test_a_server_that_tells_nothing_of_a_prompt_is_refused(server: StandInServer) -> None:
     def drop(body: m.Body, answer: m.Body) -> m.Body:
         answer["choices"][0].pop("prompt_logprobs", None)
         return answer
@@ -186,7 +188,7 @@ def test_a_server_that_tells_nothing_of_a_prompt_is_refused(server: ModelServer)
         scores(server, [TRACE])
 
 
-def test_t25_no_two_requests_for_scores_share_a_cache(server: ModelServer) -> None:
+def test_t25_no_two_requests_for_scores_share_a_cache(server: StandInServer) -> None:
     server.kind = "vllm"
     scores(server, [TRACE, TRACE])
     salts = [body["cache_salt"] for _, body in server.asked if "prompt_logprobs" in body]
@@ -194,7 +196,7 @@ def test_t25_no_two_requests_for_scores_share_a_cache(server: ModelServer) -> No
     assert len(set(salts)) == len(salts)
 
 
-def test_t25_values_that_depend_on_the_order_of_requests_are_refused(server: ModelServer) -> None:
+def test_t25_values_that_depend_on_the_order_of_requests_are_refused(server: StandInServer) -> None:
     def drift(body: m.Body, answer: m.Body) -> m.Body:
         for entry in (answer["choices"][0].get("prompt_logprobs") or [])[1:]:
             for told in entry.values():
@@ -207,7 +209,7 @@ def test_t25_values_that_depend_on_the_order_of_requests_are_refused(server: Mod
 
 
 def test_a_server_that_is_refused_as_a_scorer_may_still_write(
-    server: ModelServer, pocket: Brain
+    server: StandInServer, pocket: Brain
 ) -> None:
     server.brain, server.shift = pocket, 1
     (trace,) = generated(server)
@@ -216,7 +218,7 @@ def test_a_server_that_is_refused_as_a_scorer_may_still_write(
     assert trace.logprobs is None, "values that did not stand the probe are not kept"
 
 
-def test_t28_what_is_longer_than_the_server_takes_less_one_is_cut(server: ModelServer) -> None:
+def test_t28_what_is_longer_than_the_server_takes_less_one_is_cut(server: StandInServer) -> None:
     whole = len(remote(server).renderer.lay(PROBLEM, TRACE).input_ids)
     for limit, status in (
         (whole - 1, "partial"),
@@ -232,7 +234,7 @@ def test_t28_what_is_longer_than_the_server_takes_less_one_is_cut(server: ModelS
 # ---------------------------------------------------------------------------- texts
 
 
-def generated(server: ModelServer, sampling: Sampling | None = None, **spec: Any) -> list[Trace]:
+def generated(server: StandInServer, sampling: Sampling | None = None, **spec: Any) -> list[Trace]:
     found = remote(server, **spec)
     known = identify(found.spec, Path(), served="s")
     rule = sampling or Sampling(max_new_tokens=60)
@@ -241,7 +243,7 @@ def generated(server: ModelServer, sampling: Sampling | None = None, **spec: Any
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_text_comes_with_what_the_server_tells_of_it(
-    server: ModelServer, pocket: Brain, kind: str
+    server: StandInServer, pocket: Brain, kind: str
 ) -> None:
     server.brain, server.kind = pocket, kind
     (trace,) = generated(server)
@@ -264,7 +266,7 @@ def test_a_text_comes_with_what_the_server_tells_of_it(
 
 
 def test_t26_values_of_a_changed_distribution_are_never_taken_for_raw_ones(
-    server: ModelServer, pocket: Brain
+    server: StandInServer, pocket: Brain
 ) -> None:
     server.brain = pocket
     for changed in ({"temperature": 0.7}, {"top_p": 0.9}):
@@ -274,14 +276,14 @@ def test_t26_values_of_a_changed_distribution_are_never_taken_for_raw_ones(
 
 
 def test_a_prompt_without_room_gives_an_empty_text_that_ends_by_length(
-    server: ModelServer,
+    server: StandInServer,
 ) -> None:
     server.limit = 5
     (trace,) = generated(server)
     assert (trace.text, trace.finish_reason, trace.num_tokens) == ("", FinishReason.LENGTH, 0)
 
 
-def test_a_server_that_renders_itself_writes_and_never_scores(server: ModelServer) -> None:
+def test_a_server_that_renders_itself_writes_and_never_scores(server: StandInServer) -> None:
     (trace,) = generated(server, api="chat")
     assert trace.text.startswith("<think>\nI think\n</think>\n\n")
     assert (trace.token_ids, trace.num_tokens) == (None, 7)
@@ -319,7 +321,7 @@ DEFAULTS: dict[str, m.Body] = {
 
 @pytest.mark.parametrize("kind", [*KINDS, "chat"])
 def test_t44_every_sampling_parameter_is_named_at_the_value_that_changes_nothing(
-    server: ModelServer, kind: str
+    server: StandInServer, kind: str
 ) -> None:
     server.kind = "vllm" if kind == "chat" else kind
     found = remote(server, api="chat" if kind == "chat" else "completions").dialect
@@ -337,7 +339,7 @@ def test_t44_every_sampling_parameter_is_named_at_the_value_that_changes_nothing
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_t44_defaults_of_the_models_generation_config_move_no_text(
-    server: ModelServer, kind: str
+    server: StandInServer, kind: str
 ) -> None:
     server.kind = kind
     plain = generated(server)
@@ -348,21 +350,21 @@ def test_t44_defaults_of_the_models_generation_config_move_no_text(
 
 @pytest.mark.parametrize("defaults", DEFAULTS.values(), ids=DEFAULTS.keys())
 def test_t44_a_server_that_samples_in_its_own_way_is_refused(
-    server: ModelServer, pocket: Brain, defaults: m.Body
+    server: StandInServer, pocket: Brain, defaults: m.Body
 ) -> None:
     server.brain, server.defaults, server.ignores = pocket, defaults, True
     with pytest.raises(ValueError, match="does not sample 'small' as it is asked: "):
         generated(server)
 
 
-def test_t44_without_log_probabilities_equal_texts_of_two_seeds_tell(server: ModelServer) -> None:
+def test_t44_without_log_probabilities_equal_texts_of_two_seeds_tell(server: StandInServer) -> None:
     server.defaults, server.ignores = {"top_k": 1}, True
     with pytest.raises(ValueError, match="two seeds give the same texts at temperature 1"):
         generated(server, api="chat")
 
 
 def test_t26_a_server_that_tells_processed_values_may_not_score(
-    server: ModelServer, pocket: Brain
+    server: StandInServer, pocket: Brain
 ) -> None:
     server.brain, server.processed, server.ignores = pocket, True, True
     server.defaults = {"top_k": 2}
@@ -371,7 +373,7 @@ def test_t26_a_server_that_tells_processed_values_may_not_score(
 
 
 def test_a_server_that_refuses_what_openai_does_not_know_is_not_sent_it(
-    server: ModelServer,
+    server: StandInServer,
 ) -> None:
     server.kind, server.strict = "echo", True
     (trace,) = generated(server)
@@ -382,7 +384,7 @@ def test_a_server_that_refuses_what_openai_does_not_know_is_not_sent_it(
 # ---------------------------------------------------------------------------- identity
 
 
-def test_the_same_weights_behind_another_name_are_the_same_model(server: ModelServer) -> None:
+def test_the_same_weights_behind_another_name_are_the_same_model(server: StandInServer) -> None:
     first = remote(server, of=client(server, api_key=SecretStr(KEY))).fingerprint
     server.served = "another-name"
     assert remote(server).fingerprint == first
@@ -392,7 +394,7 @@ def test_the_same_weights_behind_another_name_are_the_same_model(server: ModelSe
     assert "another-name" not in told
 
 
-def test_what_a_server_says_of_itself_is_for_the_record_alone(server: ModelServer) -> None:
+def test_what_a_server_says_of_itself_is_for_the_record_alone(server: StandInServer) -> None:
     found = remote(server)
     before = found.fingerprint.digest
     assert found.about() == {"api": "vllm", "version": "0.1.2", "states": ["vllm-1"]}
@@ -402,7 +404,7 @@ def test_what_a_server_says_of_itself_is_for_the_record_alone(server: ModelServe
     assert again.about()["states"] == ["vllm-2"]
 
 
-def test_the_probe_says_that_it_asks_and_asks_for_all_at_once(server: ModelServer) -> None:
+def test_the_probe_says_that_it_asks_and_asks_for_all_at_once(server: StandInServer) -> None:
     of = client(server)
     server.seconds = lambda body: 0.05
     assert remote(server, of=of).scoring_fault is None
@@ -412,7 +414,7 @@ def test_the_probe_says_that_it_asks_and_asks_for_all_at_once(server: ModelServe
     assert all(line.startswith("server 'lab', 'small': ") for line in said)
 
 
-def test_a_wrong_name_is_told_with_the_names_that_there_are(server: ModelServer) -> None:
+def test_a_wrong_name_is_told_with_the_names_that_there_are(server: StandInServer) -> None:
     with pytest.raises(ValueError, match=r"no model 'smal'; did you mean small\? it has: small"):
         remote(server, served="smal")
 
@@ -422,7 +424,7 @@ def test_a_wrong_name_is_told_with_the_names_that_there_are(server: ModelServer)
 
 @pytest.mark.parametrize(("told", "waited"), [("7", 7.0), ("5000", 120.0), (None, 1.0)])
 def test_f19_a_busy_server_is_asked_again_after_as_long_as_it_says(
-    server: ModelServer, told: str | None, waited: float
+    server: StandInServer, told: str | None, waited: float
 ) -> None:
     of = client(server)
     server.script = [m.status(429, **({"Retry_After": told} if told else {}))]
@@ -431,7 +433,7 @@ def test_f19_a_busy_server_is_asked_again_after_as_long_as_it_says(
     assert of.window.size == 2, "half of what it was"
 
 
-def test_f19_the_window_grows_again_after_successes(server: ModelServer) -> None:
+def test_f19_the_window_grows_again_after_successes(server: StandInServer) -> None:
     of = client(server)
     of.window.shrink()
     for _ in range(100):
@@ -441,7 +443,7 @@ def test_f19_the_window_grows_again_after_successes(server: ModelServer) -> None
 
 @pytest.mark.parametrize("code", [500, 502, 503, 504])
 def test_f20_a_broken_server_is_asked_again_with_ever_longer_waits(
-    server: ModelServer, code: int
+    server: StandInServer, code: int
 ) -> None:
     of = client(server)
     server.script = [m.status(code)] * 3
@@ -449,13 +451,13 @@ def test_f20_a_broken_server_is_asked_again_with_ever_longer_waits(
     assert sum(of.slept) == pytest.approx(1 + 2 + 4)  # type: ignore[attr-defined]
 
 
-def test_f20_a_lost_connection_is_made_again(server: ModelServer) -> None:
+def test_f20_a_lost_connection_is_made_again(server: StandInServer) -> None:
     server.script = [m.hangs_up]
     assert ask(client(server))["choices"]
 
 
 def test_f20_a_broken_server_that_asks_for_time_has_ten_minutes_at_most(
-    server: ModelServer,
+    server: StandInServer,
 ) -> None:
     of = client(server)
     server.always = m.status(503, Retry_After="120")
@@ -464,7 +466,7 @@ def test_f20_a_broken_server_that_asks_for_time_has_ten_minutes_at_most(
     assert 400 < sum(of.slept) < 600  # type: ignore[attr-defined]
 
 
-def test_f19_a_busy_server_is_waited_for_as_it_says(server: ModelServer) -> None:
+def test_f19_a_busy_server_is_waited_for_as_it_says(server: StandInServer) -> None:
     of = client(server)
     server.script = [m.status(429, Retry_After="120")] * 7
     assert ask(of)["choices"]
@@ -472,7 +474,7 @@ def test_f19_a_busy_server_is_waited_for_as_it_says(server: ModelServer) -> None
 
 
 def test_f20_a_server_that_stays_broken_ends_the_run_within_ten_minutes(
-    server: ModelServer,
+    server: StandInServer,
 ) -> None:
     of = client(server)
     server.always = m.status(503)
@@ -481,7 +483,7 @@ def test_f20_a_server_that_stays_broken_ends_the_run_within_ten_minutes(
     assert 400 < sum(of.slept) < 600  # type: ignore[attr-defined]
 
 
-def test_the_time_that_a_server_may_be_away_is_a_setting(server: ModelServer) -> None:
+def test_the_time_that_a_server_may_be_away_is_a_setting(server: StandInServer) -> None:
     of = client(server, patience=5.0)
     server.always = m.status(503)
     with pytest.raises(Unreachable, match="503"):
@@ -491,12 +493,12 @@ def test_the_time_that_a_server_may_be_away_is_a_setting(server: ModelServer) ->
 
 @pytest.mark.parametrize("fault", [m.status(503), m.hangs_up])
 def test_a_server_that_is_away_for_two_seconds_ends_no_run_with_16_requests_in_flight(
-    server: ModelServer, fault: m.Fault
+    server: StandInServer, fault: m.Fault
 ) -> None:
     """It failed 20 times in a row within a second, and that ended the run. Now one request asks
     for all the others, and one line says so."""
     said: list[str] = []
-    of = Client(Server(url=server.url, concurrency=16), say=said.append)
+    of = Client(ModelServer(url=server.url, concurrency=16), say=said.append)
     back = time.monotonic() + 2.0
 
     def away(handler: m.Handler, body: m.Body) -> bool:
@@ -513,7 +515,7 @@ def test_a_server_that_is_away_for_two_seconds_ends_no_run_with_16_requests_in_f
     assert "answers again, after" in said[1]
 
 
-def test_one_failure_among_many_is_no_outage_to_speak_of(server: ModelServer) -> None:
+def test_one_failure_among_many_is_no_outage_to_speak_of(server: StandInServer) -> None:
     of = client(server)
     server.script = [m.status(500)]
     assert ask(of)["choices"]
@@ -521,13 +523,13 @@ def test_one_failure_among_many_is_no_outage_to_speak_of(server: ModelServer) ->
 
 
 def test_f20_nobody_there() -> None:
-    of = client(ModelServer(None, url="http://127.0.0.1:9/v1"))  # type: ignore[arg-type]
+    of = client(StandInServer(None, url="http://127.0.0.1:9/v1"))  # type: ignore[arg-type]
     with pytest.raises(ConnectionError, match=r"cannot be reached.*tried 2 times"):
         ask(of, tries=2)
     assert of.said == [], "it is not asked again"  # type: ignore[attr-defined]
 
 
-def test_f20_one_request_that_breaks_the_server_is_an_item(server: ModelServer) -> None:
+def test_f20_one_request_that_breaks_the_server_is_an_item(server: StandInServer) -> None:
     """Others are answered meanwhile."""
     of = client(server)
 
@@ -540,7 +542,7 @@ def test_f20_one_request_that_breaks_the_server_is_an_item(server: ModelServer) 
         ask(of)
 
 
-def test_f21_one_deadline_for_a_request_however_it_dribbles(server: ModelServer) -> None:
+def test_f21_one_deadline_for_a_request_however_it_dribbles(server: StandInServer) -> None:
     of = client(server, deadline=0.4)
     server.always = m.dribbles
     begun = time.monotonic()
@@ -551,7 +553,7 @@ def test_f21_one_deadline_for_a_request_however_it_dribbles(server: ModelServer)
 
 
 def test_the_deadline_grows_with_the_tokens_that_are_asked_for(
-    server: ModelServer, brain: Brain
+    server: StandInServer, brain: Brain
 ) -> None:
     """A long trace is slow, not late; and the error names what to change."""
     found = remote(server, of=client(server, deadline=0.2, token_seconds=0.05))
@@ -562,7 +564,7 @@ def test_the_deadline_grows_with_the_tokens_that_are_asked_for(
         found.write(prompt, Sampling(max_new_tokens=2))
 
 
-def test_an_address_without_v1_gets_the_hint(server: ModelServer) -> None:
+def test_an_address_without_v1_gets_the_hint(server: StandInServer) -> None:
     server.url = server.url.removesuffix("/v1")
     with pytest.raises(Refused, match=r"answers 404: Not Found \(.*try http://.*/v1\)"):
         remote(server)
@@ -581,7 +583,7 @@ def test_an_address_without_v1_gets_the_hint(server: ModelServer) -> None:
     ],
 )
 def test_errors_are_read_in_every_form_that_servers_have(
-    server: ModelServer, content: Any, said: str
+    server: StandInServer, content: Any, said: str
 ) -> None:
     server.script = [lambda handler, body: handler.send(400, content) or True]  # type: ignore[func-returns-value]
     with pytest.raises(ItemFailed, match=said) as told:
@@ -590,7 +592,7 @@ def test_errors_are_read_in_every_form_that_servers_have(
 
 
 def test_an_aborted_text_is_asked_for_again_and_one_cut_as_a_repetition_is_truncated(
-    server: ModelServer,
+    server: StandInServer,
 ) -> None:
     reasons = iter(["abort", "abort", "repetition"])
 
@@ -605,7 +607,7 @@ def test_an_aborted_text_is_asked_for_again_and_one_cut_as_a_repetition_is_trunc
     assert len(server.asked_to_write()) == 3
 
 
-def test_a_text_of_another_prompt_than_was_sent_is_an_error(server: ModelServer) -> None:
+def test_a_text_of_another_prompt_than_was_sent_is_an_error(server: StandInServer) -> None:
     def add(body: m.Body, answer: m.Body) -> m.Body:
         """A second BOS, for example."""
         if not server.is_probe(body):
@@ -617,7 +619,7 @@ def test_a_text_of_another_prompt_than_was_sent_is_an_error(server: ModelServer)
         generated(server)
 
 
-def test_f22_a_request_that_is_refused_is_not_sent_again(server: ModelServer) -> None:
+def test_f22_a_request_that_is_refused_is_not_sent_again(server: StandInServer) -> None:
     server.script = [m.status(400, "too long")]
     with pytest.raises(ItemFailed, match="too long"):
         ask(client(server))
@@ -626,7 +628,7 @@ def test_f22_a_request_that_is_refused_is_not_sent_again(server: ModelServer) ->
 
 @pytest.mark.parametrize("code", [401, 403, 404])
 def test_f22_a_wrong_key_or_address_stops_and_the_key_is_not_told(
-    server: ModelServer, code: int
+    server: StandInServer, code: int
 ) -> None:
     server.script = [m.status(code, f"key {KEY} is unknown")]
     with pytest.raises(Refused, match=r"key \[key\] is unknown") as told:
@@ -635,14 +637,14 @@ def test_f22_a_wrong_key_or_address_stops_and_the_key_is_not_told(
     assert len(server.asked) == 1
 
 
-def test_x9_no_redirect_is_followed(server: ModelServer) -> None:
+def test_x9_no_redirect_is_followed(server: StandInServer) -> None:
     server.script = [m.status(307, Location="http://127.0.0.1:9/v1/completions")]
     with pytest.raises(Refused, match="redirects are not followed"):
         ask(client(server))
 
 
 def test_x9_an_answer_that_never_ends_is_cut(
-    server: ModelServer, monkeypatch: pytest.MonkeyPatch
+    server: StandInServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("rdpt_core.models.serving.http.MOST_BYTES", 1000)
     server.script = [m.says(b"[" * 5000)]
@@ -655,7 +657,7 @@ def test_x9_an_answer_that_never_ends_is_cut(
 )
 def test_x9_only_a_plain_address_is_taken(url: str) -> None:
     with pytest.raises(ValueError, match="address"):
-        Server(url=url)
+        ModelServer(url=url)
 
 
 def changed(**fields: Any) -> Callable[[m.Body, m.Body], m.Body]:
@@ -714,7 +716,7 @@ def test_f23_candidates_of_sglang_that_are_none_are_garbage(tops: Any) -> None:
 
 @pytest.mark.parametrize("fault", GARBAGE.values(), ids=GARBAGE.keys())
 def test_f23_an_answer_that_is_none_is_asked_for_three_times_and_then_an_error(
-    server: ModelServer, fault: m.Fault
+    server: StandInServer, fault: m.Fault
 ) -> None:
     found = remote(server)
     assert found.scoring_fault is None
@@ -725,7 +727,7 @@ def test_f23_an_answer_that_is_none_is_asked_for_three_times_and_then_an_error(
     assert len(server.asked) - before == 3
 
 
-def test_f23_garbage_once_loses_nothing(server: ModelServer) -> None:
+def test_f23_garbage_once_loses_nothing(server: StandInServer) -> None:
     server.script = [m.says(b"<html>")] * 2
     assert ask(client(server))["choices"]
 
@@ -768,7 +770,7 @@ UNSOUND = {
 
 @pytest.mark.parametrize("edit", UNSOUND.values(), ids=UNSOUND.keys())
 def test_f24_what_is_no_log_probability_of_the_ids_is_never_a_number(
-    server: ModelServer, edit: Callable[[m.Body, m.Body], m.Body]
+    server: StandInServer, edit: Callable[[m.Body, m.Body], m.Body]
 ) -> None:
     asks = scorer(server)
     server.edit = edit
@@ -779,7 +781,7 @@ def test_f24_what_is_no_log_probability_of_the_ids_is_never_a_number(
     assert len(row.logprobs) == len(row.token_bytes) == row.scored_stop == 0
 
 
-def test_a_certain_token_may_round_up(server: ModelServer) -> None:
+def test_a_certain_token_may_round_up(server: StandInServer) -> None:
     asks = scorer(server)
     server.edit = value(5e-7)
     (row,) = asks.score([PROBLEM], [TRACE])
@@ -787,7 +789,7 @@ def test_a_certain_token_may_round_up(server: ModelServer) -> None:
     assert np.nanmax(row.logprobs) == 0.0
 
 
-def test_t27_a_target_of_any_rank_keeps_its_value(server: ModelServer) -> None:
+def test_t27_a_target_of_any_rank_keeps_its_value(server: StandInServer) -> None:
     (row,) = scores(server, [tiny.trace("Zebras ≠ quarks, obviously.", PROBLEM)])
     assert row.status is ScoreStatus.OK
     assert row.ranks.max() > 50
@@ -810,7 +812,7 @@ def test_parsing_is_strict() -> None:
 # ---------------------------------------------------------------------------- the window
 
 
-def test_no_more_requests_are_under_way_than_the_server_may_have(server: ModelServer) -> None:
+def test_no_more_requests_are_under_way_than_the_server_may_have(server: StandInServer) -> None:
     server.always = lambda handler, body: time.sleep(0.02) or False  # type: ignore[func-returns-value]
     of = client(server, concurrency=3)
     threads = [threading.Thread(target=ask, args=(of,)) for _ in range(12)]

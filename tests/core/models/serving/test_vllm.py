@@ -23,7 +23,7 @@ import pytest
 from rdpt_core.models.identity import identify
 from rdpt_core.models.loading.weights import load
 from rdpt_core.models.rendering.render import read_renderer
-from rdpt_core.models.serving.endpoint import Server
+from rdpt_core.models.serving.endpoint import ModelServer
 from rdpt_core.models.serving.fingerprint import fingerprint_of, is_same
 from rdpt_core.models.serving.http import Client, Refused
 from rdpt_core.models.serving.remote import Remote, connect
@@ -101,7 +101,7 @@ def _wait(address: str, server: subprocess.Popen[bytes]) -> None:
 def remote(url: str, **fields: str) -> Remote:
     named = {"path": str(FOLDER), "backend": "server", "server": "lab", "served": "small"} | fields
     spec = ModelSpec.model_validate(named)
-    return connect(Client(Server(url=url)), spec, read_renderer(spec, FOLDER), None)
+    return connect(Client(ModelServer(url=url)), spec, read_renderer(spec, FOLDER), None)
 
 
 @pytest.mark.parametrize("api", ["completions", "chat"])
