@@ -13,7 +13,6 @@ from pydantic import TypeAdapter
 
 from flows.configurations import Configuration, Study
 from rdpt_core.models.files import HashMemory
-from rdpt_core.store.faults import fault_point
 from rdpt_core.store.notes import Notes, write_durably
 from rdpt_core.store.parts import Store
 from rdpt_core.tables.spelling import hint
@@ -65,8 +64,7 @@ class Opened:
 
     @property
     def store(self) -> Store:
-        fault = fault_point(self.runtime.fault)
-        return Store(self.runtime.store, fault, say, self.read_only)
+        return Store(self.runtime.store, say, self.read_only)
 
     @cached_property
     def study(self) -> Study:

@@ -68,8 +68,6 @@ class Runtime(BaseSettings):
     gc_grace_days: float = Field(default=7.0, ge=0.0)
     """Age below which `rdpt gc` keeps what no experiment reaches."""
     verbose: bool = False
-    fault: str | None = None
-    """`<table>:<point>:<n>` sends SIGKILL there; of the tests only."""
 
     @field_validator("servers", mode="wrap")
     @classmethod

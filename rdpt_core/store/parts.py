@@ -40,20 +40,6 @@ Coordinate: TypeAlias = tuple[int, ...]
 """Where a part stands in its table: the block of problems, then the sample; `()` where the table is
 one part."""
 
-FaultPoint = Callable[[str, str], None]
-"""Called with the table and the point of a commit that is reached; tests kill there."""
-
-POINTS = (
-    "before_write",
-    "mid_write",
-    "after_write",
-    "before_rename",
-    "after_rename",
-    "before_commit",
-    "after_commit",
-)
-
-
 PAYLOAD = "payload"
 """In the work folder of a part: what becomes its payload."""
 
@@ -141,13 +127,12 @@ class Store:
     def __init__(
         self,
         root: Path,
-        reached: FaultPoint = lambda table, point: None,
         warn: Callable[[str], None] = lambda line: None,
         read_only: bool = False,
     ) -> None:
         """`warn` is told of parts that do not hold; with `read_only` they stay where they are."""
         self.root, self.read_only = root, read_only
-        self._reached, self._warn = reached, warn
+        self._warn = warn
 
     # ------------------------------------------------------------------ reading
 
@@ -256,10 +241,9 @@ class Store:
         hashes = self._publish_payload(folder / key, payload) if payload else {}
         final = folder / f"{key}.parquet"
         with temporary(final) as path:
-            self._write(table, row, ordered, path)
-            self._reached(table, "before_rename")
+            columns.write_parquet(row, ordered, path)
+            sync(path)
             path.rename(final)
-        self._reached(table, "after_rename")
         sync(folder)
         status = final.stat()
         content = columns.content_digest(row, ordered, json.dumps(hashes, sort_keys=True))
@@ -282,18 +266,9 @@ class Store:
             dict(made or {}),
             coordinate,
         )
-        self._reached(table, "before_commit")
         self.seal(record)
-        self._reached(table, "after_commit")
         shutil.rmtree(self.workdir(table, key), ignore_errors=True)
         return part
-
-    def _write(self, table: str, row: type, rows: Sequence[object], path: Path) -> None:
-        self._reached(table, "before_write")
-        columns.write_parquet(row, rows, path)
-        self._reached(table, "mid_write")
-        sync(path)
-        self._reached(table, "after_write")
 
     def _publish_payload(self, target: Path, payload: Path) -> dict[str, tuple[int, str]]:
         files = sorted(path for path in payload.rglob("*") if path.is_file())

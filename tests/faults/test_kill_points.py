@@ -7,17 +7,17 @@ from pathlib import Path
 
 import pytest
 
-from rdpt_core.store.faults import fault_point
-from rdpt_core.store.parts import POINTS, Store
+from rdpt_core.store.parts import Store
 from tasks.plan import Plan
 from tasks.worker import Worker
+from tests.faults.commit_points import POINTS, killing, planted
 from tests.stages import toy_stages
 
 CALLS = ("traces", "grades", "sentences", "selection")
 
 
-def _run(root: Path, fault: str | None) -> None:
-    store = Store(root, fault_point(fault))
+def _run(root: Path) -> None:
+    store = Store(root)
     for call in toy_stages.chain_of(toy_stages.given(range(12))):
         if not Plan(store).table(call).complete:
             Worker(Plan(store), toy_stages.Options(), toy_stages.Journal()).build(call)
@@ -34,7 +34,7 @@ def _contents(root: Path) -> list[tuple[str, ...]]:
 @pytest.fixture(scope="module")
 def golden(tmp_path_factory: pytest.TempPathFactory) -> list[tuple[str, ...]]:
     root = tmp_path_factory.mktemp("golden")
-    _run(root, None)
+    _run(root)
     return _contents(root)
 
 
@@ -43,10 +43,13 @@ def golden(tmp_path_factory: pytest.TempPathFactory) -> list[tuple[str, ...]]:
 def test_a_run_that_was_killed_ends_like_one_that_was_not(
     tmp_path: Path, golden: list[tuple[str, ...]], table: str, point: str
 ) -> None:
-    number = 1 if table == "selection" else 2
-    child = multiprocessing.get_context("fork").Process(
-        target=_run, args=(tmp_path, f"{table}:{point}:{number}")
-    )
+    stop = killing(table, point, number=1 if table == "selection" else 2)
+
+    def run_until_killed() -> None:
+        with planted(stop):
+            _run(tmp_path)
+
+    child = multiprocessing.get_context("fork").Process(target=run_until_killed)
     child.start()
     child.join(60)
     assert child.exitcode == -9

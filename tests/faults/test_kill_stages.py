@@ -14,14 +14,13 @@ from typing import Any
 
 import pytest
 
-from flows import errors, workspace
+from flows import errors
 from rdpt_core.finetune import training
-from rdpt_core.store.faults import fault_point
-from rdpt_core.store.parts import POINTS
 from tasks.batches import Batches
 from tasks.plan import Plan
 from tasks.worker import Worker
 from tests.core.models import tiny
+from tests.faults.commit_points import POINTS, Stop, killing, passing, planted
 from tests.flows.example_experiments import STUDENT, Studio
 
 CHANGES = {
@@ -55,16 +54,16 @@ class Killed:
             tiny.make_qwen(folder / name, seed=seed)
         self.studio.write_problems("problems", range(8))
 
-    def run(self, stop: Callable[[str, str], None]) -> int | None:
+    def run(self, stop: Stop) -> int | None:
         """The exit code of a process that builds; `stop` is called at each point of each commit."""
 
         def work() -> None:
             self._count(Worker, "_made", lambda worker, call, job: call.table)
             self._count(Batches, "keep", lambda *_: "batch")
             self._count(training, "_attempt", lambda *_: "training")
-            setattr(workspace, "fault_point", lambda fault: stop)  # noqa: B010
             try:
-                self.studio.build(**CHANGES)
+                with planted(stop):
+                    self.studio.build(**CHANGES)
             except OSError as error:
                 os._exit(errors.code_of(error))
 
@@ -96,7 +95,7 @@ class Killed:
         ]
 
 
-def full_at(table: str, point: str) -> Callable[[str, str], None]:
+def full_at(table: str, point: str) -> Stop:
     def stop(at_table: str, at_point: str) -> None:
         if (at_table, at_point) == (table, point):
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
@@ -111,17 +110,17 @@ def test_no_finished_work_is_done_again_whatever_point_of_which_commit_is_hit(
     (tmp_path / "whole").mkdir()
     (tmp_path / "killed").mkdir()
     whole, killed = Killed(tmp_path / "whole"), Killed(tmp_path / "killed")
-    assert whole.run(lambda table, point: None) == 0
+    assert whole.run(passing) == 0
     needed = whole.work()
     assert needed["training"] == 1
     assert set(STAGES) <= set(needed)
 
     for table in ("problems", *STAGES):
         for point in POINTS:
-            assert killed.run(fault_point(f"{table}:{point}:1")) == -signal.SIGKILL, (table, point)
+            assert killed.run(killing(table, point)) == -signal.SIGKILL, (table, point)
             if table == "students" and point in BEFORE_THE_RECORD:
                 assert killed.run(full_at(table, point)) == FULL
-    assert killed.run(lambda table, point: None) == 0
+    assert killed.run(passing) == 0
 
     again = Counter(dict.fromkeys(STAGES, len(BEFORE_THE_RECORD)))
     again["students"] *= 2  # by a full disk as well

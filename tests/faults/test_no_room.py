@@ -20,12 +20,13 @@ from flows import errors
 from flows.checks import check_room, check_workspace
 from rdpt_core.finetune.checkpoints import MARKER
 from rdpt_core.finetune.training import TrainingExample, train
-from rdpt_core.store.parts import POINTS, FaultPoint, Store
+from rdpt_core.store.parts import Store
 from settings.loading import BadSettings
 from tasks.plan import Plan
 from tasks.worker import Worker
 from tests.conftest import ROOT
 from tests.core.finetune.tiny_students import MACHINE, RECIPE, base
+from tests.faults.commit_points import POINTS, planted
 from tests.stages import toy_stages
 
 __all__ = ["base"]
@@ -33,8 +34,8 @@ __all__ = ["base"]
 TABLES = ("traces", "sentences", "selection")
 
 
-def build(root: Path, reached: FaultPoint = lambda table, point: None) -> None:
-    store = Store(root, reached)
+def build(root: Path) -> None:
+    store = Store(root)
     for call in toy_stages.chain_of(toy_stages.given(range(12))):
         if not Plan(store).table(call).complete:
             Worker(Plan(store), toy_stages.Options(), toy_stages.Journal()).build(call)
@@ -63,8 +64,8 @@ def test_a_write_that_fails_leaves_nothing_half_written(
         if (at_table, at_point) == (table, point):
             raise OSError(number, os.strerror(number), table)
 
-    with pytest.raises(OSError, match=table) as error:
-        build(tmp_path, fail)
+    with pytest.raises(OSError, match=table) as error, planted(fail):
+        build(tmp_path)
     assert error.value.errno == number
     assert errors.code_of(error.value) == (7 if number == errno.ENOSPC else 1)
     assert not list(tmp_path.rglob("*.tmp"))
