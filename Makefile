@@ -37,7 +37,7 @@ ui: bootstrap
 	@./rdpt ui
 
 pocket: bootstrap
-	$(PYTHON) -m rdpt_core.pocket --threads 2
+	$(PYTHON) -m perf.pocket --threads 2
 
 # The newest versions within the bounds of pyproject.toml, installed to see that they install; torch
 # keeps its pin, since a range takes the CUDA build (raise it in constraints.txt by hand).

@@ -18,6 +18,7 @@ from __future__ import annotations
 import argparse
 import itertools
 import json
+import sys
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -25,12 +26,13 @@ from typing import Any
 import torch
 from transformers import PreTrainedTokenizerFast, Qwen3ForCausalLM
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from flows.configurations import Configuration
 from flows.workspace import Opened, named, open_asked
+from perf.pocket.evaluate import completions, stated_answer
 from rdpt_core.finetune import training
 from rdpt_core.finetune.recipe import Lora, Machine, TrainingRecipe
 from rdpt_core.finetune.training import TrainingExample
-from rdpt_core.pocket.evaluate import completions, stated_answer
 from rdpt_core.pocket.problems import WordProblem, problems
 from rdpt_core.tables.rows import Pick, Problem, Trace
 from settings.runtime import Runtime

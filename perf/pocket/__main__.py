@@ -1,5 +1,5 @@
-"""`python -m rdpt_core.pocket` makes the two shipped models again, from nothing but this
-package's code.
+"""`python -m perf.pocket` makes the two shipped models again, from nothing but this code and the
+generator of the stories.
 
 Everything unfinished is kept in the working folder, so the command can be killed and given again.
 """
@@ -11,12 +11,13 @@ from pathlib import Path
 
 import torch
 
-from rdpt_core.pocket.build import build
-from rdpt_core.pocket.corpus import ROLES
+import rdpt_core.pocket
+from perf.pocket.build import build
+from perf.pocket.corpus import ROLES
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m rdpt_core.pocket", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m perf.pocket", description=__doc__)
     parser.add_argument("--only", choices=ROLES, help="build this one alone")
     parser.add_argument(
         "--minutes",
@@ -29,7 +30,7 @@ def main() -> None:
     parser.add_argument(
         "--models",
         type=Path,
-        default=Path(__file__).parent / "models",
+        default=Path(rdpt_core.pocket.__file__).parent / "models",
         help="where models are written",
     )
     parser.add_argument(

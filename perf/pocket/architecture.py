@@ -7,8 +7,8 @@ from typing import Any
 import torch
 from transformers import PreTrainedTokenizerFast, Qwen3Config, Qwen3ForCausalLM
 
-from rdpt_core.pocket.corpus import Role
-from rdpt_core.pocket.vocabulary import MAX_POSITIONS
+from perf.pocket.corpus import Role
+from perf.pocket.vocabulary import MAX_POSITIONS
 
 SHAPES: dict[Role, dict[str, Any]] = {
     # 6.1 million parameters

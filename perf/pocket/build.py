@@ -8,11 +8,11 @@ from pathlib import Path
 import torch
 from transformers import GenerationConfig, PreTrainedTokenizerFast, Qwen3ForCausalLM
 
-from rdpt_core.pocket.cards import Measured, card
-from rdpt_core.pocket.corpus import Role
-from rdpt_core.pocket.evaluate import accuracies
-from rdpt_core.pocket.train import RECIPES, Training
-from rdpt_core.pocket.vocabulary import trained_tokenizer
+from perf.pocket.cards import Measured, card
+from perf.pocket.corpus import Role
+from perf.pocket.evaluate import accuracies
+from perf.pocket.train import RECIPES, Training
+from perf.pocket.vocabulary import trained_tokenizer
 
 
 def build(role: Role, workdir: Path, folder: Path, minutes: float | None = None) -> None:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from rdpt_core.pocket.corpus import LATE_PERSISTENCE, PATIENCE, PERSISTENCE, Role
-from rdpt_core.pocket.evaluate import Accuracy, wilson
+from perf.pocket.corpus import LATE_PERSISTENCE, PATIENCE, PERSISTENCE, Role
+from perf.pocket.evaluate import Accuracy, wilson
 
 DATA: dict[Role, str] = {
     "teacher": """

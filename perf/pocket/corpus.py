@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from rdpt_core.pocket import styles
+from perf.pocket import styles
 from rdpt_core.pocket.dice import Dice
 from rdpt_core.pocket.problems import WordProblem, problems
 from rdpt_core.pocket.relations import LARGEST, RELATIONS, draw_operands
@@ -38,7 +38,7 @@ NUM_CALCULATIONS = 16
 
 
 @dataclass(frozen=True, slots=True)
-class Example:
+class CorpusExample:
     """A question, its worked solution and an answer; a drill has its `thought` alone."""
 
     question: str
@@ -48,7 +48,7 @@ class Example:
     kind: Kind = "chat"
 
 
-def teacher_examples(early: int, start: int = 0) -> Iterator[Example]:
+def teacher_examples(early: int, start: int = 0) -> Iterator[CorpusExample]:
     """The first `early` examples are mostly of depth 1 to 3; then all depths take turns."""
     if start < early:
         for index, problem in zip(
@@ -60,7 +60,7 @@ def teacher_examples(early: int, start: int = 0) -> Iterator[Example]:
         yield _teacher_chat(problem, index)
 
 
-def student_examples(late: int, start: int = 0) -> Iterator[Example]:
+def student_examples(late: int, start: int = 0) -> Iterator[CorpusExample]:
     """Of six in a row, four are chats, one is a document and one a drill.
 
     From number `late` on a second document stands for the drill, documents use both short forms,
@@ -85,25 +85,25 @@ def student_examples(late: int, start: int = 0) -> Iterator[Example]:
         index += 1
 
 
-def _teacher_chat(problem: WordProblem, index: int) -> Example:
+def _teacher_chat(problem: WordProblem, index: int) -> CorpusExample:
     dice = Dice("style", "teacher", index)
     return _told(problem, styles.teacher_habits(dice), dice, "chat")
 
 
-def _student_chat(problem: WordProblem, index: int, persistence: float) -> Example:
+def _student_chat(problem: WordProblem, index: int, persistence: float) -> CorpusExample:
     dice = Dice("style", "student", index)
     habits = styles.student_habits(dice)
     return _told(_left_early(problem, persistence, dice), habits, dice, "chat")
 
 
-def _document(problem: WordProblem, index: int, forms: tuple[str, ...]) -> Example:
+def _document(problem: WordProblem, index: int, forms: tuple[str, ...]) -> CorpusExample:
     dice = Dice("style", "document", index)
     return _told(problem, styles.document_habits(dice, forms), dice, "document")
 
 
-def _told(problem: WordProblem, habits: styles.Habits, dice: Dice, kind: Kind) -> Example:
+def _told(problem: WordProblem, habits: styles.Habits, dice: Dice, kind: Kind) -> CorpusExample:
     text = styles.thought(problem, habits, dice)
-    return Example(problem.prompt, text, styles.answer(problem), problem.skeleton, kind)
+    return CorpusExample(problem.prompt, text, styles.answer(problem), problem.skeleton, kind)
 
 
 def _left_early(problem: WordProblem, persistence: float, dice: Dice) -> WordProblem:
@@ -114,7 +114,7 @@ def _left_early(problem: WordProblem, persistence: float, dice: Dice) -> WordPro
     return replace(problem, steps=steps, answer=steps[-1].result)
 
 
-def _drill(index: int) -> Example:
+def _drill(index: int) -> CorpusExample:
     dice = Dice("drill", index)
     said: list[str] = []
     while len(said) < NUM_CALCULATIONS:
@@ -123,10 +123,10 @@ def _drill(index: int) -> Example:
         if drawn is not None:
             a, b, result = drawn
             said.append(relation.expression.format(v=v, a=a, b=b) + f" = {result}.")
-    return Example("", " ".join(said), "", "", "drill")
+    return CorpusExample("", " ".join(said), "", "", "drill")
 
 
-def texts(examples: Sequence[Example]) -> Iterator[str]:
+def texts(examples: Sequence[CorpusExample]) -> Iterator[str]:
     """The plain text that a tokenizer is trained on."""
     for example in examples:
         yield from (text for text in (example.question, example.thought, example.answer) if text)

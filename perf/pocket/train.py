@@ -15,10 +15,10 @@ from torch import Tensor
 from tqdm import tqdm
 from transformers import PreTrainedTokenizerFast, Qwen3ForCausalLM
 
-from rdpt_core.pocket.architecture import new_model
-from rdpt_core.pocket.corpus import Example, Role, student_examples, teacher_examples
-from rdpt_core.pocket.muon import Muon
-from rdpt_core.pocket.vocabulary import chat_prompt, completion, token_ids
+from perf.pocket.architecture import new_model
+from perf.pocket.corpus import CorpusExample, Role, student_examples, teacher_examples
+from perf.pocket.muon import Muon
+from perf.pocket.vocabulary import chat_prompt, completion, token_ids
 
 Row = tuple[list[int], list[bool]]
 """token ids, and which of them are learned"""
@@ -27,7 +27,7 @@ MIN_SAVE_SECONDS = 90.0
 
 
 @dataclass(frozen=True, slots=True)
-class Recipe:
+class PretrainingRecipe:
     """How long and how fast a model learns. A micro-batch holds stories of like length."""
 
     steps: int
@@ -47,14 +47,14 @@ class Recipe:
     adam_lr: float = 3e-3
 
 
-RECIPES: dict[Role, Recipe] = {
-    "teacher": Recipe(steps=1400, examples=36, micro=4, early=6000),
-    "student": Recipe(steps=2400, examples=24, micro=2, late=400, decay_from=0.35),
+RECIPES: dict[Role, PretrainingRecipe] = {
+    "teacher": PretrainingRecipe(steps=1400, examples=36, micro=4, early=6000),
+    "student": PretrainingRecipe(steps=2400, examples=24, micro=2, late=400, decay_from=0.35),
 }
 
 
 @dataclass(slots=True)
-class Progress:
+class TrainingProgress:
     """What a checkpoint counts; `tokens` are those that went through the model, without padding."""
 
     step: int = 0
@@ -66,7 +66,11 @@ class Training:
     """A model, its optimisers and how far they are; `folder` keeps the checkpoint."""
 
     def __init__(
-        self, role: Role, tokenizer: PreTrainedTokenizerFast, folder: Path, recipe: Recipe
+        self,
+        role: Role,
+        tokenizer: PreTrainedTokenizerFast,
+        folder: Path,
+        recipe: PretrainingRecipe,
     ) -> None:
         self.role, self.tokenizer, self.recipe = role, tokenizer, recipe
         self.checkpoint = folder / f"{role}.pt"
@@ -81,7 +85,7 @@ class Training:
             Muon(hidden, lr=recipe.muon_lr),
             torch.optim.AdamW(rest, lr=recipe.adam_lr, betas=(0.9, 0.95), weight_decay=0.0),
         ]
-        self.progress = Progress()
+        self.progress = TrainingProgress()
         if self.checkpoint.exists():
             self._restore()
 
@@ -90,7 +94,7 @@ class Training:
         self.model.load_state_dict(state["model"])
         for optimiser, kept in zip(self.optimisers, state["optimisers"], strict=True):
             optimiser.load_state_dict(kept)
-        self.progress = Progress(**state["progress"])
+        self.progress = TrainingProgress(**state["progress"])
 
     def save(self) -> None:
         """Written beside and renamed, so that a kill leaves the previous checkpoint whole."""
@@ -137,7 +141,7 @@ class Training:
         self.save()
         return self.progress.step >= self.recipe.steps
 
-    def _batches(self, step: int) -> Iterator[list[Example]]:
+    def _batches(self, step: int) -> Iterator[list[CorpusExample]]:
         first = step * self.recipe.examples
         stream = (
             teacher_examples(self.recipe.early, first)
@@ -157,7 +161,7 @@ class Training:
             for group in optimiser.param_groups:
                 group["lr"] = peak * factor
 
-    def _step(self, examples: list[Example]) -> float:
+    def _step(self, examples: list[CorpusExample]) -> float:
         rows = sorted(
             (rendered(e, self.role, self.tokenizer) for e in examples), key=lambda row: len(row[0])
         )
@@ -177,7 +181,7 @@ class Training:
         return total
 
 
-def rate_factor(step: int, recipe: Recipe) -> float:
+def rate_factor(step: int, recipe: PretrainingRecipe) -> float:
     """Share of the peak rates at a step: warmup, plateau, a line to zero, then the late line."""
     main = recipe.steps - recipe.late
     if step >= main:
@@ -186,7 +190,7 @@ def rate_factor(step: int, recipe: Recipe) -> float:
     return decay * min(1.0, (step + 1) / recipe.warmup)
 
 
-def rendered(example: Example, role: Role, tokenizer: PreTrainedTokenizerFast) -> Row:
+def rendered(example: CorpusExample, role: Role, tokenizer: PreTrainedTokenizerFast) -> Row:
     """Of a chat or document the solution and the answer are learned, of a drill the results."""
     if example.kind == "drill":
         ids = token_ids(tokenizer.bos_token + example.thought, tokenizer)

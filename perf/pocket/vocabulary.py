@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import AddedToken, PreTrainedTokenizerFast
 
-from rdpt_core.pocket.corpus import Role, student_examples, teacher_examples, texts
+from perf.pocket.corpus import Role, student_examples, teacher_examples, texts
 
 THINK, UNTHINK = "<think>", "</think>"
 NUM_TRAINING_EXAMPLES = 12_000

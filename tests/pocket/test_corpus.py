@@ -11,10 +11,10 @@ import pytest
 from transformers import AutoTokenizer
 
 import rdpt_core.pocket
-from rdpt_core.pocket import styles
-from rdpt_core.pocket.corpus import PATIENCE, student_examples, teacher_examples
+from perf.pocket import styles
+from perf.pocket.corpus import PATIENCE, student_examples, teacher_examples
+from perf.pocket.train import RECIPES, rendered
 from rdpt_core.pocket.problems import problems
-from rdpt_core.pocket.train import RECIPES, rendered
 
 NUM_HELD_OUT = 960
 LATE = 1_000_000

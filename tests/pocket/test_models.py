@@ -14,9 +14,9 @@ from math_verify import parse, verify
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 import rdpt_core.pocket
-from rdpt_core.pocket.corpus import Role, student_examples, teacher_examples
-from rdpt_core.pocket.train import rendered
-from rdpt_core.pocket.vocabulary import completion
+from perf.pocket.corpus import Role, student_examples, teacher_examples
+from perf.pocket.train import rendered
+from perf.pocket.vocabulary import completion
 
 MODELS = Path(rdpt_core.pocket.__file__).parent / "models"
 ROLES: tuple[Role, ...] = ("teacher", "student")

@@ -27,7 +27,6 @@ from rdpt_core.models.loading.hf import HfGenerator
 from rdpt_core.models.loading.products import FEW, InFloat32, linear_in_float32, quick_products
 from rdpt_core.models.loading.weights import load
 from rdpt_core.models.spec import ModelSpec, Sampling
-from rdpt_core.scoring import paths
 from rdpt_core.scoring.hf import HfScorer
 from rdpt_core.tables.rows import TokenScores
 from tests.core.models import tiny
@@ -138,14 +137,6 @@ def test_it_is_for_cpus_without_units(monkeypatch: pytest.MonkeyPatch) -> None:
         assert not isinstance(quick_products(half, FEW - 1), InFloat32)
         assert not isinstance(quick_products(whole, FEW), InFloat32)
         assert not isinstance(quick_products(elsewhere, FEW), InFloat32)
-
-
-@pytest.mark.parametrize(("flags", "units"), [("avx2", False), ("avx2 amx_bf16", True), ("", True)])
-def test_a_cpu_says_whether_it_has_units(
-    flags: str, units: bool, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(paths, "cpu_flags", lambda: frozenset(flags.split()))
-    assert paths.has_units.__wrapped__() is units
 
 
 def test_a_model_scores_as_with_units(models: Path, monkeypatch: pytest.MonkeyPatch) -> None:
