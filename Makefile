@@ -1,18 +1,18 @@
-# Every target prepares .venv first (./rdpt does it, at once when nothing changed).
-# Paths are relative, so that a folder with spaces in its name works.
+# Every target prepares .venv first (./rdpt does this, and returns at once if nothing changed).
+# Paths are relative, so a folder with spaces in its name works.
 
 PYTHON := .venv/bin/python
 .DEFAULT_GOAL := help
 .PHONY: help run test check format ui pocket lock bootstrap
 
 help:
-	@echo "make run      the pocket experiment, or whatever of it is not done yet"
+	@echo "make run      run or resume the pocket experiment"
 	@echo "make test     lint, types, layers and all tests"
-	@echo "make check    lint, types and layers alone"
-	@echo "make format   lay out the code as make check wants it"
-	@echo "make ui       MLflow and Prefect in the browser, on this machine alone"
+	@echo "make check    only lint, types and layers"
+	@echo "make format   format the code as make check expects it"
+	@echo "make ui       serve MLflow and Prefect, on this machine only"
 	@echo "make pocket   train the pocket teacher and student again (some 90 minutes on one core)"
-	@echo "make lock     renew constraints.txt with the newest versions that install together"
+	@echo "make lock     update constraints.txt to the newest versions that install together"
 
 bootstrap:
 	@./rdpt --bootstrap-only
@@ -39,8 +39,8 @@ ui: bootstrap
 pocket: bootstrap
 	$(PYTHON) -m perf.pocket --threads 2
 
-# The newest versions within the bounds of pyproject.toml, installed to see that they install; torch
-# keeps its pin, since a range takes the CUDA build (raise it in constraints.txt by hand).
+# Installs the newest versions within the bounds of pyproject.toml, to check that they install. torch
+# keeps its pin, since a range selects the CUDA build (raise it in constraints.txt by hand).
 lock: bootstrap
 	rm -rf .venv.lock
 	grep '^torch==' constraints.txt > .venv/torch.txt
@@ -51,4 +51,4 @@ lock: bootstrap
 		| sed -e 's/+[A-Za-z0-9.]*$$//' -e '/^pip==/d' | sort -f; } > .venv.lock/constraints.txt
 	mv .venv.lock/constraints.txt constraints.txt
 	rm -rf .venv.lock
-	@echo "constraints.txt is renewed: read its diff, then run make test"
+	@echo "constraints.txt is updated: read its diff, then run make test"
