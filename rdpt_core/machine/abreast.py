@@ -1,4 +1,4 @@
-"""Waiting for several things at once: an ordered map, for work that is done elsewhere."""
+"""An ordered concurrent map, for work that other processes or machines do."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ R = TypeVar("R")
 
 
 def abreast(function: Callable[[T], R], items: Sequence[T], width: int) -> Iterator[R]:
-    """`function` of each item, in their order, at most `width` of them at the same time.
+    """`function` of each item, in order, at most `width` calls at the same time.
 
-    After an error nothing new begins; what has begun ends first, so that it is not lost. Then the
-    first error is raised. A width of 1 takes no thread.
+    After an error no new call starts; running calls finish first, so that their results are not
+    lost. Then the first error is raised. A width of 1 uses no thread.
     """
     if width == 1:
         yield from map(function, items)
@@ -37,8 +37,8 @@ def abreast(function: Callable[[T], R], items: Sequence[T], width: int) -> Itera
                 result = future.result()
                 if failed:
                     break
-                yield result  # type: ignore[misc]  # None only where something failed
+                yield result  # type: ignore[misc]  # None only after an error
         finally:
-            failed.append(GeneratorExit())  # whoever asked wants no more
+            failed.append(GeneratorExit())  # the consumer has stopped
     if not isinstance(failed[0], GeneratorExit):
         raise failed[0]

@@ -1,13 +1,13 @@
-"""Variables of the shell: which of them reach what computes.
+"""Environment variables: which of them reach the code that computes.
 
-A number must follow from the experiment file, not from what a shell or a cluster's launcher has
-exported. Two rules hold that, and they differ because their processes do:
+A number must follow from the experiment file, not from exports of a shell or a cluster's launcher.
+Two rules enforce this; they differ because their processes do:
 
 - A process that rdpt starts to compute (training, grading) gets an environment built from a list,
-  `worker_environment`: such a process needs little, so whatever is not listed stays out.
+  `worker_environment`: such a process needs few variables, and gets no others.
 - The program itself samples and scores, and also runs Prefect, MLflow and the hub's client, whose
-  variables nobody can list. So `isolate` removes the families of variables that move numbers,
-  before a library reads them; `unremovable` names what was read before Python started.
+  variables cannot be listed. So `isolate` removes the families of variables that change numbers,
+  before a library reads them; `unremovable` lists those that were read before Python started.
 """
 
 from __future__ import annotations
@@ -76,8 +76,8 @@ PASSED = {
         "GLOO_SOCKET_IFNAME",
     ),
 }
-"""What a worker inherits, by reason. No token and no proxy: it reads local files alone. No
-`RDPT_*`: its job says all."""
+"""Variables that a worker inherits, by reason. No token and no proxy: it reads only local files.
+No `RDPT_*`: its job holds all settings."""
 
 OWN = {
     "HF_HUB_OFFLINE": "1",
@@ -88,7 +88,7 @@ OWN = {
     "PYTHONHASHSEED": "0",  # sympy's order of terms can depend on it
     "PYTHONUTF8": "1",
 }
-"""What rdpt sets in every worker."""
+"""Variables that rdpt sets in every worker."""
 
 FOREIGN = {
     "kernels and precision of torch and of what it compiles": (
@@ -166,7 +166,7 @@ FOREIGN = {
         "SMDATAPARALLEL_*",
     ),
 }
-"""What the program drops, by what it would change."""
+"""Variables that the program drops, by what they would change."""
 
 HARMLESS = (
     "TORCH_HOME",
@@ -178,12 +178,13 @@ HARMLESS = (
     "TRANSFORMERS_VERBOSITY",
     "TOKENIZERS_PARALLELISM",
 )
-"""Members of those families that stay: folders, messages, and how many threads encode."""
+"""Members of those families that stay: folders, messages, and the threads of the tokenizer."""
 
 
 def worker_environment(inherited: Mapping[str, str] | None = None) -> dict[str, str]:
-    """The environment of a process that computes: what is listed of `inherited` (this process's
-    own), what rdpt sets, and the place of the package, which `python -P` would not find."""
+    """The environment of a process that computes: the listed variables of `inherited` (by default
+    this process's), those that rdpt sets, and the package's path, which `python -P` would not
+    find."""
     inherited = os.environ if inherited is None else inherited
     listed = [pattern for patterns in PASSED.values() for pattern in patterns]
     passed = {name: value for name, value in inherited.items() if _matches(name, listed)}
@@ -193,7 +194,7 @@ def worker_environment(inherited: Mapping[str, str] | None = None) -> dict[str, 
 
 
 def isolate(environment: MutableMapping[str, str]) -> list[str]:
-    """Removes what could move a number from this process's environment; the names removed.
+    """Removes variables that could change a number from this environment; returns their names.
 
     Libraries read their variables once, so this comes before the first of them is imported.
     """
@@ -207,7 +208,7 @@ def isolate(environment: MutableMapping[str, str]) -> list[str]:
 
 
 def unremovable(environment: Mapping[str, str]) -> list[str]:
-    """One line for each variable that had its effect before Python started."""
+    """One line for each variable that took effect before Python started."""
     if "glibc.cpu." in environment.get("GLIBC_TUNABLES", ""):
         return [
             "GLIBC_TUNABLES holds glibc.cpu.*, which chooses other kernels of exp and log, so that "

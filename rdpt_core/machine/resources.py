@@ -1,4 +1,4 @@
-"""Disk and memory that run out: errors that say where, how much is needed and how much is free."""
+"""Full disks and memory: errors that say where, how much is needed and how much is free."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ _WITHOUT_NUMBER = (
     "PytorchStreamWriter failed writing file",
     ". unexpected pos ",
 )
-"""What safetensors, DuckDB, SQLite and torch say of a full disk, in errors that have no `errno`.
-Torch's second is of a write that was cut short."""
+"""Messages of safetensors, DuckDB, SQLite and torch for a full disk, in errors without `errno`.
+Torch's second message is for a partial write."""
 
 
 class OutOfMemory(RuntimeError):
@@ -42,9 +42,9 @@ class NoRoom(OSError):
 def no_room(
     error: BaseException, place: Path | None = None, needed: int | None = None
 ) -> NoRoom | None:
-    """The same error with its numbers, where it, or one that it followed from, is of a full disk.
+    """The error with its numbers, if it or one of its causes means a full disk; otherwise None.
 
-    `place` is what was being written, for errors that do not name it.
+    `place` is the path being written, for errors that do not name it.
     """
     for one in _chain(error):
         if isinstance(one, NoRoom):
@@ -58,7 +58,7 @@ def no_room(
 
 
 def free_space(path: Path) -> int:
-    """Bytes free to this user on the disk of a path, or of what exists above it."""
+    """Free bytes for this user on the disk of a path, or of its nearest existing parent."""
     path = path.absolute()
     return shutil.disk_usage(next(p for p in (path, *path.parents) if p.exists())).free
 
@@ -75,13 +75,13 @@ def amount(num_bytes: float) -> str:
 def _is_full(error: BaseException) -> bool:
     if isinstance(error, OSError) and error.errno is not None:
         return error.errno in FULL
-    # Of a server's or a user's text, quoted in such an error, nothing follows about our disk.
+    # The text of a server or a user, quoted in such an error, says nothing about our disk.
     quoting = isinstance(error, ConnectionError | ValueError)
     return not quoting and any(said in str(error) for said in _WITHOUT_NUMBER)
 
 
 def _chain(error: BaseException) -> list[BaseException]:
-    """The error, and those that it followed from."""
+    """The error and its causes."""
     chain: list[BaseException] = []
     following: BaseException | None = error
     while following is not None and following not in chain:

@@ -1,8 +1,8 @@
-"""How an error of a worker reaches the process that started it, so that its class survives.
+"""How a worker's error reaches the process that started it, with its class.
 
-It travels as one line of JSON over the worker's standard output: on a full disk no file could hold
-it. The class is chosen from a closed list; nothing is unpickled. The class decides the exit code of
-the command, and whether smaller batches are worth a try.
+It is one line of JSON on the worker's standard output: a full disk could not hold a file. The class
+is chosen from a closed list; nothing is unpickled. The class decides the exit code of the command,
+and whether to retry with smaller batches.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ _CLASSES: dict[str, type[Exception]] = {
     kind.__name__: kind for kind in (OutOfMemory, MemoryError, ConnectionError, ValueError)
 }
 _LONGEST = 600
-"""Characters of a message: a line below 4,096 bytes is written at once, and so never mixes with
+"""Characters of a message: a line below 4,096 bytes is written atomically, and so never mixes with
 that of another process."""
 
 
 def fault_line(error: BaseException) -> str:
-    """One line, without its end, that `fault_of` and `raised` read."""
+    """One line, without a line end, that `fault_of` and `raised` parse."""
     if isinstance(error, NoRoom):
         fault = {
             "kind": "NoRoom",
@@ -40,9 +40,9 @@ def fault_line(error: BaseException) -> str:
 
 
 def raised(fault: Mapping[str, Any], what: str, where: str = "") -> Exception:
-    """The error that a line holds; `what` failed and `where` more is found are told with it.
+    """The error of a line; its message says `what` failed and `where` to find more.
 
-    A class that is not on the list is a RuntimeError.
+    A class that is not on the list becomes a RuntimeError.
     """
     if fault["kind"] == "NoRoom":
         return NoRoom(fault["place"], fault["needed"], fault["free"])
