@@ -1,7 +1,7 @@
-"""Stretches of a text inside which no sentence ends: mathematics and code.
+"""Spans of a text inside which no sentence ends: mathematics and code.
 
 One pass finds every delimiter; an opening one is then paired with the next closing one of its
-kind by bisection, so a text of a million lone dollars costs no more than one of letters.
+kind by bisection, so a million unpaired dollars cost no more than letters.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ _CLOSING = {"\\(": "\\)", "\\[": "\\]", "$$": "$$", "$": "$", "`": "`"}
 _INLINE = ("\\(", "$", "`")
 _FENCES = ("```", "~~~")
 DISPLAY = ("\\[", "$$", "\\begin{", *_FENCES)
-"""What a displayed formula or a block of code begins with."""
+"""Openings of a displayed formula or a code block."""
 _MAX_INLINE = 2_000
-"""Characters; a longer stretch between two dollars is two prices, not a formula."""
+"""Characters; longer text between two dollars is two prices, not a formula."""
 _MAX_DISPLAY = 20_000
 
 
@@ -29,8 +29,8 @@ def protected(text: str) -> list[tuple[int, int]]:
     """Half-open spans in characters, in order, disjoint.
 
     LaTeX (`$..$`, `$$..$$`, `\\(..\\)`, `\\[..\\]`, environments), inline code, and code fenced by
-    backquotes or tildes. A delimiter without its partner protects nothing. Inline forms do not
-    cross a blank line.
+    backquotes or tildes. An unpaired delimiter protects nothing. Inline forms do not cross an
+    empty line.
     """
     found = [(match.start(), match.group()) for match in _DELIMITER.finditer(text)]
     closers: dict[str, list[int]] = {}
@@ -66,14 +66,14 @@ def _closes(text: str, start: int, mark: str) -> bool:
 
 
 def _begins_line(text: str, start: int) -> bool:
-    """At most some indentation stands between the line's start and here."""
+    """True if only indentation precedes `start` on its line."""
     head = text[max(0, start - 12) : start]
     line = head.rpartition("\n")[2]
     return not line.strip() and len(line) < 12
 
 
 def _partner(start: int, mark: str, closers: dict[str, list[int]]) -> int | None:
-    """Where the span that opens here ends, or None."""
+    """The end of the span that opens here, or None."""
     closing = _CLOSING.get(mark) or mark.replace("begin", "end", 1)  # a fence closes itself
     candidates = closers.get(closing, [])
     index = bisect_left(candidates, start + len(mark))
@@ -88,7 +88,7 @@ def _partner(start: int, mark: str, closers: dict[str, list[int]]) -> int | None
 
 
 def masked(text: str, spans: list[tuple[int, int]]) -> str:
-    """`text` with each span as one inert word of the same length.
+    """`text` with each span replaced by an inert word of the same length.
 
     A full stop at a span's end is kept, because `$x = 5.$ Then` does end a sentence.
     """

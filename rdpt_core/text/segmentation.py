@@ -1,8 +1,8 @@
-"""Traces into sentences: cut positions first, then spans between them, so nothing can be lost.
+"""Split traces into sentences: first cut positions, then spans between them, so nothing is lost.
 
-Every segmenter only proposes cuts. A cut moves right over white space, hence a sentence starts at
-a character that is not white space (the first of a zone aside), and white space belongs to the
-sentence before it. No sentence crosses a zone.
+Every segmenter only proposes cuts. A cut moves right over whitespace, so a sentence starts at a
+non-whitespace character (except the first of a zone), and whitespace belongs to the preceding
+sentence. No sentence crosses a zone.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from rdpt_core.text.protected import DISPLAY, masked, protected
 
 
 class SegmentRule(Rule):
-    """How text is cut into sentences."""
+    """How text is split into sentences."""
 
     name: Segmenter = SEGMENTER
     """`maths` knows LaTeX, code, decimals, list numbers and abbreviations; `regex` cuts after
@@ -41,7 +41,7 @@ def segment(trace: Trace, rule: SegmentRule) -> list[Sentence]:
 def spans(text: str, rule: SegmentRule) -> list[tuple[int, int]]:
     """Half-open spans in characters that join to `text`; none for an empty one.
 
-    White space alone is one sentence.
+    Text of only whitespace is one sentence.
     """
     if not text:
         return []
@@ -50,7 +50,7 @@ def spans(text: str, rule: SegmentRule) -> list[tuple[int, int]]:
 
 
 def _lengths(text: str, kind: ZoneKind, rule: SegmentRule) -> list[int]:
-    """Bytes of each sentence."""
+    """Length of each sentence in bytes."""
     if kind is ZoneKind.TAG:
         return [len(text.encode())]
     return [len(text[start:stop].encode()) for start, stop in spans(text, rule)]
@@ -60,7 +60,7 @@ _SPACE = re.compile(r"\s+")
 
 
 def _settled(text: str, cuts: Iterable[int]) -> Iterator[int]:
-    """The cuts, which ascend, moved right over white space; none twice, none at the text's end."""
+    """The ascending cuts, moved right over whitespace; none twice, none at the text's end."""
     last = len(text) - len(text.lstrip())
     for cut in cuts:
         if cut <= last:
@@ -72,7 +72,7 @@ def _settled(text: str, cuts: Iterable[int]) -> Iterator[int]:
 
 
 def _regex_cuts(text: str) -> Iterator[int]:
-    """The pattern is `(\\. |\\? )`, its match left with the piece before it: no `!`, no newline."""
+    """The pattern is `(\\. |\\? )`, its match kept with the piece before it: no `!`, no newline."""
     return (match.end() for match in re.finditer(r"\. |\? ", text))
 
 
@@ -81,7 +81,7 @@ def _line_cuts(text: str) -> Iterator[int]:
 
 
 def _maths_cuts(text: str) -> Iterator[int]:
-    """Line ends that end something, and what sentencex finds inside the lines between them."""
+    """Line ends that end a sentence, and the cuts of sentencex within the lines between them."""
     hidden = masked(text, protected(text))
     start = 0
     for gap in re.finditer(r"\n\s*", hidden):
@@ -92,7 +92,7 @@ def _maths_cuts(text: str) -> Iterator[int]:
     yield from _cuts_in_line(hidden[start:], start)
 
 
-# A relation, and a line of marks alone such as `---`; neither begins a sentence.
+# A relation, and a line of only marks such as `---`; neither begins a sentence.
 _CONTINUES = re.compile(
     r"\s*(?:=(?![=>])|[≈≡≤≥×÷]|\\(?:approx|equiv|leq?|geq?|times|cdot)\b"
     r"|[-*_=~|+:. \t]{1,200}(?:\n|\Z))"
@@ -101,8 +101,8 @@ _OPEN_END = re.compile(r"(?:(?<![=-])=|[×÷≈≡≤≥]|[\w)\]}] \+)\Z")
 
 
 def _ends_line(text: str, start: int, gap: re.Match[str]) -> bool:
-    """True if a line ends a sentence: not in the middle of a formula, not behind a list mark, not
-    before a rule such as `---`, and without a blank line not before lower case or a displayed
+    """True if a line ends a sentence: not in the middle of a formula, not after a list mark, not
+    before a rule such as `---`, and without an empty line not before lower case or a displayed
     formula."""
     line = text[max(start, gap.start() - 24) : gap.start()]
     if _ENUMERATOR.fullmatch(line) and gap.start() - start < 24:
@@ -141,13 +141,14 @@ _CLOSERS = re.compile(rf"{_CLOSING}{{1,8}}(?=\s|\Z)")
 
 
 def _behind_closers(line: str, cut: int) -> int:
-    """What closes bold type, a bracket or a quotation belongs to the sentence that it ends."""
+    """The cut, moved past marks that close bold type, a bracket or a quotation: they belong to the
+    sentence that they end."""
     closers = _CLOSERS.match(line, cut)
     return closers.end() if closers else cut
 
 
 _BEFORE = 24
-"""Characters before a cut that say whether it ends a sentence. Formulas are masked as X."""
+"""Characters before a cut that decide whether it ends a sentence. Formulas are masked as X."""
 _END_MARK = re.compile(rf"[.!?:…。！？．।॥؟۔።](?:{_CLOSING}|X){{0,8}}\s*\Z")
 _FACTORIAL = re.compile(r"(?:\d|\b[a-zA-Z]|[)}X])![)\]]{0,8}\s*\Z")
 _ELLIPSIS = re.compile(r"(?:\.\.\.|…)\s*\Z")
@@ -158,8 +159,8 @@ _GOES_ON = re.compile(
 
 
 def _ends_sentence(line: str, cut: int) -> bool:
-    """False inside a formula: behind anything but an end mark, and where a factorial or the dots
-    of `1 + 2 + ... + n` go on."""
+    """False inside a formula: after anything except an end mark, and where a factorial or the dots
+    of `1 + 2 + ... + n` continue."""
     before = line[max(0, cut - _BEFORE) : cut]
     if not _END_MARK.search(before) or _CONTINUES.match(line, cut) or _OPERATOR.match(line, cut):
         return False
@@ -167,14 +168,14 @@ def _ends_sentence(line: str, cut: int) -> bool:
     return not (is_maths and _GOES_ON.match(line, cut))
 
 
-# All white space of several bytes in UTF-8. sentencex 1.0.32 panics where one stands before an
-# initial's full stop (`A<U+00A0>. B`); as vertical tabs they are read the same way (2 of 58,410
-# texts full of them differed).
+# All whitespace of several bytes in UTF-8. sentencex 1.0.32 panics on one before an initial's full
+# stop (`A<U+00A0>. B`); as vertical tabs they give the same sentences (2 of 58,410 texts full of
+# them differed).
 _WIDE_SPACE = re.compile("[\x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000]")
 
 
 def _ends(window: str) -> list[int]:
-    """The ends of all sentences but the last."""
+    """The ends of all sentences except the last."""
     found = sentencex.get_sentence_boundaries("en", _WIDE_SPACE.sub("\v", window))
     return [int(end["end_index"]) for end in found][:-1]
 
@@ -188,15 +189,15 @@ _NUMBER_AT_START = re.compile(
 _ENUMERATOR = re.compile(
     r"\s*(?:[-*+>#]{1,6}[ \t]+)?(?:\*\*)?\(?(?:\d{1,3}|[A-Za-z]|[ivx]{1,5})[.)](?:\*\*)?[ \t]*"
 )
-# sentencex knows Dr., e.g. and the like; these stand in mathematical prose.
+# sentencex knows Dr., e.g. and similar; these occur in mathematical prose.
 _FALSE_END = re.compile(
     r"\b(?i:eqs?|figs?|approx|resp|cf|thm|lem|prop|cor|def|ch|vs|ca|viz|w\.r\.t|w\.l\.o\.g)\.(?=\s)"
     r"|(?<=[.:;!?] )\d{1,2}\.(?= (?:[A-Z]|\*\*))|(?<=[.;!?] )(?:[IVX]{1,4}|[A-H])\.(?= [A-Z])"
 )
 # Abbreviations to sentencex, words in a trace: `Wait, no. That is`.
 _WORD = re.compile(r"\b(?i:no|ok)(?=\. [A-Z])")
-# sentencex takes `y.` for a person's initial unless it is made one word with the one before; after
-# a capitalised word it may well be one.
+# sentencex takes `y.` for a person's initial unless it is joined to the preceding word; after a
+# capitalised word it may well be an initial.
 _VARIABLE = re.compile(r"(?<=\s)([^\sA-Z]\S*) (?=[A-Za-z]\. [A-Z])")
 
 

@@ -1,7 +1,7 @@
 """Zones: which bytes of a trace are a delimiter, which are thought and which are the answer.
 
-The first opening tag and the first closing tag after it count; later ones are text. White space
-beside a tag belongs to the tag, white space between two tags to the former.
+The first opening tag and the first closing tag after it count; later ones are text. Whitespace
+next to a tag belongs to the tag, whitespace between two tags to the former.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from rdpt_core.tables.rows import Zone, ZoneKind
 
 
 class _Tag(NamedTuple):
-    """A delimiter as found, in characters, and the kind of text that it ends and begins."""
+    """A delimiter in the text, in characters, and the kinds of text before and after it."""
 
     start: int
     stop: int
@@ -33,8 +33,8 @@ def parse_zones(
 
     `opened` says that the author's prompt has opened the thought. A closing tag without an opening
     one closes a thought that began with the text: traces of models whose template opens the
-    thought are often published like that. `answer_open` also ends a thought that nothing closed.
-    White space around the given tags does not matter.
+    thought are often published like that. `answer_open` also ends an unclosed thought.
+    Whitespace around the given tags does not matter.
     """
     tags = _thought_tags(text, _bare(open), _bare(close), opened)
     tags += _answer_tags(text, _bare(answer_open), _bare(answer_close), tags, opened)
@@ -43,7 +43,7 @@ def parse_zones(
 
 
 def answer_text(text: str, zones: Sequence[Zone]) -> str | None:
-    """What a trace says outside its thought; None where it has no answer zone."""
+    """The text of a trace outside its thought; None if it has no answer zone."""
     data = text.encode()
     parts = [data[zone.start : zone.stop] for zone in zones if zone.kind is ZoneKind.ANSWER]
     return b"\n".join(parts).decode() if parts else None
@@ -57,7 +57,7 @@ def _thought_tags(text: str, open: str | None, close: str | None, opened: bool) 
     opening = _find(text, open, 0, ZoneKind.ANSWER, ZoneKind.THOUGHT)
     closing = _find(text, close, 0, ZoneKind.THOUGHT, ZoneKind.ANSWER)
     if opening and opened and text[: opening.start].strip():
-        opening = None  # a thought that is open cannot open again: the tag is quoted
+        opening = None  # an open thought cannot open again: the tag is quoted
     if opening and not (closing and closing.start < opening.start):
         closing = _find(text, close, opening.stop, ZoneKind.THOUGHT, ZoneKind.ANSWER)
         return [opening, closing] if closing else [opening]
