@@ -1,8 +1,8 @@
 """Rows to columns and back: Arrow schemas, SQL types and content digests, rendered from `rows.py`.
 
 The one distinction drawn here: a *content digest* is over the rows' values in primary-key order,
-in one canonical encoding, so that neither the file layout nor a library version can change it; how
-the same rows are laid out in a Parquet file is a matter of space alone.
+in one canonical encoding, so that neither the file layout nor a library version can change it; the
+layout of the same rows in a Parquet file matters only for space.
 """
 
 from __future__ import annotations
@@ -114,7 +114,7 @@ def _array(column: Column, values: list[Any]) -> pa.Array:
 
 
 def _list_array(column: Column, values: list[Any]) -> pa.Array:
-    """Concatenates once, so that ten million tokens cost no Python objects."""
+    """One concatenation, so that ten million tokens create no Python objects."""
     dtype = column.type.value_type.to_pandas_dtype()
     present = [np.asarray(v, dtype) for v in values if v is not None]
     flat = np.concatenate(present) if present else np.empty(0, dtype)
@@ -171,7 +171,7 @@ def _list_values(column: Column, array: pa.Array) -> list[Any]:
 
 
 def in_key_order(row: type, rows: Iterable[R]) -> list[R]:
-    """Rows sorted by primary key. Raises ValueError, naming the key, where one appears twice."""
+    """Rows sorted by primary key. Raises ValueError, naming the key, if it is a duplicate."""
     names: tuple[str, ...] = row.KEY  # type: ignore[attr-defined]
     keyed = sorted(((tuple(getattr(r, n) for n in names), r) for r in rows), key=lambda kr: kr[0])
     for (first, _), (second, _) in pairwise(keyed):
@@ -183,7 +183,7 @@ def in_key_order(row: type, rows: Iterable[R]) -> list[R]:
 def content_digest(row: type, rows: Iterable[object], extra: str = "") -> str:
     """32 hex digits over rows in primary-key order (and `extra`, the digest of a payload).
 
-    blake2b, since what reaches a key may come from a stranger's file.
+    blake2b, since the values of a key may come from an untrusted file.
     """
     state = hashlib.blake2b(digest_size=16)
     state.update(",".join(c.name for c in columns(row)).encode() + b"\n")
@@ -236,7 +236,7 @@ def _canonical(array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
 
 
 def write_parquet(row: type, rows: Sequence[Any], path: Path) -> None:
-    """zstd; float32 arrays split by byte (DuckDB 2.0 reads no float16 that is split)."""
+    """zstd; float32 arrays split by byte (DuckDB 2.0 cannot read split float16)."""
     split = [f"{c.name}.list.element" for c in columns(row) if c.type == pa.list_(pa.float32())]
     text = [c.name for c in columns(row) if c.type == pa.string() and c.name != "text"]
     pq.write_table(

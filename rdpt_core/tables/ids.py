@@ -1,4 +1,4 @@
-"""Derived ids: a digest of what a thing is, so that one id never means two things."""
+"""Derived ids: digests of what things are, so that an id never means two things."""
 
 from __future__ import annotations
 
@@ -20,12 +20,13 @@ def problem_id(source: str, prompt: str) -> str:
 
 
 def sampled_trace_id(problem: str, author: str, sampling: str, index: int, text: str) -> str:
-    """`sampling` is the digest of everything else that reached the sampler."""
+    """Id of a sampled trace; `sampling` is the digest of all other inputs of the sampler."""
     return digest("trace", problem, author, sampling, index, text)
 
 
 def imported_trace_id(problem: str, author: str, text: str, copy: int) -> str:
-    """`copy` numbers identical texts of one author for one problem: 0, 1, ..."""
+    """Id of an imported trace; `copy` numbers identical texts of one author for one problem: 0, 1,
+    ..."""
     return digest("import", problem, author, text, copy)
 
 

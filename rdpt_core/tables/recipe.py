@@ -1,8 +1,8 @@
 """Identity: what a part was made from, and the key that follows from it.
 
-A recipe names a stage, its version, its parameters and the content of its input parts. Its digest
+A recipe holds a stage, its version, its parameters and the content of its input parts. Its digest
 is the key of the part. The one distinction drawn here: a value either has a stable serialisation
-or it is refused with its path; nothing is ever `str()`-ed into a key.
+or is rejected with its path; nothing is ever `str()`-ed into a key.
 """
 
 from __future__ import annotations
@@ -57,8 +57,8 @@ def plain(value: object, path: str = "") -> Plain:
 
 
 def plain_without_unset(rule: BaseModel, *later: str) -> dict[str, Plain]:
-    """The JSON form of a rule without those of the fields `later` that are None: they came later,
-    and where nobody sets them a digest is what it was before."""
+    """The JSON form of a rule, without the fields `later` that are None: later releases added them,
+    and unless the user sets them a digest stays the same."""
     fields = {name: getattr(rule, name) for name in type(rule).model_fields}
     return {
         name: plain(value, name)
@@ -75,7 +75,7 @@ def _key(key: object, path: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """All that a part's rows follow from."""
+    """Everything that determines the rows of a part."""
 
     stage: str
     version: int
@@ -93,5 +93,5 @@ class Recipe:
 
     @property
     def key(self) -> str:
-        """32 hex digits; independent of the order in which parameters were given."""
+        """32 hex digits; independent of the order of the parameters."""
         return ids.digest(json.dumps(self.as_json(), sort_keys=True, allow_nan=False))

@@ -74,7 +74,7 @@ class Label(StrEnum):
 
 
 class Direction(StrEnum):
-    """Where the distilled student's probability lies: above both others, between, below both."""
+    """The distilled student's probability: above both others, between them, or below both."""
 
     UP = "up"
     BETWEEN = "between"
@@ -83,7 +83,7 @@ class Direction(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Zone:
-    """A stretch of a trace. `tag` is a delimiter with the white space beside it."""
+    """A span of a trace. `tag` is a delimiter with the whitespace next to it."""
 
     kind: ZoneKind
     start: int
@@ -113,7 +113,7 @@ class Trace:
     """Digest of problem, author, sampling, sample index and the text's bytes."""
     problem_id: str
     author: str
-    """Digest of the model identity that sampled it, or the name that an import gave."""
+    """Digest of the model identity that sampled it, or the name in an import."""
     sample_index: int
     text: str
     """Exactly as sampled, delimiters included, without the end of turn."""
@@ -122,11 +122,11 @@ class Trace:
     finish_reason: FinishReason
     num_tokens: int | None
     token_ids: I32s | None
-    """As sampled, end of turn included."""
+    """Sampled ids, including the end of turn."""
     logprobs: F32s | None
-    """Raw, at temperature 1, one per token id."""
+    """Raw values at temperature 1, one per token id."""
     sampled_logprobs: F32s | None
-    """After temperature and top-p; None where these are the raw ones."""
+    """Values after temperature and top-p; None if these are the raw ones."""
     seed: int | None
     source_id: str | None
     """The id that an imported trace had at its source."""
@@ -134,7 +134,7 @@ class Trace:
 
 @dataclass(frozen=True, slots=True)
 class Reject:
-    """An item that could not be used, as it was, with the reason."""
+    """An unusable item, unchanged, with the reason."""
 
     TABLE: ClassVar[str] = "rejects"
     KEY: ClassVar[tuple[str, ...]] = ("source", "item")
@@ -148,20 +148,20 @@ class Reject:
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """What an import says of a trace beyond the trace itself; rows only where it says something."""
+    """What an import says about a trace beyond its text; no row if it says nothing."""
 
     TABLE: ClassVar[str] = "origins"
     KEY: ClassVar[tuple[str, ...]] = ("trace_id",)
 
     trace_id: str
     system: str | None
-    """The system turn that it was written under; never a part of the problem."""
+    """The system turn of its conversation; never part of the problem."""
     finish: str | None
-    """The finish reason as it was spelled."""
+    """The finish reason as spelled in the source."""
     correct: bool | None
-    """Verdict of the source; rdpt grades by itself."""
+    """Verdict of the source; rdpt grades independently."""
     num_tokens: int | None
-    """Tokens as the source counted them."""
+    """Number of tokens according to the source."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,12 +173,12 @@ class Account:
 
     source: str
     role: str
-    """What the values are for: problem, trace, answer, finish, ...; or rows, traces, problems."""
+    """Use of the values: problem, trace, answer, finish, ...; or rows, traces, problems."""
     became: str
     column: str | None
     num: int
     example: str | None
-    """The first such value, shortened; of rejected rows the reason."""
+    """The first such value, shortened; for rejected rows the reason."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,7 +189,7 @@ class Grade:
     trace_id: str
     outcome: Outcome
     extracted: str | None
-    """What the grader took as the answer."""
+    """The text that the grader took as the answer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,8 +211,8 @@ class TokenScores:
     """One trace under one model, teacher-forced, at temperature 1.
 
     The arrays are parallel and cover the trace's bytes in order up to `scored_stop`. A tag's bytes
-    are one entry whose log-probability is missing. An entry of more than 255 bytes is written as
-    several: the first carries the numbers, the others are missing.
+    are one entry whose log-probability is missing. An entry of more than 255 bytes is split into
+    several: the first holds the numbers, the others are missing.
     """
 
     TABLE: ClassVar[str] = "scores"
@@ -222,27 +222,27 @@ class TokenScores:
     scorer: str
     status: ScoreStatus
     scored_stop: int
-    """Bytes of the text that are covered; below its length only when `partial` (0 if too long)."""
+    """Bytes of the text that are scored; below its length only if `partial` (0 if too long)."""
     verbatim: bool
-    """Whether the decoded scored ids are the trace's bytes, span by span; False of a row with
-    scores only where `rdpt score` met a tokenizer that cannot write a text's first blanks."""
+    """True if the scored ids decode to the trace's bytes, span by span. A row with scores has False
+    only if the tokenizer of an `rdpt score` cannot represent a text's leading whitespace."""
     retokenized: bool
-    """Whether the ids were encoded from text, not those that the author sampled."""
+    """True if the ids were encoded from text; False if the author sampled them."""
     split: bool
-    """Whether the pack was halved because memory ran out (may differ by 1e-5)."""
+    """True if the pack was halved because memory ran out (may differ by 1e-5)."""
     source: ScoreSource
     temperature: float
     topk: int | None
     tag_logprob: float | None
-    """Sum over the delimiters that the scorer's contract lays itself."""
+    """Sum over the delimiters that the scorer's contract renders."""
     num_tag_tokens: int
     end_logprob: float | None
-    """Of the end of turn; None where the trace did not end by itself."""
+    """Log-probability of the end of turn; None if the trace did not end by itself."""
     token_bytes: U8s
     logprobs: F32s
-    """Nats; moved by a blank's where the scorer counts leading blanks with the token before."""
+    """Nats; shifted by that of whitespace if the scorer counts it with the preceding token."""
     ranks: U32s
-    """1 + the number of ids with a larger logit; 0 where the log-probability is missing."""
+    """1 + the number of ids with a larger logit; 0 if the log-probability is missing."""
     entropies: F16s
     """Nats, over the full vocabulary."""
     sum_squares: F16s
@@ -253,7 +253,7 @@ class TokenScores:
 
 @dataclass(frozen=True, slots=True)
 class SentenceScore:
-    """A sentence outside tags under one model; None where the model has no score for it."""
+    """A sentence outside tags under one model; None if the model has no score for it."""
 
     TABLE: ClassVar[str] = "sentence_scores"
     KEY: ClassVar[tuple[str, ...]] = ("trace_id", "position", "scorer")
@@ -311,7 +311,7 @@ class Pick:
     merit: float
     """The selector's value; larger is better."""
     num_tokens: int
-    """In the student's tokens."""
+    """Number of the student's tokens."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -328,9 +328,9 @@ class TrainingStep:
     tokens_seen: int
     """Completion tokens of this step and all before it."""
     num_fed: int
-    """Tokens of this step's examples, prompts included, padding not."""
+    """Tokens of this step's examples, including prompts, excluding padding."""
     num_trained: int
-    """Those of them that are in the loss."""
+    """Tokens among them that enter the loss."""
     held_out_loss: float | None
     """Mean cross-entropy of the held-out completions, after the last step of an epoch."""
 

@@ -1,4 +1,4 @@
-"""What somebody may have meant who misspelt a name."""
+"""Suggestions for misspelt names."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 
 def nearest(name: str, known: Iterable[str], cutoff: float = 0.6) -> str | None:
-    """The most similar of the known names; None where none is alike. `cutoff` of 1 is equality."""
+    """The most similar known name; None if none is similar. A `cutoff` of 1 means equality."""
     return next(iter(difflib.get_close_matches(name, list(known), 1, cutoff)), None)
 
 
