@@ -1,9 +1,9 @@
 """The catalogue: `rdpt.duckdb`, views over the parts of the store, for anyone with DuckDB.
 
-It holds nothing that the store cannot rebuild. It is written beside itself and renamed, so that a
-reader never blocks a run nor a run a reader. One schema over everything (`main`), where `part`
-comes first in every table, and one schema per configuration with the parts that it uses. Its views
-find the store next to the file that is opened, so a workspace may be moved (STORE_FOLDER).
+It holds nothing that the store cannot rebuild. It is written to a temporary file and renamed, so a
+reader never blocks a run nor a run a reader. One schema covers everything (`main`), with `part`
+first in every table; each configuration has a schema with the parts that it uses. The views find
+the store next to the opened file, so a workspace may be moved (STORE_FOLDER).
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class ConfigurationRow:
 
 @dataclass(frozen=True, slots=True)
 class ScorerRow:
-    """A model as it reads text: what `author` and `scorer` in the rows stand for."""
+    """A model with its rendering and numerics; `author` and `scorer` in the rows are its ids."""
 
     scorer: str
     model: str
@@ -56,7 +56,7 @@ class ScorerRow:
 
 @dataclass(frozen=True, slots=True)
 class Use:
-    """A configuration uses a part, on a side, in a role."""
+    """Use of a part by a configuration, on a side, in a role."""
 
     configuration: str
     side: str
@@ -65,12 +65,12 @@ class Use:
     part: str
     role: str | None
     scorer: str | None = None
-    """Of `scores`: the model that made them."""
+    """The model behind a part of `scores`."""
 
 
 @dataclass(frozen=True, slots=True)
 class NoiseRow:
-    """What `rdpt doctor scorer` measured: a scorer against itself, scored again, or against another
+    """A measurement of `rdpt doctor scorer`: a scorer against its second scores, or against another
     scorer of the same model (`rdpt_core/provenance/noise.py`)."""
 
     scorer: str
@@ -84,13 +84,13 @@ class NoiseRow:
 
 @dataclass(frozen=True, slots=True)
 class Contents:
-    """What the catalogue says besides the parts themselves."""
+    """The content of the catalogue besides the parts themselves."""
 
     configurations: tuple[ConfigurationRow, ...]
     scorers: tuple[ScorerRow, ...]
     uses: tuple[Use, ...]
     noise: tuple[NoiseRow, ...] = ()
-    """Of the workspace; kept there, and so not written down with the rest."""
+    """Noise of the workspace; stored once there, so not written with the rest."""
 
 
 CONTENTS = TypeAdapter(Contents)
@@ -117,29 +117,30 @@ CREATE VIEW label_noise AS
     SELECT part, CASE WHEN count(*) = count(p99_p) THEN max(p99_p) END AS p99_p
     FROM made LEFT JOIN floors USING (scorer) GROUP BY part;
 """
-"""What a catalogue holds besides the stages' tables. `label_noise` is, for each part of
-`provenance`, the largest noise of the scorers that its labels were made from, or NULL where one of
-them was not measured."""
+"""Tables of the catalogue besides those of the stages. `label_noise` is, for each part of
+`provenance`, the largest noise of the scorers behind its labels, or NULL if one of them was not
+measured."""
 STORE_FOLDER = """CREATE MACRO store_folder() AS coalesce(
     getvariable('rdpt_workspace') || {inside},
     CASE WHEN parse_filename(current_setting('temp_directory')) = {name} || '.tmp'
          THEN parse_dirpath(current_setting('temp_directory')) || {inside} END,
     {absolute})"""
-"""Where the views look for the parts. A relative path in a view resolves against the reader's
-working directory, and an absolute one breaks when the workspace moves. But DuckDB names its folder
-for temporary files after the file that it opened, so that file's own folder follows from a setting.
-Where the catalogue is attached to another database, or the setting was changed, the views look
-where it was written; `SET VARIABLE rdpt_workspace = '/new/place'` names another folder."""
+"""The folder in which the views find the parts. A relative path in a view resolves against the
+reader's working directory, and an absolute one breaks when the workspace moves. But DuckDB names
+its folder for temporary files after the opened file, so a setting reveals that file's folder. If
+the catalogue is attached to another database, or the setting was changed, the views use the path
+where the catalogue was written; `SET VARIABLE rdpt_workspace = '/new/place'` sets another
+folder."""
 PLACES = ("model", "reasons")
-"""Entries of a record that name a place."""
+"""Entries of a record that hold a path or address."""
 UNDETERMINED = """margin < 2 * (SELECT p99_p FROM main.label_noise AS noise
     WHERE noise.part = parse_filename(filename, true)) AS undetermined"""
-"""A column of `provenance`, read from files: the label may change when the models score again. A
-gap changes by at most twice what a probability does."""
+"""Column of `provenance` in views: true if the label may change when the models score again. A gap
+changes by at most twice as much as a probability."""
 
 
 def publish(path: Path, store: Store, contents: Contents) -> None:
-    """Writes the catalogue anew and puts it in place of the old one, atomically."""
+    """Writes a new catalogue and replaces the old one atomically."""
     path.parent.mkdir(parents=True, exist_ok=True)
     beside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     beside.unlink(missing_ok=True)
@@ -159,12 +160,12 @@ def publish(path: Path, store: Store, contents: Contents) -> None:
 
 
 def is_current(path: Path, store: Store) -> bool:
-    """True if a catalogue is there, opens, and was written where the store lies now."""
+    """True if a catalogue exists, opens, and was written at the store's present path."""
     if not path.exists():
         return False
     try:
         with duckdb.connect(str(path), read_only=True) as connection:
-            connection.execute("SELECT made FROM parts LIMIT 0")  # since 0.1 there are no others
+            connection.execute("SELECT made FROM parts LIMIT 0")  # no other kinds since 0.1
             connection.execute("SELECT store_folder()")
             found = connection.execute("SELECT store FROM catalogue").fetchone()
     except duckdb.Error:
@@ -177,8 +178,8 @@ def insert(
     contents: Contents,
     committed: Mapping[str, Mapping[str, Record]],
 ) -> None:
-    """Fills TABLES. `committed` is table to key to record; uses of other parts, or by
-    configurations that are not among the contents, are left out."""
+    """Fills TABLES. `committed` maps table to key to record; uses of other parts, or by
+    configurations outside the contents, are left out."""
     known = {c.configuration for c in contents.configurations}
     for c in contents.configurations:
         connection.execute(
@@ -236,12 +237,12 @@ def insert(
 
 
 def _told(record: Record) -> str:
-    """JSON of how a part was made, without what is a machine's: the places of model and server."""
+    """JSON of how a part was made, without paths of models and addresses of servers."""
     return json.dumps({name: value for name, value in record.made.items() if name not in PLACES})
 
 
 def _store_folder(path: Path, store: Store) -> str:
-    """`path` is where the catalogue will lie, in a folder that also holds the store."""
+    """SQL for the store's folder; `path` is that of the catalogue, in a folder above the store."""
     inside = "/" + os.path.relpath(store.root.absolute(), path.parent.absolute())
     absolute = str(store.root.resolve())
     return STORE_FOLDER.format(
@@ -274,7 +275,7 @@ def add_schemas(
     configurations: Sequence[ConfigurationRow],
     tables: Iterable[str],
 ) -> None:
-    """A schema for each configuration, with views of what it uses of these tables of `main`."""
+    """Creates a schema for each configuration, with views of its parts of these tables."""
     for name, digest in _schemas(configurations).items():
         connection.execute(f"CREATE SCHEMA {quoted(name)}")
         for table in tables:
@@ -282,7 +283,7 @@ def add_schemas(
 
 
 def _schemas(configurations: Sequence[ConfigurationRow]) -> dict[str, str]:
-    """Schema name to configuration digest; the name is made of experiment and configuration."""
+    """Schema name to configuration digest; the name combines experiment and configuration."""
     names: dict[str, str] = {}
     for c in configurations:
         name = re.sub(r"\W+", "_", f"{c.experiment}_{c.name}").lower()
@@ -303,22 +304,22 @@ def _configuration_view(schema: str, configuration: str, table: str) -> str:
 
 
 def quoted(name: str) -> str:
-    """An identifier of SQL."""
+    """An SQL identifier."""
     return '"' + name.replace('"', '""') + '"'
 
 
 def literal(text: str) -> str:
-    """A string of SQL."""
+    """An SQL string literal."""
     return "'" + text.replace("'", "''") + "'"
 
 
 def plain(contents: Contents) -> dict[str, Any]:
-    """What a note holds of it: all but the noise, which is kept in one place for all."""
+    """The form for a note: everything except the noise, which is stored once for all."""
     return asdict(replace(contents, noise=()))
 
 
 def merged(all_contents: Iterable[Contents]) -> Contents:
-    """Of several experiments on one workspace."""
+    """The contents of several experiments on one workspace."""
     found = list(all_contents)
     return Contents(
         tuple(dict.fromkeys(item for c in found for item in c.configurations)),
@@ -329,7 +330,7 @@ def merged(all_contents: Iterable[Contents]) -> Contents:
 
 
 def with_past(contents: Contents, past: Contents) -> Contents:
-    """What an experiment uses, and what it used before; its configurations stay those of now."""
+    """The present and past uses of an experiment, with its present configurations."""
     before = {c.configuration: c.distilled for c in past.configurations}
     configurations = tuple(
         replace(c, distilled=c.distilled or before.get(c.configuration))

@@ -1,7 +1,7 @@
-"""Why a part is not one that the store already has: the recipe of the nearest part, field by field.
+"""Why the store lacks a part: the differences from the recipe of the nearest part, field by field.
 
 A recipe differs in its own fields (a version, a parameter) or in the content of an input. The first
-is an answer; the second is a question about another table, and is followed upward by who asks.
+is an answer; the second is a question about another table, which the caller follows upward.
 """
 
 from __future__ import annotations
@@ -21,22 +21,22 @@ ABSENT = "(absent)"
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """One field of a recipe; `ABSENT` where one side has no such field."""
+    """One field of two recipes; `ABSENT` if one side has no such field."""
 
     field: str
-    """As it is nested: `sampling.temperature`; an input is `inputs.traces`."""
+    """Dotted path: `sampling.temperature`; an input is `inputs.traces`."""
     old: Plain
     new: Plain
 
 
 @dataclass(frozen=True)
 class Made:
-    """What a part was, or will be, made from."""
+    """The origin of an existing or future part."""
 
     recipe: Mapping[str, Any]
-    """As JSON, see `Recipe.as_json`."""
+    """JSON form, see `Recipe.as_json`."""
     inputs: Mapping[str, Sequence[tuple[str, str]]]
-    """Argument to table and key of each part it is fed."""
+    """Argument to table and key of each of its parts."""
 
 
 def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[Difference]:
@@ -67,7 +67,7 @@ def _leaves(value: Mapping[str, Any], path: str) -> Iterator[tuple[str, Plain]]:
 
 @lru_cache(maxsize=1 << 16)
 def _num_differences(old: str, new: str) -> int:
-    """Of two recipes without their inputs, as JSON: parts of a table share few of them."""
+    """Differing fields of two recipes without inputs, as JSON: a table has few distinct ones."""
     return len(differences(json.loads(old), json.loads(new)))
 
 
@@ -85,7 +85,7 @@ class Records:
         return self._tables[table]
 
     def made(self, table: str, key: str, arguments: Mapping[str, str]) -> Made | None:
-        """A committed part; `arguments` says which table each of its arguments is."""
+        """The origin of a committed part; `arguments` maps each of its arguments to a table."""
         record = self.of(table).get(key)
         if record is None:
             return None
@@ -97,8 +97,8 @@ class Records:
         return Made(record.recipe, inputs)
 
     def nearest(self, table: str, made: Made, exclude: str = "") -> Record | None:
-        """The part of `table` whose recipe differs in the fewest fields. Of several, the one whose
-        inputs were made most alike, then the newest. `exclude` is the key of the part itself."""
+        """The part of `table` whose recipe differs in the fewest fields; among several, the one
+        with the most similar inputs, then the newest. `exclude` is the key of the part itself."""
         own = _without_inputs(made.recipe)
         counted = [
             (self._distance(record, made, own), record)
@@ -140,7 +140,7 @@ def _without_inputs(recipe: Mapping[str, Any]) -> str:
 
 
 def first_pair(old: Sequence[str], new: Sequence[str]) -> tuple[str, str] | None:
-    """The first key that each list has and the other lacks; None where one has none."""
+    """The first key of each list that the other lacks; None if either has no such key."""
     gone = [key for key in old if key not in set(new)]
     come = [key for key in new if key not in set(old)]
     return (gone[0], come[0]) if gone and come else None

@@ -1,8 +1,8 @@
 """Tables for other tools: one table as a file, or a whole experiment as one DuckDB file.
 
-An export holds copies of rows, so it can be taken elsewhere; the catalogue (`catalog.py`) holds
-views of the store, so it costs nothing. Both show the same schemas under the same names, and the
-hash of each part's file is checked before it is read.
+An export holds copies of rows, so it works elsewhere; the catalogue (`catalog.py`) holds views of
+the store, so it costs nothing. Both have the same schemas under the same names, and the hash of
+each part's file is checked before it is read.
 """
 
 from __future__ import annotations
@@ -27,15 +27,15 @@ from rdpt_core.tables.columns import Column
 from rdpt_core.tables.rows import ROWS, Result, TokenScores
 
 STORAGE = "v1.4.0"
-"""The oldest DuckDB that must read an export; DuckDB 2.0 writes a newer format by itself."""
+"""The oldest DuckDB that must read an export; DuckDB 2.0 writes a newer format by default."""
 MOST_KEYED = 10_000_000
-"""Rows of a table up to which its primary key is declared: the index of a key is built in memory,
-and a part's keys are unique by its making."""
+"""Rows of a table up to which its primary key is declared: DuckDB builds the index of a key in
+memory, and the keys of a part are unique by construction."""
 SIGNED = ("seed",)
-"""Whole numbers that may be below 0."""
+"""Integers that may be negative."""
 
 Before = Mapping[str, str | None]
-"""Column to the value that it has in all rows of a part: `part`, and how the part is used."""
+"""Column to its value in all rows of a part: `part`, and the use of the part."""
 
 
 # ---------------------------------------------------------------------------- one table
@@ -49,10 +49,10 @@ def write_rows(
     before: Sequence[str],
     text: bool = False,
 ) -> int:
-    """The rows of parts behind the columns `before`; how many. Raises Damaged.
+    """Writes the rows of parts, after the columns `before`; returns their number. Raises Damaged.
 
-    A table without rows has its columns nevertheless. With `text`, bytes become text, what is not
-    UTF-8 in it as `\\xff`: JSON and CSV hold no bytes.
+    A table without rows still has its columns. With `text`, bytes become text, with bytes that are
+    not UTF-8 as `\\xff`: JSON and CSV hold no bytes.
     """
     writer.write(_placed(_no_rows(columns.schema(row)), dict.fromkeys(before), text))
     num_rows = 0
@@ -84,7 +84,7 @@ def _as_text(column: pa.Array) -> pa.Array:
 
 
 def write_catalogue_rows(writer: TableWriter, table: str, contents: Contents, store: Store) -> int:
-    """A table that only the catalogue has, such as configurations; how many rows."""
+    """Writes a table of the catalogue, such as configurations; returns the number of rows."""
     with duckdb.connect() as connection:
         connection.execute(catalog.TABLES)
         catalog.insert(connection, contents, _committed(store, contents))
@@ -98,12 +98,12 @@ def write_catalogue_rows(writer: TableWriter, table: str, contents: Contents, st
 
 
 def write_database(path: Path, store: Store, contents: Contents, tokens: bool) -> dict[str, int]:
-    """An experiment as one file that needs no other; rows by table.
+    """Writes an experiment to one self-contained file; returns rows by table.
 
     `main` and the schemas of the configurations are those of the catalogue, with real tables in
-    `main`: keys, NOT NULL, closed choices and ranges are declared. What has a number for each
-    token (`scores`, arrays of `traces`) is there with `tokens` only. Written beside `path` and
-    renamed. Raises Damaged, or OSError where it cannot be written.
+    `main`: keys, NOT NULL, closed choices and ranges are declared. Per-token data (`scores`, arrays
+    of `traces`) is included only with `tokens`. The file is written next to `path` and renamed.
+    Raises Damaged, or OSError if it cannot be written.
     """
     committed = _committed(store, contents)
     beside = path.with_name(f".{path.name}.{os.getpid()}.part")
@@ -166,8 +166,8 @@ def _copy(
 
 
 def table_of(row: type, kept: Sequence[Column], keyed: bool) -> str:
-    """The DDL of a table of `main`, `part` first, with everything about its columns that SQL can
-    hold."""
+    """The DDL of a table of `main`, `part` first, with every constraint of its columns that SQL can
+    express."""
     lines = ["part VARCHAR NOT NULL", *(line for column in kept for line in _column(column))]
     if _has_undetermined(row):
         lines.append("undetermined BOOLEAN")
@@ -188,7 +188,7 @@ def _has_undetermined(row: type) -> bool:
 
 
 def _column(column: Column) -> Iterator[str]:
-    """A column's line, and one for each rule; NULL passes every rule."""
+    """The line of a column, and a line for each constraint; NULL passes every constraint."""
     null = "" if column.optional else " NOT NULL"
     yield f"{quoted(column.name)} {columns.sql_type(column.type)}{null}"
     for rule in _rules(column):
@@ -196,7 +196,7 @@ def _column(column: Column) -> Iterator[str]:
 
 
 def _rules(column: Column) -> Iterator[str]:
-    """From the conventions of `rows.py`: what `num_`, `p_` and `logprob` promise."""
+    """Constraints from the conventions of `rows.py` for `num_`, `p_` and `logprob`."""
     name, kind = quoted(column.name), column.python
     if isinstance(kind, type) and issubclass(kind, StrEnum):
         yield f"{name} IN ({', '.join(literal(choice) for choice in kind)})"

@@ -1,4 +1,4 @@
-"""Whether a store still holds what was committed: every file against its record.
+"""Integrity of a store: every file against its record.
 
 A record is checked against itself (its digest, its recipe gives its key), the files against the
 record. Nothing is changed here but by `repair` and `seal`.
@@ -21,13 +21,13 @@ from rdpt_core.tables.rows import ROWS
 
 @dataclass(frozen=True, slots=True)
 class Damage:
-    """A part that does not hold, and why."""
+    """A damaged part, and the reason."""
 
     table: str
     key: str
     reason: str
     strangers: tuple[str, ...] = ()
-    """Files in the payload that were not committed, where nothing else is wrong."""
+    """Uncommitted files in the payload, if nothing else is wrong."""
 
 
 def record_files(store: Store) -> Iterator[Path]:
@@ -37,7 +37,7 @@ def record_files(store: Store) -> Iterator[Path]:
 
 
 def num_bytes(store: Store) -> int:
-    """What `check` reads of all parts, as their records say; unreadable records count nothing."""
+    """Bytes that `check` reads for all parts, by their records; unreadable records count 0."""
     total = 0
     for path in record_files(store):
         record = store.record(path.parent.name, path.stem)
@@ -47,7 +47,7 @@ def num_bytes(store: Store) -> int:
 
 
 def damages(store: Store, has_read: Callable[[int], object]) -> Iterator[Damage]:
-    """Every damaged part of a store opened read-only; `has_read` is told of bytes."""
+    """Every damaged part of a store opened read-only; `has_read` is called with bytes read."""
     for path in record_files(store):
         found = check(store, path.parent.name, path.stem)
         if found is not None:
@@ -58,7 +58,7 @@ def damages(store: Store, has_read: Callable[[int], object]) -> Iterator[Damage]
 
 
 def check(store: Store, table: str, key: str) -> Damage | None:
-    """What is wrong with a part, or None; also None for one that is gone by now."""
+    """The damage of a part, or None; also None if the part no longer exists."""
     path = store.root / table / f"{key}.json"
     try:
         record = read_record(path)
@@ -107,7 +107,7 @@ def _wrong_payload(folder: Path, manifest: Mapping[str, tuple[int, str]]) -> str
 
 
 def _strangers(folder: Path, manifest: Mapping[str, object]) -> list[str]:
-    """A model folder counts with all that loading reads, so that a stray file makes it another."""
+    """Uncommitted files of a payload. Loading reads a whole folder: a stray file changes it."""
     found = {
         str(path.relative_to(folder))
         for path in folder.rglob("*")
@@ -129,25 +129,25 @@ def _wrong_file(path: Path, size: int, digest: str) -> str | None:
 
 
 def repair(store: Store, damage: Damage) -> bool:
-    """Sets a damaged part aside, so that the next run builds it alone; of one that only has files
-    beside it that were not committed, these files. False where a run has it in hand right now, or
-    has built it again since."""
+    """Quarantines a damaged part, so that the next run rebuilds only it; if its only damage is
+    uncommitted files, it quarantines those files. False if a run holds the part now, or has rebuilt
+    it since."""
     with store.lock(damage.table, damage.key) as mine:
-        looking = Store(store.root, read_only=True)  # else looking would set aside the record alone
+        looking = Store(store.root, read_only=True)  # or `find` would move only the record
         now = check(looking, damage.table, damage.key) if mine else None
         if now is None:
             return False
         for name in now.strangers:
             store.notes.set_aside(store.root / now.table / now.key / name)
         if not now.strangers:
-            # What is set aside follows from the name alone: the record itself may be wrong.
+            # The name alone determines which files to move: the record itself may be wrong.
             store.quarantine(now.table, now.key, now.reason)
         return True
 
 
 def seal(store: Store, damaged: Collection[tuple[str, str]]) -> int:
-    """Gives the records of earlier releases a digest, now that their parts were found to hold; how
-    many got one. `damaged` are the table and key of the others."""
+    """Adds a digest to intact records of earlier releases; returns their number. `damaged` holds
+    table and key of the damaged parts."""
     looking = Store(store.root, read_only=True)
     found = [record for row in ROWS for record in looking.records(row.TABLE)]
     return sum(
@@ -158,7 +158,7 @@ def seal(store: Store, damaged: Collection[tuple[str, str]]) -> int:
 
 
 def _seal(store: Store, record: Record) -> bool:
-    """False where a run has the part in hand, or has built it again since."""
+    """False if a run holds the part, or has rebuilt it since."""
     with store.lock(record.part.table, record.part.key) as mine:
         if not mine or store.record(record.part.table, record.part.key) != record:
             return False

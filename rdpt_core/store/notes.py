@@ -1,9 +1,9 @@
-"""Notes: the small JSON files of a workspace that stand beside its parts.
+"""Notes: the small JSON files of a workspace next to its parts.
 
-What a source gave, where an experiment came from, what it uses, hashes of models, measured noise. A
-note saves work or tells people something, and no number lives in it alone. So there is one way to
-write it, durably and with a digest, and one way to read it: a damaged note is *absent*. It is set
-aside and named, and what it said is found again or asked for.
+They hold the rows of a source, the origin and contents of an experiment, hashes of models, measured
+noise. A note saves work or informs the user, and holds no number that cannot be recovered. There is
+one way to write it, durably and with a digest, and one way to read it: a damaged note is *absent*.
+It is quarantined and reported, and its content is derived again or requested.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ from pydantic import TypeAdapter, ValidationError
 T = TypeVar("T")
 
 SEALED = {"digest", "note"}
-"""Keys of the object that a note is written as; earlier releases wrote the bare value."""
+"""Keys of the JSON object of a note; earlier releases wrote the bare value."""
 _SAID: set[tuple[Path, str]] = set()
-"""Files that stay where they are, and what was said of them: once in a process."""
+"""Damaged files that are not moved, and the warning about each: printed once per process."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,14 +36,14 @@ class Notes:
     """Reads and writes the notes of one workspace."""
 
     quarantine: Path
-    """The folder that damaged notes are moved to."""
+    """The folder for damaged notes."""
     warn: Callable[[str], None] = lambda line: None
     read_only: bool = False
     """True if nothing is moved and nothing is written."""
 
     def read(self, path: Path, shape: TypeAdapter[T]) -> T | None:
-        """The note, or None where there is none, or none that can be read: that one is named, and
-        set aside."""
+        """The note, or None if it is missing or unreadable; an unreadable note is reported and
+        quarantined."""
         try:
             return parse(path.read_bytes(), shape)
         except FileNotFoundError:
@@ -55,14 +55,14 @@ class Notes:
         return None
 
     def write(self, path: Path, value: object) -> None:
-        """Replaces the note, unless nothing is to be written."""
+        """Replaces the note, unless read-only."""
         if not self.read_only:
             write(path, value)
 
     @contextmanager
     def alone(self, path: Path) -> Iterator[None]:
-        """No other thread or process that asks for the same is in the block: for a note that is
-        read and written again with more. No lock where nothing is written."""
+        """Excludes other threads and processes that use this block for the same note: for appending
+        to a note. Takes no lock if read-only."""
         if self.read_only:
             yield
             return
@@ -72,14 +72,14 @@ class Notes:
             yield
 
     def set_aside(self, path: Path) -> None:
-        """Moves a file or folder out of the way; nothing where it is gone by now."""
+        """Moves a file or folder to the quarantine; does nothing if it no longer exists."""
         self.quarantine.mkdir(parents=True, exist_ok=True)
         aside = self.quarantine / f"{path.parent.name}-{path.name}-{time.time_ns()}"
         with contextlib.suppress(FileNotFoundError):
             path.rename(aside)
 
     def refuse(self, path: Path, reason: str) -> None:
-        """Names a damaged file, and sets it aside."""
+        """Reports a damaged file and quarantines it."""
         if self.read_only:
             line = f"warning: {path} {reason}: it is ignored; rdpt verify --repair sets it aside"
             say_once(self.warn, path, line)
@@ -89,20 +89,21 @@ class Notes:
 
 
 def write(path: Path, value: object) -> None:
-    """Replaces a note, durably. `value` is what JSON can hold."""
+    """Replaces a note durably. `value` must be JSON-serialisable."""
     path.parent.mkdir(parents=True, exist_ok=True)
     write_durably(path, json.dumps({"note": value, "digest": digest(value)}).encode())
 
 
 def say_once(warn: Callable[[str], None], path: Path, line: str) -> None:
-    """Warns of a damaged file that stays where it is."""
+    """Warns about a damaged file that is not moved, once per process."""
     if (path, line) not in _SAID:
         _SAID.add((path, line))
         warn(line)
 
 
 def parse(content: bytes, shape: TypeAdapter[T]) -> T:
-    """What a note says. Raises ValueError, whose text ends a sentence that begins with the file."""
+    """The value of a note. Raises ValueError, whose text completes a sentence that begins with the
+    file."""
     value = load(content)
     if isinstance(value, dict) and value.keys() == SEALED:
         if value["digest"] != digest(value["note"]):
@@ -112,7 +113,7 @@ def parse(content: bytes, shape: TypeAdapter[T]) -> T:
 
 
 def load(content: bytes) -> Any:
-    """The JSON value. Raises ValueError, also for text that is nested too deeply to be read."""
+    """The JSON value. Raises ValueError, also for text that is nested too deeply."""
     if not content:
         raise ValueError("is empty")
     try:
@@ -122,7 +123,7 @@ def load(content: bytes) -> Any:
 
 
 def fit(value: Any, shape: TypeAdapter[T]) -> T:
-    """The value in the types of `shape`. Raises ValueError with the first place that differs."""
+    """The value with the types of `shape`. Raises ValueError with the first place that differs."""
     try:
         return shape.validate_python(value)
     except ValidationError as error:
@@ -133,7 +134,7 @@ def fit(value: Any, shape: TypeAdapter[T]) -> T:
 
 def digest(value: object) -> str:
     """32 hex digits over a JSON value, whatever the order of its keys."""
-    plain = json.loads(json.dumps(value))  # tuples as lists, all keys as text
+    plain = json.loads(json.dumps(value))  # tuples become lists, all keys become text
     return hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()[:32]
 
 
@@ -141,7 +142,7 @@ def digest(value: object) -> str:
 
 
 def write_durably(path: Path, content: bytes) -> None:
-    """The file is there as it was or with all of `content`, also after a power cut."""
+    """Replaces a file atomically: it has the old content or the new, even after a power cut."""
     with temporary(path) as beside:
         beside.write_bytes(content)
         sync(beside)
@@ -151,7 +152,7 @@ def write_durably(path: Path, content: bytes) -> None:
 
 @contextmanager
 def temporary(final: Path) -> Iterator[Path]:
-    """A name beside `final`; nothing is left there when the block fails."""
+    """A temporary path next to `final`; it is removed if the block fails."""
     path = final.with_name(f".{final.name}.{os.getpid()}-{threading.get_ident()}.tmp")
     try:
         yield path
@@ -160,7 +161,7 @@ def temporary(final: Path) -> Iterator[Path]:
 
 
 def sync(path: Path) -> None:
-    """The file, or the folder's list of names, is on disk when this returns."""
+    """Flushes a file, or the list of names of a folder, to disk."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)

@@ -1,8 +1,8 @@
-"""The store: durable parts, `store/<table>/<key>.parquet` beside `<key>.json`.
+"""The store: durable parts, `store/<table>/<key>.parquet` next to `<key>.json`.
 
-A part is committed by its record, written last; what has no record is not a result. Nothing that
-is committed is ever edited. The one distinction drawn here: the *key* says what a part was made
-from, the *content* what came out, the file's *hash* whether the disk still holds it.
+The record, written last, commits a part; files without a record are not a result. A committed part
+is never edited. The one distinction drawn here: the *key* identifies the inputs of a part, the
+*content* its rows, and the file's *hash* shows whether the disk still holds it.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ Coordinate: TypeAlias = tuple[int, ...]
 one part."""
 
 PAYLOAD = "payload"
-"""In the work folder of a part: what becomes its payload."""
+"""Folder of a part's work folder that becomes its payload."""
 
 
 class TooNew(Exception):
@@ -49,13 +49,13 @@ class TooNew(Exception):
 
 
 class Damaged(Exception):
-    """A committed part whose bytes are not what was committed. It is quarantined by now, unless the
-    store is only read."""
+    """A part whose bytes differ from those committed. It is already quarantined, unless the store
+    is read-only."""
 
 
 @dataclass(frozen=True, slots=True)
 class Holder:
-    """Who is building a part."""
+    """The process that is building a part."""
 
     pid: int
     host: str
@@ -63,7 +63,7 @@ class Holder:
 
     @property
     def is_this_process(self) -> bool:
-        """True for another thread of this process, which makes the part for another table."""
+        """True for another thread of this process, which builds the part for another table."""
         return (self.pid, self.host) == (os.getpid(), socket.gethostname())
 
 
@@ -76,7 +76,7 @@ class Part:
     content: str
     num_rows: int
     seconds: float
-    """Wall time of its making."""
+    """Wall time of building it."""
     size: int
     """Bytes of its file."""
     has_payload: bool = False
@@ -84,12 +84,12 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """What `<key>.json` holds: a Part, and how to check and explain it."""
+    """Content of `<key>.json`: a Part, and how to check and explain it."""
 
     part: Part
     recipe: Mapping[str, Any]
     inputs: Mapping[str, Sequence[str]]
-    """Argument name to the keys of the parts it was fed."""
+    """Argument name to the keys of its parts."""
     mtime_ns: int
     hash: str
     """xxh3_128 of the file: 73 of 200 flipped bits went unnoticed by Parquet itself."""
@@ -130,7 +130,7 @@ class Store:
         warn: Callable[[str], None] = lambda line: None,
         read_only: bool = False,
     ) -> None:
-        """`warn` is told of parts that do not hold; with `read_only` they stay where they are."""
+        """Calls `warn` for damaged parts; with `read_only` they are not moved."""
         self.root, self.read_only = root, read_only
         self._warn = warn
 
@@ -139,8 +139,8 @@ class Store:
     def find(self, table: str, key: str) -> Part | None:
         """The committed part, if its file has the size it was committed with.
 
-        A different mtime alone means that the file is hashed now. A part that does not hold is
-        quarantined, and None is returned.
+        If only the mtime differs, the file is hashed. A damaged part is quarantined, and None is
+        returned.
         """
         record = self.record(table, key)
         if record is None:
@@ -153,7 +153,7 @@ class Store:
         if sound and status.st_mtime_ns != record.mtime_ns:
             sound = file_hash(self.file(record.part)) == record.hash
             if sound:
-                with suppress(OSError):  # a workspace that may not be written is hashed each time
+                with suppress(OSError):  # in a read-only workspace, the file is hashed each time
                     os.utime(self.file(record.part), ns=(record.mtime_ns, record.mtime_ns))
         if not sound:
             self.quarantine(table, key, "its file is missing or has changed")
@@ -161,7 +161,7 @@ class Store:
         return record.part
 
     def record(self, table: str, key: str) -> Record | None:
-        """What the part's file says of it. A damaged record is none, and its part is set aside."""
+        """The part's record. If it is damaged, None, and the part is quarantined."""
         path = self.root / table / f"{key}.json"
         try:
             return read_record(path)
@@ -176,8 +176,8 @@ class Store:
         return columns.read_parquet(row, self.sound_file(part))
 
     def sound_file(self, part: Part) -> Path:
-        """The part's file, its hash checked. Raises Damaged when the bytes are not the committed
-        ones."""
+        """The part's file, after checking its hash. Raises Damaged if the bytes differ from those
+        committed."""
         record = self.record(part.table, part.key)
         path = self.file(part)
         if record is None or not path.exists() or file_hash(path) != record.hash:
@@ -188,7 +188,7 @@ class Store:
         return path
 
     def payload(self, part: Part) -> Path:
-        """The payload directory, each file checked against its hash."""
+        """The payload folder, after checking each file against its hash."""
         folder = self.root / part.table / part.key
         record = self.record(part.table, part.key)
         if record is None or any(
@@ -229,8 +229,8 @@ class Store:
         """Publishes rows (and moves the folder `payload` in) as the part of `recipe`.
 
         The caller holds the part's lock. File, rename, folder, then the record, each synced before
-        the next, so that a record implies all that it names. Only then is the work folder removed:
-        until a part is committed, all that making it has cost is kept.
+        the next, so a record implies the files that it names. Only then is the work folder removed:
+        until a part is committed, all finished work on it is kept.
         """
         table, key = row.TABLE, recipe.key  # type: ignore[attr-defined]
         folder = self.root / table
@@ -295,15 +295,14 @@ class Store:
     # ------------------------------------------------------------------ work in progress
 
     def workdir(self, table: str, key: str) -> Path:
-        """Where an unfinished part keeps what it has; removed when the part is committed, and by
-        nothing else that makes it."""
+        """The folder for finished work of an unfinished part; only its commit removes it."""
         return self.root / table / ".work" / key
 
     def begin(self, table: str, key: str) -> Path:
-        """The work folder of a part that is about to be made; the caller holds its lock.
+        """The work folder of a part about to be built; the caller holds its lock.
 
-        A commit that did not reach its record may have moved the payload out already: it is moved
-        back, so that the stage finds everything where it was left.
+        A commit killed before its record may have moved the payload out already: it is moved back,
+        so that the stage finds everything in its place.
         """
         folder, moved = self.workdir(table, key), self.root / table / key
         folder.mkdir(parents=True, exist_ok=True)
@@ -314,7 +313,7 @@ class Store:
 
     @contextmanager
     def lock(self, table: str, key: str, wait: bool = False) -> Iterator[bool]:
-        """Yields whether the caller may build the part; with `wait` it blocks until it may.
+        """Yields True if the caller may build the part; with `wait` it blocks until then.
 
         The kernel frees the lock of a dead holder (0.3 ms after kill -9).
         """
@@ -333,7 +332,7 @@ class Store:
             yield True
 
     def holder(self, table: str, key: str) -> Holder | None:
-        """Who holds the lock of a part, as far as its file says."""
+        """The holder of a part's lock, according to its file."""
         try:
             return notes.parse(self._lock_path(table, key).read_bytes(), _HOLDER)
         except (OSError, ValueError):
@@ -346,12 +345,12 @@ class Store:
 
     @property
     def notes(self) -> Notes:
-        """The reader of the notes beside this store's parts."""
+        """The reader of the notes next to this store's parts."""
         return Notes(self.root / "quarantine", self._warn, self.read_only)
 
     def quarantine(self, table: str, key: str, reason: str) -> None:
-        """Sets a part aside, so that the next run builds it again; its record goes first. With
-        `read_only` it only warns."""
+        """Moves a part to the quarantine, so that the next run rebuilds it; its record goes first.
+        With `read_only` it only warns."""
         line = f"warning: {table}/{key[:12]}: {reason}; "
         if self.read_only:
             notes.say_once(self._warn, self.root, f"{line}rdpt verify --repair sets it aside")

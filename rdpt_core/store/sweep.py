@@ -1,8 +1,7 @@
-"""What lies in a store that nobody reaches: parts, and what crashes left behind.
+"""Garbage in a store: parts that no experiment reaches, and leftovers of crashes.
 
-Finding is apart from removing, so that a dry run shows what a real one does. No link is followed: a
-link is removed as a link, and a table's folder that is one is left alone.
-"""
+Finding is separate from removing, so a dry run shows what a real run does. Links are not followed:
+a link is removed as a link, and a table's folder that is a link is left alone."""
 
 from __future__ import annotations
 
@@ -23,27 +22,27 @@ PartName = tuple[str, str]
 
 @dataclass(frozen=True, slots=True)
 class Stray:
-    """Something that no experiment reaches."""
+    """Files that no experiment reaches."""
 
     kind: str
     """`part`, `unfinished part`, `leftover`, `quarantined`."""
     name: str
-    """For people."""
+    """Name to display."""
     paths: tuple[Path, ...]
-    """In the order in which they are removed: a part's record first, so that it is none at once."""
+    """Paths in order of removal: a part's record first, so that it is no longer a part."""
     size: int
-    """Bytes, also of what lies inside folders."""
+    """Bytes, including the content of folders."""
     age: float
-    """Seconds since anything of it was written."""
+    """Seconds since the last write to any of it."""
     part: PartName | None
-    """Whose lock removing it takes."""
+    """The part whose lock the removal takes."""
 
 
 def strays(
     store: Store, reached: Collection[PartName], working: Collection[PartName]
 ) -> Iterator[Stray]:
-    """All that is neither one of the parts `reached`, nor the work folder of one of `working`, the
-    parts that a run would go on with."""
+    """Everything except the parts `reached`, and the work folders of `working`, the parts that a
+    run would resume."""
     for row in ROWS:
         folder = store.root / row.TABLE
         if not folder.is_dir() or folder.is_symlink():
@@ -65,7 +64,7 @@ def unfinished(store: Store, table: str) -> Iterator[PartName]:
 
 
 def _parts(table: str, folder: Path, reached: Collection[PartName]) -> Iterator[Stray]:
-    """Record, file and payload of each part; without a record they are what a crash left."""
+    """Record, file and payload of each part; without a record they are leftovers of a crash."""
     keys = {path.name.partition(".")[0] for path in folder.iterdir() if path.name[0] != "."}
     for key in sorted(keys):
         if (table, key) in reached:
@@ -82,13 +81,13 @@ def _inside(folder: Path) -> list[Path]:
 
 
 def leftovers(paths: Iterable[Path]) -> Iterator[Stray]:
-    """Files beside the store that are known to be nobody's."""
+    """Files next to the store that are known to be unused."""
     for path in paths:
         yield from _stray("leftover", path.name, [path], None)
 
 
 def _stray(kind: str, name: str, paths: list[Path], part: PartName | None) -> Iterator[Stray]:
-    """Nothing where all of it is gone by now: a run beside this renames and deletes files."""
+    """No item if all of it is gone: a concurrent run renames and deletes files."""
     states = {
         inner: state
         for path in paths
@@ -110,15 +109,15 @@ def _state(path: Path) -> os.stat_result | None:
 
 
 def _below(path: Path) -> Iterator[Path]:
-    """Everything inside a folder; `walk` follows no links to folders, and passes over a folder that
-    is gone by now."""
+    """Everything inside a folder; `walk` follows no links to folders, and skips a folder that no
+    longer exists."""
     if not path.is_symlink():
         for folder, folders, files in os.walk(path):
             yield from (Path(folder, name) for name in (*folders, *files))
 
 
 def remove(store: Store, stray: Stray) -> bool:
-    """False where a run has the part in hand: then nothing is removed."""
+    """Removes the files; False, without removing any, if a run holds the part."""
     if stray.part is None:
         _remove(stray.paths)
         return True
