@@ -1,8 +1,8 @@
-"""Where MLflow keeps the files of a workspace's runs, also after the workspace has moved.
+"""MLflow's artifact folders of a workspace, including after the workspace has moved.
 
-MLflow writes the absolute address of each experiment's and each run's folder into its database. In
-a workspace that was moved or copied these name the old place, where files would be written and
-looked for. So they are put right before that database is opened.
+MLflow stores the absolute address of each experiment's and each run's folder in its database. In a
+moved or copied workspace these name the old path, where MLflow would write and look for files. So
+rdpt corrects them before that database is opened.
 """
 
 from __future__ import annotations
@@ -18,17 +18,17 @@ FOLDER = "mlartifacts"
 
 
 def artifact_folder(runtime: Runtime, experiment: str) -> Path:
-    """Where the files of an experiment's runs lie."""
+    """The folder for the files of an experiment's runs."""
     return (runtime.workspace / FOLDER / experiment).resolve()
 
 
 def rehome(runtime: Runtime) -> None:
-    """Makes the workspace's own MLflow name the folders that lie in it now. A database elsewhere
-    may serve several workspaces and is left alone, as are folders that the user chose."""
+    """Corrects the folders in the workspace's own MLflow database. A database elsewhere may serve
+    several workspaces and is not changed; neither are folders that the user chose."""
     path = runtime.workspace / "mlflow.db"
     if runtime.tracking is not None or not path.is_file():
         return
-    # What MLflow itself cannot open, it complains about when it is asked.
+    # If MLflow cannot open the database, it reports that itself later.
     with suppress(sqlite3.Error), closing(sqlite3.connect(path, timeout=1.0)) as database:
         with database:
             moved = _put_right(database, runtime)

@@ -1,7 +1,7 @@
-"""Finished batches of an unfinished part: what a kill -9 must not lose.
+"""Finished batches of an unfinished part, which a kill -9 must not lose.
 
-Each batch is a file of its own whose name carries its hash; one that does not hold is set aside
-and its batch is made again.
+Each batch is a separate file with its hash in its name; a damaged file is quarantined and its batch
+is built again.
 """
 
 from __future__ import annotations
@@ -19,17 +19,17 @@ from tasks.progress import say
 R = TypeVar("R")
 MOST_ERRORS = 0.01
 NOTED = 10
-"""Reasons that a record holds."""
+"""Number of reasons kept in a record."""
 
 
 class Batches(Generic[R]):
     def __init__(self, row: type[R], folder: Path) -> None:
         self._row, self._folder = row, folder
         self.num_found = 0
-        """How many were there already."""
+        """Number of batches that already existed."""
 
     def kept(self, index: int) -> list[R] | None:
-        """The rows of a finished batch; None where it has to be made."""
+        """The rows of a finished batch; None if it must be built."""
         for path in self._folder.glob(f"batch-{index:05d}-*.parquet"):
             if file_hash(path) == path.stem.rsplit("-", 1)[1]:
                 self.num_found += 1
@@ -40,8 +40,8 @@ class Batches(Generic[R]):
     def resumed(
         self, number: int, make: Callable[[int], list[R]], width: int = 1
     ) -> Iterator[list[R]]:
-        """The rows of all batches in order; those that are not there yet are made, `width` of them
-        at the same time, and kept by who makes them."""
+        """The rows of all batches in order; missing ones are built, `width` at the same time, and
+        saved by the thread that builds them."""
         kept = {index: self.kept(index) for index in range(number)}
         missing = [index for index, rows in kept.items() if rows is None]
         made = abreast(make, missing, width)
@@ -58,9 +58,10 @@ class Batches(Generic[R]):
 
 
 class Failed:
-    """Items of a part that a server cannot answer: told and counted, as long as they are few.
+    """Items of a part without a usable response of the server: reported and counted if they are
+    few.
 
-    They are asked for again when the part is resumed, and no more once it is committed.
+    A resumed part requests them again; a committed part does not.
     """
 
     def __init__(self) -> None:
@@ -70,13 +71,13 @@ class Failed:
         self._reasons.append(reason)
 
     def noted(self) -> dict[str, Any]:
-        """For the part's record."""
+        """Entries of the part's record."""
         found: dict[str, Any] = {"errors": len(self._reasons)}
         return found | {"reasons": self._reasons[:NOTED]} if self._reasons else found
 
     def settle(self, number: int, what: str) -> None:
-        """Says how many there are. Raises ValueError where that is more than 1% of the part and
-        more than one item, or the whole part: then the server is at fault, not the item."""
+        """Reports their number. Raises ValueError if it is more than 1% of the part and more than
+        one item, or the whole part: then the server is at fault, not the item."""
         count = len(self._reasons)
         if not count:
             return

@@ -1,4 +1,4 @@
-"""Models as parameters of a stage: their identity is their content, wherever they lie."""
+"""Models as parameters of a stage: their identity is their content, not their location."""
 
 from __future__ import annotations
 
@@ -38,16 +38,16 @@ CACHE = "TORCHINDUCTOR_CACHE_DIR"
 SERVERS = "servers.json"
 """File of the workspace with the fingerprints of models behind servers."""
 COMPILED = "compiled"
-"""Folder of the workspace with what torch.compile made; it may be deleted at any time."""
+"""Folder of the workspace with the output of torch.compile; may be deleted at any time."""
 
 
 @dataclass(frozen=True)
 class Model:
-    """A language model where it lies. Loaded by the worker that needs it."""
+    """A language model by its location; the worker that needs it loads it."""
 
     spec: ModelSpec
     base: Path
-    """Where a relative `spec.path` starts: the folder of the experiment file."""
+    """Base of a relative `spec.path`: the folder of the experiment file."""
     memory: HashMemory | None = field(default=None, compare=False)
     numerics: Numerics = "exact"
     """The path on which it scores."""
@@ -75,12 +75,12 @@ class Model:
 
     @property
     def author(self) -> str:
-        """The id with which its texts are signed."""
+        """The id under which rows name it as author of texts."""
         return self.known.author
 
     @cached_property
     def folder(self) -> Path:
-        """Where its files lie on this machine; fetched from the hub if they must be."""
+        """The folder of its files on this machine; fetched from the hub if needed."""
         folder = local_folder(self.spec, self.base)
         if folder is not None:
             return folder
@@ -89,7 +89,7 @@ class Model:
 
     @cached_property
     def renderer(self) -> Renderer:
-        """How it reads problems and traces; needs no weights."""
+        """The renderer of problems and traces for this model; needs no weights."""
         return read_renderer(self.spec, self.folder)
 
     @property
@@ -120,7 +120,7 @@ class Model:
 
     @property
     def width(self) -> int:
-        """Requests that may be under way at once; 1 for a model that is loaded here."""
+        """Requests that may be in flight at once; 1 for a locally loaded model."""
         return self.server.concurrency if self.is_remote else 1
 
     def parts_at_once(self, runtime: Any) -> int:
@@ -128,7 +128,7 @@ class Model:
 
     @property
     def remote(self) -> Remote:
-        """Raises ConnectionError where its server cannot be reached."""
+        """A client of its server. Raises ConnectionError if the server is unreachable."""
         return _remote(self.spec, self.folder, self.server)
 
     def generator(self, sampling: Sampling, seed: int, work: Work) -> TextGenerator:
@@ -136,7 +136,7 @@ class Model:
             from rdpt_core.models.serving.server import ServerGenerator
 
             return ServerGenerator(self.remote, self.known, sampling, seed)
-        from rdpt_core.models.loading.hf import HfGenerator  # torch: only where a model is needed
+        from rdpt_core.models.loading.hf import HfGenerator  # imports torch, so only on demand
 
         return HfGenerator(self._loaded(work), sampling, seed)
 
@@ -168,21 +168,21 @@ class Model:
 
 
 def keep_threads(number: int) -> None:
-    """Fixes torch's threads for the passes of the thread that calls; another one counts its own."""
+    """Fixes torch's threads for passes of the calling thread; each thread has its own number."""
     import torch
 
     torch.set_num_threads(number)
 
 
 def keep_compiled(folder: Path) -> None:
-    """Has torch keep what it compiles for the next process, in a folder for each kind of CPU, whose
-    own instructions it uses. Its own choice is the temporary folder, which is emptied; it stays
-    with a folder whose name its compiler's command would have to quote, and with one that the
-    machine, or an earlier call of this process, has named."""
+    """Makes torch keep compiled code for the next process, in a folder per kind of CPU, whose
+    instructions the code uses. By default torch uses the temporary folder, which gets emptied. The
+    default stays if the folder's name would need quoting in the compiler's command, or if the
+    machine or an earlier call of this process has set another."""
     from torch._inductor.runtime.cache_dir_utils import default_cache_dir
 
     place = str(folder.resolve() / ids.digest("cpu", sorted(cpu_flags()))[:8])
-    own = (None, default_cache_dir())  # which torch writes into the environment
+    own = (None, default_cache_dir())  # torch writes this into the environment
     if os.environ.get(CACHE) in own and place == shlex.quote(place):
         os.environ[CACHE] = place
 
@@ -197,12 +197,12 @@ def snapshot(spec: ModelSpec, revision: str | None) -> Path:
 def _identify(
     spec: ModelSpec, base: Path, memory: HashMemory | None, numerics: Numerics
 ) -> ModelIdentity:
-    """Once per process: the files of a model that is in use do not change under it."""
+    """Identity, computed once per process: the files of a model in use do not change."""
     return identify(spec, base, memory, numerics)
 
 
 _CONNECTING = threading.Lock()
-"""Parts are made by several threads, and the first of them finds the server for all."""
+"""Several threads build parts; the first of them connects to the server for all."""
 
 
 def _remote(spec: ModelSpec, folder: Path, server: ModelServer) -> Remote:
@@ -237,8 +237,8 @@ def _served(spec: ModelSpec, folder: Path, server: ModelServer, memory: HashMemo
 
 
 def _parts_at_once(model: Model | Distilled, runtime: Any) -> int:
-    """Parts of a model that is loaded here, each with a forward pass of its own. One where passes
-    are not apart: torch.compile's graphs and the precision of bfloat16 units are the process's."""
+    """Concurrent parts of a locally loaded model, each with its own forward pass. 1 if passes share
+    state: torch.compile's graphs and the precision of bfloat16 units belong to the process."""
     shared = model.numerics.startswith("compiled") or (
         model.spec.dtype == "bfloat16" and has_units()
     )
@@ -246,7 +246,7 @@ def _parts_at_once(model: Model | Distilled, runtime: Any) -> int:
 
 
 _LOADING = threading.Lock()
-"""The first of the threads that make the parts of a table loads the model for all."""
+"""The first of the threads that build the parts of a table loads the model for all."""
 
 
 @lru_cache(maxsize=1)
@@ -263,12 +263,12 @@ def _load(
 
     from rdpt_core.models.loading.weights import load
 
-    logging.disable_progress_bar()  # of the weights; the table has a bar of its own
+    logging.disable_progress_bar()  # of the weights; the table has its own bar
     return load(spec, base, threads, usable(device), memory, numerics)
 
 
 def usable(device: str) -> str:
-    """`auto` is a GPU where there is one."""
+    """The device to use; `auto` is a GPU if available."""
     import torch
 
     if device != "auto":
@@ -282,7 +282,7 @@ class Distilled:
 
     call: Call
     spec: ModelSpec
-    """That of the base model: how it is read stays the same."""
+    """Spec of the base model: rendering stays the same."""
     numerics: Numerics = "exact"
 
     has_weights: ClassVar[bool] = True
@@ -299,7 +299,7 @@ class Distilled:
             spec = self.spec.model_copy(update={"adapter": str(folder)})
             base = self.call.parameters["model"].base
         else:
-            # Positions that were stretched for training are so in the folder's own config.json.
+            # The folder's own config.json holds positions that were scaled for training.
             changes = {"path": str(folder), "revision": None, "rope": None}
             spec, base = self.spec.model_copy(update=changes), folder
         return Model(spec, base, numerics=self.numerics)
@@ -317,12 +317,13 @@ _SOUND: dict[tuple[Path, str], Path] = {}
 
 
 def note(model: Model) -> dict[str, Any]:
-    """What a part's record says about the model, for people."""
+    """Description of the model in a part's record, for the user."""
     return {"model": model.spec.place, "scorer": model.scorer} | _server_note(model)
 
 
 def _server_note(model: Model) -> dict[str, Any]:
-    """Of a server, what it says of itself; nothing where it is away, and all was kept before."""
+    """A server's description of itself; empty if it is unreachable and all its results were
+    cached."""
     with suppress(ConnectionError):
         return {"server": model.remote.about()} if model.is_remote else {}
     return {}

@@ -1,6 +1,6 @@
-"""Progress of tables for people: a bar on a terminal, one plain line every 30 s elsewhere.
+"""Progress of tables: a bar on a terminal, otherwise one plain line every 30 s.
 
-Everything goes to stderr, so that stdout holds data alone.
+Everything goes to stderr, so that stdout holds only data.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ PLAIN_SECONDS = 30.0
 
 
 class Progress:
-    """A Watcher: what is being made, how far it is, at what rate, and how long it will take."""
+    """A Watcher that shows the table being built, its progress, rate and remaining time."""
 
     def __init__(self, name: str, unit: str, quiet: bool = False) -> None:
         self._name, self._unit, self._quiet = name, unit, quiet
         self._terminal = sys.stderr.isatty()
-        self._bar: Any = None  # a tqdm, on a terminal
+        self._bar: Any = None  # a tqdm bar on a terminal
         self._begun = self._spoken = time.monotonic()
         self._units = self._items = self._total = 0
         self._waited_for = ""
@@ -41,7 +41,7 @@ class Progress:
             self._bar = tqdm(total=num_items, desc=self._name, bar_format=layout, leave=False)
 
     def units(self, num_done: int) -> None:
-        """Tokens, steps or answers; shown as a rate."""
+        """Adds finished tokens, steps or answers; shown as a rate."""
         self._units += num_done
         self._show()
 
@@ -52,12 +52,12 @@ class Progress:
         self._show()
 
     def heard(self, row: Any) -> None:
-        """A training step, for the live curve in MLflow."""
+        """Receives a training step, for the live curve in MLflow."""
         self.units(1)
         self.on_row(row)
 
     def waits(self, call: Call, job: Job, holder: Holder | None) -> None:
-        """Says so once, unless this process builds the part itself, for another table."""
+        """Reports waiting once, unless this process builds the part itself, for another table."""
         if job.recipe.key == self._waited_for or (holder and holder.is_this_process):
             return
         self._waited_for = job.recipe.key
@@ -70,7 +70,7 @@ class Progress:
         if self._bar is not None:
             self._bar.close()
         if not self._quiet:
-            room = max(68 - len(self._name), 0)  # 80 columns, also for names of some length
+            room = max(68 - len(self._name), 0)  # fits 80 columns, even with longer names
             say(f"{self._name} {self._rate():>{room}} {seconds:8.1f} s")
 
     def _rate(self) -> str:
@@ -93,16 +93,16 @@ class Progress:
 
 
 def say(line: str) -> None:
-    """One line for the person in front of the run."""
+    """Prints one line to stderr."""
     tqdm.write(harmless(line), file=sys.stderr)
 
 
 def harmless(text: str) -> str:
-    """Text that names of files, columns and keys, or messages of servers, may be part of, as it may
-    reach a terminal: no character acts there, and no secret is repeated."""
+    """Text that is safe to print: it may contain names of files, columns and keys, or messages of
+    servers. Escapes control characters and removes secrets."""
     return "\n".join(printable(line) for line in redacted(text).split("\n"))
 
 
 def token_bar(name: str) -> Any:
-    """Scored tokens, on a terminal; `update` takes how many more."""
+    """A progress bar of scored tokens, on a terminal; `update` takes the number of new ones."""
     return tqdm(desc=name, unit=" tokens", unit_scale=True, leave=False, disable=None)

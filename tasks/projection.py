@@ -1,7 +1,7 @@
-"""What MLflow is told of one configuration, as plain values: nothing here knows MLflow or a store.
+"""The MLflow data of one configuration as plain values, independent of MLflow and of the store.
 
-A projection holds no clock of its own. Times are those of the parts' commits, so that telling it
-twice changes nothing.
+A projection does not read the clock. Its times are those of the parts' commits, so logging it twice
+changes nothing.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ NOT_IN_A_KEY = re.compile(r"[^A-Za-z0-9_. -]")
 
 @dataclass(frozen=True, slots=True)
 class Point:
-    """A number; a curve is several points of one key."""
+    """A number; a curve is several points with one key."""
 
     key: str
     value: float
@@ -33,22 +33,22 @@ class Point:
 
 @dataclass(frozen=True, slots=True)
 class Dataset:
-    """Rows that went in, named and not loaded."""
+    """Input rows, by name and not loaded."""
 
     name: str
     digest: str
     context: str
     source: str
-    """JSON that says where the rows are."""
+    """JSON with the location of the rows."""
 
 
 @dataclass(frozen=True)
 class Projection:
-    """One MLflow run, whole."""
+    """One complete MLflow run."""
 
     name: str
     digest: str
-    """Of the configuration: the run is found again by it."""
+    """Digest of the configuration, by which the run is looked up."""
     begun: int
     ended: int
     """Milliseconds."""
@@ -56,7 +56,7 @@ class Projection:
     params: Mapping[str, str]
     points: tuple[Point, ...]
     losses: tuple[Point, ...]
-    """Those that may have been told live, at other times."""
+    """Points that may have been logged live, with other timestamps."""
     artifacts: Mapping[str, bytes]
     """Relative path to content."""
     datasets: tuple[Dataset, ...]
@@ -65,7 +65,8 @@ class Projection:
 
 
 def run_name(name: str) -> str:
-    """MLflow refuses some characters (`../`, `<`, `;`, `(`) in the name of a run."""
+    """A name for MLflow, which rejects some characters (`../`, `<`, `;`, `(`) in the name of a
+    run."""
     return NOT_IN_A_NAME.sub("-", name)[:200] or "-"
 
 
@@ -75,5 +76,5 @@ def metric_key(*steps: str) -> str:
 
 
 def tag_key(*steps: str) -> str:
-    """`rdpt.parts.test-NAME.scores.teacher`; dots divide, so a name has none."""
+    """`rdpt.parts.test-NAME.scores.teacher`; dots separate, so a name has none."""
     return ".".join(re.sub(r"[^A-Za-z0-9_-]", "-", step) for step in steps)

@@ -1,7 +1,7 @@
-"""Stopping on SIGINT and SIGTERM: workers end at their next batch, and nothing finished is lost.
+"""Stopping on SIGINT and SIGTERM: workers end at their next batch, and no finished work is lost.
 
-The signal only raises a flag. Workers run in threads, where an exception from a signal handler
-would not arrive; they look at the flag whenever they report progress.
+The signal only sets a flag. Workers run in threads, where an exception from a signal handler would
+not arrive; they check the flag whenever they report progress.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ _arrived: list[int] = []
 
 
 class Stopped(Exception):
-    """The run was asked to stop; what was finished is kept."""
+    """A signal stopped the run; finished work is kept."""
 
     def __init__(self, number: int) -> None:
         super().__init__("stopped")
@@ -24,8 +24,8 @@ class Stopped(Exception):
 
 
 def listen() -> None:
-    """Takes over both signals. A second one ends the process at once. Only the main thread can,
-    and elsewhere (a Prefect worker's thread) whoever runs it stops it."""
+    """Handles both signals. A second one ends the process at once. Only the main thread can do
+    this; in another thread (of a Prefect worker), the process that runs it stops it."""
     _arrived.clear()
     if threading.current_thread() is not threading.main_thread():
         return

@@ -1,8 +1,8 @@
-"""MLflow, told about configurations while a run goes on. The only file that imports mlflow.
+"""Logging of configurations to MLflow during a run. The only file that imports mlflow.
 
-MLflow is a projection: whatever happens to it, the store keeps every number and `rdpt sync` tells
-it again. So all calls are made by a thread of their own, a run waits for that thread for 10 s in
-all, and after the first failure there is one warning and no further attempt.
+MLflow is a projection: whatever happens to it, the store keeps every number and `rdpt sync` logs it
+again. So a separate thread makes all calls, a run waits for that thread 10 s in total, and after
+the first failure there is one warning and no further attempt.
 """
 
 from __future__ import annotations
@@ -41,35 +41,35 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 PATIENCE = 10.0
-"""Seconds that a run waits for MLflow, in all."""
+"""Seconds that a run waits for MLflow in total."""
 REQUIRED_PATIENCE = 30.0
-"""The same for the first answer of an MLflow that is required."""
+"""The same for the first response of a required MLflow."""
 PROBE_SECONDS = 3.0
 LINK_SECONDS = 10.0
-"""That a command waits for the link to its results, where no run told MLflow before."""
+"""Seconds that a command waits for the link to its results, if no run has logged to MLflow."""
 LIVE_SECONDS = 2.0
-"""Between two tellings of training steps: a step is some milliseconds of a small model."""
+"""Seconds between two batches of training steps: a small model takes milliseconds per step."""
 LOSS = "students/loss"
 HELD_OUT_LOSS = "students/held_out_loss"
 OURS = "rdpt.wrote."
-"""Digest of what was last written to a tag that people may edit; theirs is never replaced."""
+"""Digest of the last value that rdpt wrote to a tag that users may edit; edits are kept."""
 DEFAULTS = {
-    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",  # by default an absent server takes 247 s to fail
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",  # by default an unreachable server takes 247 s to fail
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "5",
-    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",  # stdout is for the table of results
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",  # stdout is for the results table
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "MLFLOW_ALLOW_PICKLE_DESERIALIZATION": "false",
     "DO_NOT_TRACK": "1",
 }
 LOCAL = f"http://127.0.0.1:{MLFLOW_PORT}"
-"""Where `rdpt ui` serves the MLflow of a workspace unless it is given another port."""
+"""Address at which `rdpt ui` serves the MLflow of a workspace, unless another port is given."""
 _OPENED: dict[tuple[str, str], str | None] = {}
-"""Address and name to the id of an experiment that this process told about; None where MLflow
-failed, so that a run which waited for it once does not wait again for a link."""
+"""Address and name to the id of an experiment that this process logged; None if MLflow failed, so
+that a run does not wait for it again to print a link."""
 
 
 class Named(Protocol):
-    """What is known of a configuration before it is complete."""
+    """A configuration before it is complete."""
 
     @property
     def name(self) -> str: ...
@@ -78,11 +78,11 @@ class Named(Protocol):
 
 
 class Tracker:
-    """Tells MLflow about the configurations of one experiment.
+    """Logs the configurations of one experiment to MLflow.
 
-    No method fails or waits because of MLflow, except where the runtime says that tracking is
-    required: then the first failure is raised as ConnectionError, as is a first answer that does
-    not come; what follows may take as long as it does.
+    No method fails or waits because of MLflow, unless the runtime requires tracking: then the first
+    failure, or a missing first response, is raised as ConnectionError; later calls may take any
+    time.
     """
 
     def __init__(self, runtime: Runtime, experiment_name: str) -> None:
@@ -96,21 +96,21 @@ class Tracker:
         self._work: queue.Queue[Callable[[], None]] = queue.Queue()
         self._mlflow = Mlflow(runtime, experiment_name)
         if not self._off:
-            # A daemon, so that a call which hangs cannot keep the process alive.
+            # A daemon, so that a hanging call cannot keep the process alive.
             threading.Thread(target=self._act, name="mlflow", daemon=True).start()
             self._work.put(self._mlflow.open)
             if self._required:
                 self.close(REQUIRED_PATIENCE)
 
     def step(self, configurations: Sequence[Named], row: TrainingStep) -> None:
-        """A training step as it comes about."""
+        """Logs a training step live."""
         if not self._silent and isinstance(row, TrainingStep):
             for configuration in configurations:
                 self._steps.put((configuration, row))
 
     def configuration(self, name: str, project: Callable[[], Projection]) -> None:
-        """Everything of a complete configuration. `project` is called here, since it reads the
-        store, and only if somebody listens."""
+        """Logs everything about a complete configuration. `project` is called in this thread, since
+        it reads the store, and only if tracking is on."""
         self._raise_or_warn()
         if self._silent:
             return
@@ -124,13 +124,13 @@ class Tracker:
         self._work.put(lambda: self._mlflow.tell(projection))
 
     def close(self, patience: float = math.inf) -> None:
-        """Waits until all is told: `patience` where tracking is required, else what is left of the
-        run's."""
+        """Waits until everything is logged: for `patience` if tracking is required, otherwise for
+        the rest of the run's patience."""
         if self._off:
             return
         begun = time.monotonic()
         patience = patience if self._required else self._patience
-        self._work.put(lambda: None)  # wakes the thread, and is done after the last steps
+        self._work.put(lambda: None)  # wakes the thread, and is processed after the last steps
         while self._busy and time.monotonic() - begun < patience:
             time.sleep(0.02)
         self._patience -= time.monotonic() - begun
@@ -186,15 +186,15 @@ class Tracker:
 
 
 class Mlflow:
-    """The calls themselves. Each may raise anything, and may be slow."""
+    """The calls to MLflow. Each may raise any error, and may be slow."""
 
     def __init__(self, runtime: Runtime, experiment_name: str) -> None:
         self._runtime, self._name = runtime, experiment_name
         self._runs: dict[str, str] = {}
 
     def open(self) -> None:
-        """Finds or makes the experiment. The address is probed first, which takes milliseconds
-        where importing mlflow and its retries take seconds."""
+        """Finds or creates the experiment. Probes the address first, which takes milliseconds;
+        importing mlflow and its retries take seconds."""
         uri = self._runtime.tracking_uri
         probe(uri)
         set_defaults()
@@ -216,7 +216,7 @@ class Mlflow:
         return self._runtime.tracking_uri, self._name
 
     def forget(self) -> None:
-        """No link is asked for any more."""
+        """Requests no link from now on."""
         _OPENED[self._place] = None
 
     def _found_experiment(self) -> Experiment | None:
@@ -225,7 +225,7 @@ class Mlflow:
     def _made_experiment(self) -> Experiment:
         local = self._runtime.tracking_uri.startswith("sqlite:")
         folder = artifact_folder(self._runtime, self._name)
-        place = folder.as_uri() if local else None  # a server has a place of its own
+        place = folder.as_uri() if local else None  # a server has its own artifact folder
         made = self._client.create_experiment(self._name, artifact_location=place)
         return self._client.get_experiment(made)
 
@@ -238,8 +238,8 @@ class Mlflow:
     # ------------------------------------------------------------------ runs
 
     def _run_of(self, configuration: Named, begun: int | None = None) -> str:
-        """The run with the configuration's tag, made with it where there is none: so a process
-        that is killed at any point leaves one run at most."""
+        """The run with the configuration's tag, created with the tag if missing: so a process
+        killed at any point leaves at most one run."""
         digest = configuration.digest
         if digest not in self._runs:
             with self._alone():
@@ -270,7 +270,7 @@ class Mlflow:
 
     @contextmanager
     def _alone(self) -> Iterator[None]:
-        """Two runs on one workspace must not both find nothing and both make it."""
+        """A lock, so that two runs on one workspace do not both create the same MLflow run."""
         self._runtime.workspace.mkdir(parents=True, exist_ok=True)
         with (self._runtime.workspace / ".mlflow.lock").open("a") as file:
             fcntl.flock(file, fcntl.LOCK_EX)
@@ -279,7 +279,7 @@ class Mlflow:
     # ------------------------------------------------------------------ telling
 
     def tell_losses(self, configuration: Named, points: Sequence[Point]) -> None:
-        """Training steps that the run does not have yet: they were told live, at other times."""
+        """Logs training steps that the run lacks: live steps have other timestamps."""
         run_id = self._run_of(configuration)
         known = {
             (key, m.step, m.value)
@@ -307,7 +307,7 @@ class Mlflow:
         tags = dict(projection.tags) | kept(run.data.tags, "mlflow.note.content", projection.note)
         tags |= kept(run.data.tags, "mlflow.runName", run_name(projection.name))
         changed = {k: v for k, v in tags.items() if run.data.tags.get(k) != v}
-        # A parameter cannot be changed; one that was (a renamed model) keeps its first name.
+        # MLflow cannot change a parameter; a changed value (a renamed model) keeps its first name.
         fresh = {k: v for k, v in projection.params.items() if k not in run.data.params}
         for some in blocks(list(changed.items()), 100):
             self._client.log_batch(run.info.run_id, tags=[RunTag(k, v) for k, v in some])
@@ -348,9 +348,9 @@ class Mlflow:
 
 
 def view_address(runtime: Runtime, experiment_name: str, view: str) -> str | None:
-    """Where a named view of an experiment opens; of a local file, where `rdpt ui` serves it.
+    """Address of a named view of an experiment; for a local file, the address of `rdpt ui`.
 
-    None where MLflow is off, does not answer or does not know the experiment: nothing is made.
+    None if MLflow is off, unreachable or lacks the experiment: nothing is created.
     """
     uri = runtime.tracking_uri
     if runtime.tracking == "off":
@@ -369,8 +369,8 @@ def _experiment_id(uri: str, name: str) -> str | None:
 
 
 def _within(seconds: float, ask: Callable[[], T]) -> T | None:
-    """The answer, or None where it takes longer. A limit of its own: those of sockets are for each
-    read, and an answer that trickles in has no last one."""
+    """The result of `ask`, or None after `seconds`. Socket timeouts apply per read, so they do not
+    limit a response that trickles in."""
     answers: list[T] = []
     asking = threading.Thread(target=lambda: answers.append(ask()), daemon=True)
     asking.start()
@@ -389,7 +389,7 @@ def _id_at(uri: str, name: str) -> str | None:
 
 
 def _id_in_file(path: Path, name: str) -> str | None:
-    """Asked of the database itself: to import MLflow for one number takes seconds."""
+    """Experiment id from the database file: importing MLflow for one number takes seconds."""
     place = f"file:{urllib.parse.quote(str(path.absolute()))}?mode=ro"
     try:
         with closing(sqlite3.connect(place, timeout=1.0, uri=True)) as database:
@@ -409,7 +409,7 @@ def set_defaults() -> None:
 
 
 def loss_points(rows: Sequence[TrainingStep], when: int) -> list[Point]:
-    """Of every step, and of what was held out where it was measured. `when` in milliseconds."""
+    """Loss of every step, and held-out loss of steps that have it. `when` in milliseconds."""
     points = [Point(LOSS, row.loss, row.step, when) for row in rows]
     return points + [
         Point(HELD_OUT_LOSS, row.held_out_loss, row.step, when)
@@ -419,7 +419,7 @@ def loss_points(rows: Sequence[TrainingStep], when: int) -> list[Point]:
 
 
 def probe(uri: str) -> None:
-    """Raises where the address certainly does not serve: nobody listens, no answer, a lock."""
+    """Raises if the address certainly does not work: connection refused, no response, a lock."""
     if uri.startswith("sqlite:///"):
         path = uri.removeprefix("sqlite:///")
         Path(path).resolve().parent.mkdir(parents=True, exist_ok=True)
@@ -428,7 +428,7 @@ def probe(uri: str) -> None:
             try:
                 connection.execute("BEGIN IMMEDIATE")
                 connection.execute("ROLLBACK")
-            except sqlite3.OperationalError:  # somebody writes, or the disk is full
+            except sqlite3.OperationalError:  # another process writes, or the disk is full
                 raise
             except sqlite3.DatabaseError as error:
                 raise ValueError(
@@ -441,21 +441,21 @@ def probe(uri: str) -> None:
             with urllib.request.urlopen(uri.rstrip("/") + "/health", timeout=PROBE_SECONDS):
                 pass
         except urllib.error.HTTPError as error:
-            if error.code >= 500:  # others answer what they like to a stranger
+            if error.code >= 500:  # other servers may reject the request
                 raise
 
 
 def connect(uri: str) -> MlflowClient:
     from mlflow.tracking import MlflowClient
 
-    # Some 40 lines on the making of a fresh database; only after the import, which sets levels.
+    # Hides some 40 lines about creating a database; only after the import, which sets levels.
     for name in ("alembic", "mlflow"):
         logging.getLogger(name).setLevel(logging.WARNING)
     return MlflowClient(tracking_uri=uri)
 
 
 def kept(tags: dict[str, str], key: str, value: str) -> dict[str, str]:
-    """What to write for a tag that people may edit: nothing once they did."""
+    """Tags to write for a tag that users may edit: none after an edit."""
     mark = OURS + key.removeprefix("mlflow.")
     current = tags.get(key)
     if current is not None and tags.get(mark) != short(current):
@@ -478,5 +478,5 @@ def first_line(error: BaseException) -> str:
 
 
 def shown(text: str) -> str:
-    """Without the user and password that an address may hold."""
+    """An address without its user and password."""
     return re.sub(r"://[^/@\s]+@", "://", text)

@@ -1,7 +1,7 @@
-"""Who works when: so many parts at a time, and one model in memory at a time.
+"""Limits on concurrency: a number of parts at a time, and one model in memory at a time.
 
-Tables wait in threads of their own, which costs nothing. What is bounded is the work: a part is
-built on a slot, and tables whose models are loaded in this process follow each other.
+Tables wait in separate threads, which costs nothing. The limits are on the work: a part is built in
+a slot, and tables whose models are loaded in this process run sequentially.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from tasks import stopping
 
 LISTEN_SECONDS = 0.5
-"""How often somebody who waits looks whether the run was stopped."""
+"""Interval at which a waiting thread checks whether the run was stopped."""
 
 
 class Turns:
@@ -23,20 +23,20 @@ class Turns:
 
     @contextmanager
     def slot(self, wanted: bool = True) -> Iterator[None]:
-        """One of the parts that are built at the same time; at once where it is not `wanted`."""
+        """Holds one of the slots for building parts; returns at once if not `wanted`."""
         with _held(self._slots, wanted):
             yield
 
     @contextmanager
     def memory(self, wanted: bool = True) -> Iterator[None]:
-        """The one table whose model is in memory; at once where it is not `wanted`."""
+        """Holds the right to have a model in memory; returns at once if not `wanted`."""
         with _held(self._memory, wanted):
             yield
 
 
 @contextmanager
 def _held(lock: threading.Semaphore | threading.Lock, wanted: bool) -> Iterator[None]:
-    """Raises Stopped where the run is stopped before its turn has come."""
+    """Raises Stopped if the run is stopped while it waits."""
     while wanted and not lock.acquire(timeout=LISTEN_SECONDS):
         stopping.check()
     try:

@@ -1,7 +1,7 @@
 """The named views of MLflow's runs page: from `mlflow/views/*.toml` to the tags that hold them.
 
-MLflow's runs table shows no metric until somebody picks columns. A view stands in the page's menu
-"Views" when the experiment has a tag `mlflow.sharedViewState.<key>`.
+MLflow's runs table shows no metric until the user picks columns. A view appears in the page's menu
+"Views" if the experiment has a tag `mlflow.sharedViewState.<key>`.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ INSTALLED = Path("share") / "rdpt" / "mlflow" / "views"
 
 
 def view_tags(created: int) -> dict[str, str]:
-    """Tag to value, one for each view. `created` in milliseconds is shown as the view's date."""
+    """Tag to value, one tag per view. The page shows `created`, in milliseconds, as its date."""
     tags = {}
     for path in view_files():
         view = tomllib.loads(path.read_text(encoding="utf-8"))
@@ -36,7 +36,7 @@ def view_tags(created: int) -> dict[str, str]:
 
 
 def view_files() -> list[Path]:
-    """Those of a checkout, else those of an installed wheel."""
+    """View files of a checkout, otherwise those of an installed wheel."""
     for folder in _folders():
         if folder.is_dir():
             return sorted(folder.glob("*.toml"))
@@ -51,7 +51,7 @@ def _folders() -> Iterator[Path]:
 
 
 def state_of(view: dict[str, Any]) -> dict[str, Any]:
-    """What the page keeps of itself, with the view's columns, order and charts."""
+    """The page's own state format, with the view's columns, order and charts."""
     state = {
         "searchFilter": view.get("filter", ""),
         "orderByKey": quoted(view["order_by"]),
@@ -84,8 +84,8 @@ def state_of(view: dict[str, Any]) -> dict[str, Any]:
 
 
 def charts_of(view: dict[str, Any]) -> dict[str, Any]:
-    """Sections of the page's charts. MLflow adds the metrics that are in none of them, in sections
-    that it names by the metric's key up to its last `/`; those in `folded` are closed."""
+    """Sections of the page's charts. MLflow adds all other metrics, in sections named by the
+    metric's key up to its last `/`; those in `folded` are closed."""
     sections = view.get("sections", [])
     if not sections:
         return {}
@@ -101,7 +101,7 @@ def charts_of(view: dict[str, Any]) -> dict[str, Any]:
             for kind in ("line", "bar")
             for metric in section.get(f"{kind}s", [])
         ],
-        "isAccordionReordered": True,  # else sections are sorted by name
+        "isAccordionReordered": True,  # otherwise sections are sorted by name
     }
 
 
@@ -117,7 +117,7 @@ def _section(uuid: str, name: str, shown: bool) -> dict[str, Any]:
 
 
 def _chart(metric: str, kind: str, section: str) -> dict[str, Any]:
-    """All configurations in one chart, with the metric's key as title; a line's x is the step."""
+    """One chart of all configurations, with the metric's key as title; a line's x is the step."""
     chart = {
         "uuid": metric,
         "type": kind,
