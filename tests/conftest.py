@@ -1,4 +1,4 @@
-"""What every test starts from: no settings of the user's, no network, no telemetry."""
+"""The environment of every test: no settings of the user, no network, no telemetry."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-import flows  # noqa: F401 - drops what the shell has set, and later none of what is set here
+import flows  # noqa: F401 - drops variables of the shell, and later none of those set here
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -19,7 +19,7 @@ os.environ.update(
         "MLFLOW_ALLOW_PICKLE_DESERIALIZATION": "false",
         "MLFLOW_DISABLE_TELEMETRY": "true",
         "MPLBACKEND": "Agg",
-        # Two threads of each of two test processes spin while they wait for each other.
+        # Two threads in each of two test processes would spin while they wait for each other.
         "OMP_NUM_THREADS": "1",
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
         "TOKENIZERS_PARALLELISM": "false",
@@ -28,7 +28,7 @@ os.environ.update(
 
 
 SLOWEST = ("tutorials", "faults", "flows", "pocket")
-"""Folders of tests, by the time that a file takes."""
+"""Folders of tests, slowest files first."""
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -36,8 +36,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    # Files are handed out in this order (`--no-loadscope-reorder`): what takes longest comes first,
-    # so that no process ends up with it alone.
+    # Files are distributed in this order (`--no-loadscope-reorder`): the slowest come first,
+    # so that no process ends with a slow file alone.
     items.sort(key=_is_short)
     for item in items:
         if item.get_closest_marker("network") and not config.getoption("--network"):
@@ -47,8 +47,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 def _is_short(item: pytest.Item) -> int:
-    """Place of a test's folder among those that take long; runs of the command line and trainings
-    take minutes a file, the rest seconds."""
+    """Index of a test's folder among the slow ones; runs of the command line and trainings take
+    minutes per file, the rest seconds."""
     folder = item.path.parent.name
     return SLOWEST.index(folder) if folder in SLOWEST else len(SLOWEST)
 
@@ -74,6 +74,6 @@ def root() -> Path:
 
 @pytest.fixture
 def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty folder that is the current one while the test runs."""
+    """An empty folder that is the working directory of the test."""
     monkeypatch.chdir(tmp_path)
     return tmp_path

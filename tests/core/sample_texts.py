@@ -1,4 +1,4 @@
-"""Candidates drawn at random, known token by token, for tests of what sums them up."""
+"""Random candidates, known token by token, for tests of sums over their tokens."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Token:
 
 @dataclass
 class Text:
-    """A candidate as its models see it, sentence by sentence, token by token."""
+    """A candidate under both models, sentence by sentence, token by token."""
 
     name: str
     problem: str
@@ -60,7 +60,7 @@ def drawn(num_problems: int = 12, num_each: int = 4) -> list[Text]:
 
 
 def sentence_scores(texts: list[Text]) -> tuple[list[SentenceScore], list[SentenceScore]]:
-    """Of the teacher, T, and of the student, S."""
+    """Sentence scores of the teacher, T, and of the student, S."""
     teacher = [
         SentenceScore(t.name, i, "T", math.fsum(s), len(s), 9, None, None, None)
         for t in texts
@@ -85,7 +85,7 @@ def sentence_scores(texts: list[Text]) -> tuple[list[SentenceScore], list[Senten
 
 
 def records_of(texts: list[Text], beta: float) -> list[CandidateRecord]:
-    """Through the rows of `sentence_scores`, as the pipeline does; all are eligible."""
+    """Records built from rows of `sentence_scores`, as in the pipeline; all are eligible."""
     traces = [
         Trace(t.name, t.problem, "a", 0, "x", (), FinishReason.STOP, *[None] * 6) for t in texts
     ]

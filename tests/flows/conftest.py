@@ -1,4 +1,4 @@
-"""What the tests of this folder share: a small complete study to ask about, built once."""
+"""Shared fixtures: a small complete study for queries, built once."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Opened:
 
 @pytest.fixture
 def study(built: Opened, monkeypatch: pytest.MonkeyPatch) -> Opened:
-    """The same, from a working directory in which `workspace/` is its workspace."""
+    """The same study, from a working directory in which `workspace/` is its workspace."""
     monkeypatch.chdir(built.base)
     for name in ("RDPT_WORKSPACE", "RDPT_TRACKING"):
         monkeypatch.delenv(name, raising=False)

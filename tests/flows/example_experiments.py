@@ -1,4 +1,4 @@
-"""Small studies on tiny random models, run without Prefect, with what was built written down."""
+"""Small studies on tiny random models, run without Prefect, that record the built parts."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ class Studio:
         return open_file(file, Runtime(workspace=self.folder / "workspace", threads=1))
 
     def build(self, **changes: Any) -> Counter[str]:
-        """Builds a study; the parts that were built, by table."""
+        """Builds a study; returns the number of built parts by table."""
         opened, journal = self.open(**changes), Journal()
         for call in opened.study.calls():
             if not Plan(opened.store).table(call).complete:
@@ -110,7 +110,7 @@ def copying_train(
     on_step: Callable[[TrainingStep], None],
     **how: Any,
 ) -> list[TrainingStep]:
-    """Stands in for a fine-tuning where only identity matters: the base model, with a mark."""
+    """Replaces a fine-tuning if only identity matters: the base model, with a mark."""
     workdir.mkdir(parents=True, exist_ok=True)
     shutil.copytree(base, out / "checkpoint", dirs_exist_ok=True)
     config = out / "checkpoint" / "generation_config.json"

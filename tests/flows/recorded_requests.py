@@ -1,4 +1,4 @@
-"""How the tests of this folder ask for what cannot be done."""
+"""Commands that must fail, for the tests of this folder."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from flows import cli
 
 
 def refused(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
-    """What a person is told whose command cannot be carried out."""
+    """The error message of a command that must fail."""
     before = files()
     assert cli.main(list(arguments)) == 2
     captured = capsys.readouterr()

@@ -1,10 +1,10 @@
-"""Fuzzing that follows coverage, outside the suite: `pip install atheris`, then
+"""Coverage-guided fuzzing, outside the suite: `pip install atheris`, then
 
     python -m tests.fuzz text CORPUS -max_total_time=600
     python -m tests.fuzz jsonl CORPUS -max_len=4096      # or parquet, toml
 
-CORPUS is a folder with a few good inputs; what reaches new code is added to it. What fails is
-written to crash-*: make it an example in `test_properties.py`, then mend it.
+CORPUS is a folder with a few good inputs; the fuzzer adds inputs that reach new code. It writes
+failing inputs to crash-*: add them as examples to `test_properties.py`, then fix the code.
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-atheris: Any = import_module("atheris")  # no dependency of the project's
+atheris: Any = import_module("atheris")  # not a dependency of the project
 
 with atheris.instrument_imports(include=["rdpt_core", "settings", "tomllib"]):
     from tests.fuzz import targets
 
 
 def main(name: str, arguments: list[str]) -> None:
-    """Never returns: libFuzzer leaves the process itself."""
+    """Never returns: libFuzzer exits the process itself."""
     folder = Path(tempfile.mkdtemp(prefix="fuzz-"))
 
     def run(raw: bytes) -> None:

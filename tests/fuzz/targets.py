@@ -1,6 +1,6 @@
-"""What must hold for any bytes at all: each target takes some and raises where something does not.
+"""Properties of arbitrary bytes: each target takes some, and raises if a property fails.
 
-`test_properties.py` feeds them from hypothesis, `__main__.py` from a fuzzer that follows coverage.
+`test_properties.py` feeds them from hypothesis, `__main__.py` from a coverage-guided fuzzer.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ NAMES = ("<think>", "<|begin_of_thought|>", "none")
 
 
 def rows(file: Path) -> None:
-    """A file of anything: a row that is found is used, or is a reject; the account holds it."""
+    """Any file: each row is used or rejected, and the account counts it."""
     ledger = Ledger()
     source = imports.TraceSource(path=file.name)
     try:
@@ -52,7 +52,7 @@ def rows(file: Path) -> None:
 
 
 def _problems(file: Path) -> None:
-    """The order of the problems is all that `shuffle` moves."""
+    """`shuffle` changes only the order of the problems."""
     either = []
     for shuffle in (False, True):
         source = benchmarks.FileSource(source="file", path=file.name, shuffle=shuffle)
@@ -74,7 +74,7 @@ def _storable(kind: type, found: Sequence[Any]) -> None:
 
 
 def text(raw: bytes) -> None:
-    """A trace of any text: zones and sentences cover its bytes, whatever the segmenter."""
+    """A trace of any text: zones and sentences cover its bytes with every segmenter."""
     trace = raw.decode("utf-8", "replace")
     for name in NAMES:
         for opened in (False, True):
@@ -105,7 +105,7 @@ def _covers(trace: str, zones: Sequence[Zone]) -> None:
 
 
 def settings(file: Path) -> None:
-    """An experiment file of anything: it is one, and has a stable form, or all faults are told."""
+    """Any experiment file: it is valid and has a stable form, or every fault is reported."""
     with suppress(BadSettings):
         experiment = read_experiment(file)
         assert experiment.pairings()

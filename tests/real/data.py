@@ -1,4 +1,4 @@
-"""Real tokenizers, chat templates and traces, where DATA_FOR_RDPT_TESTS names a folder with them.
+"""Real tokenizers, chat templates and traces, if DATA_FOR_RDPT_TESTS names a folder with them.
 
 The folder holds `tokenizers/NAME/`, `tokenizers/token_vectors.jsonl`, `chat_templates/*.jinja`,
 `traces/*.jsonl`, `benchmarks/*.jsonl` and `answer_checks/*.jsonl`.
@@ -38,7 +38,7 @@ R1_TOKENS = (
     ("<think>", False),
     ("</think>", False),
 )
-"""What the R1 distills put in the place of Qwen2.5's first added tokens, special or not."""
+"""The R1 distills' replacements for Qwen2.5's first added tokens; True if special."""
 
 TEMPLATES = {
     "qwen2.5": ("qwen2.5", "Qwen-Qwen2.5-7B-Instruct"),
@@ -49,7 +49,7 @@ TEMPLATES = {
     "mistral": ("mistral-7b-v0.3", None),
     "nemo": ("mistral-7b-v0.3", "mistralai-Mistral-Nemo-Instruct-2407"),
 }
-"""Family: tokenizer, and template file; None takes the template in the tokenizer's own config."""
+"""Family to tokenizer and template file; None uses the template in the tokenizer's config."""
 
 
 @cache
@@ -62,7 +62,7 @@ def folder(name: str) -> Path:
 
 
 def _r1_distill() -> Vocabulary:
-    """Qwen2.5's vocabulary under the control tokens of the distills, which put a BOS in front."""
+    """Qwen2.5's vocabulary with the control tokens of the distills, which prepend a BOS."""
     spec = json.loads((folder("qwen2.5") / "tokenizer.json").read_text())
     for item, (content, special) in zip(spec["added_tokens"], R1_TOKENS, strict=False):
         item |= {"content": content, "special": special}
@@ -105,7 +105,7 @@ def base(tokenizer: str) -> Renderer:
 
 
 def backend(name: str) -> Tokenizer:
-    """The tokenizer as its authors made it."""
+    """The tokenizer as its authors published it."""
     return Tokenizer.from_file(str(folder(name) / "tokenizer.json"))
 
 

@@ -1,4 +1,4 @@
-"""Small stages over real rows, to hold the stage contract without a model."""
+"""Small stages over real rows, to test the stage contract without a model."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def problem(number: int) -> Problem:
 
 
 def given(numbers: range, block: int = 4) -> Given:
-    """Problems in blocks, as a source gives them."""
+    """Problems in blocks, as from a source."""
     recipes = [
         (Recipe("problems", 1, {"rows": [p.problem_id for p in rows]}, {}), rows)
         for start in range(0, len(numbers), block)

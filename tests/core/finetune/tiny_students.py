@@ -1,4 +1,4 @@
-"""A model of some 20,000 weights and what it learns from, for the tests of fine-tuning."""
+"""A model of some 20,000 weights and its training examples, for the tests of fine-tuning."""
 
 from __future__ import annotations
 

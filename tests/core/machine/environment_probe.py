@@ -1,4 +1,4 @@
-"""Everything that rdpt computes, in small, as digests: run by a process of its own environment."""
+"""Digests of everything that rdpt computes, on small inputs: run in a separate environment."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Tiny models with tokenizers and templates of their own, made in a moment and full of traps."""
+"""Tiny models with their own tokenizers and templates, fast to create and full of traps."""
 
 from __future__ import annotations
 
@@ -31,14 +31,14 @@ CHATML = """{% for m in messages %}<|im_start|>{{ m.role }}
 {{ m.content }}{% else %}{{ m.content }}{% endif %}<|im_end|>
 {% endfor %}{% if add_generation_prompt %}<|im_start|>assistant
 {% endif %}"""
-"""The tag stands in the trace; a thought inside `content` is thrown away."""
+"""The tag is in the trace; a thought inside `content` is dropped."""
 
 PROMPT_OPENS = """{{ bos_token }}{% for m in messages %}{% if m.role == 'user' %}\
 [Q]{{ m.content }}[A]\
 {% elif m.role == 'assistant' %}{{ m.content.split('</think>')[-1] }}<|end|>\
 {% else %}{{ m.content }}{% endif %}{% endfor %}{% if add_generation_prompt %}<think>
 {% endif %}"""
-"""The tag stands in the prompt."""
+"""The tag is in the prompt."""
 
 PLAIN = "{% for m in messages %}<|im_start|>{{ m.content }}<|im_end|>{% endfor %}"
 """No delimiters at all."""
@@ -62,7 +62,7 @@ def byte_level(control: list[str], words: list[str] = CORPUS, size: int = 330) -
 
 
 def sentence_piece(control: list[str]) -> Tokenizer:
-    """SentencePiece's manner: a dummy blank in front, bytes as a last resort."""
+    """A tokenizer in SentencePiece's style: a dummy space prefix, and byte fallback."""
     tokenizer = Tokenizer(models.BPE(byte_fallback=True, unk_token="<unk>", fuse_unk=True))
     tokenizer.pre_tokenizer = pre_tokenizers.Metaspace(prepend_scheme="first", split=False)
     tokenizer.decoder = decoders.Sequence(
@@ -112,13 +112,13 @@ SIZE: dict[str, Any] = {
 
 
 def qwen(vocabulary: int, seed: int = 0) -> PreTrainedModel:
-    """Its weights are 13 ids wider than the tokenizer, as published ones are."""
+    """A Qwen3 whose weights have 13 ids more than the tokenizer, as in published models."""
     torch.manual_seed(seed)
     return Qwen3(Qwen3Config(vocab_size=vocabulary + 13, head_dim=8, eos_token_id=None, **SIZE))
 
 
 def sliding(tokenizer: Tokenizer) -> PreTrainedModel:
-    """Its first layer sees everything, its second the last 6 tokens."""
+    """A model whose first layer attends to everything, its second to the last 6 tokens."""
     torch.manual_seed(2)
     config = Qwen3Config(
         vocab_size=size_of(tokenizer),
@@ -151,7 +151,7 @@ def make_qwen(folder: Path, template: str | None = CHATML, seed: int = 0) -> Pat
 
 
 def make_llama(folder: Path, template: str | None = PROMPT_OPENS) -> Path:
-    """SentencePiece, tag in the prompt, a BOS that the template writes."""
+    """SentencePiece, the tag in the prompt, a BOS that the template writes."""
     tokenizer = sentence_piece(["<s>", "<|end|>"])
     special = {"bos_token": "<s>", "eos_token": "<|end|>"}
     return write_folder(folder, tokenizer, llama(size_of(tokenizer)), template, special)

@@ -1,4 +1,4 @@
-r"""Five rows of each public set, of our own making, in the columns in which the set is published.
+r"""Five made-up rows for each public set, in its published columns.
 
 Each row asks for n + n, thinks, and answers `\boxed{2n}`.
 """
@@ -41,7 +41,7 @@ def sharegpt(n: int, system: str | None = None) -> list[Row]:
 
 
 def only_some(n: int) -> str | None:
-    """A system turn, of every second row."""
+    """A system turn for every second row."""
     return "You are careful." if n % 2 else None
 
 
@@ -166,7 +166,7 @@ def superior(n: int) -> Row:
 
 
 def logprobs(n: int) -> Row:
-    """The set that goes with `superior`."""
+    """The companion set of `superior`."""
     return {"sample_uuid": f"u{n}", "token_ids": [n, n + 1], "logprobs": [-0.5, -n / 8]}
 
 

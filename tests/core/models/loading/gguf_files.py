@@ -1,4 +1,4 @@
-"""A tiny Llama as a GGUF file, written as llama.cpp's own converter lays it out."""
+"""A tiny Llama as a GGUF file, in the layout of llama.cpp's own converter."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.core.models.loading.qwen_gguf import finish, tensor_name
 
 
 def write_gguf(model: PreTrainedModel, tokenizer: Tokenizer, end: str, path: Path) -> None:
-    """float32 weights, a byte-level BPE."""
+    """Writes float32 weights and a byte-level BPE."""
     writer = gguf.GGUFWriter(path, "llama")
     _write_shape(writer, model)
     _write_tokenizer(writer, tokenizer, end)
@@ -52,7 +52,8 @@ def _write_tokenizer(writer: gguf.GGUFWriter, tokenizer: Tokenizer, end: str) ->
 
 
 def _laid(name: str, tensor: torch.Tensor, model: PreTrainedModel) -> torch.Tensor:
-    """llama.cpp turns pairs of neighbours, transformers the halves of a head."""
+    """A tensor in llama.cpp's layout: it rotates pairs of neighbours, transformers halves of a
+    head."""
     heads = {
         "q_proj": model.config.num_attention_heads,
         "k_proj": model.config.num_key_value_heads,

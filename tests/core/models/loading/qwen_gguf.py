@@ -1,4 +1,4 @@
-"""A small Qwen3 folder as a GGUF file: `python qwen_gguf.py FOLDER FILE`, with `gguf` alone."""
+"""A small Qwen3 folder as a GGUF file: `python qwen_gguf.py FOLDER FILE`; needs only `gguf`."""
 
 from __future__ import annotations
 
@@ -63,13 +63,13 @@ def _add_tokenizer(writer: Any, spec: dict[str, Any], config: dict[str, Any]) ->
     writer.add_token_types([control[number not in added] for number in range(len(names))])
     writer.add_token_merges(merges)
     writer.add_eos_token_id(next(i for i, text in added.items() if "im_end" in text))
-    # Where none is named it is 11, which llama-cpp-python leaves out of what it echoes.
+    # The default is 11, which llama-cpp-python omits from its echo.
     writer.add_bos_token_id(next(i for i, text in added.items() if "im_start" in text))
     writer.add_add_bos_token(False)
 
 
 def tensor_name(name: str) -> str:
-    """transformers' name as llama.cpp has it."""
+    """llama.cpp's name for a tensor of transformers."""
     fixed = {
         "model.embed_tokens.weight": "token_embd.weight",
         "model.norm.weight": "output_norm.weight",
@@ -82,7 +82,7 @@ def tensor_name(name: str) -> str:
 
 
 def read_safetensors(file: Path) -> dict[str, np.ndarray]:
-    """Tensors in float32; the format is a header in JSON and the bytes."""
+    """Tensors in float32; the format is a JSON header and the bytes."""
     raw = file.read_bytes()
     size = int.from_bytes(raw[:8], "little")
     header, found = json.loads(raw[8 : 8 + size]), {}

@@ -1,4 +1,4 @@
-"""Renderers of templates and texts that a test makes up."""
+"""Renderers for made-up templates and texts."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ CHAT = ["<|im_start|>", "<|im_end|>"]
 
 
 def with_template(source: str, control: list[str] = CHAT, bos: str = "", **fields: Any) -> Renderer:
-    """A tokenizer with a `bos` writes it before whatever it is given, as most of them do."""
+    """A renderer whose tokenizer, if it has a `bos`, writes it before any text, as most do."""
     tokenizer = tiny.byte_level(control)
     if bos:
         first = [(bos, tokenizer.token_to_id(bos))]

@@ -1,8 +1,8 @@
-"""A model server of the tests: real HTTP, real numbers of a small model, faults by script.
+"""A model server for tests: real HTTP, real numbers of a small model, scripted faults.
 
-It speaks as vLLM, as SGLang, or as OpenAI's first completions do, and computes everything by whole
-forwards of transformers' own model: nothing of rdpt's scoring is in it. What a request does not
-name is taken from `defaults`, as vLLM takes it from generation_config.json.
+It has the API of vLLM, of SGLang, or of OpenAI's first completions, and computes everything with
+whole forward passes of transformers' own model: it uses none of rdpt's scoring. Parameters that a
+request leaves out come from `defaults`, as vLLM takes them from generation_config.json.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from rdpt_core.tables.rows import Problem
 
 Body = dict[str, Any]
 Fault = Callable[["Handler", Body], bool]
-"""Answers in place of the model, and says whether it did."""
+"""Responds in place of the model; returns True if it did."""
 IMPOSSIBLE = -9999.0
 
 
@@ -38,7 +38,7 @@ class Written:
     rows: list[Tensor]
     """Log-probabilities over all ids, one row per token."""
     processed: list[Tensor]
-    """The same after penalties, temperature and cuts."""
+    """The same after penalties, temperature and truncation (top-k, top-p, min-p)."""
     stopped: bool
 
 
@@ -82,7 +82,8 @@ class Brain:
 
 
 def _penalised(row: Tensor, body: Mapping[str, Any], prompt: list[int], own: list[int]) -> Tensor:
-    """Repetition counts the prompt too, presence and frequency what was written alone."""
+    """The row after penalties. Repetition counts the prompt too, presence and frequency only the
+    generated text."""
     row, ratio = row.clone(), body.get("repetition_penalty") or 1.0
     seen = torch.tensor(sorted({*prompt, *own}))
     row[seen] = torch.where(row[seen] > 0, row[seen] / ratio, row[seen] * ratio)
@@ -94,7 +95,7 @@ def _penalised(row: Tensor, body: Mapping[str, Any], prompt: list[int], own: lis
 
 
 def _chosen(row: Tensor, body: Mapping[str, Any], dice: torch.Generator) -> tuple[int, Tensor]:
-    """An id, and the probabilities that it was drawn from."""
+    """A sampled id, and the probabilities that it was drawn from."""
     temperature, top_p = body.get("temperature", 1.0), body.get("top_p", 1.0)
     if temperature == 0:
         return int(row.argmax()), row.softmax(-1)
@@ -118,22 +119,22 @@ class StandInServer:
     key: str | None = None
     limit: int | None = None
     defaults: Body = field(default_factory=dict)
-    """Sampling parameters of its generation_config.json, for what a request does not name."""
+    """Sampling parameters of its generation_config.json, for those that a request leaves out."""
     ignores: bool = False
-    """It takes the defaults also where a request names another value."""
+    """True if it uses the defaults even if a request sets another value."""
     processed: bool = False
-    """It tells log-probabilities of what it sampled from, as with `processed_logprobs`."""
+    """True if it returns log-probabilities after processing, as with `processed_logprobs`."""
     strict: bool = False
-    """It refuses what OpenAI's own API does not know."""
+    """True if it rejects parameters that OpenAI's own API does not know."""
     shift: int = 0
-    """Echoed values are those of the row that many tokens later."""
+    """Echoed values come from the row this many tokens later."""
     seconds: Callable[[Body], float] = lambda body: 0.0
-    """How long an answer takes, beyond what it does."""
+    """Additional delay of a response."""
     script: list[Fault] = field(default_factory=list)
-    """One for each of the next requests."""
+    """Faults for the next requests, one each."""
     always: Fault | None = None
     edit: Callable[[Body, Body], Body] = lambda body, answer: answer
-    """Request and answer to the answer that is sent."""
+    """Maps request and response to the response that is sent."""
     asked: list[tuple[str, Body]] = field(default_factory=list)
     answered: list[Body] = field(default_factory=list)
     under_way: int = 0
@@ -155,7 +156,7 @@ class StandInServer:
             server.server_close()
 
     def asked_to_write(self) -> list[Body]:
-        """Requests for texts of an experiment, without those of the probe."""
+        """Requests for texts of an experiment, excluding those of the probe."""
         return [b for _, b in self.asked if _wants_text(b) and not self.is_probe(b)]
 
     def is_probe(self, body: Body) -> bool:
@@ -181,7 +182,7 @@ class StandInServer:
         return _vllm(self, body) if self.kind == "vllm" else _echo(self, body)
 
     def row_of(self, rows: Tensor, at: int) -> Tensor:
-        """The row that says how likely token `at` is."""
+        """The row with the probability of token `at`."""
         return rows[min(max(at - 1 + self.shift, 0), len(rows) - 1)]
 
 
@@ -387,7 +388,7 @@ class Handler(BaseHTTPRequestHandler):
 
 
 def status(code: int, message: str = "not now", **headers: str) -> Fault:
-    """An answer that is none of the model's."""
+    """A response with this status instead of the model's."""
 
     def fault(handler: Handler, body: Body) -> bool:
         named = {name.replace("_", "-"): value for name, value in headers.items()}
@@ -412,7 +413,7 @@ def hangs_up(handler: Handler, body: Body) -> bool:
 
 
 def dribbles(handler: Handler, body: Body) -> bool:
-    """A byte now and then, for ever."""
+    """Sends a byte now and then, forever."""
     handler.send_response(200)
     handler.send_header("Content-Length", "100000")
     handler.end_headers()
@@ -427,7 +428,7 @@ def dribbles(handler: Handler, body: Body) -> bool:
 
 
 def main() -> None:
-    """Serves a folder until it is ended; says its address first."""
+    """Serves a folder until it is killed; prints its address first."""
     parser = argparse.ArgumentParser()
     parser.add_argument("folder", type=Path)
     parser.add_argument("--port", type=int, default=0)
