@@ -50,9 +50,9 @@ class Model:
     """Base of a relative `spec.path`: the folder of the experiment file."""
     memory: HashMemory | None = field(default=None, compare=False)
     numerics: Numerics = "exact"
-    """The path on which it scores."""
+    """The numerical path on which it scores."""
     servers: Mapping[str, ModelServer] = field(default_factory=dict, compare=False, repr=False)
-    """The model servers of this machine, where it is behind one of them."""
+    """The model servers of this machine, if the model is behind one of them."""
 
     def on(self, numerics: Numerics) -> Model:
         """The same model, scoring on another path."""
@@ -94,7 +94,7 @@ class Model:
 
     @property
     def server(self) -> ModelServer:
-        """Raises ValueError where this machine knows none of that name."""
+        """The server of the model. Raises ValueError if this machine has none of that name."""
         name = self.spec.server or ""
         if name not in self.servers:
             known = ", ".join(sorted(self.servers)) or "none"
@@ -220,8 +220,8 @@ def _connected(spec: ModelSpec, folder: Path, server: ModelServer) -> Remote:
 
 @lru_cache(maxsize=64)
 def _served(spec: ModelSpec, folder: Path, server: ModelServer, memory: HashMemory | None) -> str:
-    """The identity of the model that a server has (`fingerprint.py`); that of the last time where
-    it cannot be reached, so that what was finished can be looked at."""
+    """The identity of a server's model (`fingerprint.py`); if the server is unreachable, the last
+    known identity, so that finished tables can still be read."""
     from rdpt_core.models.serving.fingerprint import KnownServers
 
     known_servers = memory and KnownServers(memory.file.with_name(SERVERS), memory.notes)
@@ -258,7 +258,7 @@ def _load(
     memory: HashMemory | None,
     numerics: Numerics,
 ) -> LoadedModel:
-    """One model in memory at a time; the parts of a table follow each other."""
+    """The loaded model. One model is in memory at a time; the parts of a table run sequentially."""
     from transformers.utils import logging
 
     from rdpt_core.models.loading.weights import load

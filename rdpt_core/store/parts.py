@@ -32,13 +32,13 @@ from rdpt_core.tables.recipe import Recipe
 R = TypeVar("R")
 
 FORMAT = 2
-"""Of the records; a store written by a newer rdpt is refused. Records of format 1 have the contents
-that a part descends from in place of its coordinate, and a digest of values instead of bytes, or
-none."""
+"""Format of the records; rdpt refuses a store written by a newer release. Records of format 1 have
+the contents of a part's ancestors in place of its coordinate, and a digest of values instead of
+bytes, or no digest."""
 
 Coordinate: TypeAlias = tuple[int, ...]
-"""Where a part stands in its table: the block of problems, then the sample; `()` where the table is
-one part."""
+"""Position of a part in its table: the block of problems, then the sample; `()` if the table is one
+part."""
 
 PAYLOAD = "payload"
 """Folder of a part's work folder that becomes its payload."""
@@ -96,10 +96,10 @@ class Record:
     payload: Mapping[str, tuple[int, str]]
     """Relative path to size and hash, for each file of the payload directory."""
     made: Mapping[str, Any]
-    """Engine, packages, threads, notes; for people, never for identity."""
+    """Engine, packages, threads, notes; for the user, never for identity."""
     coordinate: Coordinate | None = None
-    """Where it stood in the table that it was first made for; for people, since other experiments
-    may use it elsewhere. None in a record of format 1."""
+    """Its coordinate in the table that it was first built for; for the user, since other
+    experiments may use it elsewhere. None in a record of format 1."""
     is_sealed: bool = True
     """False in a record of an earlier release without a digest, until `rdpt verify` gives it one.
     """
@@ -109,7 +109,7 @@ _RECORD = TypeAdapter(Record)
 _HOLDER = TypeAdapter(Holder)
 _FIELDS = {*Record.__slots__, "format"} - {"is_sealed"}
 _HEAD = b'{\n "digest": "%s",\n'
-"""How a record begins; its digest is of all the bytes that follow."""
+"""Start of a record; its digest is over all bytes that follow."""
 _HEAD_SIZE = len(_HEAD % (b"0" * 32))
 
 
@@ -284,8 +284,8 @@ class Store:
         return hashes
 
     def seal(self, record: Record) -> None:
-        """Writes a record with its digest: from then on the part counts. The caller holds the
-        part's lock."""
+        """Writes a record with its digest, which commits the part. The caller holds the part's
+        lock."""
         value = {name: getattr(record, name) for name in Record.__slots__ if name in _FIELDS}
         value |= {"format": FORMAT, "part": asdict(record.part)}
         body = json.dumps(value, indent=1, sort_keys=True).encode().removeprefix(b"{\n")
@@ -368,7 +368,7 @@ class Store:
 
 
 def read_record(path: Path) -> Record:
-    """Raises ValueError for a record that is damaged, TooNew for one that a newer rdpt wrote."""
+    """Raises ValueError for a damaged record, TooNew for a record of a newer rdpt."""
     content = path.read_bytes()
     head, body = content[:_HEAD_SIZE], content[_HEAD_SIZE:]
     value = notes.load(content)
@@ -385,7 +385,7 @@ def read_record(path: Path) -> Record:
 
 
 def _is_known_format(value: Mapping[str, Any], head: bytes, body: bytes) -> bool:
-    """True if the number of the format is all that changed since a record was written."""
+    """True if only the format number has changed since a record was written."""
     rest = {name: item for name, item in value.items() if name != "digest"}
     as_now = re.sub(rb'"format":[^,]*', b'"format": %d' % FORMAT, body, count=1)
     return head == _head(as_now) or value.get("digest") == notes.digest({**rest, "format": 1})
@@ -396,7 +396,7 @@ def _head(body: bytes) -> bytes:
 
 
 def _as_written(value: Mapping[str, Any]) -> Record:
-    """A record whose bytes are those that were written, so that nothing in it needs a check."""
+    """A record whose bytes are as written, so that nothing in it needs a check."""
     return Record(
         Part(**value["part"]),
         value["recipe"],

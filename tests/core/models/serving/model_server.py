@@ -111,7 +111,7 @@ def _chosen(row: Tensor, body: Mapping[str, Any], dice: torch.Generator) -> tupl
 
 @dataclass
 class StandInServer:
-    """Its address is `url`; what it was asked is in `asked`."""
+    """A server at `url`; `asked` holds its requests."""
 
     brain: Brain
     kind: str = "vllm"
@@ -258,7 +258,7 @@ def _openai(
 
 
 def _echo(server: StandInServer, body: Body) -> Body:
-    """Text alone; ids are refused."""
+    """A response of the first completions: text only; ids are rejected."""
     brain, ids = server.brain, server.brain.vocabulary.parse(body["prompt"])
     choice = _written(server, ids, body)
     del choice["token_ids"]
@@ -301,7 +301,7 @@ def _best(row: Tensor, top: int) -> list[Any]:
 
 
 def _chat(server: StandInServer, body: Body) -> Body:
-    """It renders for itself, and sets the thought apart."""
+    """A chat response: the server renders the prompt, and returns the thought separately."""
     renderer = server.brain.loaded.renderer
     prompt = renderer.prompt_ids(Problem("", "", "", "", body["messages"][-1]["content"], None))
     text = _written(server, prompt, body | {"logprobs": None})["text"]
