@@ -20,7 +20,7 @@ from flows.workspace import (
     open_frozen,
 )
 from rdpt_core.store import catalog
-from rdpt_core.store.parts import Store
+from rdpt_core.store.parts import Part, Store
 from settings.runtime import Runtime
 from tasks.models import Model
 from tasks.plan import Plan
@@ -121,7 +121,7 @@ def _past(
     past = published(opened)
     if past is None:
         return None
-    uses = (use for use in past.uses if not complete.get(replace(use, part="", scorer=None), False))
+    uses = (use for use in past.uses if not complete.get(_place_of(use), False))
     return replace(past, uses=tuple(uses))
 
 
@@ -149,15 +149,29 @@ def _configuration_row(
 
 def _uses(configuration: Configuration, use: Use, plan: Plan) -> Iterator[catalog.Use]:
     model = model_of(use.call, plan) if use.call.table == "scores" else None
-    place = replace(_place(configuration, use), scorer=model.scorer if model else None)
-    for part in plan.table(use.call).parts:
-        yield replace(place, part=part.key)
+    scorer, place = model.scorer if model else None, _place(configuration, use)
+    for coordinate, part in plan.table(use.call).places.items():
+        if isinstance(part, Part):
+            yield catalog.Use(
+                place.configuration,
+                place.side,
+                place.benchmark,
+                place.table,
+                part.key,
+                place.role,
+                scorer,
+                coordinate,
+            )
 
 
 def _place(configuration: Configuration, use: Use) -> catalog.Use:
     """A use of any part of that table."""
     side, _, benchmark = use.side.partition(":")
     return catalog.Use(configuration.digest, side, benchmark or None, use.call.table, "", use.role)
+
+
+def _place_of(use: catalog.Use) -> catalog.Use:
+    return replace(use, part="", scorer=None, coordinate=None)
 
 
 def _models(configuration: Configuration, plan: Plan) -> Iterator[Model]:

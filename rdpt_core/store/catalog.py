@@ -12,14 +12,15 @@ import json
 import os
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
 import duckdb
+import pyarrow as pa
 from pydantic import TypeAdapter
 
-from rdpt_core.store.parts import Part, Record, Store
+from rdpt_core.store.parts import Coordinate, Part, Record, Store
 from rdpt_core.tables import columns, ids
 from rdpt_core.tables.rows import ROWS
 
@@ -66,6 +67,9 @@ class Use:
     role: str | None
     scorer: str | None = None
     """The model behind a part of `scores`."""
+    coordinate: Coordinate | None = None
+    """Where the part stands in the table of that configuration; None in notes of an earlier
+    release."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +97,22 @@ class Contents:
     """Noise of the workspace; stored once there, so not written with the rest."""
 
 
+_USED = pa.schema(
+    [
+        *((field.name, pa.string()) for field in fields(Use) if field.name != "coordinate"),
+        ("coordinate", pa.list_(pa.int64())),
+        ("n", pa.int64()),
+    ]
+)
+_FOUND = pa.schema(
+    [
+        ("table", pa.string()),
+        ("part", pa.string()),
+        ("num_rows", pa.int64()),
+        ("seconds", pa.float64()),
+        ("made", pa.string()),
+    ]
+)
 CONTENTS = TypeAdapter(Contents)
 NOISE = TypeAdapter(tuple[NoiseRow, ...])
 
@@ -106,7 +126,7 @@ CREATE TABLE scorers(scorer VARCHAR PRIMARY KEY, model VARCHAR, revision VARCHAR
     backend VARCHAR);
 CREATE TABLE parts(configuration VARCHAR, side VARCHAR, benchmark VARCHAR, "table" VARCHAR,
     part VARCHAR, role VARCHAR, scorer VARCHAR, num_rows BIGINT, seconds DOUBLE,
-    made VARCHAR);
+    made VARCHAR, coordinate BIGINT[]);
 CREATE VIEW label_noise AS
     WITH made AS (
         SELECT DISTINCT labels.part, scores.scorer FROM main.parts AS labels
@@ -165,7 +185,7 @@ def is_current(path: Path, store: Store) -> bool:
         return False
     try:
         with duckdb.connect(str(path), read_only=True) as connection:
-            connection.execute("SELECT made FROM parts LIMIT 0")  # no other kinds since 0.1
+            connection.execute("SELECT coordinate FROM parts LIMIT 0")  # an earlier one has none
             connection.execute("SELECT store_folder()")
             found = connection.execute("SELECT store FROM catalogue").fetchone()
     except duckdb.Error:
@@ -216,27 +236,41 @@ def insert(
             "INSERT OR REPLACE INTO noise VALUES (?, ?, ?, ?, ?, ?, ?)",
             [n.scorer, n.against, n.p99_logprob, n.p95_p, n.p99_p, n.flips, n.num_traces],
         )
-    rows = [
-        [
-            u.configuration,
-            u.side,
-            u.benchmark,
-            u.table,
-            u.part,
-            u.role,
-            u.scorer,
-            found.part.num_rows,
-            found.part.seconds,
-            _told(found),
-        ]
-        for u in contents.uses
-        if u.configuration in known and (found := committed.get(u.table, {}).get(u.part))
-    ]
-    if rows:
-        connection.executemany("INSERT INTO parts VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", rows)
+    _insert_parts(connection, [u for u in contents.uses if u.configuration in known], committed)
 
 
-def _told(record: Record) -> str:
+def _insert_parts(
+    connection: duckdb.DuckDBPyConnection,
+    uses: Sequence[Use],
+    committed: Mapping[str, Mapping[str, Record]],
+) -> None:
+    """Fills `parts` from Arrow: a study has some hundred thousand uses, and one by one each takes a
+    millisecond."""
+    found = [record for records in committed.values() for record in records.values()]
+    used = {field.name: [getattr(use, field.name) for use in uses] for field in fields(Use)}
+    connection.register("used", pa.table({**used, "n": range(len(uses))}, _USED))
+    connection.register(
+        "found",
+        pa.table(
+            {
+                "table": [record.part.table for record in found],
+                "part": [record.part.key for record in found],
+                "num_rows": [record.part.num_rows for record in found],
+                "seconds": [record.part.seconds for record in found],
+                "made": [_made(record) for record in found],
+            },
+            _FOUND,
+        ),
+    )
+    connection.execute(
+        'INSERT INTO parts BY NAME SELECT * EXCLUDE (n) FROM used JOIN found USING ("table", part) '
+        "ORDER BY n"
+    )
+    connection.unregister("used")
+    connection.unregister("found")
+
+
+def _made(record: Record) -> str:
     """JSON of how a part was made, without paths of models and addresses of servers."""
     return json.dumps({name: value for name, value in record.made.items() if name not in PLACES})
 
@@ -259,15 +293,26 @@ def _view(row: type, parts: Iterable[Part]) -> str:
         f"NULL::{columns.sql_type(c.type)} AS {quoted(c.name)}" for c in columns.columns(row)
     )
     rows = f"SELECT NULL::VARCHAR AS filename, {typed} WHERE false"
-    if keys:  # files of an earlier release may lack a column, which is then NULL
+    if keys:
         files = f"[main.store_folder() || '/{table}/' || key || '.parquet' FOR key IN [{keys}]]"
-        options = "filename = true, union_by_name = true"
+        options = f"filename = true, schema = {_schema(row)}"
         rows += f" UNION ALL BY NAME FROM read_parquet({files}, {options})"
     undetermined = f", {UNDETERMINED}" if table == "provenance" else ""
     return (
         f"CREATE VIEW main.{table} AS SELECT parse_filename(filename, true) AS part, {names}"
         f"{undetermined} FROM ({rows})"
     )
+
+
+def _schema(row: type) -> str:
+    """The columns as the view has them: else every file is opened whenever the view is named. Files
+    of an earlier release may lack a column, which is then NULL."""
+    named = (
+        f"{literal(c.name)}: {{name: {literal(c.name)}, type: {literal(columns.sql_type(c.type))}, "
+        "default_value: NULL}"
+        for c in columns.columns(row)
+    )
+    return f"MAP {{{', '.join(named)}}}"
 
 
 def add_schemas(
@@ -330,7 +375,11 @@ def merged(all_contents: Iterable[Contents]) -> Contents:
 
 
 def with_past(contents: Contents, past: Contents) -> Contents:
-    """The present and past uses of an experiment, with its present configurations."""
+    """The present and past uses of an experiment, with its present configurations and the present
+    coordinates of its parts."""
+    now = {replace(use, coordinate=None) for use in contents.uses}
+    gone = tuple(use for use in past.uses if replace(use, coordinate=None) not in now)
+    past = replace(past, uses=gone)
     before = {c.configuration: c.distilled for c in past.configurations}
     configurations = tuple(
         replace(c, distilled=c.distilled or before.get(c.configuration))

@@ -249,4 +249,7 @@ def write_parquet(row: type, rows: Sequence[Any], path: Path) -> None:
 
 
 def read_parquet(row: type[R], path: Path) -> list[R]:
+    file = pq.ParquetFile(path)
+    if file.schema_arrow.equals(schema(row)):  # a quarter of the time of a data set, which fills in
+        return from_arrow(row, file.read())
     return from_arrow(row, pq.read_table(path, schema=schema(row)))

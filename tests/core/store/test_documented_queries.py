@@ -64,10 +64,9 @@ class Made:
     def insert(self, connection: duckdb.DuckDBPyConnection) -> None:
         connection.execute(catalog.TABLES)
         for configuration, (table, part, scorer, made) in product("ab", self.parts):
-            values = [configuration, "test", "b", table, part, None, scorer, 1, 1.0]
-            connection.execute(
-                f"INSERT INTO parts VALUES ({', '.join('?' * 10)})", [*values, json.dumps(made)]
-            )
+            values: list[Any] = [configuration, "test", "b", table, part, None, scorer, 1, 1.0]
+            values += [json.dumps(made), [0]]
+            connection.execute(f"INSERT INTO parts VALUES ({', '.join('?' * 11)})", values)
 
 
 def query(root: Path, trap: str, tables: Iterable[Planted | Made]) -> list[Any]:
