@@ -11,14 +11,15 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
+from itertools import groupby
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import duckdb
 import pyarrow as pa
-from pydantic import TypeAdapter
+from pydantic import BeforeValidator, TypeAdapter
 
 from rdpt_core.store.parts import Coordinate, Part, Record, Store
 from rdpt_core.tables import columns, ids
@@ -113,7 +114,6 @@ _FOUND = pa.schema(
         ("made", pa.string()),
     ]
 )
-CONTENTS = TypeAdapter(Contents)
 NOISE = TypeAdapter(tuple[NoiseRow, ...])
 
 TABLES = """
@@ -358,9 +358,51 @@ def literal(text: str) -> str:
     return "'" + text.replace("'", "''") + "'"
 
 
+# ---------------------------------------------------------------------------- as a note
+
+
 def plain(contents: Contents) -> dict[str, Any]:
-    """The form for a note: everything except the noise, which is stored once for all."""
-    return asdict(replace(contents, noise=()))
+    """The form for a note: everything except the noise, which is stored once for all. The parts of a
+    table stand there once, however many configurations use it."""
+    tables: dict[tuple[tuple[str, Coordinate | None], ...], int] = {}
+    uses = []
+    for place, of_table in groupby(contents.uses, _place):
+        parts = tuple((use.part, use.coordinate) for use in of_table)
+        uses.append([*place, tables.setdefault(parts, len(tables))])
+    return {
+        "configurations": [asdict(row) for row in contents.configurations],
+        "scorers": [asdict(row) for row in contents.scorers],
+        "tables": list(tables),
+        "uses": uses,
+    }
+
+
+def _place(use: Use) -> tuple[str | None, ...]:
+    return (use.configuration, use.side, use.benchmark, use.table, use.role, use.scorer)
+
+
+def _uses(tables: Sequence[Any], uses: Iterable[Any]) -> Iterator[Use]:
+    for configuration, side, benchmark, table, role, scorer, number in uses:
+        for part, at in tables[number]:
+            place = None if at is None else tuple(at)
+            yield Use(configuration, side, benchmark, table, part, role, scorer, place)
+
+
+def _unfolded(value: Any) -> Any:
+    """The fields of Contents; a note of an earlier release has them as they are."""
+    if not isinstance(value, dict) or "tables" not in value:
+        return value
+    try:
+        uses = tuple(_uses(value["tables"], value["uses"]))
+    except (KeyError, TypeError, ValueError, IndexError) as error:
+        raise ValueError(f"uses: {error}") from error
+    return {"configurations": value["configurations"], "scorers": value["scorers"], "uses": uses}
+
+
+CONTENTS = TypeAdapter(Annotated[Contents, BeforeValidator(_unfolded)])
+
+
+# ---------------------------------------------------------------------------- of experiments
 
 
 def merged(all_contents: Iterable[Contents]) -> Contents:

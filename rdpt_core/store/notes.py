@@ -134,8 +134,7 @@ def fit(value: Any, shape: TypeAdapter[T]) -> T:
 
 def digest(value: object) -> str:
     """32 hex digits over a JSON value, whatever the order of its keys."""
-    plain = json.loads(json.dumps(value))  # tuples become lists, all keys become text
-    return hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()[:32]
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:32]
 
 
 # ---------------------------------------------------------------------------- durable files

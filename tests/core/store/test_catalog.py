@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import ClassVar
 
@@ -131,10 +131,36 @@ def test_a_hostile_name_round_trips_and_changes_no_table(tmp_path: Path, name: s
 def test_contents_survive_being_written_down() -> None:
     row = catalog.ConfigurationRow("c", "n", "e", None, "s", None, None, 3)
     scorer = catalog.ScorerRow("s", "m", None, "w", "t", "c", "float32", "exact", None, "hf")
-    contents = catalog.Contents((row,), (scorer,), (catalog.Use("c", "test", "b", "t", "p", None),))
+    uses = [
+        catalog.Use(name, "test", "b", "t", part, None, None, at)
+        for name in ("c", "d")
+        for part, at in (("p", (0, 0)), ("q", (0, 1)), ("p", (1, 0)))
+    ]
+    contents = catalog.Contents((row,), (scorer,), (*uses, replace(uses[0], role="teacher")))
     written = json.loads(json.dumps(catalog.plain(contents)))
+    assert [len(parts) for parts in written["tables"]] == [3, 1], "once for both configurations"
     assert catalog.CONTENTS.validate_python(written) == contents
     assert catalog.merged([contents, contents]) == contents
+
+
+def test_contents_of_an_earlier_release_have_no_coordinates_until_they_are_written_again() -> None:
+    row = catalog.ConfigurationRow("c", "n", "e", None, "s", None, None, 3)
+    use = catalog.Use("c", "test", "b", "t", "p", None)
+    earlier = {name: value for name, value in asdict(use).items() if name != "coordinate"}
+    written = {"configurations": [asdict(row)], "scorers": [], "uses": [earlier]}
+    past = catalog.CONTENTS.validate_python(json.loads(json.dumps(written)))
+    assert past == catalog.Contents((row,), (), (use,))
+    now = replace(past, uses=(replace(use, coordinate=(2, 1)),))
+    assert catalog.with_past(now, past).uses == now.uses, "a part of both stands where it is now"
+
+
+def test_what_a_note_cannot_mean_is_refused() -> None:
+    place = ["c", "test", None, "t", None, None]
+    for uses in ([[*place, 1]], [[*place]], [None], 3):
+        with pytest.raises(ValueError, match="uses"):
+            catalog.CONTENTS.validate_python(
+                {"configurations": [], "scorers": [], "tables": [[["p", [0]]]], "uses": uses}
+            )
 
 
 def test_a_part_of_an_earlier_release_lacks_a_column_and_is_still_read(tmp_path: Path) -> None:
