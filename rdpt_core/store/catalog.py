@@ -362,8 +362,8 @@ def literal(text: str) -> str:
 
 
 def plain(contents: Contents) -> dict[str, Any]:
-    """The form for a note: everything except the noise, which is stored once for all. The parts of a
-    table stand there once, however many configurations use it."""
+    """The form for a note: everything except the noise, which is stored once for all. It holds the
+    parts of a table once, however many configurations use the table."""
     tables: dict[tuple[tuple[str, Coordinate | None], ...], int] = {}
     uses = []
     for place, of_table in groupby(contents.uses, _place):

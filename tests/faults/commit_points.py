@@ -38,10 +38,10 @@ def planted(stop: Stop) -> Iterator[None]:
 
     def _write(row: type, rows: Any, path: Path) -> None:
         if _is_part(path):
-            stop(path.parent.name, "before_write")
+            stop(path.parents[2].name, "before_write")
         write(row, rows, path)
         if _is_part(path):
-            stop(path.parent.name, "mid_write")
+            stop(path.parents[2].name, "mid_write")
 
     def _rename(path: Path, target: Path) -> Path:
         is_part = _is_part(path) and target.suffix == ".parquet"
@@ -65,8 +65,9 @@ def planted(stop: Stop) -> Iterator[None]:
 
 
 def _is_part(path: Path) -> bool:
-    """True for the file of a part under its temporary name; batches lie in a work folder."""
-    return path.suffix == ".tmp" and ".work" not in path.parts
+    """True for the file of a part under its temporary name, TABLE/.work/KEY/.KEY.parquet.*.tmp;
+    batches in that folder have other names."""
+    return path.suffix == ".tmp" and path.name.startswith(f".{path.parent.name}.parquet.")
 
 
 def killing(table: str, point: str, number: int = 1) -> Stop:
