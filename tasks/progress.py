@@ -17,11 +17,12 @@ from rdpt_core.store.parts import Holder, Part
 from settings.secrets import redacted
 from tasks.plan import Job
 from tasks.stage import Call, Given
+from tasks.worker import Watcher
 
 PLAIN_SECONDS = 30.0
 
 
-class Progress:
+class Progress(Watcher):
     """A Watcher that shows the table being built, its progress, rate and remaining time."""
 
     def __init__(self, name: str, unit: str, quiet: bool = False) -> None:

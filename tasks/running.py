@@ -61,98 +61,93 @@ class Activity:
 ACTIVITY = TypeAdapter(Activity)
 
 
-class Beats:
-    """The file of one activity, and its lock."""
+class Heartbeat(Watcher):
+    """Keeps the file of an activity for as long as it lasts; for a table, it stands between the
+    worker and another Watcher."""
 
-    def __init__(self, folder: Path, activity: Activity) -> None:
-        self.activity, self._begun = activity, time.monotonic()
+    def __init__(self, folder: Path, activity: Activity, watcher: Watcher) -> None:
+        self._activity = activity
+        self._watcher = watcher
         self._path = folder / f"{activity.pid}-{uuid.uuid4().hex[:8]}.json"
         self._file: Any = None
-        self._written = 0.0
+        self._begun, self._written = time.monotonic(), 0.0
         with contextlib.suppress(OSError):
             folder.mkdir(parents=True, exist_ok=True)
             self._file = self._path.open("xb", buffering=0)
             fcntl.flock(self._file, fcntl.LOCK_EX)
-        self.write()
+        self._write()
 
-    def write(self, at_once: bool = True) -> None:
+    def _write(self, at_once: bool = True) -> None:
         """In place: a rename would leave the lock on a file that nobody finds."""
         if self._file is None or not (at_once or time.monotonic() - self._written > BEAT_SECONDS):
             return
         self._written = time.monotonic()
-        self.activity.seconds, self.activity.beat = self._written - self._begun, time.time()
-        text = json.dumps(asdict(self.activity)).encode()
+        self._activity.seconds, self._activity.beat = self._written - self._begun, time.time()
+        text = json.dumps(asdict(self._activity)).encode()
         with contextlib.suppress(OSError):
             os.pwrite(self._file.fileno(), text, 0)
             os.ftruncate(self._file.fileno(), len(text))
 
     def close(self) -> None:
-        """By who wrote it: a forked child that ends also unwinds the blocks it inherited."""
-        if self._file is not None and self.activity.pid == os.getpid():
+        """Removes the file, but not in a forked child, which unwinds the blocks it inherited."""
+        if self._file is not None and self._activity.pid == os.getpid():
             with contextlib.suppress(OSError):
                 self._path.unlink(missing_ok=True)
             self._file.close()
 
-
-class Heartbeat:
-    """A Watcher that tells another, and keeps the file of its table."""
-
-    def __init__(self, inner: Watcher, beats: Beats) -> None:
-        self._inner, self._beats, self._activity = inner, beats, beats.activity
+    # ------------------------------------------------------------------ as a Watcher
 
     def started(self, call: Call | Given, num_items: int) -> None:
         self._activity.items = num_items
-        self._beats.write()
-        self._inner.started(call, num_items)
+        self._write()
+        self._watcher.started(call, num_items)
 
     def units(self, num_done: int) -> None:
         self._activity.units += num_done
-        self._beats.write(at_once=False)
-        self._inner.units(num_done)
+        self._write(at_once=False)
+        self._watcher.units(num_done)
 
     def heard(self, row: Any) -> None:
         self._activity.units += 1
-        self._beats.write(at_once=False)
-        self._inner.heard(row)
+        self._write(at_once=False)
+        self._watcher.heard(row)
 
     def committed(self, part: Part, num_items: int) -> None:
         self._activity.items_done += num_items
         self._activity.waits_for = ""
-        self._beats.write()
-        self._inner.committed(part, num_items)
+        self._write(at_once=False)
+        self._watcher.committed(part, num_items)
 
     def waits(self, call: Call, job: Job, holder: Holder | None) -> None:
         who = f"process {holder.pid} on {holder.host}" if holder else "another run"
         self._activity.waits_for = f"{job.recipe.key[:12]}, which {who} is building"
-        self._beats.write(at_once=False)
-        self._inner.waits(call, job, holder)
+        self._write(at_once=False)
+        self._watcher.waits(call, job, holder)
 
     def finished(self) -> None:
-        self._inner.finished()
+        self._watcher.finished()
 
 
 @contextlib.contextmanager
 def beating(watcher: Watcher, workspace: Path, activity: Activity) -> Iterator[Watcher]:
-    """A watcher whose table is seen from outside while the block runs."""
-    beats = Beats(workspace / FOLDER, activity)
+    """Shows an activity to other processes while the block runs; yields the Watcher of its table,
+    which passes on to `watcher`."""
+    heartbeat = Heartbeat(workspace / FOLDER, activity, watcher)
     try:
-        yield Heartbeat(watcher, beats)
+        yield heartbeat
     finally:
-        beats.close()
+        heartbeat.close()
 
 
 @contextlib.contextmanager
 def announced(workspace: Path, experiment: str) -> Iterator[None]:
-    """A run is seen from outside while the block runs, and nothing is collected under it."""
+    """Shows a run to other processes while the block runs; `rdpt gc` collects nothing meanwhile."""
     folder = workspace / FOLDER
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / LOCK).open("ab") as lock:
         fcntl.flock(lock, fcntl.LOCK_SH)  # a collection takes seconds
-        beats = Beats(folder, Activity(experiment))
-        try:
+        with beating(Watcher(), workspace, Activity(experiment)):
             yield
-        finally:
-            beats.close()
 
 
 @contextlib.contextmanager

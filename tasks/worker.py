@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from importlib.metadata import version
-from typing import Any, Protocol
+from typing import Any
 
 from rdpt_core import __version__
 from rdpt_core.machine.abreast import abreast
@@ -26,8 +26,8 @@ class Busy(Exception):
     """A needed part is being built by another run, and waiting was declined."""
 
 
-class Watcher(Protocol):
-    """Sees a table being made: progress bars, the log, the catalogue."""
+class Watcher:
+    """Sees a table being built: for progress bars, the log, `rdpt status`. This one ignores it."""
 
     def started(self, call: Call | Given, num_items: int) -> None: ...
     def units(self, num_done: int) -> None: ...

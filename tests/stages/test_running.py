@@ -16,8 +16,9 @@ KILLED = """
 import sys, time
 from pathlib import Path
 from tasks.running import Activity, announced, beating
+from tasks.worker import Watcher
 place = Path(sys.argv[1])
-with announced(place, "study"), beating(None, place, Activity("study", "t")):
+with announced(place, "study"), beating(Watcher(), place, Activity("study", "t")):
     print("here", flush=True)
     time.sleep(60)
 """

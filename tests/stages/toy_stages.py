@@ -23,7 +23,7 @@ from rdpt_core.tables.rows import (
 )
 from tasks.plan import Job, Plan
 from tasks.stage import Call, Given, Parts, stage
-from tasks.worker import Worker
+from tasks.worker import Watcher, Worker
 
 
 @dataclass
@@ -35,16 +35,11 @@ class Options:
 
 
 @dataclass
-class Journal:
+class Journal(Watcher):
     """A Watcher that remembers what was committed."""
 
     parts: list[str] = field(default_factory=list)
     waited: list[Holder | None] = field(default_factory=list)
-
-    def started(self, call: Call | Given, num_items: int) -> None: ...
-    def units(self, num_done: int) -> None: ...
-    def heard(self, row: Any) -> None: ...
-    def finished(self) -> None: ...
 
     def committed(self, part: Part, num_items: int) -> None:
         self.parts.append(part.table)
