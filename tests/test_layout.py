@@ -9,6 +9,7 @@ import subprocess
 import sys
 import tomllib
 import zipfile
+from importlib.metadata import packages_distributions
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,13 @@ PACKAGES = ("flows", "tasks", "rdpt_core", "settings")
 READS_ENVIRONMENT = re.compile(r"\bos\.(environ(\.get\b|\[|\.items\b)|getenv\b)|\bin os\.environ\b")
 """Handing the whole environment on to a child process is not reading it."""
 NO_SETTINGS = ("CUDA_VISIBLE_DEVICES", "LD_LIBRARY_PATH", "PYTHONPATH", "RANK")
+NEVER_IMPORTED = {
+    "fastapi": "bounds for prefect",
+    "filelock": "locks between processes",
+    "rich": "what the terminal shows",
+    "uvicorn": "serves flows.guard:prefect_app, started with python -m",
+}
+"""Dependencies that no module imports, and why they are declared."""
 REAL_MLFLOW = "import mlflow; print(mlflow.__version__, mlflow.__file__)"
 
 
@@ -101,6 +109,17 @@ def test_every_dependency_is_pinned_once_and_within_its_bounds(pyproject: dict[s
     for line in needed + pyproject["project"]["optional-dependencies"]["dev"]:
         requirement = Requirement(line)
         assert requirement.specifier.contains(pinned[canonicalize_name(requirement.name)]), line
+
+
+def test_every_import_is_declared_and_every_dependency_imported(pyproject: dict[str, Any]) -> None:
+    from packaging.requirements import Requirement
+    from packaging.utils import canonicalize_name
+
+    lines = pyproject["project"]["dependencies"]
+    declared = {canonicalize_name(Requirement(line).name) for line in lines}
+    imported = {module: _distributions(module) for module in _third_party_modules()}
+    assert {module for module, names in imported.items() if not names & declared} == set()
+    assert declared - set().union(*imported.values()) == set(NEVER_IMPORTED)
 
 
 def test_contracts_hold_the_import_directions(pyproject: dict[str, Any]) -> None:
@@ -198,6 +217,23 @@ def test_an_installed_wheel_runs_beside_the_real_mlflow(wheel: Path, tmp_path: P
         sys.executable, "-c", f"{path}; import rdpt_core; print(rdpt_core.__file__)", cwd=tmp_path
     )
     assert Path(found.strip()).is_relative_to(tmp_path)
+
+
+def _third_party_modules() -> set[str]:
+    """Top-level modules that the packages import, at the head of a file or inside a function."""
+    own = {*PACKAGES, *sys.stdlib_module_names}
+    files = [path for package in PACKAGES for path in (_root() / package).rglob("*.py")]
+    nodes = [node for path in files for node in ast.walk(ast.parse(path.read_text()))]
+    names = [alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names]
+    names += [node.module or "" for node in nodes if isinstance(node, ast.ImportFrom)]
+    return {name.split(".")[0] for name in names} - own
+
+
+def _distributions(module: str) -> set[str]:
+    """Canonical names of the installed packages that bring a module."""
+    from packaging.utils import canonicalize_name
+
+    return {canonicalize_name(name) for name in packages_distributions().get(module, [])}
 
 
 def _root() -> Path:
