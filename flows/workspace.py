@@ -12,8 +12,9 @@ from typing import Any
 from pydantic import TypeAdapter
 
 from flows.configurations import Configuration, Study
+from rdpt_core.files.replacing import write_durably
 from rdpt_core.models.files import HashMemory
-from rdpt_core.store.notes import Notes, write_durably
+from rdpt_core.store.notes import Notes
 from rdpt_core.store.parts import Store
 from rdpt_core.tables.spelling import hint
 from settings.experiment import Experiment

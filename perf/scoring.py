@@ -34,6 +34,7 @@ from typing import Any
 import torch
 from workload import Shape, traces, write_model
 
+from rdpt_core.files.replacing import replacing
 from rdpt_core.models.spec import Scoring
 
 HERE = Path(__file__).resolve().parent
@@ -177,9 +178,8 @@ def main() -> None:
         (folder / "traces.json").write_text(json.dumps(list_))
         for _ in measure(folder, asked.rounds, found, asked.threads):
             if asked.json:
-                beside = asked.json.with_name(f".{asked.json.name}.tmp")
-                beside.write_text(json.dumps(report(work, found), indent=1) + "\n")
-                beside.replace(asked.json)
+                with replacing(asked.json) as new:
+                    new.write_text(json.dumps(report(work, found), indent=1) + "\n")
     for path in RDPT:
         if path in found:
             print(f"{path}: tokens per CPU-second as a multiple of")

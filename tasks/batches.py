@@ -6,11 +6,11 @@ is built again.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
+from rdpt_core.files.replacing import sync, temporary
 from rdpt_core.machine.abreast import abreast
 from rdpt_core.store.parts import file_hash
 from rdpt_core.tables import columns
@@ -50,11 +50,11 @@ class Batches(Generic[R]):
             yield next(made) if rows is None else rows
 
     def keep(self, index: int, rows: list[Any]) -> None:
-        beside = self._folder / f".batch-{index:05d}.tmp"
-        columns.write_parquet(self._row, rows, beside)
-        with beside.open("rb") as file:
-            os.fsync(file.fileno())
-        beside.rename(self._folder / f"batch-{index:05d}-{file_hash(beside)}.parquet")
+        with temporary(self._folder / f"batch-{index:05d}") as new:
+            columns.write_parquet(self._row, rows, new)
+            sync(new)
+            new.rename(self._folder / f"batch-{index:05d}-{file_hash(new)}.parquet")
+        sync(self._folder)
 
 
 class Failed:

@@ -8,7 +8,6 @@ could ever wait for. All of it is for people; a run goes on where it cannot be w
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import json
 import os
 import socket
@@ -23,6 +22,7 @@ import psutil
 from pydantic import TypeAdapter
 
 from rdpt_core.store import notes
+from rdpt_core.store.locks import exclusive, hold, is_held, shared
 from rdpt_core.store.parts import Holder, Part
 from tasks.plan import Job
 from tasks.stage import Call, Given
@@ -74,7 +74,7 @@ class Heartbeat(Watcher):
         with contextlib.suppress(OSError):
             folder.mkdir(parents=True, exist_ok=True)
             self._file = self._path.open("xb", buffering=0)
-            fcntl.flock(self._file, fcntl.LOCK_EX)
+            hold(self._file)
         self._write()
 
     def _write(self, at_once: bool = True) -> None:
@@ -143,25 +143,16 @@ def beating(watcher: Watcher, workspace: Path, activity: Activity) -> Iterator[W
 def announced(workspace: Path, experiment: str) -> Iterator[None]:
     """Shows a run to other processes while the block runs; `rdpt gc` collects nothing meanwhile."""
     folder = workspace / FOLDER
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / LOCK).open("ab") as lock:
-        fcntl.flock(lock, fcntl.LOCK_SH)  # a collection takes seconds
-        with beating(Watcher(), workspace, Activity(experiment)):
-            yield
+    with (
+        shared(folder / LOCK),  # a collection takes seconds
+        beating(Watcher(), workspace, Activity(experiment)),
+    ):
+        yield
 
 
-@contextlib.contextmanager
-def nobody_runs(workspace: Path) -> Iterator[bool]:
-    """Whether no run goes on; then none begins while the block runs."""
-    folder = workspace / FOLDER
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / LOCK).open("ab") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            yield False
-            return
-        yield True
+def nobody_runs(workspace: Path) -> contextlib.AbstractContextManager[bool]:
+    """True if no run is active; no run can start inside the block."""
+    return exclusive(workspace / FOLDER / LOCK, patience=0)
 
 
 def activities(workspace: Path) -> list[tuple[Activity, bool, Path]]:
@@ -178,8 +169,5 @@ def activities(workspace: Path) -> list[tuple[Activity, bool, Path]]:
 def _lives(file: Any, activity: Activity) -> bool:
     """The lock is held, and, where that can be seen, by the process itself and not by a child that
     inherited it."""
-    try:
-        fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return activity.host != socket.gethostname() or psutil.pid_exists(activity.pid)
-    return False
+    is_here = activity.host == socket.gethostname()
+    return is_held(file) and not (is_here and not psutil.pid_exists(activity.pid))

@@ -7,7 +7,6 @@ the first failure there is one warning and no further attempt.
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import logging
 import math
@@ -22,11 +21,12 @@ import urllib.error
 import urllib.parse
 import urllib.request
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from rdpt_core.defaults import MLFLOW_PORT
+from rdpt_core.store.locks import exclusive
 from rdpt_core.tables.rows import TrainingStep
 from settings.runtime import Runtime
 from tasks.artifacts import artifact_folder, rehome
@@ -200,7 +200,7 @@ class Mlflow:
         set_defaults()
         rehome(self._runtime)
         self._client = connect(uri)
-        with self._alone():
+        with exclusive(self._lock):
             self._experiment = self._found_experiment() or self._made_experiment()
         if self._experiment.lifecycle_stage != "active":
             raise ValueError(
@@ -210,6 +210,11 @@ class Mlflow:
             )
         _OPENED[self._place] = self._experiment.experiment_id
         self._keep_views()
+
+    @property
+    def _lock(self) -> Path:
+        """Two runs on one workspace must not both find nothing and both make it."""
+        return self._runtime.workspace / ".mlflow.lock"
 
     @property
     def _place(self) -> tuple[str, str]:
@@ -242,7 +247,7 @@ class Mlflow:
         killed at any point leaves at most one run."""
         digest = configuration.digest
         if digest not in self._runs:
-            with self._alone():
+            with exclusive(self._lock):
                 found = self._found_run(digest)
                 self._runs[digest] = (
                     found.info.run_id if found else self._made_run(configuration, begun)
@@ -267,14 +272,6 @@ class Mlflow:
         )
         run_id: str = made.info.run_id
         return run_id
-
-    @contextmanager
-    def _alone(self) -> Iterator[None]:
-        """A lock, so that two runs on one workspace do not both create the same MLflow run."""
-        self._runtime.workspace.mkdir(parents=True, exist_ok=True)
-        with (self._runtime.workspace / ".mlflow.lock").open("a") as file:
-            fcntl.flock(file, fcntl.LOCK_EX)
-            yield
 
     # ------------------------------------------------------------------ telling
 

@@ -11,7 +11,6 @@ import csv
 import errno
 import json
 import math
-import os
 import re
 import shutil
 import sys
@@ -25,6 +24,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from rdpt_core.files.reading import STANDARD, BadTable, format_of
+from rdpt_core.files.replacing import replacing
 
 
 class TableWriter:
@@ -54,14 +54,8 @@ def create_table(place: str) -> Iterator[TableWriter]:
         make = _TerminalWriter if sys.stdout.isatty() else _JsonWriter
         yield make(sys.stdout.buffer, "standard output")
         return
-    path = Path(place)
-    beside = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
-        file = beside.open("w+b")
-    except OSError as error:
-        raise BadTable(f"{place}: cannot be written: {error.strerror or error}") from error
-    try:
-        with file:
+        with replacing(Path(place)) as new, _opened(new, place) as file:
             writer = make(file, place)
             try:
                 yield writer
@@ -69,14 +63,17 @@ def create_table(place: str) -> Iterator[TableWriter]:
             except BaseException:
                 writer.drop()
                 raise
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(beside, path)
-    except BaseException as error:
-        beside.unlink(missing_ok=True)
-        if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+    except OSError as error:
+        if error.errno == errno.ENOSPC:
             error.filename = place  # writing through a file object forgets it
         raise
+
+
+def _opened(path: Path, place: str) -> IO[bytes]:
+    try:
+        return path.open("w+b")
+    except OSError as error:
+        raise BadTable(f"{place}: cannot be written: {error.strerror or error}") from error
 
 
 class _JsonWriter(TableWriter):

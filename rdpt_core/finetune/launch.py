@@ -15,9 +15,9 @@ from pydantic import JsonValue
 from torch.distributed.elastic.multiprocessing.api import SignalException
 from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
 
+from rdpt_core.files.replacing import write_durably
 from rdpt_core.finetune.recipe import Accelerate
 from rdpt_core.finetune.training import EXIT_INTERRUPTED, TrainingJob
-from rdpt_core.store.notes import write_durably
 
 FREE_PORT = 0
 

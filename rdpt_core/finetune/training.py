@@ -21,6 +21,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from rdpt_core.files.replacing import replacing, write_durably
 from rdpt_core.finetune.batches import held_out
 from rdpt_core.finetune.checkpoints import fault, seal
 from rdpt_core.finetune.recipe import Machine, TrainingRecipe
@@ -30,7 +31,6 @@ from rdpt_core.machine.worker_errors import FAULT, raised
 from rdpt_core.models.files import loaded_files
 from rdpt_core.models.refusals import check_folder
 from rdpt_core.models.spec import Rope
-from rdpt_core.store.notes import write_durably
 from rdpt_core.store.parts import file_hash
 from rdpt_core.tables import ids
 from rdpt_core.tables.recipe import Rule, plain
@@ -235,14 +235,16 @@ def _write_examples(
     path: Path, examples: list[TrainingExample], held: set[str], rows_per_batch: int = 1000
 ) -> None:
     """An Arrow stream, which the worker maps into memory instead of loading it."""
-    partial = path.with_suffix(".partial")
-    with partial.open("wb") as file, pa.ipc.new_stream(file, _SCHEMA) as stream:
+    with (
+        replacing(path, durable=False) as new,
+        new.open("wb") as file,
+        pa.ipc.new_stream(file, _SCHEMA) as stream,
+    ):
         for start in range(0, len(examples), rows_per_batch):
             rows = examples[start : start + rows_per_batch]
             columns = [[getattr(row, name) for row in rows] for name in _SCHEMA.names[:-1]]
             columns.append([row.trace_id in held for row in rows])
             stream.write_batch(pa.record_batch(columns, schema=_SCHEMA))
-    partial.replace(path)
 
 
 def _attempt(job: TrainingJob, on_step: Callable[[TrainingStep], None]) -> list[TrainingStep]:

@@ -10,7 +10,6 @@ third argument, their rank's mark, and waits (`finetune_launch.py`).
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import json
 import os
 import signal
@@ -18,6 +17,7 @@ import sys
 import threading
 import time
 import traceback
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TextIO
 
@@ -26,6 +26,7 @@ from rdpt_core.finetune.training import EXIT_INTERRUPTED, TrainingJob
 from rdpt_core.machine.memory import is_out_of_memory
 from rdpt_core.machine.resources import OutOfMemory, no_room
 from rdpt_core.machine.worker_errors import fault_line
+from rdpt_core.store.locks import exclusive
 
 EXIT_FAILED = 1
 
@@ -45,7 +46,7 @@ def main(job_file: str, parent: str, *launched: str) -> int:
 
 def _run(job: TrainingJob, job_file: str, launched: bool, account: TextIO) -> int:
     rank = int(os.environ["RANK"]) if launched else 0
-    with _lock(job.workdir / (f"lock-{rank}" if launched else "lock")):
+    with _alone(job.workdir / (f"lock-{rank}" if launched else "lock")):
         if job.launched and not launched:
             sys.stdout = sys.stderr  # the file itself goes on to the processes that train
             from rdpt_core.finetune.launch import launch
@@ -95,22 +96,14 @@ def _end_with(parent: int) -> None:
     os._exit(EXIT_INTERRUPTED)
 
 
-def _lock(path: Path, patience_s: float = 30.0) -> TextIO:
-    """Held for life: a worker whose parent was killed a moment ago may still be writing here."""
-    file = path.open("a+")
-    deadline = time.monotonic() + patience_s
-    while True:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            if time.monotonic() > deadline:
-                raise RuntimeError(f"another process is fine-tuning in {path.parent}") from None
-            time.sleep(0.2)
-        else:
-            file.truncate(0)
-            file.write(f"{os.getpid()}\n")
-            file.flush()
-            return file
+@contextlib.contextmanager
+def _alone(path: Path, patience: float = 30.0) -> Iterator[None]:
+    """A worker whose parent was killed a moment ago may still be writing here."""
+    with exclusive(path, patience) as mine:
+        if not mine:
+            raise RuntimeError(f"another process is fine-tuning in {path.parent}")
+        path.write_text(f"{os.getpid()}\n")
+        yield
 
 
 if __name__ == "__main__":

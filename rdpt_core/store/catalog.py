@@ -12,6 +12,7 @@ import json
 import os
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields, replace
 from itertools import groupby
 from pathlib import Path
@@ -21,6 +22,7 @@ import duckdb
 import pyarrow as pa
 from pydantic import BeforeValidator, TypeAdapter
 
+from rdpt_core.files.replacing import replacing
 from rdpt_core.store.parts import Coordinate, Part, Record, Store
 from rdpt_core.tables import columns, ids
 from rdpt_core.tables.rows import ROWS
@@ -162,12 +164,10 @@ changes by at most twice as much as a probability."""
 def publish(path: Path, store: Store, contents: Contents) -> None:
     """Writes a new catalogue and replaces the old one atomically."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    beside.unlink(missing_ok=True)
     committed = {
         row.TABLE: {record.part.key: record for record in store.records(row.TABLE)} for row in ROWS
     }
-    with duckdb.connect(str(beside)) as connection:
+    with new_database(path) as connection:
         connection.execute(TABLES + "CREATE TABLE catalogue(store VARCHAR)")
         connection.execute("INSERT INTO catalogue VALUES (?)", [str(store.root.resolve())])
         connection.execute(_store_folder(path, store))
@@ -176,7 +176,19 @@ def publish(path: Path, store: Store, contents: Contents) -> None:
             parts = [record.part for record in committed[row.TABLE].values()]
             connection.execute(_view(row, parts))
         add_schemas(connection, contents.configurations, [row.TABLE for row in ROWS])
-    beside.rename(path)
+
+
+@contextmanager
+def new_database(path: Path, storage: str = "latest") -> Iterator[duckdb.DuckDBPyConnection]:
+    """A connection to an empty database that takes the place of `path` when the block ends."""
+    with replacing(path, durable=False) as new:
+        try:
+            with duckdb.connect(
+                str(new), config={"storage_compatibility_version": storage}
+            ) as connection:
+                yield connection
+        finally:
+            new.with_name(f"{new.name}.wal").unlink(missing_ok=True)
 
 
 def is_current(path: Path, store: Store) -> bool:

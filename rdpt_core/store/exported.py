@@ -8,7 +8,6 @@ each part's file is checked before it is read.
 from __future__ import annotations
 
 import errno
-import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from enum import StrEnum
 from pathlib import Path
@@ -106,12 +105,9 @@ def write_database(path: Path, store: Store, contents: Contents, tokens: bool) -
     Raises Damaged, or OSError if it cannot be written.
     """
     committed = _committed(store, contents)
-    beside = path.with_name(f".{path.name}.{os.getpid()}.part")
     rows = [row for row in ROWS if tokens or row is not TokenScores]
     try:
-        with duckdb.connect(
-            str(beside), config={"storage_compatibility_version": STORAGE}
-        ) as connection:
+        with catalog.new_database(path, STORAGE) as connection:
             connection.execute(catalog.TABLES)
             catalog.insert(connection, contents, committed)
             counts = {
@@ -119,13 +115,9 @@ def write_database(path: Path, store: Store, contents: Contents, tokens: bool) -
                 for row in rows
             }
             catalog.add_schemas(connection, contents.configurations, counts)
-        beside.replace(path)
     except duckdb.IOException as error:
         full = "No space left" in str(error)
         raise OSError(errno.ENOSPC if full else errno.EIO, str(error), str(path)) from error
-    finally:
-        for left in (beside, beside.with_name(f"{beside.name}.wal")):
-            left.unlink(missing_ok=True)
     return counts
 
 

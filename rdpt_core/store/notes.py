@@ -9,11 +9,8 @@ It is quarantined and reported, and its content is derived again or requested.
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import hashlib
 import json
-import os
-import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -22,6 +19,9 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
+
+from rdpt_core.files.replacing import write_durably
+from rdpt_core.store.locks import exclusive
 
 T = TypeVar("T")
 
@@ -66,9 +66,7 @@ class Notes:
         if self.read_only:
             yield
             return
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with path.with_name(f".{path.name}.lock").open("ab") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
+        with exclusive(path.with_name(f".{path.name}.lock")):
             yield
 
     def set_aside(self, path: Path) -> None:
@@ -135,34 +133,3 @@ def fit(value: Any, shape: TypeAdapter[T]) -> T:
 def digest(value: object) -> str:
     """32 hex digits over a JSON value, whatever the order of its keys."""
     return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:32]
-
-
-# ---------------------------------------------------------------------------- durable files
-
-
-def write_durably(path: Path, content: bytes) -> None:
-    """Replaces a file atomically: it has the old content or the new, even after a power cut."""
-    with temporary(path) as beside:
-        beside.write_bytes(content)
-        sync(beside)
-        beside.replace(path)
-    sync(path.parent)
-
-
-@contextmanager
-def temporary(final: Path) -> Iterator[Path]:
-    """A temporary path next to `final`; it is removed if the block fails."""
-    path = final.with_name(f".{final.name}.{os.getpid()}-{threading.get_ident()}.tmp")
-    try:
-        yield path
-    finally:
-        path.unlink(missing_ok=True)
-
-
-def sync(path: Path) -> None:
-    """Flushes a file, or the list of names of a folder, to disk."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -7,9 +7,9 @@ is never edited. The one distinction drawn here: the *key* identifies the inputs
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import json
+import math
 import os
 import re
 import shutil
@@ -24,8 +24,10 @@ from typing import Any, TypeAlias, TypeVar
 import xxhash
 from pydantic import TypeAdapter
 
+from rdpt_core.files.replacing import replacing, sync, write_durably
 from rdpt_core.store import notes
-from rdpt_core.store.notes import Notes, sync, temporary, write_durably
+from rdpt_core.store.locks import exclusive
+from rdpt_core.store.notes import Notes
 from rdpt_core.tables import columns
 from rdpt_core.tables.recipe import Recipe
 
@@ -242,11 +244,8 @@ class Store:
         ordered = columns.in_key_order(row, rows)
         hashes = self._publish_payload(folder / key, payload) if payload else {}
         final = folder / f"{key}.parquet"
-        with temporary(work / final.name) as path:  # which goes with the folder, also after a kill
+        with replacing(final, within=work) as path:  # which goes with the folder, also after a kill
             columns.write_parquet(row, ordered, path)
-            sync(path)
-            path.rename(final)
-        sync(folder)
         status = final.stat()
         content = columns.content_digest(row, ordered, json.dumps(hashes, sort_keys=True))
         part = Part(
@@ -322,18 +321,12 @@ class Store:
         The kernel frees the lock of a dead holder (0.3 ms after kill -9).
         """
         path = self._lock_path(table, key)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with path.open("a+b") as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
-            except BlockingIOError:
-                yield False
-                return
-            since = time.strftime("%H:%M:%S")
-            holder = Holder(os.getpid(), socket.gethostname(), since)
-            os.truncate(file.fileno(), 0)
-            os.write(file.fileno(), json.dumps(asdict(holder)).encode())
-            yield True
+        with exclusive(path, math.inf if wait else 0) as mine:
+            if mine:
+                since = time.strftime("%H:%M:%S")
+                holder = Holder(os.getpid(), socket.gethostname(), since)
+                path.write_text(json.dumps(asdict(holder)))
+            yield mine
 
     def holder(self, table: str, key: str) -> Holder | None:
         """The holder of a part's lock, according to its file."""

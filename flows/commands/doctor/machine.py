@@ -6,7 +6,6 @@ not as one might expect.
 
 from __future__ import annotations
 
-import fcntl
 import re
 import shutil
 import sys
@@ -24,6 +23,7 @@ from flows.checks import nearest
 from flows.commands.doctor.findings import Finding, State
 from flows.commands.ui.servers import listens
 from rdpt_core.defaults import MLFLOW_PORT, PREFECT_PORT
+from rdpt_core.store.locks import exclusive
 from settings.runtime import Runtime, num_processors
 
 FREE_FAIL, FREE_WARN = 0.2e9, 5e9
@@ -139,23 +139,23 @@ def _locks(folder: Path) -> Finding:
     """Whether a second holder is refused here; elsewhere it may still not be."""
     advice = "put the workspace on a local disk: two runs could build one part at the same time"
     try:
-        with tempfile.NamedTemporaryFile(dir=folder, prefix=".rdpt-doctor-") as first:
-            fcntl.flock(first, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            with open(first.name, "rb") as second:
-                fcntl.flock(second, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        return Finding(State.FAIL, "file locks", f"do not hold in {folder}", advice)
-    except BlockingIOError:
-        kind = _file_system(folder)
-        if kind.startswith(SHARED):
-            return Finding(
-                State.WARN,
-                "file locks",
-                f"hold on this machine ({kind})",
-                "run on one machine at a time, or use a local disk",
-            )
-        return Finding(State.OK, "file locks", f"hold ({kind})")
+        with tempfile.TemporaryDirectory(dir=folder, prefix=".rdpt-doctor-") as inside:
+            path = Path(inside) / "lock"
+            with exclusive(path), exclusive(path, patience=0) as held_twice:
+                pass
     except OSError as error:
         return Finding(State.FAIL, "file locks", f"cannot be taken: {error.strerror}", advice)
+    if held_twice:
+        return Finding(State.FAIL, "file locks", f"do not hold in {folder}", advice)
+    kind = _file_system(folder)
+    if kind.startswith(SHARED):
+        return Finding(
+            State.WARN,
+            "file locks",
+            f"hold on this machine ({kind})",
+            "run on one machine at a time, or use a local disk",
+        )
+    return Finding(State.OK, "file locks", f"hold ({kind})")
 
 
 def _file_system(folder: Path) -> str:

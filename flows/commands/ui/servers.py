@@ -7,7 +7,6 @@ and a guard in front (`guard.py`).
 
 from __future__ import annotations
 
-import os
 import re
 import secrets
 import socket
@@ -16,6 +15,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from rdpt_core.files.replacing import replacing
 from settings.runtime import Runtime
 from tasks.artifacts import FOLDER
 from tasks.progress import say
@@ -88,10 +88,9 @@ def password_file(folder: Path) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     # An empty one would let everybody in.
     if not path.exists() or not COMPLETE.fullmatch(path.read_bytes()):
-        beside = path.with_name(f".{PASSWORD}.{os.getpid()}.tmp")
-        with os.fdopen(os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-            file.write(f"rdpt:{secrets.token_urlsafe(18)}\n")
-        beside.rename(path)
+        with replacing(path) as new:
+            new.touch(0o600, exist_ok=False)  # before there is anything to read in it
+            new.write_text(f"rdpt:{secrets.token_urlsafe(18)}\n")
     if path.stat().st_mode & 0o077:
         say(f"warning: {path} can be read by other users: chmod 600 {path}")
     return path
