@@ -20,7 +20,7 @@ import os
 import sys
 import traceback
 
-from rdpt_core.files.reading import BadTable
+from rdpt_core.files.records import BadTable
 from rdpt_core.machine.resources import OutOfMemory, no_room
 from rdpt_core.store.parts import TooNew
 from rdpt_core.tables.recipe import Unstable

@@ -20,12 +20,12 @@ from typing import Any, Literal, TypeVar
 from pydantic import TypeAdapter
 
 from rdpt_core import __version__
-from rdpt_core.files.reading import BadTable
+from rdpt_core.files.opening import files_of
+from rdpt_core.files.records import BadTable
 from rdpt_core.sources.account import Ledger
 from rdpt_core.sources.companion import CompanionSource
 from rdpt_core.sources.hub import check_hub
 from rdpt_core.sources.naming import names_of, problem_columns
-from rdpt_core.sources.opening import files_of
 from rdpt_core.sources.problems import FileSource, HubSource, PocketSource, ProblemSource, blocks
 from rdpt_core.sources.traces import TraceSource, import_blocks, import_columns
 from rdpt_core.store.parts import Coordinate, Damaged, Part, Store, file_hash

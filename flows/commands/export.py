@@ -16,7 +16,7 @@ from flows.commands.verb import EXPERIMENT_HELP, Verb
 from flows.configurations import Configuration, Wanted
 from flows.runtime import read_runtime
 from flows.workspace import Opened, named, open_asked
-from rdpt_core.files.reading import BadTable
+from rdpt_core.files.records import BadTable
 from rdpt_core.files.writing import create_table
 from rdpt_core.store import catalog, exported
 from rdpt_core.store.exported import Before

@@ -1,51 +1,34 @@
-"""Tables in somebody's files, a bounded piece at a time: `.jsonl`, `.csv`, `.parquet`, or `-`.
+"""Tables that a tool is given, a bounded piece at a time: any file that `opening` reads, or `-`.
 
 `-` is standard input as JSONL. Nothing is guessed from how a value looks: a CSV cell is text until
 somebody asks for a number, and a JSON value that no column type can hold (an object, a mixture of
-types) stays JSON. What cannot be read raises BadTable, which names the file and the place in it.
-`table_output.py` writes the same formats.
+types) stays JSON. An import counts the rows that it cannot read; a tool stops at the first, with
+BadTable, which names the file and the place in it. `writing.py` writes such tables.
 """
 
 from __future__ import annotations
 
-import csv
 import itertools
 import json
 import sys
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import IO, Any, NoReturn, TypeVar, cast
+from typing import Any, NoReturn, TypeVar, cast
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from rdpt_core.files.columnar import ParquetRows
+from rdpt_core.files.opening import open_records
+from rdpt_core.files.records import BYTES, BadTable, SourceRow, Values, parsed_lines
+
 STANDARD = "-"
-SUFFIXES = (".jsonl", ".csv", ".parquet")
 ROWS = 65_536
 """Most rows in memory at a time."""
-BYTES = 8 * 2**20
-"""Most bytes of text in memory at a time, one row aside."""
 
-Values = dict[str, Any]
 R = TypeVar("R")
-
-
-class BadTable(ValueError):
-    """A table that cannot be read or written, with its place, the rule and the way out."""
-
-
-def format_of(place: str) -> str:
-    """The suffix that says how a file is written; standard input and output are JSONL."""
-    suffix = ".jsonl" if place == STANDARD else Path(place).suffix
-    if suffix not in SUFFIXES:
-        raise BadTable(
-            f"{place}: {suffix or 'no suffix'} is no table format: give a file that ends in "
-            f"{', '.join(SUFFIXES)}, or - for JSONL on standard input or output"
-        )
-    return suffix
 
 
 class Table:
@@ -76,22 +59,116 @@ class Table:
 
 
 def open_table(place: str) -> Table:
-    """A file by its suffix, or `-` for JSONL on standard input.
+    """A file or folder by its suffix, or `-` for JSONL on standard input.
 
     Raises BadTable where there is no such file, it is empty, or it is not what its suffix says.
     """
-    suffix = format_of(place)
     if place == STANDARD:
-        return _JsonTable("standard input", sys.stdin.buffer)
-    path = Path(place)
+        return _RowTable("standard input", parsed_lines(sys.stdin.buffer), _no_names)
     try:
-        if path.stat().st_size == 0:
-            raise BadTable(f"{place}: is empty: a table has at least the names of its columns")
-        if suffix == ".parquet":
-            return _ParquetTable(path)
-        return _CsvTable(path) if suffix == ".csv" else _JsonTable(place, path.open("rb"))
+        records = open_records(Path(place), empty="")
+        if isinstance(records, ParquetRows):
+            return _ParquetTable(place, records)
+        return _RowTable(place, records.scan(), records.names)
     except OSError as error:
         raise BadTable(f"{place}: cannot be read: {error.strerror or error}") from error
+
+
+def _no_names() -> list[str]:
+    raise BadTable("standard input: is empty: a JSONL table has one object a line")
+
+
+class _ParquetTable(Table):
+    """Read by columns, of which a tool may need few."""
+
+    def __init__(self, place: str, records: ParquetRows) -> None:
+        super().__init__(place, records.names())
+        self._records = records
+
+    def batches(self, columns: Collection[str] | None = None) -> Iterator[pa.RecordBatch]:
+        kept = [name for name in self.names if columns is None or name in columns]
+        batch = None
+        for batch in self._records.batches(kept, ROWS):
+            yield batch
+        if batch is None:
+            schema = pa.schema([self._records.schema.field(name) for name in kept])
+            yield pa.RecordBatch.from_pylist([], schema=schema)
+
+
+class _RowTable(Table):
+    """Any other: `find_names` is asked for the columns of a table without rows."""
+
+    def __init__(
+        self, place: str, records: Iterator[SourceRow], find_names: Callable[[], list[str]]
+    ) -> None:
+        self._pieces = _pieces(_sound(place, record) for record in records)
+        first = next(self._pieces, [])
+        names = dict.fromkeys(name for row in first for name in row)
+        super().__init__(place, list(names) if first else find_names())
+        self._pieces = itertools.chain([first], self._pieces)
+
+    def rows(self) -> Iterator[Values]:
+        return itertools.chain.from_iterable(self._pieces)
+
+    def batches(self, columns: Collection[str] | None = None) -> Iterator[pa.RecordBatch]:
+        names = [name for name in self.names if columns is None or name in columns]
+        for rows in self._pieces:
+            if columns is None:  # a column may begin late; one that has begun stays
+                names = list(dict.fromkeys([*names, *(name for row in rows for name in row)]))
+            yield to_batch(rows, names)
+
+
+def _sound(place: str, record: SourceRow) -> tuple[int, Values]:
+    """The size of a row in bytes or characters, and its values."""
+    where = f"line {record.line}" if record.line else f"row {record.item + 1}"
+    if record.fault is not None:
+        raise BadTable(f"{place}: {where}: {record.fault}")
+    if record.num_replaced:
+        raise BadTable(
+            f"{place}: {where}: holds a lone surrogate, which is not text: write U+FFFD in its "
+            "place"
+        )
+    if isinstance(record.found, bytes):
+        return len(record.found), record.values
+    return sum(len(v) for v in record.values.values() if isinstance(v, str)), record.values
+
+
+def to_batch(rows: Sequence[Values], names: Sequence[str]) -> pa.RecordBatch:
+    """Rows as one batch; a missing key is NULL."""
+    return pa.record_batch(
+        [_column([row.get(name) for row in rows]) for name in names], list(names)
+    )
+
+
+def _column(values: list[Any]) -> pa.Array:
+    """Of the one type that all values have; else of JSON, which DuckDB and Parquet know too."""
+    kinds = set(map(type, values)) - {type(None)}
+    if len(kinds) <= 1 or kinds == {int, float}:
+        try:
+            array = pa.array(values)
+            if "struct" not in str(array.type):
+                return array
+        except (pa.ArrowInvalid, pa.ArrowTypeError, OverflowError):
+            pass
+    texts = [None if v is None else json.dumps(v, ensure_ascii=False) for v in values]
+    return pa.ExtensionArray.from_storage(pa.json_(), pa.array(texts, pa.string()))
+
+
+def _pieces(rows: Iterable[tuple[int, R]]) -> Iterator[list[R]]:
+    """Rows, given with their sizes in bytes, a bounded list at a time."""
+    piece: list[R] = []
+    size = 0
+    for num_bytes, row in rows:
+        if piece and (len(piece) == ROWS or size + num_bytes > BYTES):
+            yield piece
+            piece, size = [], 0
+        piece.append(row)
+        size += num_bytes
+    if piece:
+        yield piece
+
+
+# ---------------------------------------------------------------------------- values
 
 
 def numbers(batch: pa.RecordBatch, name: str, table: Table, num_before: int) -> NDArray[np.float64]:
@@ -162,164 +239,3 @@ def _first_no_number(column: pa.Array) -> tuple[int, Any]:
         except (TypeError, ValueError):
             return row, value
     return 0, column[0]
-
-
-# ---------------------------------------------------------------------------- JSONL
-
-
-class _JsonTable(Table):
-    def __init__(self, place: str, file: IO[bytes]) -> None:
-        self._pieces = _pieces(_json_rows(place, file))
-        first = next(self._pieces, None)
-        if first is None:
-            raise BadTable(f"{place}: is empty: a JSONL table has one object a line")
-        super().__init__(place, list(dict.fromkeys(name for row in first for name in row)))
-        self._pieces = itertools.chain([first], self._pieces)
-
-    def rows(self) -> Iterator[Values]:
-        return itertools.chain.from_iterable(self._pieces)
-
-    def batches(self, columns: Collection[str] | None = None) -> Iterator[pa.RecordBatch]:
-        names = [name for name in self.names if columns is None or name in columns]
-        for rows in self._pieces:
-            if columns is None:  # a column may begin late; one that has begun stays
-                names = list(dict.fromkeys([*names, *(name for row in rows for name in row)]))
-            yield to_batch(rows, names)
-
-
-def to_batch(rows: Sequence[Values], names: Sequence[str]) -> pa.RecordBatch:
-    """Rows as one batch; a missing key is NULL."""
-    return pa.record_batch(
-        [_column([row.get(name) for row in rows]) for name in names], list(names)
-    )
-
-
-def _column(values: list[Any]) -> pa.Array:
-    """Of the one type that all values have; else of JSON, which DuckDB and Parquet know too."""
-    kinds = set(map(type, values)) - {type(None)}
-    if len(kinds) <= 1 or kinds == {int, float}:
-        try:
-            array = pa.array(values)
-            if "struct" not in str(array.type):
-                return array
-        except (pa.ArrowInvalid, pa.ArrowTypeError, OverflowError):
-            pass
-    texts = [None if v is None else json.dumps(v, ensure_ascii=False) for v in values]
-    return pa.ExtensionArray.from_storage(pa.json_(), pa.array(texts, pa.string()))
-
-
-def _pieces(rows: Iterable[tuple[int, R]]) -> Iterator[list[R]]:
-    """Rows, given with their sizes in bytes, a bounded list at a time."""
-    piece: list[R] = []
-    size = 0
-    for num_bytes, row in rows:
-        if piece and (len(piece) == ROWS or size + num_bytes > BYTES):
-            yield piece
-            piece, size = [], 0
-        piece.append(row)
-        size += num_bytes
-    if piece:
-        yield piece
-
-
-def _json_rows(place: str, file: IO[bytes]) -> Iterator[tuple[int, Values]]:
-    with file:
-        for number, line in enumerate(file, start=1):
-            raw = line.removeprefix(b"\xef\xbb\xbf") if number == 1 else line
-            if raw.strip():
-                yield len(raw), _json_row(f"{place}: line {number}", raw)
-
-
-def _json_row(where: str, raw: bytes) -> Values:
-    try:
-        values = json.loads(raw.decode())
-        if rb"\u" in raw:
-            json.dumps(values, ensure_ascii=False).encode()
-    except UnicodeDecodeError as error:
-        raise BadTable(f"{where}: is not UTF-8 at byte {error.start}") from error
-    except UnicodeEncodeError as error:
-        raise BadTable(
-            f"{where}: holds a lone surrogate ({error.object[error.start]!a}), which is no text: "
-            "write U+FFFD in its place"
-        ) from error
-    except json.JSONDecodeError as error:
-        raise BadTable(f"{where}: is not JSON: {error.msg} at character {error.pos}") from error
-    except (ValueError, RecursionError) as error:
-        raise BadTable(f"{where}: is not JSON: {error}") from error
-    if not isinstance(values, dict):
-        raise BadTable(f"{where}: is a JSON {type(values).__name__}, not an object")
-    return values
-
-
-# ---------------------------------------------------------------------------- CSV
-
-
-class _CsvTable(Table):
-    """Comma-separated UTF-8 with a line of names, with or without a BOM; cells are text."""
-
-    def __init__(self, path: Path) -> None:
-        self._rows = _csv_rows(str(path), path.open(encoding="utf-8-sig", newline=""))
-        _, names = next(self._rows, (0, []))
-        twice = sorted({name for name in names if names.count(name) > 1})
-        if twice:
-            raise BadTable(f"{path}: column {', '.join(twice)} appears twice")
-        super().__init__(str(path), names)
-
-    def batches(self, columns: Collection[str] | None = None) -> Iterator[pa.RecordBatch]:
-        kept = [i for i, name in enumerate(self.names) if columns is None or name in columns]
-        names = [self.names[i] for i in kept]
-        pieces = _pieces(self._rows)
-        for rows in itertools.chain([next(pieces, [])], pieces):
-            arrays = [pa.array([row[i] for row in rows], pa.string()) for i in kept]
-            yield pa.record_batch(arrays, names)
-
-
-def _csv_rows(place: str, file: IO[str]) -> Iterator[tuple[int, list[str]]]:
-    """Cells with their size in characters, the names first."""
-    csv.field_size_limit(2**31 - 1)  # a trace is one cell
-    reader = csv.reader(file, strict=True)
-    width = 0
-    with file:
-        try:
-            for cells in reader:
-                if not cells:
-                    continue
-                width = width or len(cells)
-                if len(cells) != width:
-                    raise BadTable(
-                        f"{place}: line {reader.line_num}: {len(cells)} cells where the line of "
-                        f"names has {width}: put a cell that holds a comma in double quotes"
-                    )
-                yield sum(map(len, cells)), cells
-        except csv.Error as error:
-            raise BadTable(f"{place}: line {reader.line_num}: is not CSV: {error}") from error
-        except UnicodeDecodeError as error:
-            raise BadTable(f"{place}: after line {reader.line_num}: is not UTF-8") from error
-
-
-# ---------------------------------------------------------------------------- Parquet
-
-
-class _ParquetTable(Table):
-    def __init__(self, path: Path) -> None:
-        try:
-            self._file = pq.ParquetFile(path)
-        except (pa.ArrowException, ValueError) as error:  # also names that are not UTF-8
-            raise BadTable(f"{path}: is no Parquet file, or is cut: {error}") from error
-        super().__init__(str(path), self._file.schema_arrow.names)
-
-    def batches(self, columns: Collection[str] | None = None) -> Iterator[pa.RecordBatch]:
-        kept = [name for name in self.names if columns is None or name in columns]
-        metadata = self._file.metadata
-        groups = [metadata.row_group(i).total_byte_size for i in range(metadata.num_row_groups)]
-        per_row = max(1, sum(groups) // max(1, metadata.num_rows))
-        size = max(1, min(ROWS, BYTES // per_row))
-        try:
-            for batch in self._file.iter_batches(batch_size=size, columns=kept):
-                batch.validate(full=True)  # Arrow does not look whether text is UTF-8
-                yield batch
-            if not metadata.num_rows:
-                schema = pa.schema([self._file.schema_arrow.field(name) for name in kept])
-                yield pa.record_batch([pa.nulls(0, field.type) for field in schema], schema=schema)
-        except (pa.ArrowException, OSError) as error:
-            raise BadTable(f"{self.place}: is damaged or cut: {error}") from error

@@ -23,7 +23,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from rdpt_core.files.reading import STANDARD, BadTable, format_of
+from rdpt_core.files.reading import STANDARD
+from rdpt_core.files.records import BadTable
 from rdpt_core.files.replacing import replacing
 
 
@@ -41,6 +42,17 @@ class TableWriter:
 
     def drop(self) -> None:
         """Ends a table that nobody wants."""
+
+
+def format_of(place: str) -> str:
+    """The suffix that says how a file is written; standard output is JSONL."""
+    suffix = ".jsonl" if place == STANDARD else Path(place).suffix
+    if suffix not in _WRITERS:
+        raise BadTable(
+            f"{place}: {suffix or 'no suffix'} is no table format: give a file that ends in "
+            f"{', '.join(_WRITERS)}, or - for JSONL on standard output"
+        )
+    return suffix
 
 
 @contextlib.contextmanager

@@ -18,7 +18,8 @@ from dataclasses import dataclass, field
 import numpy as np
 import pyarrow as pa
 
-from rdpt_core.files.reading import BadTable, Table, numbers, probabilities, refuse
+from rdpt_core.files.reading import Table, numbers, probabilities, refuse
+from rdpt_core.files.records import BadTable
 from rdpt_core.provenance.labels import LABELS, MISSING, LabelRule, label
 from rdpt_core.selection.candidates import (
     ELIGIBLE,

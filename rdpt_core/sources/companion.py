@@ -10,12 +10,12 @@ from pathlib import Path
 
 from pydantic import model_validator
 
-from rdpt_core.files.reading import BadTable
+from rdpt_core.files.opening import open_records
+from rdpt_core.files.records import BadTable, SourceRows, Values
 from rdpt_core.sources.account import Ledger
 from rdpt_core.sources.hub import HubSet, open_hub
 from rdpt_core.sources.naming import Names
-from rdpt_core.sources.opening import open_records
-from rdpt_core.sources.records import SourceRows, Values, value_at
+from rdpt_core.sources.values import value_at
 from rdpt_core.tables.recipe import Rule
 
 _IDS = ("sample_uuid", "uuid", "trace_id", "id")

@@ -12,9 +12,8 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from rdpt_core.files.reading import BadTable
-from rdpt_core.sources.records import SourceRows
-from rdpt_core.sources.tables import DatasetRows
+from rdpt_core.files.columnar import DatasetRows
+from rdpt_core.files.records import BadTable, SourceRows
 
 TIMEOUT_SECONDS = 4.0
 

@@ -13,9 +13,9 @@ from typing import Any
 
 from pydantic import Field
 
-from rdpt_core.files.reading import BadTable
-from rdpt_core.sources.records import SourceRows, Values, value_at
+from rdpt_core.files.records import BadTable, SourceRows, Values
 from rdpt_core.sources.turns import THOUGHTS
+from rdpt_core.sources.values import value_at
 from rdpt_core.tables.recipe import Rule
 from rdpt_core.tables.spelling import nearest
 

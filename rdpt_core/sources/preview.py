@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
 
+from rdpt_core.files.records import SourceRow, SourceRows
 from rdpt_core.sources.account import Ledger, ValueNotes, shortened
 from rdpt_core.sources.problems import FileSource, HubSource, Reader
-from rdpt_core.sources.records import SourceRow, SourceRows
 from rdpt_core.sources.trace_rows import TraceReader
 from rdpt_core.sources.traces import TraceSource, open_import
 from rdpt_core.tables.rows import Trace, ZoneKind

@@ -15,13 +15,14 @@ from typing import Annotated, Any, Literal, NamedTuple
 
 from pydantic import Field
 
+from rdpt_core.files.opening import open_records, stem_of
+from rdpt_core.files.records import SourceRow, SourceRows, Values
 from rdpt_core.sources.account import PROBLEM, Ledger, ValueNotes
 from rdpt_core.sources.golds import gold_text
 from rdpt_core.sources.hub import HubSet, open_hub
 from rdpt_core.sources.naming import ProblemColumns, by_role, names_of, problem_columns
-from rdpt_core.sources.opening import open_records, stem_of
-from rdpt_core.sources.records import SourceRow, SourceRows, Values, unpacked, value_at
 from rdpt_core.sources.turns import is_conversation, read_turns
+from rdpt_core.sources.values import unpacked, value_at
 from rdpt_core.tables import ids
 from rdpt_core.tables.recipe import Rule
 from rdpt_core.tables.rows import Problem, Reject

@@ -13,13 +13,14 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from rdpt_core.files.records import Values
 from rdpt_core.sources.account import ValueNotes
 from rdpt_core.sources.companion import Companion
 from rdpt_core.sources.finish import finish_reason
 from rdpt_core.sources.naming import TraceColumns
 from rdpt_core.sources.problems import conversation, make_problem
-from rdpt_core.sources.records import Values, unpacked, value_at
 from rdpt_core.sources.turns import read_turns
+from rdpt_core.sources.values import unpacked, value_at
 from rdpt_core.tables import ids
 from rdpt_core.tables.rows import FinishReason, Origin, Problem, Trace, ZoneKind
 from rdpt_core.text.delimiters import KNOWN, Delimiters

@@ -16,14 +16,13 @@ from pathlib import Path
 from pydantic import Field, field_validator, model_validator
 
 from rdpt_core.defaults import DELIMITERS
-from rdpt_core.files.reading import BadTable
+from rdpt_core.files.opening import open_records, stem_of
+from rdpt_core.files.records import BadTable, SourceRow, SourceRows
 from rdpt_core.sources.account import PROBLEM, ROW, TRACE, Ledger, ValueNotes
 from rdpt_core.sources.companion import Companion, CompanionSource
 from rdpt_core.sources.hub import HubSet, open_hub
 from rdpt_core.sources.naming import TraceColumns, by_role, names_of, trace_columns
-from rdpt_core.sources.opening import open_records, stem_of
 from rdpt_core.sources.problems import MOST_BYTES, reject, replaced
-from rdpt_core.sources.records import SourceRow, SourceRows
 from rdpt_core.sources.trace_rows import ImportedTrace, TraceReader, TraceRow
 from rdpt_core.tables import ids
 from rdpt_core.tables.recipe import Rule
@@ -213,7 +212,7 @@ def _rejects(
     num_bytes = 0
     places = [place for place, _, _ in noted]
     for (_, item, reason), record in zip(noted, records.fetch(places), strict=True):
-        row = reject(label, replace(record, item=item), reason)
+        row = reject(label, record._replace(item=item), reason)
         assert row is not None
         found.append(row)
         num_bytes += len(row.raw)

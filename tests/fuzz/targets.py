@@ -11,7 +11,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from rdpt_core.files.reading import BadTable
+from rdpt_core.files.records import BadTable
 from rdpt_core.sources import problems as benchmarks
 from rdpt_core.sources import traces as imports
 from rdpt_core.sources.account import Ledger

@@ -13,7 +13,7 @@ from huggingface_hub import HfApi
 from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError
 
 from flows import cli
-from rdpt_core.files.reading import BadTable
+from rdpt_core.files.records import BadTable
 from rdpt_core.sources import hub
 from rdpt_core.sources.hub import HubSet, check_hub, open_hub
 from rdpt_core.sources.problems import HubSource

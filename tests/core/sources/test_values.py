@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from rdpt_core.files.reading import BadTable
+from rdpt_core.files.records import BadTable
 from rdpt_core.sources.account import Ledger
 from rdpt_core.sources.finish import finish_reason
 from rdpt_core.sources.golds import gold_text, last_boxed

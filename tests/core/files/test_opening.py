@@ -15,8 +15,8 @@ import pyarrow.parquet as pq
 import pytest
 from datasets import Dataset, DatasetDict
 
-from rdpt_core.files.reading import BadTable
-from rdpt_core.sources import opening
+from rdpt_core.files import opening
+from rdpt_core.files.records import BadTable
 from rdpt_core.sources.problems import FileSource, blocks
 from rdpt_core.sources.traces import TraceSource, import_blocks
 from rdpt_core.tables import columns
@@ -170,7 +170,8 @@ def test_a_csv_cell_is_text_as_it_stands_and_an_empty_one_is_missing(tmp_path: P
 MEMORY = """
 import resource, sys
 from pathlib import Path
-from rdpt_core.sources import tables, traces
+from rdpt_core.files import columnar
+from rdpt_core.sources import traces
 
 def peak():
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
@@ -179,7 +180,7 @@ def read(name):
     found = traces.import_blocks(traces.TraceSource(path=name), 8, Path(sys.argv[1]))
     return sum(len(block.problems) + len(block.rejects) for block in found)
 
-traces.MOST_BYTES = tables._CACHE_BYTES = 4 * 2**20
+traces.MOST_BYTES = columnar._CACHE_BYTES = 4 * 2**20
 read("small" + sys.argv[2])
 before = peak()
 print(read("large" + sys.argv[2]), peak() - before)

@@ -1,4 +1,4 @@
-"""Rows of tables that somebody else wrote: CSV, Parquet, and data sets of `datasets` in Arrow.
+"""Rows that somebody else wrote in columns: CSV, Parquet, and data sets of `datasets` in Arrow.
 
 A bounded piece is in memory at a time, whatever the length of a row. A row that cannot be read is a
 record with a fault; a file that is cut or damaged raises BadTable.
@@ -17,8 +17,7 @@ from typing import IO, Any, NamedTuple
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from rdpt_core.files.reading import BYTES, BadTable
-from rdpt_core.sources.records import SourceRow, without_surrogates
+from rdpt_core.files.records import BYTES, BadTable, SourceRow, without_surrogates
 
 _ROWS = 256
 """Most rows of a table that become Python values at a time."""
@@ -28,10 +27,10 @@ _ROWS = 256
 
 
 class CsvRows:
-    """Comma-separated UTF-8 with a line of names; cells are text, and an empty one is missing."""
+    """Comma-separated UTF-8 with a line of names; cells are text, and an empty one is `empty`."""
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
+    def __init__(self, path: Path, empty: str | None = None) -> None:
+        self.path, self._empty = path, empty
         with path.open("rb") as file:
             self._names = _unique(next(_cells(file, 0), _Row(0, [])).cells, path)
 
@@ -52,16 +51,17 @@ class CsvRows:
                 yield self._record(0, next(_cells(file, place)))
 
     def _record(self, item: int, row: _Row) -> SourceRow:
-        values = dict(zip(self._names, (cell or None for cell in row.cells), strict=False))
-        if row.fault is None and len(row.cells) != len(self._names):
+        cells = (cell or self._empty for cell in row.cells)
+        values, fault = dict(zip(self._names, cells, strict=False)), row.fault
+        if fault is None and len(row.cells) != len(self._names):
             fault = f"{len(row.cells)} cells where the line of names has {len(self._names)}"
-            return SourceRow(item, row.place, values, {}, fault)
-        return SourceRow(item, row.place, values, {} if row.fault else values, row.fault)
+        return SourceRow(item, row.place, values, {} if fault else values, fault, line=row.line)
 
 
 class _Row(NamedTuple):
     place: int
     cells: list[str]
+    line: int = 1
     fault: str | None = None
 
 
@@ -91,12 +91,12 @@ def _cells(file: IO[bytes], place: int) -> Iterator[_Row]:
         try:
             cells = next(rows, None)
         except csv.Error as error:
-            yield _Row(start, [], f"not CSV: {error}")
+            yield _Row(start, [], rows.line_num, f"not CSV: {error}")
             continue
         if cells is None:
             return
         if cells:
-            yield _Row(start, cells, None if lines.is_utf8 else "not UTF-8")
+            yield _Row(start, cells, rows.line_num, None if lines.is_utf8 else "not UTF-8")
 
 
 def _unique(names: Sequence[str], path: Path) -> list[str]:
@@ -124,6 +124,7 @@ class ParquetRows:
         self.path = path
         with _sound(path):
             self._file = pq.ParquetFile(path)
+        self.schema: pa.Schema = self._file.schema_arrow
         self._names = _unique(self._file.schema_arrow.names, path)
         metadata = self._file.metadata
         groups = [metadata.row_group(index) for index in range(metadata.num_row_groups)]
@@ -131,7 +132,7 @@ class ParquetRows:
         for group in groups:
             self._starts.append(self._starts[-1] + group.num_rows)
         per_row = sum(group.total_byte_size for group in groups) // max(1, metadata.num_rows)
-        self._batch_size = max(1, min(_ROWS, BYTES // max(1, per_row)))
+        self._most_rows = max(1, BYTES // max(1, per_row))
         self._cache: OrderedDict[int, pa.Table] = OrderedDict()
 
     def names(self) -> list[str]:
@@ -140,9 +141,17 @@ class ParquetRows:
     def scan(self) -> Iterator[SourceRow]:
         row = 0
         with _sound(self.path):
-            for batch in self._file.iter_batches(batch_size=self._batch_size):
+            for batch in self._file.iter_batches(min(_ROWS, self._most_rows)):
                 yield from _of_batch(batch, row)
                 row += batch.num_rows
+
+    def batches(self, names: Sequence[str], num_rows: int) -> Iterator[pa.RecordBatch]:
+        """Some columns in Arrow, as the file has them; at most so many rows at a time. Raises
+        BadTable where text is not UTF-8, which Arrow does not check by itself."""
+        with _sound(self.path):
+            for batch in self._file.iter_batches(min(num_rows, self._most_rows), columns=names):
+                batch.validate(full=True)
+                yield batch
 
     def fetch(self, places: Sequence[int]) -> Iterator[SourceRow]:
         for place in places:

@@ -14,9 +14,8 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-from rdpt_core.files.reading import BadTable
-from rdpt_core.sources.records import JsonDocument, JsonLines, SourceRow, SourceRows
-from rdpt_core.sources.tables import CsvRows, DatasetRows, ParquetRows
+from rdpt_core.files.columnar import CsvRows, DatasetRows, ParquetRows
+from rdpt_core.files.records import BadTable, JsonDocument, JsonLines, SourceRow, SourceRows
 
 READERS: dict[str, Callable[[Path], SourceRows]] = {
     ".jsonl": JsonLines,
@@ -31,21 +30,22 @@ _SAVED = ("dataset_info.json", "dataset_dict.json", "state.json")
 """What `save_to_disk` writes next to its Arrow files; no data."""
 
 
-def open_records(path: Path, split: str | None = None) -> SourceRows:
-    """The reader of a file or folder; `split` chooses from a folder that has several.
+def open_records(path: Path, split: str | None = None, empty: str | None = None) -> SourceRows:
+    """The reader of a file or folder; `split` chooses from a folder that has several, `empty` is
+    the value of an empty CSV cell.
 
     Raises BadTable for a place that is missing, empty, cut or of another kind.
     """
     if os.path.isdir(path):
-        return _open_folder(path, split)
+        return _open_folder(path, split, empty)
     if not os.path.isfile(path):  # Path.is_file raises for a name that is too long
         raise BadTable(f"{path} is no file: give a file ({FORMATS}) or a folder of them")
     reader = _reader_of(path)
     if reader is None:
         raise BadTable(f"{path} ends in {path.suffix or 'nothing'}: rdpt reads {FORMATS}")
     if not path.stat().st_size:
-        raise BadTable(f"{path} is empty: give a file with one row for each problem or trace")
-    return reader(path)
+        raise BadTable(f"{path} is empty: a table has at least the names of its columns")
+    return CsvRows(path, empty) if reader is CsvRows else reader(path)
 
 
 def files_of(path: Path, split: str | None = None) -> list[Path]:
@@ -73,7 +73,7 @@ def _reader_of(path: Path) -> Callable[[Path], SourceRows] | None:
 # ---------------------------------------------------------------------------- folders
 
 
-def _open_folder(path: Path, split: str | None) -> SourceRows:
+def _open_folder(path: Path, split: str | None, empty: str | None) -> SourceRows:
     if _is_saved(path):
         return _open_saved(path, split)
     shards = [shard for shard in _shards(path, split) if shard.stat().st_size]
@@ -83,7 +83,7 @@ def _open_folder(path: Path, split: str | None) -> SourceRows:
             f"{path} holds no file that can be read ({FORMATS}); it holds "
             f"{', '.join(found) or 'nothing'}"
         )
-    return Shards([open_records(shard) for shard in shards])
+    return Shards([open_records(shard, empty=empty) for shard in shards])
 
 
 def _shards(path: Path, split: str | None) -> list[Path]:
@@ -148,8 +148,7 @@ class Shards:
 
 
 def _moved(record: SourceRow, item: int, shard: int) -> SourceRow:
-    place = shard << _SHARD_BITS | record.place
-    return SourceRow(item, place, record.found, record.values, record.fault, record.num_replaced)
+    return record._replace(item=item, place=shard << _SHARD_BITS | record.place, line=None)
 
 
 # ---------------------------------------------------------------------------- save_to_disk
