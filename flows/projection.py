@@ -7,7 +7,6 @@ the tables.
 
 from __future__ import annotations
 
-import csv
 import io
 import json
 from collections.abc import Iterable, Iterator, Mapping
@@ -22,6 +21,7 @@ from flows.results.cells import interval, share
 from flows.results.rows import domains_of, rows_of
 from flows.results.tables import MAX_DOMAINS
 from flows.workspace import Opened
+from rdpt_core.files.writing import csv_writer
 from rdpt_core.provenance.curves import SIDES, CurveRule, PositionCounts, curves, position_counts
 from rdpt_core.provenance.labels import FOUR_WAY, LABELS
 from rdpt_core.report import figures
@@ -328,10 +328,10 @@ def _artifacts(told: Told) -> Iterator[tuple[str, bytes]]:
 
 def _table(told: Told) -> str:
     file = io.StringIO()
-    writer = csv.DictWriter(file, [field.name for field in fields(Result)], lineterminator="\n")
-    writer.writeheader()
+    writer = csv_writer(file.write)
+    writer.writerow(field.name for field in fields(Result))
     for rows in told.results.values():
-        writer.writerows(asdict(row) for row in rows.values())
+        writer.writerows(asdict(row).values() for row in rows.values())
     return file.getvalue()
 
 

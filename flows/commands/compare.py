@@ -6,7 +6,6 @@ program the rows of `results` behind them, tab-separated, with every digit.
 
 from __future__ import annotations
 
-import csv
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, fields, replace
@@ -39,7 +38,7 @@ from flows.results.rows import (
 from flows.results.tables import print_domains, print_table, say_address, titled
 from flows.runtime import read_runtime
 from flows.workspace import Opened, open_asked
-from rdpt_core.files.writing import UnixLines
+from rdpt_core.files.writing import csv_writer
 from rdpt_core.provenance.labels import FOUR_WAY
 from rdpt_core.results.summary import BY_DOMAIN
 from rdpt_core.tables.rows import Result
@@ -225,7 +224,7 @@ def _print_pairs(pairs: Sequence[Pair]) -> None:
 
 def _print_rows(opened: Opened, found: dict[str, list[Compared]], plan: Plan) -> None:
     """Rows of `results`, configurations by name; a missing number is empty."""
-    writer = csv.writer(UnixLines(sys.stdout.write), delimiter="\t", lineterminator="\r\n")
+    writer = csv_writer(sys.stdout.write, "\t")
     names = [field.name for field in fields(Result)]
     writer.writerow(names)
     configurations = opened.study.configurations()

@@ -7,7 +7,6 @@ back), and only statements that read are passed on: a file of the store may be r
 
 from __future__ import annotations
 
-import csv
 import datetime
 import json
 import math
@@ -25,7 +24,7 @@ from flows.commands.verb import Verb
 from flows.results.tables import print_table
 from flows.runtime import read_runtime
 from flows.workspace import frozen_names
-from rdpt_core.files.writing import UnixLines
+from rdpt_core.files.writing import csv_writer
 from rdpt_core.report.terminal import printable
 from rdpt_core.store import catalog
 from rdpt_core.store.parts import Store
@@ -201,7 +200,7 @@ def _text(value: Any) -> str:
 
 
 def _show_csv(names: Sequence[str], rows: Iterator[Sequence[Any]]) -> None:
-    writer = csv.writer(UnixLines(sys.stdout.write), lineterminator="\r\n")
+    writer = csv_writer(sys.stdout.write)
     guard = printable if sys.stdout.isatty() else str  # a pipe gets the text as it is
     writer.writerow(map(guard, names))
     for row in rows:

@@ -172,9 +172,7 @@ class _CsvWriter(_JsonWriter):
     def __init__(self, file: IO[bytes], place: str) -> None:
         super().__init__(file, place)
         self._names: list[str] = []
-        self._csv = csv.writer(
-            UnixLines(lambda line: file.write(line.encode())), lineterminator="\r\n"
-        )
+        self._csv = csv_writer(lambda line: file.write(line.encode()))
 
     def write(self, batch: pa.RecordBatch) -> None:
         if not self._names:
@@ -196,12 +194,15 @@ class _CsvWriter(_JsonWriter):
         return ["" if text == "null" else text for text in self._texts(name, column)]
 
 
-class UnixLines:
-    r"""What a `csv.writer` with `lineterminator="\r\n"` writes to, so that its lines end in "\n".
+def csv_writer(write: Callable[[str], object], delimiter: str = ",") -> Any:
+    r"""A writer of the csv module whose lines end in "\n".
 
-    csv quotes a cell for the characters of its own line end only, and either of the two ends a
-    line for who reads it."""
+    That module quotes a cell for the characters of its own line end only, and a reader may take
+    either of the two for the end of a line."""
+    return csv.writer(_UnixLines(write), delimiter=delimiter, lineterminator="\r\n")
 
+
+class _UnixLines:
     def __init__(self, write: Callable[[str], object]) -> None:
         self._write = write
 
