@@ -28,7 +28,7 @@ NO_SETTINGS = ("CUDA_VISIBLE_DEVICES", "LD_LIBRARY_PATH", "PYTHONPATH", "RANK")
 NEVER_IMPORTED = {
     "fastapi": "bounds for prefect",
     "rich": "what the terminal shows",
-    "uvicorn": "serves flows.guard:prefect_app, started with python -m",
+    "uvicorn": "serves flows.commands.ui.guard:prefect_app, started with python -m",
 }
 """Dependencies that no module imports, and why they are declared."""
 REAL_MLFLOW = "import mlflow; print(mlflow.__version__, mlflow.__file__)"

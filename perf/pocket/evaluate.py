@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import itertools
-import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
 import torch
+from scipy.stats import binomtest
 from tqdm import tqdm
 from transformers import PreTrainedTokenizerFast, Qwen3ForCausalLM
 
@@ -38,12 +38,10 @@ class Accuracy:
         return wilson(self.right, self.total)
 
 
-def wilson(right: int, total: int, z: float = 1.959964) -> tuple[float, float]:
-    """The 95% score interval of a share, for example (0.62, 0.86) for 30 of 40."""
-    p = right / total
-    centre = (p + z * z / (2 * total)) / (1 + z * z / total)
-    half = z / (1 + z * z / total) * math.sqrt(p * (1 - p) / total + z * z / (4 * total * total))
-    return centre - half, centre + half
+def wilson(right: int, total: int) -> tuple[float, float]:
+    """The 95% score interval of a share, for example (0.60, 0.86) for 30 of 40."""
+    interval = binomtest(right, total).proportion_ci(method="wilson")
+    return interval.low, interval.high
 
 
 def accuracies(
