@@ -45,6 +45,8 @@ _SQL = {
     pa.float16(): "FLOAT",
     pa.float32(): "FLOAT",
 }
+"""DuckDB's names, written down since DuckDB 2.0 derives types from Arrow with one exception, float16,
+which it reads from Parquet alone; and a table of SQL types needs no connection."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
