@@ -12,7 +12,6 @@ import os
 import shutil
 import signal
 import subprocess
-import sys
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from itertools import pairwise
@@ -25,7 +24,7 @@ from rdpt_core.files.replacing import replacing, write_durably
 from rdpt_core.finetune.batches import held_out
 from rdpt_core.finetune.checkpoints import fault, seal
 from rdpt_core.finetune.recipe import Machine, TrainingRecipe
-from rdpt_core.machine.environment import worker_environment
+from rdpt_core.machine.children import start_python
 from rdpt_core.machine.resources import OutOfMemory
 from rdpt_core.machine.worker_errors import FAULT, raised
 from rdpt_core.models.files import loaded_files
@@ -274,17 +273,8 @@ def _attempt(job: TrainingJob, on_step: Callable[[TrainingStep], None]) -> list[
 
 
 def _start(job_file: Path, log: int) -> subprocess.Popen[bytes]:
-    """No shell; a session of its own, so that Ctrl-C reaches the worker through `_stop` alone.
-    `-P` keeps the working directory out of the worker's imports."""
-    return subprocess.Popen(
-        [sys.executable, "-P", "-m", "rdpt_core.finetune.worker", str(job_file), str(os.getpid())],
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=log,
-        cwd=job_file.parent,
-        env=worker_environment(),
-        start_new_session=True,
-    )
+    program = ("-m", "rdpt_core.finetune.worker", str(job_file), str(os.getpid()))
+    return start_python(*program, stdin=subprocess.DEVNULL, stderr=log, cwd=job_file.parent)
 
 
 def _stop(worker: subprocess.Popen[bytes]) -> None:

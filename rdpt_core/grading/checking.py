@@ -22,7 +22,7 @@ from collections.abc import Sequence
 from functools import lru_cache
 from typing import NamedTuple
 
-from rdpt_core.machine.environment import worker_environment
+from rdpt_core.machine.children import start_python
 from rdpt_core.machine.worker_errors import FAULT, fault_line, raised
 
 
@@ -44,7 +44,7 @@ class Checker:
     """One worker, started by the first question and again after each that it did not survive."""
 
     def __init__(self) -> None:
-        self._process: subprocess.Popen[str] | None = None
+        self._process: subprocess.Popen[bytes] | None = None
 
     def check(self, questions: Sequence[Question], timeout: float) -> list[Checked | None]:
         """In order; None where there was no verdict within `timeout` seconds.
@@ -70,7 +70,7 @@ class Checker:
         assert process.stdout is not None
         with contextlib.suppress(BrokenPipeError):
             for question in questions:
-                process.stdin.write(json.dumps([*question, timeout]) + "\n")
+                process.stdin.write(json.dumps([*question, timeout]).encode() + b"\n")
             process.stdin.flush()
         replies = []
         for _ in questions:
@@ -95,19 +95,9 @@ class Checker:
     def close(self) -> None:
         self._end()
 
-    def _started(self) -> subprocess.Popen[str]:
-        # A session of its own, so that Ctrl-C reaches the run and not its workers; they end with
-        # their stdin.
-        self._process = process = subprocess.Popen(
-            [sys.executable, "-P", "-m", "rdpt_core.grading.checking"],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            text=True,
-            encoding="utf-8",
-            env=worker_environment(),
-            start_new_session=True,
-        )
+    def _started(self) -> subprocess.Popen[bytes]:
+        """It ends with its stdin."""
+        self._process = process = start_python("-m", "rdpt_core.grading.checking")
         assert process.stdout is not None
         greeting = process.stdout.readline().strip()
         if greeting == READY:
@@ -118,7 +108,7 @@ class Checker:
         raise raised(told, what, f": try `{sys.executable} -c 'import math_verify'`")
 
 
-READY = "ready"
+READY = b"ready"
 
 
 _PIPE_BYTES = 32_000
@@ -175,7 +165,7 @@ def _serve() -> None:
     except Exception as error:
         print(fault_line(error), file=replies, flush=True)
         return
-    print(READY, file=replies, flush=True)
+    print(READY.decode(), file=replies, flush=True)
     for line in sys.stdin:
         gold, answer, timeout = json.loads(line)
         signal.setitimer(signal.ITIMER_REAL, timeout)

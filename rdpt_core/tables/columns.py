@@ -45,8 +45,8 @@ _SQL = {
     pa.float16(): "FLOAT",
     pa.float32(): "FLOAT",
 }
-"""DuckDB's names, written down since DuckDB 2.0 derives types from Arrow with one exception, float16,
-which it reads from Parquet alone; and a table of SQL types needs no connection."""
+"""DuckDB's names. Written down, since DuckDB 2.0 takes them from Arrow for all types but float16,
+which it knows in Parquet alone."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -9,13 +9,11 @@ import os
 import select
 import signal
 import subprocess
-import sys
 import threading
 from functools import lru_cache
-from pathlib import Path
 from typing import Any
 
-from rdpt_core.machine.environment import worker_environment
+from rdpt_core.machine.children import start_python
 from rdpt_core.models.rendering import template_worker
 from rdpt_core.models.rendering.template_worker import MOST_BYTES, MOST_SECONDS
 
@@ -66,7 +64,8 @@ class _Process:
         return answer
 
     def _asked(self, line: bytes) -> bytes:
-        child = self._child = self._child or _start()
+        # What LD_PRELOAD names would count as its memory.
+        child = self._child = self._child or start_python(template_worker.__file__, preload=False)
         assert child.stdin is not None
         assert child.stdout is not None
         try:
@@ -91,21 +90,6 @@ class _Process:
         child.kill()
         child.communicate()
         return int(child.returncode)
-
-
-def _start() -> subprocess.Popen[bytes]:
-    """Finds packages as this process does, has no secret in its environment, and a session of its
-    own, so that Ctrl-C does not reach it. What LD_PRELOAD names would count as its memory."""
-    environment = worker_environment()
-    environment.pop("LD_PRELOAD", None)
-    return subprocess.Popen(
-        [sys.executable, "-P", str(Path(template_worker.__file__))],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        env=environment,
-        start_new_session=True,
-    )
 
 
 def _why(code: int) -> str:

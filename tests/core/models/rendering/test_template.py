@@ -85,16 +85,13 @@ def test_x1_a_template_that_breaks_on_one_problem_names_the_model_and_the_rule()
 
 
 def test_x6_the_process_that_renders_has_no_secret(monkeypatch: pytest.MonkeyPatch) -> None:
-    from rdpt_core.models.rendering import template_process
+    from rdpt_core.models.rendering.template_process import _PROCESS
 
     monkeypatch.setenv("HF_TOKEN", "canary")
-    child = template_process._start()
-    try:
-        environment = Path(f"/proc/{child.pid}/environ").read_bytes()
-    finally:
-        child.kill()
-        child.communicate()
-    assert b"canary" not in environment
+    _PROCESS.stop()
+    _PROCESS.ask({"source": "", "values": {}})
+    assert _PROCESS._child is not None
+    assert b"canary" not in Path(f"/proc/{_PROCESS._child.pid}/environ").read_bytes()
 
 
 def test_the_process_that_renders_finds_packages_where_rdpt_finds_them(
