@@ -4,6 +4,9 @@ The one distinction drawn here is whose fault a failure is. Of the server (busy,
 reach): the request waits and is sent again, and in the end the run stops, to be resumed. Of the
 item (a prompt that is refused, an unusable response): that item is an error. Of the settings (no
 such model, a wrong key): everything stops at once.
+
+The loop is ours: when to stop and how long to wait follow from the window and the outage that all
+requests share, so that of tenacity nothing but its loop was used, and 23 lines more were needed.
 """
 
 from __future__ import annotations
