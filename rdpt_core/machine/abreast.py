@@ -1,4 +1,7 @@
-"""An ordered concurrent map, for work that other processes or machines do."""
+"""An ordered concurrent map, for work that other processes or machines do.
+
+Not `Executor.map`, which starts all items at once and, after an error, starts the rest of them too.
+"""
 
 from __future__ import annotations
 

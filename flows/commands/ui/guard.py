@@ -2,6 +2,7 @@
 
 Prefect takes any Host, and a password alone does not help a browser that holds it: a name of
 somebody's that is made to point at this machine (DNS rebinding) is a Host of its own.
+Ours, since Starlette's TrustedHostMiddleware looks at no Origin.
 """
 
 from __future__ import annotations
