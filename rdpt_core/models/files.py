@@ -145,7 +145,7 @@ def read_object(path: Path) -> dict[str, Any]:
         raise ValueError(f"{path} is not JSON ({error}): copy the model again") from error
     if not isinstance(found, dict):
         raise ValueError(
-            f"{path} is a JSON {type(found).__name__}, not an object: it is no model's"
+            f"{path} is a JSON {type(found).__name__}, not an object: copy the model again"
         )
     return found
 

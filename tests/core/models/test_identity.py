@@ -57,7 +57,7 @@ import sys
 from pathlib import Path
 folder, found = sys.argv[1], set()
 sys.addaudithook(lambda event, what: event == "open" and found.add(str(what[0])))
-from rdpt_core.models.loading.hf import load
+from rdpt_core.models.loading.weights import load
 from rdpt_core.models.rendering.render import read_renderer
 from rdpt_core.models.spec import ModelSpec
 spec = ModelSpec.model_validate_json(sys.argv[2])

@@ -20,7 +20,6 @@ from transformers import GptOssConfig, GptOssForCausalLM
 from rdpt_core.models.files import stated_rows
 from rdpt_core.models.identity import identify
 from rdpt_core.models.loading import compiling
-from rdpt_core.models.loading.hf import HfGenerator
 from rdpt_core.models.loading.weights import load
 from rdpt_core.models.rendering.render import read_renderer
 from rdpt_core.models.rendering.special_ids import check_rows
@@ -194,7 +193,7 @@ def test_another_model_s_graphs_do_not_count_and_too_many_are_an_error(
     """Without a word torch would go on uncompiled, and scores would follow from what a process
     has read before."""
     monkeypatch.setattr(compiling, "MOST_GRAPHS", 3)
-    monkeypatch.setattr(compiling, "SMALLEST", 64)
+    monkeypatch.setattr("rdpt_core.scoring.forward.SMALLEST_PACK", 64)
     monkeypatch.setattr(torch, "compile", partial(torch.compile, backend="eager"))
     for seed in range(2):
         tiny.make_qwen(tmp_path / str(seed), seed=seed)
