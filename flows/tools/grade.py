@@ -9,7 +9,7 @@ from typing import Any
 import pyarrow as pa
 from pydantic import Field
 
-from flows.tools.tool import Tool, read_delimiters, trace_of
+from flows.tools.tool import Tool, read_delimiters
 from rdpt_core.defaults import DELIMITERS, GRADER, AnswerGrader
 from rdpt_core.files.reading import open_table, values, with_columns
 from rdpt_core.files.writing import create_table
@@ -18,7 +18,7 @@ from rdpt_core.grading.verdicts import GradeRule
 from rdpt_core.sources.golds import gold_text
 from rdpt_core.tables.columns import schema
 from rdpt_core.tables.rows import Grade, Problem
-from rdpt_core.text.delimiters import Delimiters
+from rdpt_core.text.delimiters import Delimiters, trace_of
 from tasks.progress import say
 
 

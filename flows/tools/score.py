@@ -13,7 +13,7 @@ from pydantic import Field
 from tqdm import tqdm
 
 from flows.runtime import read_runtime
-from flows.tools.tool import Tool, trace_of
+from flows.tools.tool import Tool
 from rdpt_core.defaults import FLOAT_FORMAT, FloatFormat
 from rdpt_core.files.reading import Table, open_table, refuse
 from rdpt_core.files.writing import create_table
@@ -21,7 +21,7 @@ from rdpt_core.models.protocols import TextScorer
 from rdpt_core.models.spec import ModelSpec
 from rdpt_core.tables.columns import to_arrow
 from rdpt_core.tables.rows import Problem, TokenScores, Trace
-from rdpt_core.text.delimiters import Delimiters
+from rdpt_core.text.delimiters import Delimiters, trace_of
 from settings.loading import BadSettings
 from tasks.models import Model, usable
 from tasks.progress import say

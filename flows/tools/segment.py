@@ -7,14 +7,14 @@ from collections.abc import Iterable, Iterator, Sequence
 import pyarrow as pa
 from pydantic import Field
 
-from flows.tools.tool import Tool, read_delimiters, trace_of
+from flows.tools.tool import Tool, read_delimiters
 from rdpt_core.defaults import DELIMITERS, SEGMENTER, Segmenter
 from rdpt_core.files.reading import ROWS, Table, open_table, refuse, values
 from rdpt_core.files.writing import create_table
 from rdpt_core.tables.columns import schema
 from rdpt_core.tables.rows import Sentence
 from rdpt_core.text import segmentation
-from rdpt_core.text.delimiters import Delimiters
+from rdpt_core.text.delimiters import Delimiters, trace_of
 from rdpt_core.text.segmentation import SegmentRule
 
 

@@ -13,32 +13,12 @@ from rdpt_core.defaults import BETA, Threshold
 from rdpt_core.files.reading import open_table
 from rdpt_core.files.writing import create_table
 from rdpt_core.provenance.labels import LabelRule
-from rdpt_core.selection.candidate_tables import GAPS, Scorers, read_candidates
+from rdpt_core.selection.candidate_tables import NEEDS, Scorers, read_candidates
 from rdpt_core.selection.candidates import CandidateRecord
 from rdpt_core.selection.picks import Ranked, Selector, ranked_questions, select, total_tokens
 from rdpt_core.selection.profile import token_gap
 from settings.loading import BadSettings
 from tasks.progress import say
-
-NEEDS = {
-    "teacher_count": ("label",),
-    "teacher_count_min": ("label",),
-    "teacher_ratio": ("label",),
-    "soft_count": GAPS,
-    "mean_log_ratio": GAPS,
-    "longest": (),
-    "shortest": (),
-    "random": (),
-    "count_length_matched": ("label",),
-    "count_length_residual": ("label",),
-    "grape_mean": ("p_student",),
-    "grape_sum": ("p_student",),
-    "ppl": ("p_student",),
-    "entropy": ("sum_entropy",),
-    "entropy_min": ("sum_entropy",),
-    "rsr": ("p_student", "sum_rank100"),
-}
-"""Columns that a selector reads, beside ids, positions and lengths."""
 
 SCHEMA = pa.schema(
     [

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import torch
 
-import rdpt_core.pocket
 from perf.pocket.build import build
 from perf.pocket.corpus import ROLES
+from rdpt_core.pocket import MODELS
 
 
 def main() -> None:
@@ -30,7 +30,7 @@ def main() -> None:
     parser.add_argument(
         "--models",
         type=Path,
-        default=Path(rdpt_core.pocket.__file__).parent / "models",
+        default=MODELS,
         help="where models are written",
     )
     parser.add_argument(

@@ -2,3 +2,9 @@
 
 How the two models were trained is in `perf/pocket/`.
 """
+
+from pathlib import Path
+from typing import Final
+
+MODELS: Final = Path(__file__).parent / "models"
+"""Holds `teacher/` and `student/`."""

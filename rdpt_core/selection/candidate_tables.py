@@ -34,6 +34,25 @@ from rdpt_core.selection.candidates import (
 
 KEYS = ("problem_id", "trace_id", "position", "num_tokens")
 GAPS = ("p_teacher", "p_student")
+NEEDS = {
+    "teacher_count": ("label",),
+    "teacher_count_min": ("label",),
+    "teacher_ratio": ("label",),
+    "soft_count": GAPS,
+    "mean_log_ratio": GAPS,
+    "longest": (),
+    "shortest": (),
+    "random": (),
+    "count_length_matched": ("label",),
+    "count_length_residual": ("label",),
+    "grape_mean": ("p_student",),
+    "grape_sum": ("p_student",),
+    "ppl": ("p_student",),
+    "entropy": ("sum_entropy",),
+    "entropy_min": ("sum_entropy",),
+    "rsr": ("p_student", "sum_rank100"),
+}
+"""Columns that a selector reads, beside ids, positions and lengths."""
 
 Columns = Mapping[str, Floats]
 

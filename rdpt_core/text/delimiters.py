@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from rdpt_core.tables.recipe import Rule
-from rdpt_core.tables.rows import Zone
+from rdpt_core.tables.rows import FinishReason, Trace, Zone
 from rdpt_core.text.zones import parse_zones
 
 
@@ -41,4 +41,23 @@ def named_delimiters(name: str) -> Delimiters:
     raise ValueError(
         f"delimiters {name!r} is not known: either one of {', '.join(sorted(KNOWN))}, "
         "or an opening tag such as <reasoning>"
+    )
+
+
+def trace_of(trace_id: str, problem_id: str, text: str, tags: Delimiters) -> Trace:
+    """A text of which nothing else is known; it is not known to have ended."""
+    return Trace(
+        trace_id=trace_id,
+        problem_id=problem_id,
+        author="",
+        sample_index=0,
+        text=text,
+        zones=tags.zones(text),
+        finish_reason=FinishReason.UNKNOWN,
+        num_tokens=None,
+        token_ids=None,
+        logprobs=None,
+        sampled_logprobs=None,
+        seed=None,
+        source_id=None,
     )

@@ -9,12 +9,12 @@ from typing import Any
 
 import pytest
 
-import rdpt_core.pocket
 from flows.commands.doctor.models import model_findings
 from flows.workspace import open_file
 from rdpt_core.models.loading.hf import HfGenerator
 from rdpt_core.models.loading.weights import load
 from rdpt_core.models.spec import ModelSpec, Sampling
+from rdpt_core.pocket import MODELS
 from rdpt_core.tables.rows import Provenance, ScoreSource, ScoreStatus, TokenScores
 from settings.experiment import Student
 from settings.loading import BadSettings, read_experiment
@@ -24,7 +24,6 @@ from tasks.worker import Worker
 from tests.core.models import tiny
 from tests.stages.toy_stages import Journal
 
-POCKET = Path(rdpt_core.pocket.__file__).parent / "models"
 STUDY = f"""
 name = "logged"
 [traces]
@@ -36,7 +35,7 @@ path = "tokenizer"
 backend = "logged"
 [[students]]
 name = "student"
-path = "{POCKET / "student"}"
+path = "{MODELS / "student"}"
 source = "select"
 [[selectors]]
 name = "teacher_count"
@@ -63,7 +62,7 @@ def test_of_two_logged_teachers_it_is_said_which_traces_are_whose(study: Path) -
 def study(tmp_path: Path) -> Path:
     """Traces with ids and log-probabilities; of their author there is a tokenizer and no more."""
     problems = [tiny.problem(f"Ann has {n} apples and buys 3 more. How many?") for n in range(5, 8)]
-    teacher = load(ModelSpec(path="teacher"), POCKET, threads=1)
+    teacher = load(ModelSpec(path="teacher"), MODELS, threads=1)
     traces = HfGenerator(teacher, Sampling(max_new_tokens=80), seed=3).generate(problems, 0)
     rows: list[dict[str, Any]] = []
     for problem, trace in zip(problems, traces, strict=True):
@@ -82,8 +81,8 @@ def study(tmp_path: Path) -> Path:
     (tmp_path / "traces.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     (tmp_path / "tokenizer").mkdir()
     for name in ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja"):
-        if (POCKET / "teacher" / name).exists():
-            shutil.copy(POCKET / "teacher" / name, tmp_path / "tokenizer")
+        if (MODELS / "teacher" / name).exists():
+            shutil.copy(MODELS / "teacher" / name, tmp_path / "tokenizer")
     (tmp_path / "study.toml").write_text(STUDY)
     return tmp_path / "study.toml"
 

@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from flows import cli
-from flows.tools.select import NEEDS
+from rdpt_core.selection.candidate_tables import NEEDS
 from rdpt_core.selection.picks import Selector, select
 from rdpt_core.selection.selectors import SELECTORS
 from tests.core.sample_texts import Text, drawn, records_of, sentence_scores

@@ -4,21 +4,20 @@ from __future__ import annotations
 
 import itertools
 import re
-from pathlib import Path
 from typing import Any
 
 import pytest
 from transformers import AutoTokenizer
 
-import rdpt_core.pocket
 from perf.pocket import styles
 from perf.pocket.corpus import PATIENCE, student_examples, teacher_examples
 from perf.pocket.train import RECIPES, rendered
+from rdpt_core.pocket import MODELS
 from rdpt_core.pocket.problems import problems
 
 NUM_HELD_OUT = 960
 LATE = 1_000_000
-STUDENT = Path(rdpt_core.pocket.__file__).parent / "models" / "student"
+STUDENT = MODELS / "student"
 
 
 def num_calculations(text: str) -> int:

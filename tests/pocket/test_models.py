@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,12 +12,11 @@ from hypothesis import strategies as st
 from math_verify import parse, verify
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-import rdpt_core.pocket
 from perf.pocket.corpus import Role, student_examples, teacher_examples
 from perf.pocket.train import rendered
 from perf.pocket.vocabulary import completion
+from rdpt_core.pocket import MODELS
 
-MODELS = Path(rdpt_core.pocket.__file__).parent / "models"
 ROLES: tuple[Role, ...] = ("teacher", "student")
 QUESTION = [{"role": "user", "content": "Tom has 12 eggs. How many eggs does Tom have?"}]
 TOKENIZERS: dict[Role, Any] = {role: AutoTokenizer.from_pretrained(MODELS / role) for role in ROLES}

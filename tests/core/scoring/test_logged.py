@@ -3,28 +3,26 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
 
-import rdpt_core.pocket
 from rdpt_core.models.loading.hf import HfGenerator
 from rdpt_core.models.loading.weights import LoadedModel, load
 from rdpt_core.models.spec import Logged, ModelSpec, Sampling
+from rdpt_core.pocket import MODELS
 from rdpt_core.scoring.hf import HfScorer
 from rdpt_core.scoring.logged import LoggedScorer
 from rdpt_core.tables.rows import FinishReason, ScoreSource, ScoreStatus, TokenScores, Trace
 from tests.core.models import tiny
 
-POCKET = Path(rdpt_core.pocket.__file__).parent / "models"
 PROBLEMS = [tiny.problem(f"Ann has {n} apples and buys 3 more. How many?") for n in range(5, 8)]
 
 
 @pytest.fixture(scope="module", params=["teacher", "student"])
 def loaded(request: pytest.FixtureRequest) -> LoadedModel:
     """The thought's tag is in the prompt of the one, in the trace of the other."""
-    return load(ModelSpec(path=request.param), POCKET, threads=1)
+    return load(ModelSpec(path=request.param), MODELS, threads=1)
 
 
 def written(loaded: LoadedModel) -> list[Trace]:

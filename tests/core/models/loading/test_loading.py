@@ -20,6 +20,7 @@ from transformers import GptOssConfig, GptOssForCausalLM
 from rdpt_core.models.files import stated_rows
 from rdpt_core.models.identity import identify
 from rdpt_core.models.loading import compiling
+from rdpt_core.models.loading.hf import HfGenerator
 from rdpt_core.models.loading.weights import load
 from rdpt_core.models.rendering.render import read_renderer
 from rdpt_core.models.rendering.special_ids import check_rows
