@@ -67,7 +67,9 @@ def newest_whole(checkpoints: Path, run: str, quarantine: Path) -> Path | None:
         if reason is None:
             return folder
         print(f"{folder.name} goes to {quarantine}: {reason}", flush=True)
-        _move(folder, quarantine)
+        quarantine.mkdir(parents=True, exist_ok=True)
+        num_there = len(list(quarantine.iterdir()))
+        folder.rename(quarantine / f"{num_there:03d}-{folder.name}")
     return None
 
 
@@ -79,9 +81,3 @@ def keep_newest(checkpoints: Path, num_kept: int) -> None:
 
 def in_order(checkpoints: Path) -> list[Path]:
     return sorted(checkpoints.glob("checkpoint-*"), key=lambda path: int(path.name.split("-")[1]))
-
-
-def _move(folder: Path, quarantine: Path) -> None:
-    quarantine.mkdir(parents=True, exist_ok=True)
-    num_there = len(list(quarantine.iterdir()))
-    folder.rename(quarantine / f"{num_there:03d}-{folder.name}")

@@ -67,7 +67,9 @@ def write_model(model: Any, state: dict[str, Any], job: TrainingJob, folder: Pat
             shutil.copyfile(job.base / name, folder / name)
     _write(folder / "config.json", _config(job, model))
     if job.ends:
-        _write(folder / ENDS, _generation(job))
+        # Other engines stop by these alone, and the base's may lack the end that was trained.
+        settings = read_object(job.base / ENDS) if (job.base / ENDS).exists() else {}
+        _write(folder / ENDS, settings | {"eos_token_id": list(job.ends)})
 
 
 def _config(job: TrainingJob, model: Any) -> dict[str, Any]:
@@ -86,14 +88,6 @@ def _config(job: TrainingJob, model: Any) -> dict[str, Any]:
         else:
             text["rope_parameters"] = parameters
     return config
-
-
-def _generation(job: TrainingJob) -> dict[str, Any]:
-    """The base's generation settings with every end of turn: other engines stop by these alone, and
-    the end that was trained may not be among the base's."""
-    path = job.base / ENDS
-    settings = read_object(path) if path.exists() else {}
-    return settings | {"eos_token_id": list(job.ends)}
 
 
 def _write(path: Path, content: dict[str, Any]) -> None:

@@ -16,7 +16,6 @@ from torch.distributed.elastic.multiprocessing.api import SignalException
 from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
 
 from rdpt_core.files.replacing import write_durably
-from rdpt_core.finetune.recipe import Accelerate
 from rdpt_core.finetune.training import EXIT_INTERRUPTED, TrainingJob
 
 FREE_PORT = 0
@@ -54,6 +53,7 @@ def configuration(job: TrainingJob) -> dict[str, JsonValue]:
     """The file that `accelerate config` writes; the recipe's plugin fields stand in it verbatim."""
     accelerate = job.recipe.accelerate
     assert accelerate is not None
+    plugins = accelerate.model_dump(include={"fsdp_config", "deepspeed_config"})
     return {
         "compute_environment": "LOCAL_MACHINE",
         "distributed_type": next(iter(accelerate.plugins), "MULTI_GPU"),
@@ -62,10 +62,5 @@ def configuration(job: TrainingJob) -> dict[str, JsonValue]:
         "machine_rank": 0,
         "use_cpu": job.machine.device == "cpu",
         "mixed_precision": "bf16" if job.recipe.dtype == "bfloat16" else "no",
-        **_plugin_tables(accelerate),
+        **{name: table for name, table in plugins.items() if table},
     }
-
-
-def _plugin_tables(accelerate: Accelerate) -> dict[str, JsonValue]:
-    tables = accelerate.model_dump(include={"fsdp_config", "deepspeed_config"})
-    return {name: table for name, table in tables.items() if table}

@@ -81,7 +81,8 @@ def position_counts(
 ) -> PositionCounts:
     """Counts of one part: whole traces, in any order. `outcome_of` maps trace ids; a trace that it
     lacks is ungraded."""
-    placed = sorted((row.trace_id, row.position, _code(row.label)) for row in rows)
+    code = {label: number for number, label in enumerate(LABELS)} | {None: UNLABELLED}
+    placed = sorted((row.trace_id, row.position, code[row.label]) for row in rows)
     if not placed:
         return PositionCounts.none()
     trace_ids = [trace_id for trace_id, _, _ in placed]
@@ -90,10 +91,6 @@ def position_counts(
     counts = np.zeros((len(OUTCOMES), max(ordinals) + 1, len(LABELS) + 1), dtype=np.int64)
     np.add.at(counts, (outcome, ordinals, [code for _, _, code in placed]), 1)
     return PositionCounts(counts)
-
-
-def _code(label: Label | None) -> int:
-    return UNLABELLED if label is None else LABELS.index(label)
 
 
 def _ordinals(trace_ids: list[str]) -> list[int]:

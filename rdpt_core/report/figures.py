@@ -73,7 +73,8 @@ def class_shares(
     for side, name in enumerate(SIDES):
         _draw_shares(axes[0][side], found, side, min_traces, labels)
         _draw_numbers(axes[1][side], found, side, min_traces)
-        axes[0][side].set_title(f"{name}, n = {_most(found, side)}", fontsize=9, color=TEXT)
+        n = int(found.num_traces[side].max(initial=0))
+        axes[0][side].set_title(f"{name}, n = {n}", fontsize=9, color=TEXT)
     last = np.flatnonzero((found.num_traces >= min_traces).any(axis=0)).max(initial=-1)
     if last >= 0:  # a few long traces would take half of the width
         axes[0][0].set_xlim(0, (last + 1) * TAIL + 1)
@@ -94,10 +95,6 @@ def class_shares(
     data = io.BytesIO()
     figure.savefig(data, format="png", metadata={"Software": None})
     return data.getvalue()
-
-
-def _most(found: Curves, side: int) -> int:
-    return int(found.num_traces[side].max(initial=0))
 
 
 def _draw_shares(

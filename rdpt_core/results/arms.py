@@ -144,16 +144,16 @@ def left_out(estimate: Estimate, arm: Counted, against: Counted) -> Estimate:
 
 def conditions(arms: Sequence[Arm]) -> str:
     """What an interval covers beside the questions, and what it is conditional on."""
-    covered = [_replicates_name(arm) for arm in arms if arm.is_covered]
+    covered = [
+        f"{arm.num_replicates} {'draws' if arm.num_draws > 1 else 'seeds'}"
+        for arm in arms
+        if arm.is_covered
+    ]
     others = [arm.num_seeds for arm in arms if not arm.is_covered]
     found = [f"covers {' and '.join(covered)}"] if covered else []
     found += [seeds_note(min(others))] if others else []
     found += [note for arm in arms if (note := draws_note(arm.draws))]
     return "; ".join(found)
-
-
-def _replicates_name(arm: Arm) -> str:
-    return f"{arm.num_replicates} {'draws' if arm.num_draws > 1 else 'seeds'}"
 
 
 def seeds_note(num_seeds: int) -> str:

@@ -308,7 +308,7 @@ def pool_results(
     configuration: str, source: str, records: Sequence[CandidateRecord]
 ) -> Iterator[Result]:
     """Rows of the candidates, before any selector; `source` stands in the benchmark's column."""
-    found = [*_pool_shares(records), *_pool_lengths(records), *_pool_firmness(records)]
+    found = [*_pool_shares(records), *_pool_picks(records)]
     return metric_rows(configuration, "train", source, found)
 
 
@@ -335,16 +335,14 @@ def _pool_shares(records: Sequence[CandidateRecord]) -> Named:
     yield "pool/missing", ratio(missing, scored + missing)
 
 
-def _pool_lengths(records: Sequence[CandidateRecord]) -> Named:
+def _pool_picks(records: Sequence[CandidateRecord]) -> Named:
+    """Which lengths win, and how firmly the picks of `teacher_count` stand, which every arm is held
+    against."""
     yield "pool/longest_is_most_teacher", longest_is_most_teacher(records)
     found = length_decomposition(records)
     yield "pool/spearman_count_length", exact(found.spearman, found.num_spearman)
     note = f"n counts candidates; {found.num_zero} without a Teacher sentence left out"
     yield "pool/count_variance_of_length", exact(found.share_of_n, found.num_used, note)
-
-
-def _pool_firmness(records: Sequence[CandidateRecord]) -> Named:
-    """Of the picks of `teacher_count`, which every arm is held against."""
     yield "pool/chance_agreement", chance_agreement(records)
     for factor, share in stability(records).items():
         yield f"pool/stability/{factor:g}_beta", share

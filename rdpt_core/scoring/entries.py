@@ -15,7 +15,7 @@ from itertools import accumulate
 from typing import Any, TypeVar
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from rdpt_core.models.rendering.layout import Layout
 from rdpt_core.models.rendering.render import Renderer
@@ -99,6 +99,14 @@ class Statistics:
         return Statistics(**some)
 
     @classmethod
+    def of_logprobs(cls, logprobs: ArrayLike, ranks: Sequence[int] | None = None) -> Statistics:
+        """Those of a scorer that tells no more: a rank is then missing as 0, the rest as NaN."""
+        known = np.array(logprobs, np.float32)
+        missing = np.full(len(known), np.nan, np.float16)
+        places = np.zeros(len(known)) if ranks is None else np.array(ranks)
+        return cls(known, places.astype(np.uint32), missing, missing)
+
+    @classmethod
     def joined(cls, found: Sequence[Statistics]) -> Statistics:
         columns = {name: [getattr(one, name) for one in found] for name in cls.__slots__}
         whole: dict[str, Any] = {
@@ -148,7 +156,8 @@ def scored(
 ) -> TokenScores:
     """`found` has one entry per completion id of the layout, in order."""
     sizes, indices = cover(layout)
-    tags = _tag_indices(layout)
+    kinds = [piece.kind is ZoneKind.TAG for piece in layout.pieces for _ in piece.token_ids]
+    tags = np.flatnonzero(np.array(kinds, bool))
     num_end = len(layout.end_ids)
     return TokenScores(
         trace_id=trace.trace_id,
@@ -195,11 +204,6 @@ def _append(sizes: list[int], indices: list[int], length: int, index: int) -> No
     for left in range(length - MOST, 0, -MOST):
         sizes.append(min(left, MOST))
         indices.append(SKIP)
-
-
-def _tag_indices(layout: Layout) -> NDArray[np.int64]:
-    kinds = [piece.kind is ZoneKind.TAG for piece in layout.pieces for _ in piece.token_ids]
-    return np.flatnonzero(np.array(kinds, bool))
 
 
 def _take(values: NDArray[T], indices: NDArray[np.int64]) -> NDArray[T]:

@@ -140,7 +140,10 @@ class Forward:
     def _read_pack(self, pack: Sequence[TokenSequence]) -> list[Statistics]:
         ids_N = self._tensor([token_id for one in pack for token_id in one.ids])
         lengths = [len(one.ids) for one in pack]
-        targets_N = _is_target(pack, lengths)
+        starts_N = torch.tensor([one.start for one in pack]).repeat_interleave(
+            torch.tensor(lengths)
+        )
+        targets_N = torch.cat([torch.arange(length) for length in lengths]) >= starts_N
         hidden_ND = self.hidden(ids_N, lengths)
         found = self._statistics(hidden_ND[targets_N.roll(-1)], ids_N[targets_N])
         return found.cut([len(one.ids) - one.start for one in pack])
@@ -235,11 +238,6 @@ def keeps_apart(decoder: PreTrainedModel, length: int = 8) -> bool:
     alone = decoder(input_ids=ids[None, length:], use_cache=False)[0][0]
     loose = 1e-3 if alone.dtype == torch.float32 else 0.05
     return bool((behind - alone).norm() <= loose * alone.norm())
-
-
-def _is_target(pack: Sequence[TokenSequence], lengths: Sequence[int]) -> Tensor:
-    starts = torch.tensor([one.start for one in pack]).repeat_interleave(torch.tensor(lengths))
-    return torch.cat([torch.arange(length) for length in lengths]) >= starts
 
 
 def filled(

@@ -10,8 +10,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
-import numpy as np
-
 from rdpt_core.machine.progress import ProgressCallback, silent
 from rdpt_core.models.rendering.layout import Layout, map_sampled
 from rdpt_core.models.rendering.render import Renderer
@@ -68,7 +66,7 @@ class LoggedScorer:
         if layout is None or trace.logprobs is None:
             return unscored(trace, self.scorer, ScoreStatus.ERROR)
         # What follows the text and is no end of turn was logged and belongs to nothing.
-        found = _statistics(trace.logprobs[: len(layout.completion_ids)].astype(np.float32))
+        found = Statistics.of_logprobs(trace.logprobs[: len(layout.completion_ids)])
         return scored(trace, self.scorer, layout, found, split=False, topk=None)
 
     def _lay(self, trace: Trace) -> Layout | None:
@@ -83,9 +81,3 @@ class LoggedScorer:
             if pieces is not None:
                 return Layout((), pieces, end, retokenized=False)
         return None
-
-
-def _statistics(logprobs: np.ndarray[tuple[int], np.dtype[np.float32]]) -> Statistics:
-    missing = np.full(len(logprobs), np.nan, np.float16)
-    ranks = np.zeros(len(logprobs), np.uint32)
-    return Statistics(logprobs, ranks, missing, missing, None, None)

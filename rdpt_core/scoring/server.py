@@ -8,13 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-import numpy as np
-
 from rdpt_core.machine.abreast import abreast
 from rdpt_core.machine.progress import ProgressCallback, silent
 from rdpt_core.models.identity import ModelIdentity
 from rdpt_core.models.rendering.layout import Layout
-from rdpt_core.models.serving.dialects import Echoed
 from rdpt_core.models.serving.http import ItemFailed
 from rdpt_core.models.serving.remote import Remote
 from rdpt_core.scoring.entries import Statistics, layout_of, scored, unscored
@@ -71,15 +68,10 @@ class ServerScorer:
         except ItemFailed as error:
             self.reasons[trace.trace_id] = str(error)
             return unscored(trace, self.scorer, ScoreStatus.ERROR, ScoreSource.SERVER)
-        found = _statistics(told, len(layout.prompt_ids))
+        start = len(layout.prompt_ids)
+        ranks = None if told.ranks is None else told.ranks[start:]
+        found = Statistics.of_logprobs(told.logprobs[start:], ranks)
         progress(len(layout.completion_ids))
         return scored(
             trace, self.scorer, layout, found, split=False, topk=None, source=ScoreSource.SERVER
         )
-
-
-def _statistics(told: Echoed, start: int) -> Statistics:
-    logprobs = np.array(told.logprobs[start:], np.float32)
-    missing = np.full(len(logprobs), np.nan, np.float16)
-    ranks = np.zeros(len(logprobs)) if told.ranks is None else np.array(told.ranks[start:])
-    return Statistics(logprobs, ranks.astype(np.uint32), missing, missing, None, None)

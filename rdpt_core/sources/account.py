@@ -118,7 +118,8 @@ def lines(rows: list[Account], width: int = 80) -> Iterator[str]:
     roles = {row.role for row in rows} - {ROW, TRACE, PROBLEM}
     for role in sorted(roles, key=lambda role: _place(_ROLES, role)):
         of_role = [row for row in rows if row.role == role]
-        said = ", ".join(f"{row.num} {row.became}" for row in _ordered(of_role))
+        in_order = sorted(of_role, key=lambda row: _place(_BECAME, row.became))
+        said = ", ".join(f"{row.num} {row.became}" for row in in_order)
         column = f"{of_role[0].column}: " if of_role[0].column else ""
         yield shortened(f"  {role:<10} {column}{said}", width)
         odd = [row for row in of_role if row.became not in ("used", "missing") and row.example]
@@ -134,10 +135,6 @@ _BECAME = ("used", "missing", "not understood", "rejected")
 def _place(order: Sequence[str], name: str) -> tuple[int, str]:
     """Known names in their order, others behind them by the alphabet."""
     return (order.index(name) if name in order else len(order), name)
-
-
-def _ordered(rows: list[Account]) -> list[Account]:
-    return sorted(rows, key=lambda row: _place(_BECAME, row.became))
 
 
 def _totals(num: Mapping[tuple[str, str], int]) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
 
-from rdpt_core.files.records import SourceRow, SourceRows
+from rdpt_core.files.records import SourceRow
 from rdpt_core.sources.account import Ledger, ValueNotes, shortened
 from rdpt_core.sources.problems import FileSource, HubSource, Reader
 from rdpt_core.sources.trace_rows import TraceReader
@@ -25,22 +25,18 @@ def preview(
 
     Nothing in a row reaches the terminal unescaped. Raises BadTable.
     """
-    reader, records = _opened(source, base)
+    reader: TraceReader | Reader
+    if isinstance(source, TraceSource):  # without the companion, whose ids would all be read first
+        alone = source.model_copy(update={"companion": None})
+        reader, records = open_import(alone, base, Ledger())
+    else:
+        reader = Reader(source, records := source.records(base))
     for record in islice(records.scan(), _NUM_ROWS):
         start = f"row {record.item + 1}"
         for name, text in _fields(reader, record).items():
             shown = "-" if text is None else text[: 2 * width]
             yield shortened(f"  {start:<7} {name:<8} {shown}", width)
             start = ""
-
-
-def _opened(
-    source: TraceSource | FileSource | HubSource, base: Path
-) -> tuple[TraceReader | Reader, SourceRows]:
-    if isinstance(source, TraceSource):  # without the companion, whose ids would all be read first
-        return open_import(source.model_copy(update={"companion": None}), base, Ledger())
-    reader = Reader(source, source.records(base))
-    return reader, reader.records
 
 
 def _fields(reader: TraceReader | Reader, record: SourceRow) -> Fields:

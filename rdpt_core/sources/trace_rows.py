@@ -6,7 +6,6 @@ understood; a row that contradicts itself is refused with a reason.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
@@ -99,7 +98,8 @@ class TraceReader:
                 faults.append(f"trace {number}: {error}")
         if not imported:
             raise ValueError(faults[0] if faults else f"no trace in {self.columns.trace!r}")
-        return TraceRow(problem, tuple(imported), _without(faults))
+        note = f"used, without {'; '.join(faults)}" if faults else None
+        return TraceRow(problem, tuple(imported), note)
 
     # ------------------------------------------------------------------ what stands in the row
 
@@ -236,10 +236,6 @@ class TraceReader:
         notes.used("token_ids", found_ids)
         notes.used("logprobs", found_logprobs)
         return token_ids, logprobs
-
-
-def _without(faults: Sequence[str]) -> str | None:
-    return f"used, without {'; '.join(faults)}" if faults else None
 
 
 def _finish(value: Any, notes: ValueNotes) -> FinishReason:

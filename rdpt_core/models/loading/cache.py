@@ -44,10 +44,6 @@ class GrowingLayer(DynamicLayer):
         return states.new_empty(*front, room, width)
 
 
-def _growing() -> GrowingLayer:
-    return GrowingLayer()  # type: ignore[no-untyped-call]
-
-
 def keep_rows(cache: DynamicCache, rows: Tensor) -> None:
     """Leaves these rows of the batch, in every kind of layer: those with a recurrent state, or a
     convolution's, know another word for it, and hybrid ones inherit one that forgets the state."""
@@ -62,5 +58,8 @@ def keep_rows(cache: DynamicCache, rows: Tensor) -> None:
 def growing_cache(config: Any) -> DynamicCache:
     """The model's own cache, its plain layers replaced by growing ones."""
     cache = DynamicCache(config=config)
-    cache.layers = [_growing() if type(layer) is DynamicLayer else layer for layer in cache.layers]
+    cache.layers = [
+        GrowingLayer() if type(layer) is DynamicLayer else layer  # type: ignore[no-untyped-call]
+        for layer in cache.layers
+    ]
     return cache

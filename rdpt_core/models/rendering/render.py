@@ -78,20 +78,16 @@ class Renderer:
         """Ids up to where the model's own text begins. Raises ValueError where the template
         renders no prompt."""
         if self.template is None:
-            return self._plain_ids(problem.prompt)
+            if not self.vocabulary.holds_control(problem.prompt):
+                return self.vocabulary.parse(problem.prompt, add_special=True)
+            first = self.vocabulary.parse("", add_special=True)
+            return [*first, *self.vocabulary.encode(problem.prompt, start=True)]
         if not self.vocabulary.holds_control(problem.prompt):
             return self.vocabulary.parse(self._prompt(self.template, problem.prompt))
         # The problem speaks of control tokens: they must stay text, so it is encoded apart.
         before, _, after = self._prompt(self.template, PROBLEM).partition(PROBLEM)
         inside = self.vocabulary.encode(problem.prompt)
         return [*self.vocabulary.parse(before), *inside, *self.vocabulary.parse(after)]
-
-    def _plain_ids(self, prompt: str) -> list[int]:
-        """Of a problem that no template surrounds."""
-        if not self.vocabulary.holds_control(prompt):
-            return self.vocabulary.parse(prompt, add_special=True)
-        first = self.vocabulary.parse("", add_special=True)
-        return [*first, *self.vocabulary.encode(prompt, start=True)]
 
     def _prompt(self, template: Template, text: str) -> str:
         try:
@@ -212,7 +208,7 @@ class Renderer:
         pieces: list[Piece] = []
         raw = trace.text.encode()
         for item in self._in_order(trace):
-            start = self._fresh(pieces)
+            start = self.contract.fresh and not pieces
             if isinstance(item, Zone):
                 pieces.append(self._piece(item, raw, start))
             else:
@@ -236,9 +232,6 @@ class Renderer:
             yield zone
             before = zone.kind
             begun = begun or before is not ZoneKind.TAG
-
-    def _fresh(self, pieces: list[Piece]) -> bool:
-        return self.contract.fresh and not pieces
 
     def _delimiter(self, text: str, start: bool) -> list[Piece]:
         if not text:

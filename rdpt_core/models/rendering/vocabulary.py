@@ -49,7 +49,7 @@ class Vocabulary:
         self._parser = backend
         self._special = special or {}
         self._added: dict[int, dict[str, Any]] = {item["id"]: item for item in spec["added_tokens"]}
-        self._byte_level = _mentions(spec["decoder"], "ByteLevel")
+        self._byte_level = '"type": "ByteLevel"' in json.dumps(spec["decoder"])
         if not self._byte_level and BLANK not in json.dumps(spec["decoder"], ensure_ascii=False):
             raise ValueError(
                 "the tokenizer is neither a byte-level BPE nor of the SentencePiece family: the "
@@ -273,10 +273,6 @@ class Vocabulary:
         if len(token) == 6 and token.startswith("<0x") and token.endswith(">"):
             return bytes([int(token[3:5], 16)])
         return str(token).replace(BLANK, " ").encode()
-
-
-def _mentions(spec: Any, kind: str) -> bool:
-    return f'"type": "{kind}"' in json.dumps(spec)
 
 
 def _find(text: bytes, token: bytes, at: int, loose: bool) -> int | None:

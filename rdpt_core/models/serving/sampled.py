@@ -37,7 +37,7 @@ def sampling_fault(
     """
     if _equal_by_more_than_chance(pairs):
         return f"two seeds give the same texts at temperature 1: {RESTART}"
-    if _passed_over(greedy) > FEW:
+    if sum(value < top[0] - CLEAR for one in greedy for value, top in _choices(one)) > FEW:
         return f"greedy texts pass over the likeliest token (a penalty, a temperature): {RESTART}"
     tokens = [(value, top) for pair in pairs for one in pair for value, top in _choices(one)]
     limit = _rank_limit(tokens)
@@ -71,10 +71,6 @@ def _choices(done: Completion) -> list[tuple[float, list[float]]]:
     return list(zip(done.logprobs, tops, strict=True)) if asked > 1 else []
 
 
-def _passed_over(greedy: Sequence[Completion]) -> int:
-    return sum(value < top[0] - CLEAR for one in greedy for value, top in _choices(one))
-
-
 def _rank_limit(tokens: Sequence[tuple[float, list[float]]]) -> int | None:
     """The rank that no token exceeds, where chance would have exceeded it."""
     if len(tokens) < FEWEST:
@@ -83,7 +79,7 @@ def _rank_limit(tokens: Sequence[tuple[float, list[float]]]) -> int | None:
     most = max(ranks)
     if any(most > len(top) for _, top in tokens):
         return None
-    inside = sum(math.log(min(1.0, _mass(top[:most]))) for _, top in tokens)
+    inside = sum(math.log(min(1.0, sum(map(math.exp, top[:most])))) for _, top in tokens)
     return most if inside < math.log(UNLIKELY) else None
 
 
@@ -109,7 +105,3 @@ def _middle(value: float, top: Sequence[float]) -> float:
     """The mass of likelier candidates, and half of that of equal ones (bfloat16 has many)."""
     before = sum(math.exp(v) for v in top if v > value + TIE)
     return before + sum(math.exp(v) for v in top if abs(v - value) <= TIE) / 2
-
-
-def _mass(top: Sequence[float]) -> float:
-    return sum(math.exp(value) for value in top)

@@ -6,7 +6,6 @@ Only its tokenizer and template are loaded here. Texts are taken after a probe a
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 
@@ -61,7 +60,8 @@ class ServerGenerator:
         done = self._written(problem, seed, progress)
         text = self._text(done)
         kept = self._kept_ids(done, text)
-        logprobs = self._logprobs(done) if kept else None
+        sound = self._remote.scoring_fault is None  # else its values did not stand the probe
+        logprobs = np.array(done.logprobs, np.float32) if kept and done.logprobs and sound else None
         raw = self._sampling.temperature == 1.0 and self._sampling.top_p == 1.0
         progress(done.num_tokens or 0)
         return self._author.trace(
@@ -110,9 +110,3 @@ class ServerGenerator:
         body = done.token_ids[:-1] if done.stopped else done.token_ids
         lengths = self._remote.renderer.vocabulary.lengths(body, text.encode())
         return None if lengths is None else done.token_ids
-
-    def _logprobs(self, done: Completion) -> Any:
-        """None where the server's values did not stand the probe."""
-        if done.logprobs is None or self._remote.scoring_fault is not None:
-            return None
-        return np.array(done.logprobs, np.float32)
