@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from itertools import chain
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from rdpt_core.finetune.batches import BatchPlan, held_out, plan
 from rdpt_core.finetune.recipe import Accelerate, Machine, TrainingRecipe
-from rdpt_core.scoring.packing import packed
 
 NAMES = [f"trace-{number}" for number in range(50)]
 LENGTHS = [10 + 7 * number % 61 for number in range(50)]
@@ -74,16 +70,6 @@ def test_neighbours_in_length_share_a_pass() -> None:
     assert fed / tokens < 1.2 < unsorted / tokens
 
 
-@given(st.lists(st.integers(1, 40), min_size=1, max_size=30), st.integers(1, 60))
-def test_packing_loses_no_example_and_overfills_no_row(lengths: list[int], capacity: int) -> None:
-    rows = packed(range(len(lengths)), lengths, capacity)
-    assert Counter(chain(*rows)) == Counter(range(len(lengths)))
-    for row in rows:
-        assert len(row) == 1 or sum(lengths[i] for i in row) <= capacity
-    half_full = [row for row in rows if 2 * sum(lengths[i] for i in row) <= capacity]
-    assert len(half_full) <= 1, "two such rows would fit into one"
-
-
 def test_what_is_held_out_follows_the_seed_and_leaves_something_to_learn_from() -> None:
     assert held_out(NAMES, 0.0, 7) == set()
     assert len(held_out(NAMES, 0.1, 7)) == 5
@@ -92,18 +78,3 @@ def test_what_is_held_out_follows_the_seed_and_leaves_something_to_learn_from() 
     assert held_out(NAMES, 0.1, 7) != held_out(NAMES, 0.1, 8)
     with pytest.raises(ValueError, match="leaves none to train on"):
         held_out(NAMES[:1], 0.5, 7)
-
-
-def test_how_it_is_carried_out_is_no_identity() -> None:
-    recipe = TrainingRecipe()
-    how = {
-        "gradient_checkpointing": True,
-        "packing": True,
-        "accelerate": Accelerate(num_processes=2),
-    }
-    assert TrainingRecipe(**how).identity() == recipe.identity()
-    assert TrainingRecipe(held_out=0.1).identity() != recipe.identity()
-    drops = {"lora": {"dropout": 0.1}}
-    assert TrainingRecipe(**drops, packing=True).identity() != TrainingRecipe(**drops).identity()
-    assert isinstance(recipe.identity(), dict)
-    assert set(recipe.identity()) == set(TrainingRecipe.model_fields) - set(how)  # type: ignore[arg-type]

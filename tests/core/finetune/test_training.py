@@ -7,21 +7,16 @@ import os
 import random
 import re
 import signal
-import subprocess
-import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
 import torch
-from pydantic import ValidationError
 from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from rdpt_core.finetune import checkpoints, training
-from rdpt_core.finetune.recipe import Machine, TrainingRecipe
 from rdpt_core.finetune.training import TrainingExample, train
-from rdpt_core.machine.resources import OutOfMemory
 from rdpt_core.tables.rows import TrainingStep
 from tests.core.finetune.tiny_students import MACHINE, NUM_STEPS, RECIPE, TEMPLATE, base, examples
 
@@ -200,89 +195,3 @@ def test_unusable_examples_are_refused_by_name_before_anything_starts(
     for name in [*long, "prompt-only", "no-prompt", "foreign", "trace-3"]:
         assert f"{name}: " in str(error.value)
     assert not list(tmp_path.iterdir())
-
-
-def test_a_failing_worker_says_what_happened_and_where_its_log_is(
-    run: Callable[..., list[TrainingStep]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(training, "write_durably", lambda path, _: path.write_bytes(b"{}"))
-    with pytest.raises(ValueError, match="fine-tuning of student-a failed") as error:
-        run(tmp_path)
-    assert "Field required" in str(error.value)
-    assert str(tmp_path / "work/finetune.log") in str(error.value)
-
-
-def test_a_worker_ends_with_its_parent(tmp_path: Path) -> None:
-    """Also when the parent is killed, of which it cannot tell anybody."""
-    job = training.TrainingJob(
-        student="s",
-        base=tmp_path,
-        examples=tmp_path,
-        workdir=tmp_path,
-        out=tmp_path,
-        recipe=RECIPE,
-        seed=1,
-        machine=MACHINE,
-        run="r",
-    )
-    (tmp_path / "job.json").write_text(job.model_dump_json())
-    start = (
-        "import pathlib, time, rdpt_core.finetune.training as f; "
-        f"f._start(pathlib.Path({str(tmp_path / 'job.json')!r}), 2); "
-        "print('started', flush=True); time.sleep(60)"
-    )
-    parent = subprocess.Popen(
-        [sys.executable, "-c", start], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
-    assert parent.stdout is not None
-    assert parent.stdout.readline() == "started\n"
-    parent.kill()
-    # The worker holds the other ends of these pipes: they close when it ends.
-    _, log = parent.communicate(timeout=20)
-    assert "the parent process is gone" in log
-
-
-def test_memory_that_runs_out_halves_the_device_batch(
-    base: Path, examples: list[TrainingExample], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    tried = []
-
-    def attempt(job: training.TrainingJob, on_step: OnStep) -> list[TrainingStep]:
-        tried.append(job.machine.device_batch)
-        raise OutOfMemory("no room")
-
-    monkeypatch.setattr(training, "_attempt", attempt)
-    recipe = RECIPE.model_copy(update={"global_batch": 12})
-    machine = Machine(device_batch=64)
-    with pytest.raises(OutOfMemory):
-        train(base, examples, recipe, 7, "s", tmp_path / "work", tmp_path / "out", machine)
-    assert tried == [64, 6, 3, 1]
-
-
-@pytest.mark.parametrize("damage", ["marker", "truncated", "flipped", "missing", "another run"])
-def test_a_checkpoint_that_is_not_whole_is_never_resumed_from(tmp_path: Path, damage: str) -> None:
-    for number in (2, 10):
-        folder = tmp_path / f"checkpoints/checkpoint-{number}"
-        folder.mkdir(parents=True)
-        (folder / "model.safetensors").write_bytes(bytes(1000))
-        checkpoints.seal(folder, "run-a")
-    weights_file = folder / "model.safetensors"
-    if damage == "marker":
-        (folder / checkpoints.MARKER).write_bytes(b'{"run": "ru')
-    elif damage == "truncated":
-        os.truncate(weights_file, 999)
-    elif damage == "flipped":
-        weights_file.write_bytes(bytes(500) + b"\x01" + bytes(499))
-    elif damage == "missing":
-        weights_file.unlink()
-    else:
-        checkpoints.seal(folder, "run-b")
-    quarantine = tmp_path / "quarantine"
-    found = checkpoints.newest_whole(tmp_path / "checkpoints", "run-a", quarantine)
-    assert found == tmp_path / "checkpoints/checkpoint-2"
-    assert [path.name for path in quarantine.iterdir()] == ["000-checkpoint-10"]
-
-
-def test_a_final_rate_without_a_cosine_is_refused() -> None:
-    with pytest.raises(ValidationError, match='needs schedule = "cosine"'):
-        TrainingRecipe(schedule="linear", final_learning_rate=1e-5)

@@ -17,7 +17,7 @@ from rdpt_core.scoring.blanks import blank_ids
 from rdpt_core.scoring.hf import HfScorer
 from rdpt_core.tables.rows import ScoreStatus, Sentence, ZoneKind
 from tests.core.models import tiny
-from tests.core.scoring.test_scores import NAMES, TEXTS, model, reference, score
+from tests.core.scoring.test_hf import NAMES, TEXTS, model, reference, score
 
 BEFORE = Scoring(leading_blank="before").numerics
 

@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from torch.nn.attention import SDPBackend, sdpa_kernel
 from transformers import (
     DeepseekV3Config,
     DeepseekV3ForCausalLM,
@@ -36,8 +35,6 @@ from rdpt_core.provenance.labels import LabelRule, label
 from rdpt_core.scoring import attention
 from rdpt_core.scoring.entries import Statistics
 from rdpt_core.scoring.forward import Forward, TokenSequence, keeps_apart
-from rdpt_core.scoring.packing import packed
-from rdpt_core.scoring.statistics import ExtraStatistics, statistics
 
 SMALL: dict[str, Any] = {
     "vocab_size": 97,
@@ -177,29 +174,6 @@ def test_a_long_trace_is_one_pass_and_leaves_no_cache(model: PreTrainedModel) ->
     assert passes == [(41, False), (23, False), (19, False), (5, False)]
 
 
-def test_a_sink_is_not_rounded_more_than_the_rest() -> None:
-    """Where the scale is no power of two, a sink over the scale is no bfloat16 number."""
-    torch.manual_seed(0)
-    scale, sinks = 80**-0.5, torch.tensor([8.7, 9.3, 9.9, 10.6]).bfloat16()
-    some = [
-        torch.randn(1, heads, 30, 80).bfloat16() * size
-        for heads, size in ((4, 3.0), (2, 3.0), (2, 1.0))
-    ]
-    found = attention.attend(*some, torch.tensor([0, 30]), scale, None, None, sinks)
-    query, key, value = (one.double().repeat_interleave(4 // one.shape[1], 1) for one in some)
-    scores = (query @ key.mT * scale).masked_fill(~torch.ones(30, 30).tril().bool(), -torch.inf)
-    beside = torch.cat([scores, sinks.double().reshape(1, 4, 1, 1).expand(1, 4, 30, 1)], -1)
-    wanted = beside.softmax(-1)[..., :-1] @ value
-    np.testing.assert_allclose(found.double(), wanted, atol=0.011)
-
-
-def test_the_models_own_attention_is_back_afterwards(model: PreTrainedModel) -> None:
-    ids = torch.tensor([laid()[1].ids])
-    before = model(ids).logits
-    found(model, 100)
-    assert torch.equal(model(ids).logits, before)
-
-
 def test_an_architecture_that_cannot_be_packed_is_read_alone() -> None:
     torch.manual_seed(5)
     scaled = {"rope_type": "dynamic", "rope_theta": 1e4, "factor": 2.0}
@@ -207,44 +181,6 @@ def test_an_architecture_that_cannot_be_packed_is_read_alone() -> None:
     assert not forward(model, 1000).can_pack
     for index, one in found(model, 1000).items():
         np.testing.assert_allclose(one.logprobs, reference(model, laid()[index])[0], atol=1e-4)
-
-
-@pytest.mark.parametrize(("block", "stretch"), [(1, 1), (3, 10), (256, 1024)])
-def test_statistics_do_not_depend_on_how_the_vocabulary_is_cut(block: int, stretch: int) -> None:
-    torch.manual_seed(1)
-    hidden, weight, bias = torch.randn(11, 8), 3 * torch.randn(53, 8), torch.randn(53)
-    bias[7] = -torch.inf  # an id that a model rules out
-    targets = torch.randint(8, 53, (11,))
-    wanted = (hidden.double() @ weight.double().T + bias.double()).log_softmax(-1)
-    one = statistics(hidden, targets, Head(weight, bias), ExtraStatistics(5), block, stretch)
-    picked = wanted.gather(1, targets[:, None])
-    np.testing.assert_allclose(one.logprobs, picked[:, 0], atol=1e-5)
-    np.testing.assert_array_equal(one.ranks, (wanted > picked).sum(1) + 1)
-    p = wanted.exp()
-    np.testing.assert_allclose(one.entropies, -(p * wanted.clamp_min(-1e9)).sum(1), rtol=2e-3)
-    np.testing.assert_allclose(one.sum_squares, p.square().sum(1), rtol=2e-3)
-    assert one.top_mass is not None
-    assert one.top_squares is not None
-    top = p.topk(5).values
-    np.testing.assert_allclose(one.top_mass, top.sum(1), rtol=2e-3)
-    np.testing.assert_allclose(one.top_squares, top.square().sum(1), rtol=2e-3)
-
-
-def test_a_tie_with_the_target_is_not_above_it() -> None:
-    weight = torch.randn(40, 16).repeat(2, 1)  # every logit twice, in different stretches
-    hidden, targets = torch.randn(9, 16), torch.arange(31, 40)
-    logits = hidden @ weight[:40].T
-    above = 2 * (logits > logits.gather(1, targets[:, None])).sum(1)
-    ranks = statistics(hidden, targets, Head(weight), stretch=40).ranks
-    np.testing.assert_array_less(np.abs(ranks - (above + 1).numpy()), 2)
-
-
-def test_packs_are_full_and_a_long_trace_is_alone() -> None:
-    lengths = {0: 30, 1: 70, 2: 200, 3: 50, 4: 20, 5: 50}
-    found = packed(lengths, lengths, 100)
-    assert found == [[2], [1, 0], [3, 5], [4]]
-    again = dict(reversed(lengths.items()))
-    assert packed(again, again, 100) == found
 
 
 def test_t32_an_architecture_that_hands_no_edges_on_is_found_out_and_read_alone() -> None:
@@ -255,17 +191,6 @@ def test_t32_an_architecture_that_hands_no_edges_on_is_found_out_and_read_alone(
     assert not keeps_apart(model.get_decoder())
     for index, one in found(model, 1000).items():
         np.testing.assert_allclose(one.logprobs, reference(model, laid()[index])[0], atol=1e-4)
-
-
-def test_no_attention_keeps_a_matrix_of_all_scores(model: PreTrainedModel) -> None:
-    """torch falls back to one without a word; here it may not."""
-    if getattr(model.config, "attn_logit_softcapping", None):
-        pytest.skip("no kernel caps scores: they are written out, some queries at a time")
-    readers = forward(model, 20), forward(model, 20, chunked=True)
-    assert all(one.can_pack for one in readers)
-    with sdpa_kernel(SDPBackend.FLASH_ATTENTION):
-        for one in readers:
-            assert len(list(one.run(laid()))) == len(LENGTHS)
 
 
 def test_a_trace_too_much_at_once_is_read_in_smaller_chunks(
@@ -316,14 +241,3 @@ def test_t33_chunks_of_a_32k_trace_are_one_shot() -> None:
     labels = [label(np.exp(p), np.full(len(p), 1 / 97), None, LabelRule()).label for p in found]
     assert len(set(labels[1].tolist())) == 2
     np.testing.assert_array_equal(labels[0], labels[1])
-
-
-@pytest.mark.gpu
-def test_a_gpu_sums_half_precision_products_in_float32() -> None:
-    torch.manual_seed(0)
-    head = Head(torch.randn(5000, 64).bfloat16())
-    hidden, targets = torch.randn(300, 64).bfloat16(), torch.randint(5000, (300,))
-    wanted = statistics(hidden, targets, head)
-    found = statistics(hidden.cuda(), targets.cuda(), Head(head.weight_VD.cuda()))
-    np.testing.assert_allclose(found.logprobs, wanted.logprobs, atol=1e-4)
-    np.testing.assert_allclose(found.entropies, wanted.entropies, atol=1e-2)

@@ -9,7 +9,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from rdpt_core.scoring.statistics import fused_sums, written_out
+from rdpt_core.models.loading.head import Head
+from rdpt_core.scoring.statistics import ExtraStatistics, fused_sums, statistics, written_out
 
 torch.manual_seed(0)
 BLOCKS = {
@@ -57,3 +58,44 @@ def test_an_exponential_is_right_over_its_whole_range() -> None:
     d_B = torch.linspace(-87.0, 0.0, 200_001)
     found = fused_sums(d_B[:, None], d_B[:, None], torch.zeros(len(d_B), 1))[1]
     assert (found.double() / d_B.double().exp() - 1).abs().max() < 2e-7
+
+
+@pytest.mark.parametrize(("block", "stretch"), [(1, 1), (3, 10), (256, 1024)])
+def test_statistics_do_not_depend_on_how_the_vocabulary_is_cut(block: int, stretch: int) -> None:
+    torch.manual_seed(1)
+    hidden, weight, bias = torch.randn(11, 8), 3 * torch.randn(53, 8), torch.randn(53)
+    bias[7] = -torch.inf  # an id that a model rules out
+    targets = torch.randint(8, 53, (11,))
+    wanted = (hidden.double() @ weight.double().T + bias.double()).log_softmax(-1)
+    one = statistics(hidden, targets, Head(weight, bias), ExtraStatistics(5), block, stretch)
+    picked = wanted.gather(1, targets[:, None])
+    np.testing.assert_allclose(one.logprobs, picked[:, 0], atol=1e-5)
+    np.testing.assert_array_equal(one.ranks, (wanted > picked).sum(1) + 1)
+    p = wanted.exp()
+    np.testing.assert_allclose(one.entropies, -(p * wanted.clamp_min(-1e9)).sum(1), rtol=2e-3)
+    np.testing.assert_allclose(one.sum_squares, p.square().sum(1), rtol=2e-3)
+    assert one.top_mass is not None
+    assert one.top_squares is not None
+    top = p.topk(5).values
+    np.testing.assert_allclose(one.top_mass, top.sum(1), rtol=2e-3)
+    np.testing.assert_allclose(one.top_squares, top.square().sum(1), rtol=2e-3)
+
+
+def test_a_tie_with_the_target_is_not_above_it() -> None:
+    weight = torch.randn(40, 16).repeat(2, 1)  # every logit twice, in different stretches
+    hidden, targets = torch.randn(9, 16), torch.arange(31, 40)
+    logits = hidden @ weight[:40].T
+    above = 2 * (logits > logits.gather(1, targets[:, None])).sum(1)
+    ranks = statistics(hidden, targets, Head(weight), stretch=40).ranks
+    np.testing.assert_array_less(np.abs(ranks - (above + 1).numpy()), 2)
+
+
+@pytest.mark.gpu
+def test_a_gpu_sums_half_precision_products_in_float32() -> None:
+    torch.manual_seed(0)
+    head = Head(torch.randn(5000, 64).bfloat16())
+    hidden, targets = torch.randn(300, 64).bfloat16(), torch.randint(5000, (300,))
+    wanted = statistics(hidden, targets, head)
+    found = statistics(hidden.cuda(), targets.cuda(), Head(head.weight_VD.cuda()))
+    np.testing.assert_allclose(found.logprobs, wanted.logprobs, atol=1e-4)
+    np.testing.assert_allclose(found.entropies, wanted.entropies, atol=1e-2)

@@ -7,8 +7,7 @@ import random
 import numpy as np
 import pytest
 
-from rdpt_core.provenance.labels import LabelRule
-from rdpt_core.selection.candidates import CandidateRecord, candidates
+from rdpt_core.selection.candidates import CandidateRecord
 from rdpt_core.selection.picks import (
     PoolRule,
     Selector,
@@ -18,22 +17,15 @@ from rdpt_core.selection.picks import (
     total_tokens,
 )
 from rdpt_core.selection.profile import (
-    agreement,
-    chance_agreement,
-    length_decomposition,
-    longest_is_most_teacher,
-    tie_rate,
     token_gap,
 )
 from rdpt_core.tables.rows import (
-    Candidate,
     FinishReason,
     Grade,
     Outcome,
     Pick,
     ScoreSource,
     ScoreStatus,
-    SentenceScore,
     TokenScores,
     Trace,
 )
@@ -147,28 +139,6 @@ def test_tokens_are_the_students_with_its_own_delimiters() -> None:
     assert num_student_tokens(scores_of("a", 5, num_tag_tokens=2)) == 7
 
 
-def test_records_count_teacher_sentences_among_those_scored_under_both_models() -> None:
-    def scored(scorer: str, *p: float | None) -> list[SentenceScore]:
-        logprobs = [None if x is None else float(np.log(x)) for x in p]
-        return [
-            SentenceScore("a", i, scorer, one, int(one is not None), 3, None, None, None)
-            for i, one in enumerate(logprobs)
-        ]
-
-    (found,) = candidates(
-        [trace_of("a")],
-        [Candidate("a", False, "wrong")],
-        scored("t", 0.9, 0.5, 0.1, 0.9, None),
-        scored("s", 0.1, 0.5, 0.9, None, None),
-        {"a": 42},
-        LabelRule(),
-    )
-    assert found == CandidateRecord(
-        "q-a", "a", "wrong", 42, 3, 2, 1, 1, complete=False, num_scored_tokens=3
-    )
-    assert not found.eligible
-
-
 # ---------------------------------------------------------------- picks
 
 POOL = [
@@ -258,70 +228,3 @@ def test_a_target_without_a_matching_selector_is_refused(
 
 
 # ---------------------------------------------------------------- what it looks like
-
-
-def test_tie_rate_counts_questions_whose_best_is_not_alone() -> None:
-    rate = tie_rate(POOL, COUNT, 0)
-    assert (rate.value, rate.n) == (1.0, 2)
-    assert tie_rate(POOL, LONGEST, 0).value == 0.0
-
-
-def test_agreement_and_its_chance() -> None:
-    records = many(300)
-    same = agreement(select(records, RANDOM, 1), select(records, RANDOM, 2))
-    chance = chance_agreement(records)
-    assert chance.value == 0.25
-    assert same.low is not None
-    assert same.high is not None
-    assert same.low < 0.25 < same.high
-
-
-def test_longest_is_most_teacher_asks_questions_with_a_choice() -> None:
-    records = [
-        record("q1", "a", 30, teacher=5),
-        record("q1", "b", 20, teacher=1),
-        record("q2", "c", 30, teacher=1),
-        record("q2", "d", 20, teacher=5),
-        record("q3", "e", 20, teacher=5),
-    ]
-    found = longest_is_most_teacher(records)
-    assert (found.value, found.n) == (0.5, 2)
-
-
-def test_length_explains_all_of_a_count_at_a_constant_rate_and_nothing_at_a_constant_length() -> (
-    None
-):
-    by_length = [record("q", str(n), 9, teacher=n // 2, sentences=n) for n in (2, 4, 8, 16)]
-    found = length_decomposition(by_length)
-    assert found.share_of_n == pytest.approx(1)
-    assert found.spearman == pytest.approx(1)
-    assert found.var_log_rate == pytest.approx(0)
-    by_rate = length_decomposition([record("q", str(k), 9, teacher=k) for k in (0, 2, 4, 8)])
-    assert by_rate.share_of_n == pytest.approx(0)
-    assert (by_rate.spearman, by_rate.num_zero, by_rate.num_used) == (None, 1, 3)
-
-
-def test_the_decomposition_adds_up_and_is_within_questions() -> None:
-    found = length_decomposition(many(50))
-    assert found.var_log_n is not None
-    assert found.var_log_rate is not None
-    assert found.cov is not None
-    assert found.var_log_count == pytest.approx(
-        found.var_log_n + found.var_log_rate + 2 * found.cov
-    )
-    # Questions that differ in length by a hundred leave no trace.
-    apart = [
-        record("q1", "a", 9, 10, 10),
-        record("q1", "b", 9, 10, 10),
-        record("q2", "c", 9, 1000, 1000),
-        record("q2", "d", 9, 1000, 1000),
-    ]
-    assert length_decomposition(apart).var_log_n == pytest.approx(0)
-
-
-def test_an_empty_pool_has_no_numbers() -> None:
-    assert select([], COUNT, 0) == []
-    assert tie_rate([], COUNT, 0).value is None
-    assert longest_is_most_teacher([]).value is None
-    assert length_decomposition([]).var_log_count is None
-    assert chance_agreement([]).value is None

@@ -8,14 +8,20 @@ from rdpt_core.selection.candidates import CandidateRecord
 from rdpt_core.selection.picks import Selector, select
 from rdpt_core.selection.profile import (
     SAME_ARM,
+    agreement,
+    chance_agreement,
+    length_decomposition,
     longest_is_most_teacher,
     num_without_merit,
     robust_picks,
     stability,
+    tie_rate,
 )
 from rdpt_core.statistics.effects import CONSERVATIVE
 from rdpt_core.tables.rows import Pick
 from tests.core.sample_texts import drawn, records_of
+from tests.core.selection.test_picks import LONGEST, POOL, RANDOM, many
+from tests.core.selection.test_picks import record as counted
 
 COUNT = Selector(name="teacher_count")
 
@@ -97,3 +103,70 @@ def test_candidates_without_merit_are_counted_among_the_eligible() -> None:
     found = num_without_merit([whole, broken, wrong], Selector(name="grape_mean"), 0)
     assert (found.value, found.n) == (1.0, 2)
     assert num_without_merit([whole, broken, wrong], COUNT, 0).value == 0.0
+
+
+def test_tie_rate_counts_questions_whose_best_is_not_alone() -> None:
+    rate = tie_rate(POOL, COUNT, 0)
+    assert (rate.value, rate.n) == (1.0, 2)
+    assert tie_rate(POOL, LONGEST, 0).value == 0.0
+
+
+def test_agreement_and_its_chance() -> None:
+    records = many(300)
+    same = agreement(select(records, RANDOM, 1), select(records, RANDOM, 2))
+    chance = chance_agreement(records)
+    assert chance.value == 0.25
+    assert same.low is not None
+    assert same.high is not None
+    assert same.low < 0.25 < same.high
+
+
+def test_longest_is_most_teacher_asks_questions_with_a_choice() -> None:
+    records = [
+        counted("q1", "a", 30, teacher=5),
+        counted("q1", "b", 20, teacher=1),
+        counted("q2", "c", 30, teacher=1),
+        counted("q2", "d", 20, teacher=5),
+        counted("q3", "e", 20, teacher=5),
+    ]
+    found = longest_is_most_teacher(records)
+    assert (found.value, found.n) == (0.5, 2)
+
+
+def test_length_explains_all_of_a_count_at_a_constant_rate_and_nothing_at_a_constant_length() -> (
+    None
+):
+    by_length = [counted("q", str(n), 9, teacher=n // 2, sentences=n) for n in (2, 4, 8, 16)]
+    found = length_decomposition(by_length)
+    assert found.share_of_n == pytest.approx(1)
+    assert found.spearman == pytest.approx(1)
+    assert found.var_log_rate == pytest.approx(0)
+    by_rate = length_decomposition([counted("q", str(k), 9, teacher=k) for k in (0, 2, 4, 8)])
+    assert by_rate.share_of_n == pytest.approx(0)
+    assert (by_rate.spearman, by_rate.num_zero, by_rate.num_used) == (None, 1, 3)
+
+
+def test_the_decomposition_adds_up_and_is_within_questions() -> None:
+    found = length_decomposition(many(50))
+    assert found.var_log_n is not None
+    assert found.var_log_rate is not None
+    assert found.cov is not None
+    assert found.var_log_count == pytest.approx(
+        found.var_log_n + found.var_log_rate + 2 * found.cov
+    )
+    # Questions that differ in length by a hundred leave no trace.
+    apart = [
+        counted("q1", "a", 9, 10, 10),
+        counted("q1", "b", 9, 10, 10),
+        counted("q2", "c", 9, 1000, 1000),
+        counted("q2", "d", 9, 1000, 1000),
+    ]
+    assert length_decomposition(apart).var_log_n == pytest.approx(0)
+
+
+def test_an_empty_pool_has_no_numbers() -> None:
+    assert select([], COUNT, 0) == []
+    assert tie_rate([], COUNT, 0).value is None
+    assert longest_is_most_teacher([]).value is None
+    assert length_decomposition([]).var_log_count is None
+    assert chance_agreement([]).value is None

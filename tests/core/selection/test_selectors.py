@@ -11,11 +11,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from rdpt_core.provenance.labels import LabelRule
-from rdpt_core.selection.candidates import CandidateRecord, candidates
+from rdpt_core.selection.candidates import CandidateRecord
 from rdpt_core.selection.picks import Selector, select, total_tokens
 from rdpt_core.selection.selectors import DRAWN, SELECTORS, uniform
-from rdpt_core.tables.rows import Candidate, FinishReason, SentenceScore, Trace
 from settings.loading import BadSettings, read_experiment
 from tests.core import sample_texts as texts_of
 from tests.core.sample_texts import Text, Token, drawn
@@ -172,30 +170,6 @@ def test_no_token_is_no_score_and_not_the_best_one(name: str) -> None:
         "q", "a", "eligible", 2, 0, 0, 0, 0, logprob=0.0, sum_entropy=0.0, sum_rank100=0.0
     )
     assert math.isnan(SELECTORS[name]([empty], SEED)[0])
-
-
-def test_a_sentence_without_tokens_adds_nothing_and_hides_nothing() -> None:
-    """In a trace that was scored in full; in any other, sums with a missing score are missing."""
-    trace = Trace("a", "q", "x", 0, "x", (), FinishReason.STOP, *[None] * 6)
-    teacher = [
-        SentenceScore("a", i, "T", x, 2, 9, None, None, None)
-        for i, x in enumerate((-0.2, -1.0, -0.2))
-    ]
-    student = [
-        SentenceScore("a", 0, "S", -2.0, 2, 9, None, 1.0, 7),
-        SentenceScore("a", 1, "S", None, 0, 1, None, None, None),
-        SentenceScore("a", 2, "S", -4.0, 3, 9, None, 2.0, 5),
-    ]
-    for eligible, reason in ((True, "eligible"), (False, "student_partial")):
-        (found,) = candidates(
-            [trace], [Candidate("a", eligible, reason)], teacher, student, {"a": 7}, LabelRule()
-        )
-        assert (found.num_sentences, found.num_missing, found.num_teacher) == (2, 1, 2)
-        assert found.num_scored_tokens == 5
-        assert found.complete == eligible
-        assert found.logprob == (-6.0 if eligible else None)
-        assert found.sum_rank100 == (12 if eligible else None)
-        assert (found.soft_count is None) == (not eligible)
 
 
 # ---------------------------------------------------------------- in an experiment

@@ -12,11 +12,11 @@ import pyarrow.parquet as pq
 import pytest
 from pydantic import TypeAdapter, ValidationError
 
-from rdpt_core.sources.golds import gold_text, last_boxed
 from rdpt_core.sources.naming import ProblemColumns
 from rdpt_core.sources.problems import Block, FileSource, PocketSource, ProblemSource, blocks
+from rdpt_core.sources.traces import TraceSource, import_blocks
 from rdpt_core.tables import ids
-from rdpt_core.tables.rows import Problem
+from rdpt_core.tables.rows import Problem, Reject
 
 
 def jsonl(folder: Path, rows: Sequence[Any], name: str = "set.jsonl") -> Path:
@@ -96,22 +96,6 @@ def test_public_forms_are_read_without_a_column_map(
     assert problem.problem_id == ids.problem_id("set", "Q")
 
 
-def test_a_column_map_and_a_path_into_nested_values(tmp_path: Path) -> None:
-    row = {"messages": [{"content": "Q"}, {"content": "A"}], "meta": {"gold": "7", "area": "logic"}}
-    jsonl(tmp_path, [row])
-    columns = {"problem": "messages.0.content", "answer": "meta.gold", "domain": "meta.area"}
-    (problem,) = problems(read(tmp_path, columns=columns))
-    assert (problem.prompt, problem.answer, problem.domain) == ("Q", "7", "logic")
-
-
-def test_a_missing_column_is_named_with_those_found_and_the_nearest(tmp_path: Path) -> None:
-    jsonl(tmp_path, [{"probelm": "Q", "answer": "1"}])
-    with pytest.raises(ValueError, match=r"'problem'.*did you mean 'probelm'.*probelm, answer"):
-        read(tmp_path, columns={"problem": "problem"})
-    with pytest.raises(ValueError, match=r"looks like the problem.*found are probelm, answer"):
-        read(tmp_path)
-
-
 def test_a_missing_or_unknown_file_says_what_to_give(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"set\.jsonl is no file"):
         read(tmp_path)
@@ -142,24 +126,6 @@ def test_unusable_rows_are_rejects_with_their_bytes_and_reason(tmp_path: Path) -
         "not UTF-8 at byte 1",
         "not JSON",
     ]
-
-
-def test_a_byte_order_mark_windows_line_ends_and_odd_characters(tmp_path: Path) -> None:
-    prompt = "a\x00b\u2028c\u202ed é😀 \r\n"
-    line = json.dumps({"problem": prompt, "answer": "1"}, ensure_ascii=False).encode()
-    (tmp_path / "set.jsonl").write_bytes(b"\xef\xbb\xbf" + line + b"\r\n" + line)
-    (block,) = read(tmp_path)
-    assert [problem.prompt for problem in block.problems] == [prompt]
-    assert (block.rejects, block.num_duplicates) == ((), 1)
-
-
-@pytest.mark.parametrize("raw", [b'{"problem": "a\\ud800b"}', b'{"problem": "a\xed\xa0\x80b"}'])
-def test_a_lone_surrogate_is_replaced_counted_and_its_row_kept(tmp_path: Path, raw: bytes) -> None:
-    jsonl(tmp_path, [raw, b'{"problem": "\\ud83d\\ude00"}'])
-    (block,) = read(tmp_path)
-    assert [problem.prompt for problem in block.problems] == ["a\ufffdb", "😀"]
-    (kept,) = block.rejects
-    assert (kept.raw, kept.reason) == (raw, "used, with U+FFFD for 1 lone surrogates")
 
 
 def test_a_problem_that_comes_again_is_one_problem(tmp_path: Path) -> None:
@@ -259,7 +225,27 @@ def test_sources_are_told_apart_by_their_field_and_refuse_unknown_keys() -> None
     assert ProblemColumns().problem is None
 
 
-def test_boxes_are_read_with_their_braces_balanced() -> None:
-    assert last_boxed("\\boxed{1} and \\boxed{\\{1, {2}\\}}") == "\\{1, {2}\\}"
-    assert last_boxed("\\boxed{1") is None
-    assert gold_text("in the end #### $1,000.50") == "$1000.50"
+def test_rejects_that_would_fill_the_memory_come_in_several_blocks(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("rdpt_core.sources.traces.MOST_BYTES", 100)
+    monkeypatch.setattr("rdpt_core.sources.problems.MOST_BYTES", 100)
+    rows = [{"problem": "A" if n == 5 else "", "trace": "x" * 30} for n in range(12)]
+    (tmp_path / "set.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    groups: list[list[tuple[Reject, ...]]] = [
+        [b.rejects for b in import_blocks(TraceSource(path="set.jsonl"), 9, tmp_path)],
+        *(
+            [
+                b.rejects
+                for b in blocks(
+                    FileSource(source="file", path="set.jsonl", shuffle=shuffle), 9, tmp_path
+                )
+            ]
+            for shuffle in (False, True)
+        ),
+    ]
+    for found in groups:
+        assert max(map(len, found)) == 2
+        assert sorted(reject.item for group in found for reject in group) == [
+            n for n in range(12) if n != 5
+        ]

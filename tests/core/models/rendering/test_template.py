@@ -3,23 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
-import re
-import subprocess
-import sys
-import threading
 from pathlib import Path
-from typing import Any
 
-import jinja2
-import markupsafe
 import pytest
 
-from rdpt_core.models.rendering.contract import ClosedThinking
-from rdpt_core.models.rendering.render import Renderer, read_renderer
+from rdpt_core.models.rendering.render import Renderer
 from rdpt_core.models.rendering.template import Template, read_template
-from rdpt_core.models.rendering.template_process import TemplateFault, TemplateRefused
-from rdpt_core.models.spec import ModelSpec
+from rdpt_core.models.rendering.template_process import TemplateRefused
 from tests.core.models import tiny
 from tests.core.models.rendering.render_cases import CHAT, laid_text, with_template
 
@@ -46,101 +36,12 @@ def prompt(of: Renderer, text: str = "How many?") -> str:
 # ---------------------------------------------------------------------------- limits
 
 
-@pytest.mark.parametrize(
-    ("source", "rule"),
-    [
-        (
-            "{% for a in range(99999) %}{% for b in range(99999) %}{% endfor %}{% endfor %}",
-            "takes more than 5 s to render",
-        ),
-        ("{% for i in range(10**9) %}{% endfor %}", "Range too big"),
-        ("{{ 'a' * 10**12 }}", "too much memory"),
-        (
-            "{% set n = 30000000 %}{{ 'a' * n }}",
-            "renders 30,000,009 characters, and 16,000,000 are allowed",
-        ),
-        ("{{ 'x' | center(10**11) }}", "too much memory"),
-        (
-            "{% set n = namespace(x='aaaaaaaa') %}{% for i in range(60) %}"
-            "{% set n.x = n.x ~ n.x %}{% endfor %}",
-            "too much memory",
-        ),
-        ("{% macro f() %}{{ f() }}{{ f() }}{% endmacro %}{{ f() }}", "too much memory"),
-    ],
-)
-def test_x1_a_template_that_loops_or_multiplies_is_stopped_and_the_next_one_renders(
-    source: str, rule: str
-) -> None:
-    with pytest.raises(TemplateFault, match=rule):
-        Template(PLAIN + source, {}).render(QUESTION, generation=True)
-    assert Template(PLAIN, {}).render(QUESTION, generation=True) == "How many?"
-
-
 def test_x1_a_template_that_breaks_on_one_problem_names_the_model_and_the_rule() -> None:
     source = PLAIN + "{% if 'bomb' in messages[0].content %}{{ 'a' * 10**12 }}{% endif %}"
     of = with_template(source)
     assert prompt(of) == "How many?"
     with pytest.raises(ValueError, match="the chat template of x: needs too much memory"):
         prompt(of, "a bomb")
-
-
-def test_x6_the_process_that_renders_has_no_secret(monkeypatch: pytest.MonkeyPatch) -> None:
-    from rdpt_core.models.rendering.template_process import _PROCESS
-
-    monkeypatch.setenv("HF_TOKEN", "canary")
-    _PROCESS.stop()
-    _PROCESS.ask({"source": "", "values": {}})
-    assert _PROCESS._child is not None
-    assert b"canary" not in Path(f"/proc/{_PROCESS._child.pid}/environ").read_bytes()
-
-
-def test_the_process_that_renders_finds_packages_where_rdpt_finds_them(
-    tmp_path: Path, root: Path
-) -> None:
-    """Also where they are installed for one user, or named by PYTHONPATH alone."""
-    for package in (
-        Path(jinja2.__file__).parent,
-        Path(markupsafe.__file__).parent,
-        root / "rdpt_core",
-    ):
-        (tmp_path / package.name).symlink_to(package)
-    subprocess.run([sys.executable, "-m", "venv", "--without-pip", tmp_path / "bare"], check=True)
-    code = """
-from rdpt_core.models.rendering.template_process import render
-print(render("{{ 1 + 1 }}", "{}"))
-"""
-    done = subprocess.run(
-        [tmp_path / "bare/bin/python", "-c", code],
-        env={"PYTHONPATH": str(tmp_path)},
-        capture_output=True,
-        text=True,
-        timeout=60,
-    )
-    assert done.stdout == "2\n", done.stderr
-
-
-def test_threads_and_forked_processes_render_too() -> None:
-    template = Template(PLAIN, {})
-    found: dict[int, str] = {}
-
-    def render(number: int) -> None:
-        messages = [{"role": "user", "content": f"problem {number}"}]
-        found[number] = template.render(messages, generation=True)
-
-    threads = [threading.Thread(target=render, args=(number,)) for number in range(20)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert found == {number: f"problem {number}" for number in range(20)}
-    child = os.fork()
-    if child == 0:
-        code = 1
-        try:
-            code = int(template.render([{"role": "user", "content": "x"}], True) != "x")
-        finally:
-            os._exit(code)
-    assert os.waitpid(child, 0)[1] == 0
 
 
 # ---------------------------------------------------------------------------- markers
@@ -201,37 +102,6 @@ def test_variables_of_an_entry_reach_the_template_the_contract_and_what_is_laid(
     assert (closed.contract.closed, thinks.contract.closed) == (True, False)
     assert closed.contract.digest != thinks.contract.digest
     assert laid_text(thinks, "<think>So.</think>42").startswith("So.")
-
-
-@pytest.mark.parametrize("fields", [{}, {"template": {"thinking": False}}])
-def test_the_advice_of_a_closed_prompt_works(fields: dict[str, Any]) -> None:
-    closed = with_template(CLOSES, THINK, **fields)
-    with pytest.raises(ClosedThinking, match=r"set `template = \{thinking = true\}` in its entry"):
-        closed.require_thinking()
-    with_template(CLOSES, THINK, template={"thinking": True}).require_thinking()
-
-
-def test_the_advice_names_the_switch_that_qwen_reads() -> None:
-    source = re.sub(r"\bthinking\b", "enable_thinking", CLOSES)
-    with pytest.raises(ClosedThinking, match="set `think = true` in its entry"):
-        with_template(source, THINK, think=False).require_thinking()
-    with_template(source, THINK, think=True).require_thinking()
-
-
-def test_a_variable_that_the_template_does_not_read_is_refused() -> None:
-    with pytest.raises(ValueError, match=r"no variable 'thinkin'; did you mean thinking\?"):
-        with_template(CLOSES, THINK, template={"thinkin": True})
-
-
-@pytest.mark.parametrize("fields", [{"template": {"x": 1}}, {"system": "S"}])
-def test_what_only_a_template_reads_is_refused_without_one(
-    models: Path, fields: dict[str, Any]
-) -> None:
-    folder = models / "untold"
-    folder.mkdir(exist_ok=True)
-    (folder / "tokenizer.json").write_bytes((models / "qwen" / "tokenizer.json").read_bytes())
-    with pytest.raises(ValueError, match="untold has no chat template, so nothing would read"):
-        read_renderer(ModelSpec.model_validate({"path": "untold", **fields}), folder)
 
 
 def test_variables_that_nobody_set_are_known() -> None:

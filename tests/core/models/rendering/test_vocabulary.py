@@ -141,19 +141,3 @@ def test_a_byte_level_tokenizer_keeps_its_prefix_space_only_alone() -> None:
     vocabulary = Vocabulary(tokenizer)
     assert vocabulary.join(vocabulary.encode("*x", start=True)) == b"*x"
     assert vocabulary.join(vocabulary.encode_alone("*x")) == b" *x"
-
-
-@pytest.mark.parametrize(
-    ("name", "said"),
-    [
-        ("tokenizer.model", r"pip install 'rdpt\[sentencepiece\]'"),
-        ("tekken.json", "there is no tokenizer.json, nor vocab.json with merges.txt"),
-    ],
-)
-def test_a_folder_without_tokenizer_json_says_what_to_install_or_to_write(
-    tmp_path: Path, name: str, said: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("rdpt_core.models.rendering.tokenizer_files.find_spec", lambda name: None)
-    (tmp_path / name).write_bytes(b"\x0a\x0e\x0a\x05<unk>")
-    with pytest.raises(ValueError, match=said):
-        read_vocabulary(tmp_path)
