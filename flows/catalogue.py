@@ -32,7 +32,8 @@ def publish_catalogue(opened: Opened) -> None:
     """Writes what this experiment uses, and the catalogue over all experiments of the workspace;
     one process at a time."""
     with opened.store.lock("catalogue", "swap", wait=True):
-        _publish(opened.runtime, {opened.experiment.name: _keep_contents(opened)})
+        fresh = {opened.experiment.name: _keep_contents(opened)}
+        _publish(opened.runtime, fresh, opened.plan.parts())
 
 
 def rebuild_catalogue(runtime: Runtime) -> None:
@@ -54,12 +55,15 @@ def refresh_catalogue(runtime: Runtime) -> None:
         rebuild_catalogue(runtime)
 
 
-def _publish(runtime: Runtime, fresh: Mapping[str, catalog.Contents]) -> None:
+def _publish(
+    runtime: Runtime, fresh: Mapping[str, catalog.Contents], known: Iterable[Part] = ()
+) -> None:
     """Of the experiments that are not `fresh`, what their notes say."""
     paths = sorted((runtime.workspace / "runs").glob(f"*/{CONTENTS}"))
     others = [_known(path, runtime) for path in paths if path.parent.name not in fresh]
     everything = replace(catalog.merged([*fresh.values(), *others]), noise=read_noise(runtime))
-    catalog.publish(runtime.catalog, Store(runtime.store, warn=say), everything)
+    by_key = {part.key: part for part in known}
+    catalog.publish(runtime.catalog, Store(runtime.store, warn=say), everything, by_key)
 
 
 def is_published(opened: Opened) -> bool:

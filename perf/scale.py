@@ -8,7 +8,8 @@ The study is that of `settings/experiments/pocket.toml` (a teacher, a student, t
 tables), with as many problems as give each of its 43 tables over traces that many parts: 3,200 are
 100,000 problems in blocks of 125, sampled four times. The plan, the worker, the store and the
 catalogue are those of `rdpt run`. Only the stages' functions are stood in for: each gives one row a
-part at once, so that what is measured is what rdpt adds to a stage.
+part at once, so that what is measured is what rdpt adds to a stage. Beside other work, read the
+seconds of CPU.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from enum import StrEnum
+from itertools import pairwise
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -145,9 +147,9 @@ def _keep_model(folder: Path, selection: Any) -> None:
 # ---------------------------------------------------------------------------- measuring
 
 
-def build(opened: Opened) -> tuple[int, float]:
-    """Builds what is missing, table by table; how many parts, and seconds outside the stages."""
-    clock, num_parts, begun = Clock(), 0, time.perf_counter()
+def build(opened: Opened) -> dict[str, float]:
+    """Builds what is missing, table by table; seconds outside the stages, for each part built."""
+    clock, num_parts, begun, used = Clock(), 0, time.perf_counter(), time.process_time()
     for stage in STAGES:
         object.__setattr__(stage, "function", clock.stand_in(stage))
     for call in opened.study.calls():
@@ -157,20 +159,30 @@ def build(opened: Opened) -> tuple[int, float]:
         with beating(Progress(call.table, "rows"), opened.runtime.workspace, activity) as watcher:
             num_parts += max(1, len(opened.plan.table(call).jobs))
             Worker(opened.plan, opened.runtime, watcher).build(call)
-    return num_parts, time.perf_counter() - begun - clock.seconds
+    seconds = time.perf_counter() - begun - clock.seconds
+    return {
+        "seconds_per_part": seconds / max(1, num_parts),
+        "cpu_seconds_per_part": (time.process_time() - used) / max(1, num_parts),
+    }
 
 
 def look(opened: Opened) -> dict[str, float]:
     """Seconds of a plan of what is complete and of the catalogue, in a fresh process; its peak."""
     configurations = opened.study.configurations()
-    begun = time.perf_counter()
+    times = [(time.perf_counter(), time.process_time())]
     tables = [opened.plan.table(use.call) for c in configurations for use in c.uses]
-    planned = time.perf_counter()
+    times.append((time.perf_counter(), time.process_time()))
     assert all(table.complete for table in tables)
     publish_catalogue(opened)
+    times.append((time.perf_counter(), time.process_time()))
+    (plan, plan_cpu), (catalogue, catalogue_cpu) = (
+        (after[0] - before[0], after[1] - before[1]) for before, after in pairwise(times)
+    )
     return {
-        "plan_seconds": planned - begun,
-        "catalogue_seconds": time.perf_counter() - planned,
+        "plan_seconds": plan,
+        "plan_cpu_seconds": plan_cpu,
+        "catalogue_seconds": catalogue,
+        "catalogue_cpu_seconds": catalogue_cpu,
         "peak_mb": _peak_mb(),
         "num_parts": len({(p.table, p.key) for table in tables for p in table.parts}),
     }
@@ -187,11 +199,11 @@ def measure(folder: Path, parts: int) -> dict[str, float]:
     """At a size; what smaller sizes have built stays."""
     opened = study(folder, parts)
     freeze(opened)
-    num_built, seconds = build(opened)
+    built = build(opened)
     command = [sys.executable, __file__, "--parts", str(parts), "--look", str(folder)]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     found: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
-    return {"parts": parts, **found, "seconds_per_part": seconds / max(1, num_built)}
+    return {"parts": parts, **found, **built}
 
 
 def main() -> None:

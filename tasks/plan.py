@@ -96,6 +96,12 @@ class Plan:
                 self._tables[call.digest] = known
             return known
 
+    def parts(self) -> Iterator[Part]:
+        """Every part of the tables that were asked for; one that stands twice is there twice."""
+        for table in list(self._tables.values()):
+            if table.committed:
+                yield from table.parts
+
     def commit(self, call: Call, job: Job, part: Part) -> None:
         """The part of a job exists from now on, whoever made it."""
         with self._lock(call):

@@ -8,7 +8,6 @@ the store next to the opened file, so a workspace may be moved (STORE_FOLDER).
 
 from __future__ import annotations
 
-import json
 import os
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -23,7 +22,7 @@ import pyarrow as pa
 from pydantic import BeforeValidator, TypeAdapter
 
 from rdpt_core.files.replacing import replacing
-from rdpt_core.store.parts import Coordinate, Part, Record, Store
+from rdpt_core.store.parts import Coordinate, Part, Store
 from rdpt_core.tables import columns, ids
 from rdpt_core.tables.rows import ROWS
 
@@ -153,29 +152,37 @@ its folder for temporary files after the opened file, so a setting reveals that 
 the catalogue is attached to another database, or the setting was changed, the views use the path
 where the catalogue was written; `SET VARIABLE rdpt_workspace = '/new/place'` sets another
 folder."""
-PLACES = ("model", "reasons")
-"""Entries of a record that hold a path or address."""
 UNDETERMINED = """margin < 2 * (SELECT p99_p FROM main.label_noise AS noise
     WHERE noise.part = parse_filename(filename, true)) AS undetermined"""
 """Column of `provenance` in views: true if the label may change when the models score again. A gap
 changes by at most twice as much as a probability."""
 
 
-def publish(path: Path, store: Store, contents: Contents) -> None:
-    """Writes a new catalogue and replaces the old one atomically."""
+def publish(
+    path: Path, store: Store, contents: Contents, known: Mapping[str, Part] | None = None
+) -> None:
+    """Writes a new catalogue and replaces the old one atomically. `known` are parts by key whose
+    records were read already."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    committed = {
-        row.TABLE: {record.part.key: record for record in store.records(row.TABLE)} for row in ROWS
-    }
+    committed = {row.TABLE: dict(_committed(store, row.TABLE, known or {})) for row in ROWS}
     with new_database(path) as connection:
         connection.execute(TABLES + "CREATE TABLE catalogue(store VARCHAR)")
         connection.execute("INSERT INTO catalogue VALUES (?)", [str(store.root.resolve())])
         connection.execute(_store_folder(path, store))
         insert(connection, contents, committed)
         for row in ROWS:
-            parts = [record.part for record in committed[row.TABLE].values()]
-            connection.execute(_view(row, parts))
+            connection.execute(_view(row, committed[row.TABLE]))
         add_schemas(connection, contents.configurations, [row.TABLE for row in ROWS])
+
+
+def _committed(store: Store, table: str, known: Mapping[str, Part]) -> Iterator[tuple[str, Part]]:
+    """Every part of a table by its key."""
+    for key in store.keys(table):
+        part = known.get(key)
+        if part is None and (record := store.record(table, key)):
+            part = record.part
+        if part is not None and (part.table, part.key) == (table, key):
+            yield key, part
 
 
 @contextmanager
@@ -208,7 +215,7 @@ def is_current(path: Path, store: Store) -> bool:
 def insert(
     connection: duckdb.DuckDBPyConnection,
     contents: Contents,
-    committed: Mapping[str, Mapping[str, Record]],
+    committed: Mapping[str, Mapping[str, Part]],
 ) -> None:
     """Fills TABLES. `committed` maps table to key to record; uses of other parts, or by
     configurations outside the contents, are left out."""
@@ -254,22 +261,22 @@ def insert(
 def _insert_parts(
     connection: duckdb.DuckDBPyConnection,
     uses: Sequence[Use],
-    committed: Mapping[str, Mapping[str, Record]],
+    committed: Mapping[str, Mapping[str, Part]],
 ) -> None:
     """Fills `parts` from Arrow: a study has some hundred thousand uses, and one by one each takes a
     millisecond."""
-    found = [record for records in committed.values() for record in records.values()]
+    found = [part for parts in committed.values() for part in parts.values()]
     used = {field.name: [getattr(use, field.name) for use in uses] for field in fields(Use)}
     connection.register("used", pa.table({**used, "n": range(len(uses))}, _USED))
     connection.register(
         "found",
         pa.table(
             {
-                "table": [record.part.table for record in found],
-                "part": [record.part.key for record in found],
-                "num_rows": [record.part.num_rows for record in found],
-                "seconds": [record.part.seconds for record in found],
-                "made": [_made(record) for record in found],
+                "table": [part.table for part in found],
+                "part": [part.key for part in found],
+                "num_rows": [part.num_rows for part in found],
+                "seconds": [part.seconds for part in found],
+                "made": [part.made for part in found],
             },
             _FOUND,
         ),
@@ -282,11 +289,6 @@ def _insert_parts(
     connection.unregister("found")
 
 
-def _made(record: Record) -> str:
-    """JSON of how a part was made, without paths of models and addresses of servers."""
-    return json.dumps({name: value for name, value in record.made.items() if name not in PLACES})
-
-
 def _store_folder(path: Path, store: Store) -> str:
     """SQL for the store's folder; `path` is that of the catalogue, in a folder above the store."""
     inside = "/" + os.path.relpath(store.root.absolute(), path.parent.absolute())
@@ -296,17 +298,17 @@ def _store_folder(path: Path, store: Store) -> str:
     )
 
 
-def _view(row: type, parts: Iterable[Part]) -> str:
+def _view(row: type, keys: Iterable[str]) -> str:
     """A view over the files of one table."""
     table: str = row.TABLE  # type: ignore[attr-defined]
-    keys = ", ".join(literal(part.key) for part in parts)
     names = ", ".join(quoted(column.name) for column in columns.columns(row))
     typed = ", ".join(
         f"NULL::{columns.sql_type(c.type)} AS {quoted(c.name)}" for c in columns.columns(row)
     )
     rows = f"SELECT NULL::VARCHAR AS filename, {typed} WHERE false"
-    if keys:
-        files = f"[main.store_folder() || '/{table}/' || key || '.parquet' FOR key IN [{keys}]]"
+    if listed := " ".join(keys):  # one text: DuckDB takes ten times as long for a list
+        each = f"string_split({literal(listed)}, ' ')"
+        files = f"[main.store_folder() || '/{table}/' || key || '.parquet' FOR key IN {each}]"
         options = f"filename = true, schema = {_schema(row)}"
         rows += f" UNION ALL BY NAME FROM read_parquet({files}, {options})"
     undetermined = f", {UNDETERMINED}" if table == "provenance" else ""

@@ -20,7 +20,7 @@ import pyarrow.parquet as pq
 from rdpt_core.files.writing import TableWriter
 from rdpt_core.store import catalog
 from rdpt_core.store.catalog import Contents, literal, quoted
-from rdpt_core.store.parts import Part, Record, Store
+from rdpt_core.store.parts import Part, Store
 from rdpt_core.tables import columns
 from rdpt_core.tables.columns import Column
 from rdpt_core.tables.rows import ROWS, Result, TokenScores
@@ -111,7 +111,7 @@ def write_database(path: Path, store: Store, contents: Contents, tokens: bool) -
             connection.execute(catalog.TABLES)
             catalog.insert(connection, contents, committed)
             counts = {
-                row.TABLE: _copy(connection, row, store, _parts(committed[row.TABLE]), tokens)
+                row.TABLE: _copy(connection, row, store, committed[row.TABLE].values(), tokens)
                 for row in rows
             }
             catalog.add_schemas(connection, contents.configurations, counts)
@@ -121,18 +121,14 @@ def write_database(path: Path, store: Store, contents: Contents, tokens: bool) -
     return counts
 
 
-def _committed(store: Store, contents: Contents) -> dict[str, dict[str, Record]]:
+def _committed(store: Store, contents: Contents) -> dict[str, dict[str, Part]]:
     """The parts that the experiment uses, by table and key."""
-    found: dict[str, dict[str, Record]] = {row.TABLE: {} for row in ROWS}
-    for use in contents.uses:
-        record = store.record(use.table, use.part) if store.find(use.table, use.part) else None
-        if record is not None:
-            found[use.table][use.part] = record
+    found: dict[str, dict[str, Part]] = {row.TABLE: {} for row in ROWS}
+    for table, key in dict.fromkeys((use.table, use.part) for use in contents.uses):
+        part = store.find(table, key)
+        if part is not None:
+            found[table][key] = part
     return found
-
-
-def _parts(records: Mapping[str, Record]) -> list[Part]:
-    return [record.part for record in records.values()]
 
 
 def _copy(

@@ -14,10 +14,11 @@ import os
 import re
 import shutil
 import socket
+import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeAlias, TypeVar
 
@@ -42,6 +43,8 @@ Coordinate: TypeAlias = tuple[int, ...]
 """Position of a part in its table: the block of problems, then the sample; `()` if the table is one
 part."""
 
+PLACES = ("model", "reasons")
+"""Entries of `Record.made` that say where something lies on this machine."""
 PAYLOAD = "payload"
 """Folder of a part's work folder that becomes its payload."""
 
@@ -82,6 +85,8 @@ class Part:
     size: int
     """Bytes of its file."""
     has_payload: bool = False
+    made: str = field(default="{}", compare=False)
+    """How it was built, as JSON, without paths of models and addresses of servers; for people."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +114,7 @@ class Record:
 
 _RECORD = TypeAdapter(Record)
 _HOLDER = TypeAdapter(Holder)
+_PART = [name for name in Part.__slots__ if name != "made"]
 _FIELDS = {*Record.__slots__, "format"} - {"is_sealed"}
 _HEAD = b'{\n "digest": "%s",\n'
 """Start of a record; its digest is over all bytes that follow."""
@@ -200,14 +206,20 @@ class Store:
             raise self._damaged(part)
         return folder
 
+    def keys(self, table: str) -> list[str]:
+        """Keys of the parts of a table that have a record, sorted; nothing is read."""
+        try:
+            names = os.listdir(self.root / table)
+        except FileNotFoundError:
+            return []
+        ends = [name.removesuffix(".json") for name in names if name.endswith(".json")]
+        return sorted(key for key in ends if not key.startswith("."))
+
     def records(self, table: str) -> Iterator[Record]:
-        folder = self.root / table
-        names = sorted(os.listdir(folder)) if folder.is_dir() else []
-        for name in names:
-            if name.endswith(".json") and not name.startswith("."):
-                record = self.record(table, name.removesuffix(".json"))
-                if record is not None:
-                    yield record
+        for key in self.keys(table):
+            record = self.record(table, key)
+            if record is not None:
+                yield record
 
     def file(self, part: Part) -> Path:
         return self.root / part.table / f"{part.key}.parquet"
@@ -256,6 +268,7 @@ class Store:
             seconds,
             status.st_size,
             payload is not None,
+            _shown(made or {}),
         )
         record = Record(
             part,
@@ -288,7 +301,7 @@ class Store:
         """Writes a record with its digest, which commits the part. The caller holds the part's
         lock."""
         value = {name: getattr(record, name) for name in Record.__slots__ if name in _FIELDS}
-        value |= {"format": FORMAT, "part": {n: getattr(record.part, n) for n in Part.__slots__}}
+        value |= {"format": FORMAT, "part": {n: getattr(record.part, n) for n in _PART}}
         # A line for each field: `indent` would take the slow encoder, half of the time of a commit.
         lines = [f"{json.dumps(n)}: {json.dumps(value[n], sort_keys=True)}" for n in sorted(value)]
         body = (" " + ",\n ".join(lines) + "\n}\n").encode()
@@ -399,7 +412,7 @@ def _head(body: bytes) -> bytes:
 def _as_written(value: Mapping[str, Any]) -> Record:
     """A record whose bytes are as written, so that nothing in it needs a check."""
     return Record(
-        Part(**value["part"]),
+        Part(**value["part"], made=_shown(value["made"])),
         value["recipe"],
         value["inputs"],
         value["mtime_ns"],
@@ -421,4 +434,9 @@ def _of_format_1(value: dict[str, Any]) -> Record:
     chain = value["part"].get("chain")
     if not isinstance(chain, list) or chain[-1:] != [record.part.content]:
         raise ValueError("contradicts itself: the chain does not end in the content")
-    return record
+    return replace(record, part=replace(record.part, made=_shown(record.made)))
+
+
+def _shown(made: Mapping[str, Any]) -> str:
+    """Parts of a table mostly share it, and then there is one text in memory."""
+    return sys.intern(json.dumps({n: value for n, value in made.items() if n not in PLACES}))
