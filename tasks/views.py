@@ -1,8 +1,8 @@
 """The named views of MLflow's runs page: from `mlflow/views/*.toml` to the tags that hold them.
 
 MLflow's runs table shows no metric until the user picks columns. A view appears in the page's menu
-"Views" if the experiment has a tag `mlflow.sharedViewState.<key>`. MLflow's client cannot write one,
-so the tag is packed here as the page packs it.
+"Views" if the experiment has a tag `mlflow.sharedViewState.<key>`. MLflow's client has
+no call for it, so the tag is packed here as the page packs it.
 """
 
 from __future__ import annotations
