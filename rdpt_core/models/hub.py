@@ -12,7 +12,6 @@ from huggingface_hub import HfApi, constants, hf_hub_download, snapshot_download
 from huggingface_hub.errors import LocalEntryNotFoundError
 
 from rdpt_core.machine.hub import REFUSED
-from rdpt_core.machine.hub import REFUSED
 from rdpt_core.machine.resources import no_room
 from rdpt_core.models.files import (
     ModelFiles,

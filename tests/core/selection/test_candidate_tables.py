@@ -8,7 +8,8 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from rdpt_core.files.reading import BadTable, Table, to_batch
+from rdpt_core.files.reading import Table, to_batch
+from rdpt_core.files.records import BadTable
 from rdpt_core.provenance.labels import LabelRule
 from rdpt_core.selection.candidate_tables import NEEDS, Scorers, read_candidates
 from rdpt_core.selection.selectors import SELECTORS
