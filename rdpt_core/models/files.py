@@ -73,13 +73,6 @@ def patterns_of(spec: ModelSpec) -> tuple[str, ...]:
     return (*READ, ENDS, spec.gguf) if spec.gguf else LOADED
 
 
-def needed(spec: ModelSpec | None) -> str | None:
-    """The file, or kind of file, that holds the weights; None where none are loaded here."""
-    if spec is None or spec.backend == "hf":
-        return spec.gguf if spec and spec.gguf else ".safetensors"
-    return None
-
-
 def loaded_files(folder: Path, patterns: Sequence[str] = LOADED) -> list[Path]:
     found = {path for pattern in patterns for path in folder.glob(pattern) if path.is_file()}
     return sorted(found)

@@ -13,15 +13,8 @@ from huggingface_hub.errors import LocalEntryNotFoundError
 
 from rdpt_core.machine.hub import REFUSED
 from rdpt_core.machine.resources import no_room
-from rdpt_core.models.files import (
-    ModelFiles,
-    loaded_files,
-    matches,
-    needed,
-    patterns_of,
-    quantisation,
-)
-from rdpt_core.models.refusals import check_config, check_folder, check_names
+from rdpt_core.models.files import ModelFiles, loaded_files, matches, patterns_of, quantisation
+from rdpt_core.models.refusals import check_config, check_folder, check_names, needed
 from rdpt_core.models.spec import ModelSpec
 
 TIMEOUT_SECONDS = 10.0

@@ -14,7 +14,7 @@ from typing import Any
 
 from safetensors import SafetensorError, safe_open
 
-from rdpt_core.models.files import needed, read_object
+from rdpt_core.models.files import read_object
 from rdpt_core.models.spec import ModelSpec
 
 UNPACKED_BY = {
@@ -145,3 +145,10 @@ def _leaves(value: Any) -> Iterable[tuple[str, Any]]:
     for key, item in items:
         yield key, item
         yield from _leaves(item)
+
+
+def needed(spec: ModelSpec | None) -> str | None:
+    """The file, or kind of file, that holds the weights; None where none are loaded here."""
+    if spec is None or spec.backend == "hf":
+        return spec.gguf if spec and spec.gguf else ".safetensors"
+    return None
