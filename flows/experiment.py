@@ -23,7 +23,7 @@ from flows.titles import title, users_of
 from flows.workspace import Opened, freeze, open_file, open_frozen
 from rdpt_core.store.parts import Damaged
 from tasks import stopping
-from tasks.progress import Progress, say
+from tasks.progress import TableProgress, say
 from tasks.running import announced
 from tasks.stage import Call
 from tasks.table import Order, make_table
@@ -121,7 +121,7 @@ def _submit(
     turns: Turns,
 ) -> PrefectFuture[Any]:
     unit = UNITS.get(call.table, "rows")
-    watcher = Progress(name, unit)
+    watcher = TableProgress(name, unit)
     watcher.on_row = lambda row: tracker.step(users.get(call.digest, []), row)
     order = Order(
         call, opened.plan, opened.runtime, watcher, opened.experiment.name, name, unit, turns

@@ -7,9 +7,9 @@ from __future__ import annotations
 import argparse
 import re
 import sys
-import textwrap
 from typing import NoReturn
 
+from rdpt_core.report.words import broken
 from rdpt_core.tables.spelling import hint
 
 METAVARS = {"str": "NAME", "int": "N", "float": "FLOAT"}
@@ -26,19 +26,7 @@ class Help(argparse.RawDescriptionHelpFormatter):
         return text.replace(" (default: )", "").replace(" (default: null)", "")
 
     def _fill_text(self, text: str, width: int, indent: str) -> str:
-        return "".join(f"{indent}{_broken(line, width)}\n" for line in text.rstrip().splitlines())
-
-
-def _broken(line: str, width: int) -> str:
-    """The line in several of at most `width` columns; what follows an example is indented more."""
-    indent = line[: len(line) - len(line.lstrip())]
-    return textwrap.fill(
-        line,
-        width,
-        subsequent_indent=indent * 2,
-        break_long_words=False,
-        break_on_hyphens=False,
-    )
+        return "".join(f"{indent}{broken(line, width)}\n" for line in text.rstrip().splitlines())
 
 
 class Parser(argparse.ArgumentParser):
@@ -48,7 +36,7 @@ class Parser(argparse.ArgumentParser):
         from tasks.progress import say
 
         self.print_usage(sys.stderr)
-        say(_broken(f"{self.prog}: {self._explained(message)}", 79))
+        say(broken(f"{self.prog}: {self._explained(message)}", 79))
         sys.exit(2)
 
     def _explained(self, message: str) -> str:

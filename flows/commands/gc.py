@@ -7,7 +7,6 @@ from collections.abc import Iterable, Iterator
 
 from pydantic import Field
 from pydantic_settings import CliToggleFlag
-from tqdm import tqdm
 
 from flows.catalogue import published, refresh_catalogue
 from flows.commands.verb import Verb
@@ -22,7 +21,7 @@ from rdpt_core.store.sweep import PartName, Stray
 from settings.loading import BadSettings
 from settings.runtime import Runtime
 from tasks.plan import Plan, Table
-from tasks.progress import say
+from tasks.progress import counting, say
 from tasks.running import Activity, activities, nobody_runs
 
 DAY = 86400.0
@@ -74,9 +73,11 @@ def _removed(runtime: Runtime, going: list[Stray]) -> dict[Stray, str]:
         return {}
     store, became = Store(runtime.store), {}
     try:
-        for stray in tqdm(going, desc="gc", leave=False, disable=not sys.stderr.isatty()):
-            gone = sweep.remove(store, stray)
-            became[stray] = GONE if gone else "kept: another process has it in hand"
+        with counting("gc", "items", len(going)) as advance:
+            for stray in going:
+                gone = sweep.remove(store, stray)
+                became[stray] = GONE if gone else "kept: another process has it in hand"
+                advance(1)
     finally:
         refresh_catalogue(runtime)
     return became

@@ -19,12 +19,15 @@ from flows.runtime import read_runtime
 from flows.workspace import Opened, open_file
 from rdpt_core.machine.processor import cpu_flags, has_gpu
 from rdpt_core.machine.resources import amount, free_space
-from rdpt_core.report.tables import terminal_width
+from rdpt_core.report.terminal import terminal_width
 from rdpt_core.scoring.paths import faster_path
 from settings.loading import find_experiment
 from tasks.plan import Plan, Table
 from tasks.progress import say
 from tasks.stage import Call
+
+STATES = {"cached": "green", "to build": "yellow", "blocked": "red"}
+"""Colours of a table's state, where there are colours."""
 
 
 class ShowPlan(Verb):
@@ -62,9 +65,9 @@ def print_plan(opened: Opened) -> None:
     ]
     if terminal_width() is None:
         headings = ("configuration", "side", "table", "role", "state", "parts", "estimate")
-        print_table([headings, *lines])
+        print_table([headings, *lines], styles=STATES)
     else:
-        print_table(_grouped(lines))
+        print_table(_grouped(lines), styles=STATES)
     sys.stdout.writelines(f"{line}\n" for line in accounts.plan_lines(opened))
     _say_room(opened, plan)
     _say_path(opened)

@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-import os
-import shutil
-import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
 import duckdb
 from pydantic import Field
 from pydantic_settings import CliPositionalArg
+from rich.text import Text
 
 from flows.commands.verb import EXPERIMENT_HELP, Verb
 from flows.configurations import Configuration
 from flows.runtime import read_runtime
 from flows.workspace import Opened, named, open_asked
-from rdpt_core.report.terminal import NEAR, Colour, Shown, legend, trace_lines, wrapped
+from rdpt_core.report.terminal import Terminal, terminal_width
+from rdpt_core.report.traces import NEAR, Shown, legend, text_lines, trace_lines
 from rdpt_core.store.catalog import literal
 from rdpt_core.store.parts import Part, Store
 from rdpt_core.tables.rows import Grade, Problem, Provenance, Sentence, Trace
@@ -69,8 +68,9 @@ def show(trace_id: str, file: str, configuration: str) -> int:
     chosen = [named(opened, configuration)] if configuration else everyone
     name = _the_one(opened, plan, chosen, trace_id)
     place = _place(_places(plan, chosen, name), name)
+    terminal = Terminal()
     for line in _lines(plan, place, name, _near(opened, place)):
-        sys.stdout.write(line + "\n")
+        terminal.print(line)
     return 0
 
 
@@ -181,19 +181,17 @@ def _near(opened: Opened, place: Place) -> float:
     return NEAR if found is None or found[0] is None else float(found[0])
 
 
-def _lines(plan: Plan, place: Place, trace_id: str, near: float) -> Iterator[str]:
-    colour = colour_of(os.environ, sys.stdout.isatty())
-    store = plan.store
-    (trace,) = [t for t in store.rows(Trace, place.traces) if t.trace_id == trace_id]
+def _lines(plan: Plan, place: Place, trace_id: str, near: float) -> Iterator[Text | str]:
+    (trace,) = [t for t in plan.store.rows(Trace, place.traces) if t.trace_id == trace_id]
     yield from _head(plan, place, trace)
     shown = list(_sentences(plan, place, trace))
-    width = shutil.get_terminal_size().columns
+    width = terminal_width()
     if shown:
-        yield from trace_lines(shown, width, colour, near)
+        yield from trace_lines(shown, width, near)
     else:
-        yield from wrapped(trace.text, width)
+        yield from text_lines(trace.text, width)
     yield ""
-    yield legend(colour, near) if place.labels else "no configuration labels its sentences"
+    yield legend(near) if place.labels else "no configuration labels its sentences"
 
 
 def _head(plan: Plan, place: Place, trace: Trace) -> Iterator[str]:
@@ -205,8 +203,9 @@ def _head(plan: Plan, place: Place, trace: Trace) -> Iterator[str]:
     yield f"ended    {outcome}finish reason {trace.finish_reason}"
     for problem in problems:
         yield f"problem  {problem.problem_id}"
-        width = shutil.get_terminal_size().columns - INDENT
-        yield from (f"{'':{INDENT}}{line}" for line in wrapped(problem.prompt, width))
+        width = terminal_width()
+        prompt = text_lines(problem.prompt, None if width is None else width - INDENT)
+        yield from (f"{'':{INDENT}}{line}" for line in prompt)
     yield ""
 
 
@@ -225,11 +224,3 @@ def _rows(plan: Plan, place: Place, row: type[R], value: str, key: str = "trace_
     table: str = row.TABLE  # type: ignore[attr-defined]
     held = _holder(plan.store, _parts(plan, place.configuration, table, place.side), value, key)
     return [one for one in plan.store.rows(row, held) if getattr(one, key) == value] if held else []
-
-
-def colour_of(environment: Mapping[str, str], terminal: bool) -> Colour:
-    """None where the output is no terminal, or NO_COLOR is set to anything (no-color.org)."""
-    if not terminal or environment.get("NO_COLOR") or environment.get("TERM") == "dumb":
-        return Colour.NONE
-    true = environment.get("COLORTERM") in ("truecolor", "24bit")
-    return Colour.TRUE if true else Colour.INDEXED

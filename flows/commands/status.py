@@ -15,8 +15,8 @@ from pydantic_settings import CliPositionalArg
 from flows.commands.verb import EXPERIMENT_HELP, Verb
 from flows.runtime import read_runtime
 from flows.workspace import Opened, brief, each_frozen, frozen_names, open_asked
-from rdpt_core.report.tables import aligned, terminal_width
-from rdpt_core.report.terminal import printable
+from rdpt_core.report.tables import aligned
+from rdpt_core.report.terminal import printable, terminal_width
 from settings.loading import BadSettings
 from tasks.plan import Plan
 from tasks.running import Activity, activities
@@ -71,7 +71,7 @@ def _lines(opened: Opened, running: Sequence[Activity], dead: Sequence[Activity]
     if workers:
         table = [_HEAD, *(_cells(worker, opened, plan) for worker in workers)]
         room = None if (width := terminal_width()) is None else width - 2
-        yield from (f"  {line}" for line in aligned(table, room).splitlines())
+        yield from (f"  {line}" for line in aligned(table, room).plain.splitlines())
     for worker in workers:
         if worker.waits_for:
             yield f"  {worker.title} waits for part {worker.waits_for}"

@@ -10,7 +10,6 @@ from typing import Any
 
 from pydantic import Field, TypeAdapter
 from pydantic_settings import CliToggleFlag
-from tqdm import tqdm
 
 from flows import errors
 from flows.catalogue import refresh_catalogue
@@ -28,7 +27,7 @@ from settings.loading import BadSettings, read_experiment
 from settings.runtime import Runtime
 from tasks import sources
 from tasks.models import SERVERS
-from tasks.progress import say
+from tasks.progress import BYTES, counting, say
 
 SHAPES: dict[str, TypeAdapter[Any]] = {
     MODELS: MEMORY,
@@ -59,10 +58,8 @@ def verify(repair: bool) -> int:
     runtime = read_runtime()
     looking = Store(runtime.store, read_only=True)
     total = integrity.num_bytes(looking)
-    with tqdm(
-        total=total, unit="B", unit_scale=True, desc="verify", disable=not sys.stderr.isatty()
-    ) as bar:
-        found = list(integrity.damages(looking, bar.update))
+    with counting("verify", BYTES, total) as advance:
+        found = list(integrity.damages(looking, advance))
     notes = dict(damaged_notes(runtime))
     for damage in found:
         sys.stdout.write(printable(f"{damage.table}/{damage.key}: {damage.reason}") + "\n")

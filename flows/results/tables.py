@@ -29,7 +29,8 @@ from flows.results.rows import (
     rows_of,
 )
 from flows.workspace import Opened
-from rdpt_core.report.tables import aligned, terminal_width
+from rdpt_core.report.tables import aligned
+from rdpt_core.report.terminal import Terminal, terminal_width
 from rdpt_core.results.summary import BY_DOMAIN
 from rdpt_core.tables.rows import Result
 from settings.experiment import Answers, Benchmark
@@ -64,9 +65,14 @@ def print_results(opened: Opened) -> None:
         print_table(trained)
 
 
-def print_table(lines: Iterable[tuple[str, ...]], notes: Footnotes | None = None) -> None:
+def print_table(
+    lines: Iterable[tuple[str, ...]],
+    notes: Footnotes | None = None,
+    styles: Mapping[str, str] | None = None,
+) -> None:
     """Columns to stdout, headings first, no wider than its terminal; notes below."""
-    sys.stdout.write(aligned(list(lines), terminal_width()) + (notes.text() if notes else ""))
+    Terminal().print(aligned(list(lines), terminal_width(), styles))
+    sys.stdout.write(notes.text() if notes else "")
 
 
 def titled(benchmark: Benchmark) -> str:

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator, Sequence
 from itertools import islice
 from pathlib import Path
-from typing import Any
 
 import pyarrow as pa
 from pydantic import Field
-from tqdm import tqdm
 
 from flows.runtime import read_runtime
 from flows.tools.tool import Tool
@@ -24,7 +21,7 @@ from rdpt_core.tables.rows import Problem, TokenScores, Trace
 from rdpt_core.text.delimiters import Delimiters, trace_of
 from settings.loading import BadSettings
 from tasks.models import Model, usable
-from tasks.progress import say
+from tasks.progress import counting, say
 
 GROUP = 128
 """Texts that are packed by length together; their scores are in memory at once."""
@@ -82,9 +79,9 @@ def score(file: str, output: str, spec: ModelSpec) -> int:
         table.require("trace_id", "prompt", "text")
         scorer = _scorer(spec)
         out.write(_batch([]))  # a table without rows has columns
-        with _bar() as bar:
+        with counting("score", "tokens", quiet=False) as advance:
             for problems, traces in _groups(table):
-                out.write(_batch(list(scorer.score(problems, traces, bar.update))))
+                out.write(_batch(list(scorer.score(problems, traces, advance))))
     _warn_of_errors(scorer)
     return 0
 
@@ -115,12 +112,6 @@ def _scorer(spec: ModelSpec) -> TextScorer:
     except ValueError as error:
         place = "--server" if spec.backend == "server" else "--model"
         raise BadSettings(place, [str(error)]) from error
-
-
-def _bar() -> Any:
-    """Scored tokens: a bar on a terminal, a line now and then elsewhere."""
-    seconds = 0.1 if sys.stderr.isatty() else 30.0
-    return tqdm(desc="score", unit=" tokens", unit_scale=True, mininterval=seconds)
 
 
 def _groups(table: Table) -> Iterator[tuple[Sequence[Problem], Sequence[Trace]]]:

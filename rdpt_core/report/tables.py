@@ -1,33 +1,54 @@
-"""Tables of text: aligned columns, in several blocks where a terminal is too narrow for one."""
+"""Tables of text: aligned columns, in several blocks where a terminal is too narrow for one.
+
+rich measures the cells. The layout is ours: rich's tables fold or cut cells that do not fit, which
+makes numbers unreadable, and have no headings that span columns.
+"""
 
 from __future__ import annotations
 
-import shutil
-import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+
+from rich.cells import cell_len
+from rich.text import Text
 
 GAP = "  "
 INTERVAL = "95%"
 """Heading of an interval, which stays next to its value."""
 
 
-def terminal_width() -> int | None:
-    """Columns of the terminal that stdout goes to; None for a file or a pipe."""
-    return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
-
-
-def aligned(lines: Sequence[tuple[str, ...]], width: int | None = None) -> str:
+def aligned(
+    lines: Sequence[tuple[str, ...]],
+    width: int | None = None,
+    styles: Mapping[str, str] | None = None,
+) -> Text:
     """Columns padded to their widest cell; the headings come first. Where they are wider than
     `width`, blocks below each other, each of which begins with the first column. A line that has
-    its first cell alone is a heading of those below, and may be longer than they are."""
+    its first cell alone is a heading of those below, and may be longer than they are. Cells that
+    are among `styles` get that style where there are colours."""
     full = [line for line in lines if any(line[1:])] or lines
-    widths = [max(len(line[i]) for line in full) for i in range(len(lines[0]))]
-    return "\n".join(_block(lines, widths, shown) for shown in _blocks(lines[0], widths, width))
+    widths = [max(cell_len(line[i]) for line in full) for i in range(len(lines[0]))]
+    blocks = [
+        Text("\n").join(_block(lines, widths, shown, styles or {}))
+        for shown in _blocks(lines[0], widths, width)
+    ]
+    return Text("\n\n").join(blocks)
 
 
-def _block(lines: Sequence[tuple[str, ...]], widths: Sequence[int], shown: Sequence[int]) -> str:
-    rows = (GAP.join(line[i].ljust(widths[i]) for i in shown).rstrip() for line in lines)
-    return "".join(f"{row}\n" for row in rows)
+def _block(
+    lines: Sequence[tuple[str, ...]],
+    widths: Sequence[int],
+    shown: Sequence[int],
+    styles: Mapping[str, str],
+) -> Iterator[Text]:
+    for number, line in enumerate(lines):
+        row = Text()
+        for i in shown:
+            row.append(line[i], styles.get(line[i]))
+            row.append(" " * (widths[i] - cell_len(line[i])) + GAP)
+        row.rstrip()
+        if number == 0 or not any(line[1:]):
+            row.stylize("bold")
+        yield row
 
 
 def _blocks(

@@ -7,10 +7,11 @@ lost is a number, never a silence.
 
 from __future__ import annotations
 
-import unicodedata
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
+
+from rich.cells import cell_len, set_cell_size
 
 from rdpt_core.tables.rows import Account
 
@@ -92,24 +93,9 @@ def printable(text: str) -> str:
 def shortened(text: str, width: int) -> str:
     """Printable text that is at most `width` columns of a terminal wide."""
     shown = printable(text[: width + 1])
-    is_whole = len(text) <= width and _columns(shown) <= width
-    return shown if is_whole else f"{_first(shown, width - 3)}..."
-
-
-def _columns(text: str) -> int:
-    """A terminal's columns: two for an ideograph, none for a mark on the letter before."""
-    if text.isascii():
-        return len(text)
-    return sum(
-        0 if unicodedata.combining(c) else 1 + (unicodedata.east_asian_width(c) in "WF")
-        for c in text
-    )
-
-
-def _first(text: str, width: int) -> str:
-    while text and _columns(text) > width:
-        text = text[:-1]
-    return text
+    if len(text) <= width and cell_len(shown) <= width:
+        return shown
+    return f"{set_cell_size(shown, width - 3).rstrip()}..."
 
 
 def lines(rows: list[Account], width: int = 80) -> Iterator[str]:

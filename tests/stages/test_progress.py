@@ -12,7 +12,7 @@ import pytest
 
 from rdpt_core.store.parts import Holder, Store
 from tasks.plan import Plan
-from tasks.progress import Progress
+from tasks.progress import TableProgress
 from tests.stages import toy_stages
 
 Capture = pytest.CaptureFixture[str]
@@ -29,7 +29,7 @@ def job(tmp_path: Path) -> tuple[Any, Any]:
 def test_another_run_that_builds_the_part_is_named_once(
     job: tuple[Any, Any], capsys: Capture
 ) -> None:
-    progress, holder = Progress("traces train", "tokens"), Holder(1, "elsewhere", "10:00:00")
+    progress, holder = TableProgress("traces train", "tokens"), Holder(1, "elsewhere", "10:00:00")
     progress.waits(*job, holder)
     progress.waits(*job, holder)
     (line,) = capsys.readouterr().err.splitlines()
@@ -37,7 +37,7 @@ def test_another_run_that_builds_the_part_is_named_once(
 
 
 def test_a_run_says_nothing_of_waiting_for_itself(job: tuple[Any, Any], capsys: Capture) -> None:
-    Progress("traces train", "tokens").waits(
+    TableProgress("traces train", "tokens").waits(
         *job, Holder(os.getpid(), socket.gethostname(), "10:00:00")
     )
     assert capsys.readouterr().err == ""
@@ -48,7 +48,7 @@ def test_a_finished_table_takes_one_line_of_a_terminal(
     name: str, capsys: Capture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("tasks.progress.time.monotonic", count(0.0, 5.0).__next__)
-    progress = Progress(name, "tokens")
+    progress = TableProgress(name, "tokens")
     progress.units(10_000_000)
     progress.finished()
     (line,) = capsys.readouterr().err.splitlines()

@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 
+from rich.table import Table
+from rich.text import Text
+
 from flows import errors
-from rdpt_core.report.terminal import printable
+from rdpt_core.report.terminal import Terminal, printable, terminal_width
 
 
 class State(StrEnum):
     OK = "ok"
     WARN = "warn"
     FAIL = "fail"
+
+
+STYLES = {State.OK: "green", State.WARN: "yellow", State.FAIL: "bold red"}
+STATE_WIDTH = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,12 +32,26 @@ class Finding:
 
 
 def print_findings(findings: Iterable[Finding], width: int = 22) -> int:
-    """One line for each to stdout as it is found, and what to do about it; 2 where one fails."""
-    code = 0
+    """Each to stdout as it is found, and what to do about it; 2 where one fails. On a terminal long
+    lines are wrapped below their beginning."""
+    code, terminal = 0, Terminal()
     for finding in findings:
-        sys.stdout.write(f"{finding.state:<5} {finding.what:<{width}} {printable(finding.found)}\n")
-        if finding.advice:
-            sys.stdout.write(f"{'':5} {'':{width}} -> {printable(finding.advice)}\n")
-        sys.stdout.flush()
+        if terminal_width() is None:
+            for state, what, found in _rows(finding):
+                terminal.print(f"{state.plain:<{STATE_WIDTH}} {what:<{width}} {found}")
+        else:
+            table = Table.grid(padding=(0, 1, 0, 0))
+            table.add_column(width=STATE_WIDTH)
+            table.add_column(width=width)
+            table.add_column(overflow="fold")
+            for state, what, found in _rows(finding):
+                table.add_row(state, Text(what), Text(found))
+            terminal.print(table, soft_wrap=False)
         code = errors.USAGE if finding.state is State.FAIL else code
     return code
+
+
+def _rows(finding: Finding) -> Iterable[tuple[Text, str, str]]:
+    yield Text(finding.state, STYLES[finding.state]), finding.what, printable(finding.found)
+    if finding.advice:
+        yield Text(), "", f"-> {printable(finding.advice)}"

@@ -21,7 +21,7 @@ from rdpt_core.provenance.noise import Flips, ScoredTraces, flips
 from rdpt_core.scoring.hf import HfScorer
 from tasks.models import Model
 from tasks.plan import Plan
-from tasks.progress import say, token_bar
+from tasks.progress import counting, say
 
 MOST_PACKED = 600
 """Most tokens of a pack, or of a chunk of a longer trace, of the second scoring."""
@@ -123,9 +123,9 @@ def _otherwise(scorer: TextScorer, first: ScoredTraces) -> TextScorer:
 
 def _scored(scorer: TextScorer, on: Material, name: str) -> ScoredTraces:
     begun = time.monotonic()
-    with token_bar(name) as bar:
+    with counting(name, "tokens") as advance:
         found = ScoredTraces.joined(
-            on.traces, on.sentences, scorer.score(on.problems, on.traces, bar.update)
+            on.traces, on.sentences, scorer.score(on.problems, on.traces, advance)
         )
     num_tokens = sum(len(row.token_bytes) for row in found.tokens)
     say(f"{name}: {num_tokens:,} tokens scored in {time.monotonic() - begun:.1f} s")

@@ -1,0 +1,107 @@
+"""Bars of everything that works now, one below the other on a terminal, and lines above them.
+
+Tables are built in threads, and rich's own refreshing thread may write between the parts of
+another thread's line. So nothing refreshes by itself: who has news draws, one at a time.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+
+from rich.progress import BarColumn, Progress, TaskID, TaskProgressColumn, TextColumn
+from rich.table import Column
+from rich.text import Text
+
+from rdpt_core.report.terminal import Terminal
+from rdpt_core.report.words import broken
+
+REFRESH_SECONDS = 0.25
+EMPTY = " "
+"""rich lays out no table of full width that has a column without a letter."""
+
+
+class Bars:
+    """All bars of one console."""
+
+    def __init__(self, console: Terminal) -> None:
+        self._console = console
+        self._lock = threading.Lock()
+        self._live: Progress | None = None
+        """There while a bar is open."""
+        self._drawn = 0.0
+
+    def say(self, line: str) -> None:
+        """Prints a line above the bars; a terminal breaks it between words."""
+        with self._lock:
+            is_terminal = self._console.is_terminal
+            shown = broken(line, self._console.width) if is_terminal else line
+            self._console.print(Text(shown))
+            if self._live is not None:
+                self._live.refresh()
+
+    def open(self, name: str, total: int | None) -> Bar | None:
+        """None where stderr is not a terminal that can redraw a line."""
+        if not self._console.is_interactive:
+            return None
+        with self._lock:
+            if self._live is None:
+                self._live = _live(self._console)
+                self._live.start()
+            task = self._live.add_task(name, total=total, note=EMPTY)
+            self._live.refresh()
+            return Bar(self, task)
+
+    def show(self, task: TaskID, num_done: int, note: str) -> None:
+        """Draws the bars if they were not drawn a moment ago."""
+        with self._lock:
+            if self._live is None:
+                return
+            self._live.update(task, completed=num_done, note=note or EMPTY)
+            if time.monotonic() - self._drawn > REFRESH_SECONDS:
+                self._live.refresh()
+                self._drawn = time.monotonic()
+
+    def close(self, task: TaskID) -> None:
+        """Erases a bar."""
+        with self._lock:
+            if self._live is None:
+                return
+            self._live.remove_task(task)
+            self._live.refresh()
+            if not self._live.tasks:
+                self._live.stop()
+                self._live = None
+
+
+class Bar:
+    """One of them."""
+
+    def __init__(self, bars: Bars, task: TaskID) -> None:
+        self._bars, self._task = bars, task
+
+    def show(self, num_done: int, note: str) -> None:
+        self._bars.show(self._task, num_done, note)
+
+    def close(self) -> None:
+        self._bars.close(self._task)
+
+
+def _live(console: Terminal) -> Progress:
+    """Names take what the other columns leave, and are cut there."""
+    name = Column(ratio=1, no_wrap=True, overflow="ellipsis")
+    return Progress(
+        TextColumn("{task.description}", markup=False, table_column=name),
+        BarColumn(bar_width=14),
+        TaskProgressColumn(),
+        TextColumn("{task.fields[note]}", markup=False, justify="right"),
+        console=console,
+        auto_refresh=False,
+        expand=True,
+        transient=True,
+        redirect_stdout=False,  # stdout is for data
+        redirect_stderr=False,
+    )
+
+
+BARS = Bars(Terminal(stderr=True))
