@@ -10,10 +10,10 @@ from typing import Any, cast
 
 import torch
 from scipy.stats import binomtest
-from tqdm import tqdm
 from transformers import PreTrainedTokenizerFast, Qwen3ForCausalLM
 
 from rdpt_core.pocket.problems import WordProblem, problems
+from tasks.progress import counting
 
 SEED = 480
 NUM_PROBLEMS = 480
@@ -76,28 +76,32 @@ def completions(
     model.eval()
     out = [""] * len(asked)
     order = sorted(range(len(asked)), key=lambda i: (asked[i].depth, i))
-    for at in tqdm(range(0, len(order), batch_size), desc="evaluate", unit="batch", mininterval=10):
-        rows = order[at : at + batch_size]
-        chats = [[{"role": "user", "content": asked[i].prompt}] for i in rows]
-        prompts = tokenizer.apply_chat_template(chats, add_generation_prompt=True, tokenize=False)
-        inputs = tokenizer(
-            prompts,
-            padding=True,
-            padding_side="left",
-            add_special_tokens=False,
-            return_tensors="pt",
-        ).to(model.device)
-        ids = cast(Any, model).generate(
-            input_ids=inputs["input_ids"],
-            attention_mask=inputs["attention_mask"],
-            do_sample=False,
-            temperature=None,
-            max_new_tokens=MAX_NEW_TOKENS,
-            pad_token_id=tokenizer.pad_token_id,
-            eos_token_id=tokenizer.eos_token_id,
-        )
-        for i, row in zip(rows, ids[:, inputs["input_ids"].shape[1] :].tolist(), strict=True):
-            out[i] = _finished(row, tokenizer)
+    with counting("evaluate", "problems", len(order), quiet=False) as advance:
+        for at in range(0, len(order), batch_size):
+            rows = order[at : at + batch_size]
+            chats = [[{"role": "user", "content": asked[i].prompt}] for i in rows]
+            prompts = tokenizer.apply_chat_template(
+                chats, add_generation_prompt=True, tokenize=False
+            )
+            inputs = tokenizer(
+                prompts,
+                padding=True,
+                padding_side="left",
+                add_special_tokens=False,
+                return_tensors="pt",
+            ).to(model.device)
+            ids = cast(Any, model).generate(
+                input_ids=inputs["input_ids"],
+                attention_mask=inputs["attention_mask"],
+                do_sample=False,
+                temperature=None,
+                max_new_tokens=MAX_NEW_TOKENS,
+                pad_token_id=tokenizer.pad_token_id,
+                eos_token_id=tokenizer.eos_token_id,
+            )
+            for i, row in zip(rows, ids[:, inputs["input_ids"].shape[1] :].tolist(), strict=True):
+                out[i] = _finished(row, tokenizer)
+            advance(len(rows))
     return out
 
 

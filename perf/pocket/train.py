@@ -12,13 +12,13 @@ from pathlib import Path
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from tqdm import tqdm
 from transformers import PreTrainedTokenizerFast, Qwen3ForCausalLM
 
 from perf.pocket.architecture import new_model
 from perf.pocket.corpus import CorpusExample, Role, student_examples, teacher_examples
 from perf.pocket.muon import Muon
 from perf.pocket.vocabulary import chat_prompt, completion, token_ids
+from tasks.progress import counting, say
 
 Row = tuple[list[int], list[bool]]
 """token ids, and which of them are learned"""
@@ -116,28 +116,21 @@ class Training:
         self.model.train()
         began = saved = time.monotonic()
         before = self.progress.seconds
-        bar = tqdm(
-            total=self.recipe.steps,
-            initial=self.progress.step,
-            desc=self.role,
-            unit="step",
-            mininterval=10,
-        )
-        for batch in self._batches(self.progress.step):
-            self._set_rates()
-            loss = self._step(batch)
-            now = time.monotonic()
-            self.progress.seconds = before + now - began
-            bar.set_postfix(
-                loss=f"{loss:.4f}", tokens=f"{self.progress.tokens / 1e6:.2f}M", refresh=False
-            )
-            bar.update()
-            if now - saved > MIN_SAVE_SECONDS:
-                self.save()
-                saved = now
-            if minutes is not None and now - began > 60 * minutes:
-                break
-        bar.close()
+        left = self.recipe.steps - self.progress.step
+        with counting(self.role, "steps", left, quiet=False) as advance:
+            for batch in self._batches(self.progress.step):
+                self._set_rates()
+                loss = self._step(batch)
+                now = time.monotonic()
+                self.progress.seconds = before + now - began
+                advance(1)
+                if now - saved > MIN_SAVE_SECONDS:
+                    self.save()
+                    saved = now
+                    tokens = f"{self.progress.tokens / 1e6:.2f}M tokens"
+                    say(f"{self.role}: step {self.progress.step}, {tokens}, loss {loss:.4f}")
+                if minutes is not None and now - began > 60 * minutes:
+                    break
         self.save()
         return self.progress.step >= self.recipe.steps
 

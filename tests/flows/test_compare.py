@@ -12,6 +12,7 @@ from pathlib import Path
 
 import duckdb
 import pytest
+from rich.text import Text
 
 from flows import cli
 from flows.commands import compare
@@ -65,12 +66,18 @@ def test_a_note_may_hold_either_line_end(
     assert '\t1\t"a\rb"\n' in capsys.readouterr().out
 
 
-def in_a_terminal(folder: Path, *arguments: str) -> str:
-    """What a person sees."""
+def in_a_terminal(folder: Path, *arguments: str, **variables: str) -> str:
+    """What is written to a terminal of 80 columns."""
     ours, theirs = pty.openpty()
     root = Path(__file__).parents[2]
     size = {"COLUMNS": "80", "LINES": "24"}
-    environment = {**os.environ, **size, "PYTHONPATH": str(root), "RDPT_TRACKING": "off"}
+    environment = {
+        **os.environ,
+        **size,
+        **variables,
+        "PYTHONPATH": str(root),
+        "RDPT_TRACKING": "off",
+    }
     command = [sys.executable, "-m", "flows.cli", *arguments]
     with subprocess.Popen(command, cwd=folder, env=environment, stdout=theirs) as process:
         os.close(theirs)
@@ -86,7 +93,9 @@ def in_a_terminal(folder: Path, *arguments: str) -> str:
 
 
 def test_in_a_terminal_it_fits_80_columns(study: Opened) -> None:
-    shown = in_a_terminal(study.base, "compare", "study")
+    written = in_a_terminal(study.base, "compare", "study", TERM="xterm-256color")
+    assert "\x1b[1mconfiguration" in written
+    shown = Text.from_ansi(written).plain
     assert max(map(len, shown.splitlines())) <= 80
     assert "configuration  accuracy  95%" in shown
     assert "\nrandom - teacher_count\n" in shown
@@ -106,7 +115,7 @@ def test_in_a_terminal_it_fits_80_columns(study: Opened) -> None:
 
 
 def test_a_plan_in_a_terminal_fits_80_columns(tmp_path: Path) -> None:
-    lines = in_a_terminal(tmp_path, "plan", "smoke").splitlines()
+    lines = in_a_terminal(tmp_path, "plan", "smoke", TERM="dumb").splitlines()
     assert max(map(len, lines)) <= 80
     tables = lines[lines.index("random, train") + 1 :]
     assert tables[0].split()[:2] == ["problems", "to"]
