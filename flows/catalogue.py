@@ -1,5 +1,5 @@
-"""The catalogue of a workspace: what each experiment uses, noted beside it, and `rdpt.duckdb` over
-all of them. Noise that was measured is kept here too, since the store cannot rebuild it.
+"""The catalogue of a workspace: a note of what each experiment uses, and `rdpt.duckdb` over all of
+them. Measured noise is kept here too, since the store cannot rebuild it.
 """
 
 from __future__ import annotations
@@ -45,7 +45,10 @@ def rebuild_catalogue(runtime: Runtime) -> None:
 
     with Store(runtime.store).lock("catalogue", "swap", wait=True):
         for name, error in each_frozen(runtime, keep).items():
-            say(f"warning: {name} is shown as it was: {brief(error)}")
+            say(
+                f"warning: {name} cannot be opened, so the catalogue shows its last contents: "
+                f"{brief(error)}"
+            )
         _publish(runtime, found)
 
 
@@ -58,7 +61,7 @@ def refresh_catalogue(runtime: Runtime) -> None:
 def _publish(
     runtime: Runtime, fresh: Mapping[str, catalog.Contents], known: Iterable[Part] = ()
 ) -> None:
-    """Of the experiments that are not `fresh`, what their notes say."""
+    """Publishes the contents in `fresh`, and for other experiments those of their notes."""
     paths = sorted((runtime.workspace / "runs").glob(f"*/{CONTENTS}"))
     others = [_known(path, runtime) for path in paths if path.parent.name not in fresh]
     everything = replace(catalog.merged([*fresh.values(), *others]), noise=read_noise(runtime))

@@ -1,4 +1,4 @@
-"""What is looked at before any work starts, so that a mistake costs seconds and writes nothing."""
+"""Checks before any work starts, so that a mistake costs seconds and writes nothing."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def check_workspace(workspace: Path, writes: bool) -> None:
         fault = f"{found} cannot be written"
     else:
         return
-    raise BadSettings(f"workspace {workspace}", [f"{fault}: give another one as RDPT_WORKSPACE"])
+    raise BadSettings(f"workspace {workspace}", [f"{fault}: set RDPT_WORKSPACE to another folder"])
 
 
 def nearest(path: Path) -> Path:
@@ -67,13 +67,14 @@ def check_room(workspace: Path, room: Room = NOTHING) -> None:
     if free < most:
         say(
             f"warning: {amount(free)} free in {workspace}, and {amount(most)} needed if every "
-            "trace reaches max_new_tokens: a run whose disk fills exits 7 and can be resumed"
+            "trace reaches max_new_tokens: a run that fills the disk exits with 7 and can be "
+            "resumed"
         )
 
 
 def check_prefect() -> None:
-    """Raises BadSettings or ConnectionError where runs are to be told to a Prefect server that is
-    not there, which Prefect itself says after a minute and without the variable's name."""
+    """Raises BadSettings or ConnectionError if PREFECT_API_URL names a server that does not answer;
+    Prefect itself reports that after a minute and without the variable's name."""
     address = os.environ.get(PREFECT)
     if not address:
         return
@@ -81,8 +82,8 @@ def check_prefect() -> None:
         raise BadSettings(
             PREFECT,
             [
-                "holds a user, a password or a query, which Prefect does not use and prints: "
-                "give the address alone, and PREFECT_API_AUTH_STRING or PREFECT_API_KEY"
+                "holds a user, a password or a query, which Prefect ignores and prints: "
+                "give only the address, and PREFECT_API_AUTH_STRING or PREFECT_API_KEY"
             ],
         )
     try:
@@ -96,7 +97,7 @@ def check_prefect() -> None:
         fault = error
     raise ConnectionError(
         f"{PREFECT} = {address} does not answer ({fault}): start that server, or unset the "
-        "variable, and the run brings a server of its own"
+        "variable, and the run starts a server of its own"
     )
 
 
@@ -140,8 +141,8 @@ def models_in(opened: Opened) -> dict[str, Model]:
 
 
 def _check_model(device: str, model: Model) -> None:
-    """Of one behind a server, only tokenizer and template are read here; its server is asked with
-    its identity."""
+    """Checks files and tokenizer. A model behind a server has only these here; its server is
+    checked with its identity."""
     check_folder(model.folder, model.spec)
     if model.spec.backend == "hf":
         check_weights(model.folder)

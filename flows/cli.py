@@ -35,26 +35,26 @@ class VerbEntry(NamedTuple):
 
 
 VERBS = {
-    "run": VerbEntry("flows.commands.run:Run", "run an experiment, or resume it"),
-    "plan": VerbEntry("flows.commands.plan:ShowPlan", "what a run would build"),
+    "run": VerbEntry("flows.commands.run:Run", "run or resume an experiment"),
+    "plan": VerbEntry("flows.commands.plan:ShowPlan", "show what a run would build"),
     "resume": VerbEntry("flows.commands.resume:Resume", "resume an experiment of the workspace"),
-    "runs": VerbEntry("flows.commands.runs:Runs", "the experiments of the workspace"),
+    "runs": VerbEntry("flows.commands.runs:Runs", "list the experiments of the workspace"),
     "sync": VerbEntry("flows.commands.sync:Sync", "bring MLflow up to date from the store"),
-    "segment": VerbEntry("flows.tools.segment:Segment", "texts into sentences"),
-    "score": VerbEntry("flows.tools.score:Score", "texts under a model, token by token"),
-    "label": VerbEntry("flows.tools.label:LabelSentences", "probabilities into provenance labels"),
-    "grade": VerbEntry("flows.tools.grade:GradeAnswers", "model outputs into verdicts"),
-    "select": VerbEntry("flows.tools.select:Select", "candidate traces into picks"),
-    "compare": VerbEntry("flows.commands.compare:Compare", "configurations side by side"),
-    "export": VerbEntry("flows.commands.export:Export", "tables for other tools"),
-    "show": VerbEntry(
-        "flows.commands.show:Show", "a trace, each sentence with where it comes from"
+    "segment": VerbEntry("flows.tools.segment:Segment", "split texts into sentences"),
+    "score": VerbEntry("flows.tools.score:Score", "score texts with a model, token by token"),
+    "label": VerbEntry(
+        "flows.tools.label:LabelSentences", "label sentences by their probabilities"
     ),
-    "why": VerbEntry("flows.commands.why:Why", "what makes a part be built again"),
-    "status": VerbEntry("flows.commands.status:Status", "what runs are doing"),
-    "sql": VerbEntry("flows.commands.sql:Sql", "ask the catalogue, read-only"),
+    "grade": VerbEntry("flows.tools.grade:GradeAnswers", "grade model outputs"),
+    "select": VerbEntry("flows.tools.select:Select", "rank candidate traces"),
+    "compare": VerbEntry("flows.commands.compare:Compare", "compare configurations"),
+    "export": VerbEntry("flows.commands.export:Export", "write tables for other tools"),
+    "show": VerbEntry("flows.commands.show:Show", "show a trace, each sentence with its label"),
+    "why": VerbEntry("flows.commands.why:Why", "explain why a part would be built"),
+    "status": VerbEntry("flows.commands.status:Status", "show the progress of active runs"),
+    "sql": VerbEntry("flows.commands.sql:Sql", "query the catalogue, read-only"),
     "verify": VerbEntry("flows.commands.verify:Verify", "check every hash of the store"),
-    "gc": VerbEntry("flows.commands.gc:Gc", "remove what no experiment reaches"),
+    "gc": VerbEntry("flows.commands.gc:Gc", "remove parts that no experiment uses"),
     "doctor": VerbEntry(
         "flows.commands.doctor.command:Doctor", "check this machine and an experiment's models"
     ),
@@ -64,11 +64,11 @@ VERBS = {
 
 
 class Rdpt(BaseSettings):
-    """Where did this sentence come from? Distil a teacher's reasoning into a student, and see.
+    """Distil a teacher's reasoning into a student, and see which sentences come from the teacher.
 
     rdpt plan smoke                  what a small experiment would build
     rdpt run smoke                   build it: minutes, on embedded models
-    rdpt run pocket                  the whole experiment, on embedded models
+    rdpt run pocket                  the complete experiment
     rdpt ui                          compare configurations in MLflow
     """
 

@@ -47,7 +47,7 @@ class Amount:
 
     rows: int
     tokens: float
-    """Of the traces that its rows are about."""
+    """Tokens of the traces that its rows are about."""
     left: float
     """Share of its parts that does not exist yet."""
     measured: bool = True
@@ -55,7 +55,7 @@ class Amount:
 
 
 def estimated_room(opened: Opened, plan: Plan | None = None) -> Room:
-    """What a run of an experiment would need, beside what its workspace holds already; by `plan`,
+    """What a run of an experiment needs in addition to what its workspace holds; by `plan`,
     where there is one that read the sources.
 
     Problems are read for it. Traces that are imported are not, and are left out until a run has.
@@ -74,15 +74,14 @@ def knows_imports(opened: Opened) -> bool:
 
 
 class Estimate:
-    """Of one plan; every table is counted once, whoever uses it."""
+    """The estimate of one plan; a table that several configurations use is counted once."""
 
     def __init__(self, plan: Plan) -> None:
         self._plan = plan
         self._known: dict[str, Amount] = {}
 
     def total(self, calls: Iterable[Wanted], workers: int) -> Room:
-        """All that stays, and beside it the checkpoints of as many trainings as there may be at a
-        time."""
+        """Everything that stays, and the checkpoints of as many trainings as may run at a time."""
         distinct = {call.digest: call for call in calls if isinstance(call, Call)}
         trainings = [room for call in distinct.values() if (room := self._training(call))]
         passing = sorted((room.most - room.model for room in trainings), reverse=True)

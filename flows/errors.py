@@ -76,12 +76,12 @@ def _lines(error: BaseException) -> list[str]:
         shown = shown if len(shown) <= 7 else [*shown[:6], "..."]
         return [f"rdpt: {error.place}:", *(f"  {line}" for line in shown)]
     if isinstance(error, KeyboardInterrupt | Stopped):
-        return ["rdpt: stopped: nothing half-done is left; after a run, `rdpt resume` goes on"]
+        return ["rdpt: stopped: no part is half-written; `rdpt resume` resumes a run"]
     full = no_room(error)
     if full is not None:
         return [
             f"rdpt: {full}",
             "free some space, or set RDPT_WORKSPACE to another disk; then run the same command",
-            "again: nothing half-done is left",
+            "again: no part is half-written",
         ]
     return [f"rdpt: {line}" for line in str(error).splitlines() or [type(error).__name__]]

@@ -153,7 +153,7 @@ def _leave_if_stopped(outcome: Outcome, opened: Opened) -> None:
     tell a server that may be stopped already, some minutes long."""
     for error in outcome.failures.values():
         if isinstance(error, stopping.Stopped):
-            say(f"stopped; go on with: rdpt resume {opened.experiment.name}")
+            say(f"stopped; resume with: rdpt resume {opened.experiment.name}")
             for child in psutil.Process().children(recursive=True):
                 child.terminate()
             os._exit(error.code)

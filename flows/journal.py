@@ -1,4 +1,4 @@
-"""The journal of a run: one JSON line per event, for whoever asks later what happened."""
+"""The journal of a run: one JSON line per event."""
 
 from __future__ import annotations
 

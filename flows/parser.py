@@ -12,9 +12,17 @@ from typing import NoReturn
 from rdpt_core.report.words import broken
 from rdpt_core.tables.spelling import hint
 
-METAVARS = {"str": "NAME", "int": "N", "float": "FLOAT"}
-FILES = ("o", "out", "output")
-"""Options whose value is the name of a file."""
+METAVARS = {"str": "NAME", "int": "INT", "float": "FLOAT"}
+"""Type of an option's value to what help calls it."""
+VALUES = {
+    **dict.fromkeys(("o", "out", "output"), "FILE"),
+    "model": "MODEL",
+    "revision": "COMMIT",
+    "delimiters": "TAG",
+    "mlflow_port": "PORT",
+    "prefect_port": "PORT",
+}
+"""Options whose help says more than their type."""
 
 
 class Help(argparse.RawDescriptionHelpFormatter):
@@ -60,10 +68,9 @@ def name_values(parser: argparse.ArgumentParser) -> None:
     for action in parser._actions:
         if isinstance(action, argparse._SubParsersAction):
             action.metavar = "VERB"
-        elif action.dest.split(".")[-1] in FILES:
-            action.metavar = "FILE"
         elif isinstance(action.metavar, str):
-            action.metavar = METAVARS.get(action.metavar, action.metavar)
+            name = action.dest.split(".")[-1].replace("-", "_")
+            action.metavar = VALUES.get(name) or METAVARS.get(action.metavar, action.metavar)
     for verb in _verbs(parser):
         name_values(verb)
 

@@ -1,4 +1,4 @@
-"""A complete configuration as MLflow is told of it, read from the store alone.
+"""A complete configuration as MLflow shows it, read from the store alone.
 
 Nothing here is kept anywhere: `rdpt sync` makes all of it again. What grows with the experiment is
 cut to what a page can show (60 metrics, 500 points a curve, 200 examples), and the whole stays in
@@ -114,7 +114,7 @@ def project(opened: Opened, configuration: Configuration) -> Projection:
 
 
 def _tags(told: Told) -> Iterator[tuple[str, str]]:
-    """What the run was made of, so that two runs tell which tables they share."""
+    """Digests of the run's parts: equal digests of two runs mean a shared table."""
     yield "rdpt.experiment", told.opened.experiment.name
     yield "rdpt.kind", told.configuration.kind
     for use in told.configuration.uses:
@@ -165,7 +165,7 @@ def _fitting(text: str) -> str:
 
 def _note(told: Told) -> str:
     """Markdown for the run's page: its main numbers with their intervals. The page shows the first
-    three lines of it until somebody asks for more."""
+    three lines until the user opens the rest."""
     configuration = told.configuration
     lines = [*_headline(told), ""]
     if configuration.kind == "arm" and configuration.seed is not None:
@@ -233,8 +233,9 @@ def _line(row: Result) -> str:
 
 def _metrics(told: Told, when: int) -> list[Point]:
     """The most important first, at most 60 keys together with curves and loss."""
-    seconds = _four_digits(sum(part.seconds for part in told.all_parts))
-    first: dict[str, float | None] = {"seconds": seconds}
+    seconds = sum(part.seconds for part in told.all_parts)
+    # Four digits, since MLflow's table prints all digits of a number.
+    first: dict[str, float | None] = {"seconds": float(f"{seconds:.4g}")}
     second: dict[str, float | None] = {}
     later: dict[str, float | None] = {}
     for side, rows in told.results.items():
@@ -249,11 +250,6 @@ def _metrics(told: Told, when: int) -> list[Point]:
     room = MAX_METRICS - curved - len({point.key for point in _losses(told)})
     known = [(k, v) for k, v in {**first, **second, **later}.items() if v is not None]
     return [Point(key, round(value, 4), 0, when) for key, value in known[:room]]
-
-
-def _four_digits(value: float) -> float:
-    """MLflow's table prints all digits of a number."""
-    return float(f"{value:.4g}")
 
 
 def _named(row: Result, slices: list[str]) -> dict[str, float | None]:
@@ -357,7 +353,7 @@ def _model(told: Told) -> dict[str, Any] | None:
 
 def _preview(told: Told) -> bytes | None:
     """What the first batch of the fine-tuning looked like. Only this file of the payload is
-    checked: the weights beside it may be many gigabytes."""
+    checked: the weights next to it may be many gigabytes."""
     for part in told.parts("students", "train"):
         record = told.plan.store.record(part.table, part.key)
         path = told.plan.store.root / part.table / part.key / "preview.txt"

@@ -24,6 +24,7 @@ from tasks.plan import Plan
 from tasks.progress import say
 
 EXPERIMENT = "experiment.toml"
+NO_RUNS = "this workspace has no runs yet: rdpt run smoke, or your own file"
 ORIGIN = "origin.json"
 CONTENTS = "catalogue.json"
 NOISE = "noise.json"
@@ -39,7 +40,7 @@ class Origin:
     beside: str | None = None
     """The same, as seen from the workspace: it counts where `base` is gone, as after both moved."""
     text: str | None = None
-    """The experiment's file, as it was run. The file beside this note is for people; only where an
+    """The experiment's file, as it was run. The file next to this note is for people; only where an
     earlier release kept no text here it is read."""
 
 
@@ -61,7 +62,7 @@ class Opened:
         return self.runtime.workspace / "runs" / self.experiment.name
 
     read_only: bool = False
-    """Whether its store is looked at only, as a plan does."""
+    """True if its store is only read, as a plan does."""
 
     @property
     def store(self) -> Store:
@@ -90,10 +91,12 @@ def open_frozen(name: str | None, runtime: Runtime, read_only: bool = False) -> 
     """The frozen experiment of that name; the only one, or the last run, where none is given."""
     runs = frozen_names(runtime)
     if not runs:
-        raise BadSettings(str(runtime.workspace), ["no experiment was run in this workspace yet"])
+        raise BadSettings(str(runtime.workspace), [NO_RUNS])
     chosen = name or runs[-1]
     if chosen not in runs:
-        raise BadSettings(str(runtime.workspace), [f"no run {chosen!r}; runs: {', '.join(runs)}"])
+        raise BadSettings(
+            str(runtime.workspace), [f"no run named {chosen!r}; runs: {', '.join(runs)}"]
+        )
     folder = runtime.workspace / "runs" / chosen
     file, keeper = folder / EXPERIMENT, notes_of(runtime, read_only)
     origin = keeper.read(folder / ORIGIN, ORIGINS)
@@ -102,7 +105,7 @@ def open_frozen(name: str | None, runtime: Runtime, read_only: bool = False) -> 
             str(folder / ORIGIN),
             [
                 f"is missing or damaged, so the files that {EXPERIMENT} names cannot be found: "
-                "run the experiment from its own file again (rdpt run FILE), which writes it anew"
+                "run the experiment from its own file again (rdpt run FILE), which writes it again"
             ],
         )
     base = Path(origin.base)
@@ -146,7 +149,7 @@ def named(opened: Opened, name: str) -> Configuration:
             "--configuration",
             [
                 f"{opened.experiment.name} has no configuration {name!r}; {hint(name, found)}"
-                f"it has: {', '.join(found)}"
+                f"configurations: {', '.join(found)}"
             ],
         )
     return found[name]
@@ -188,7 +191,7 @@ def each_frozen(
     runtime: Runtime, act: Callable[[Opened], Any], read_only: bool = False
 ) -> dict[str, Exception]:
     """Lets `act` have every experiment of the workspace. One that cannot be opened, or whose models
-    or problems are gone, stops none of the others: the answer says what is wrong with it."""
+    or problems are gone, stops none of the others: it is in the result, with its error."""
     failed: dict[str, Exception] = {}
     for name in frozen_names(runtime):
         try:

@@ -46,16 +46,16 @@ Build = Annotated[
     Annotated[str, Tag("path")] | Annotated[ModelSpec, Tag("table")],
     Discriminator(lambda given: "path" if isinstance(given, str) else "table"),
 ]
-"""A model by its folder or hub id, or as a table of what is told of it."""
+"""A model by its folder or hub id, or as a table of its settings."""
 
 
 class Student(NamedModel):
-    """A base model and how its distilled self comes about."""
+    """A base model and how it is distilled."""
 
     source: Literal["train", "import", "select"] = "train"
     """`select` trains nothing: its traces are scored and selected for it, no more."""
     distilled: Build | None = None
-    """With `import`: the model that somebody distilled from this base, as a folder or hub id; or a
+    """With `import`: the model that was distilled from this base, as a folder or hub id; or a
     table such as `{path = "...", gguf = "..."}` where it is another kind of build than the base.
     How it is read is as the base is where the table does not say, but for `rope`: whether its
     positions are stretched stands in its own config.json."""
@@ -91,12 +91,14 @@ class Student(NamedModel):
         given = (self.distilled is not None) + (self.distilled_adapter is not None)
         if given != (self.source == "import"):
             raise ValueError(
-                '`distilled`, or `distilled_adapter`, goes with source = "import", and with it only'
+                '`distilled` or `distilled_adapter` is needed with source = "import", and only then'
             )
         if self.distilled_revision is not None and not isinstance(self.distilled, str):
             raise ValueError("`distilled_revision` goes with a hub id as `distilled`")
         if self.distilled_adapter is not None and self.adapter is not None:
-            raise ValueError("`distilled_adapter` needs its base without an `adapter`")
+            raise ValueError(
+                "`distilled_adapter` excludes an `adapter` of its base: leave one of them out"
+            )
         if self.backend == "logged" or (given and self.distilled_spec.backend == "logged"):
             raise ValueError(
                 "a student's own log-probabilities are needed for every trace, and so are its "
@@ -117,7 +119,7 @@ class Generate(Rule):
 
 
 class Import(TraceSource):
-    """Traces that somebody else made."""
+    """Traces that come from elsewhere."""
 
     source: Literal["import"]
 
@@ -144,19 +146,19 @@ class Benchmark(Rule):
 
     @property
     def own_answers(self) -> bool:
-        """Whether the distilled students write, each its own."""
+        """True if each distilled student writes its own answers."""
         return isinstance(self.traces, Answers) and self.traces.author == "distilled"
 
     @property
     def is_control(self) -> bool:
-        """Whether the teacher or the undistilled student writes."""
+        """True if the teacher or the undistilled student writes the answers."""
         return isinstance(self.traces, Answers) and not self.own_answers
 
     @model_validator(mode="after")
     def _has_problems(self) -> Benchmark:
         if (self.problems is None) != isinstance(self.traces, Import):
             raise ValueError(
-                "a benchmark has `problems`, or `traces` that are imported with theirs"
+                "a benchmark needs either `problems`, or imported `traces`, which bring theirs"
             )
         return self
 
@@ -168,7 +170,7 @@ class Matrix(Rule):
     students: tuple[str, ...] = ()
     selectors: tuple[str, ...] = ()
     seeds: tuple[Annotated[int, Field(ge=0, lt=2**32)], ...] = Field(default=(0,), min_length=1)
-    """Of fine-tuning; NumPy takes no larger one."""
+    """Random seeds of fine-tuning; NumPy takes no larger ones."""
 
     @field_validator("*")
     @classmethod
@@ -193,7 +195,7 @@ class Experiment(Rule):
 
     name: Name
     seed: int = Field(default=0, ge=0, lt=2**63)
-    """Of sampling, and of selectors that draw and have no seed of their own; fine-tuning seeds are
+    """Random seed of sampling, and of selectors that draw and have no seed; fine-tuning seeds are
     those of the matrix."""
     part_size: int = Field(default=128, ge=1, le=100_000)
     """Problems in a part: the unit of identity, work and loss."""
@@ -244,7 +246,7 @@ class Experiment(Rule):
         logged = [teacher.name for teacher in self.teachers if teacher.backend == "logged"]
         if logged and not isinstance(self.traces, Import):
             raise ValueError(
-                f"teacher {logged[0]!r} is logged, so it writes and reads nothing new: import its "
+                f"teacher {logged[0]!r} is logged, so it can neither sample nor score: import its "
                 '[traces] with their `token_ids` and `logprobs`, or give it backend = "hf"'
             )
         nameless = [
@@ -255,14 +257,15 @@ class Experiment(Rule):
         ]
         if len(logged) > 1 and nameless:
             raise ValueError(
-                f"teachers {' and '.join(logged)} are logged: say which traces are whose, such as "
+                f"teachers {' and '.join(logged)} are logged: name the author of each "
+                f"one's traces, such as "
                 f'logged = {{ author = "..." }} in the entry of {nameless[0]!r}'
             )
         for benchmark in self.benchmarks:
             if logged and benchmark.is_control:
                 raise ValueError(
                     f"benchmark {benchmark.name!r} is a control, which teacher {logged[0]!r} would "
-                    "have to read, and it is logged: leave `author` out"
+                    "have to score, but it is logged: leave `author` out"
                 )
 
     def _blanks_can_be_moved(self) -> None:
@@ -285,8 +288,8 @@ class Experiment(Rule):
         """The first benchmark's accuracy is what configurations are compared by."""
         if self.benchmarks and self.benchmarks[0].is_control:
             raise ValueError(
-                f"benchmark {self.benchmarks[0].name!r} is a control, and the first: put it behind "
-                "one that the distilled student answers"
+                f"benchmark {self.benchmarks[0].name!r} is a control and comes first: move it "
+                "after a benchmark that the distilled student answers"
             )
 
     def _matched_arms_exist(self) -> None:
@@ -297,7 +300,7 @@ class Experiment(Rule):
             if arm.match_tokens is not None:
                 raise ValueError(
                     f"selector {selector.label} matches an arm that is matched itself: "
-                    "name one that is not"
+                    "name an arm without match_tokens"
                 )
 
     def _draws_differ(self) -> None:
@@ -307,8 +310,8 @@ class Experiment(Rule):
             key = selector.arm, self.seed if selector.seed is None else selector.seed
             if key in drawn:
                 raise ValueError(
-                    f"selectors {drawn[key]} and {selector.label} both draw by seed {key[1]}, "
-                    "so they pick the same: give each another `seed`"
+                    f"selectors {drawn[key]} and {selector.label} both draw with seed {key[1]}, "
+                    "so they pick the same traces: give each another `seed`"
                 )
             drawn[key] = selector.label
 
@@ -336,7 +339,9 @@ def _named(key: str, entries: tuple[E, ...], names: tuple[str, ...]) -> tuple[E,
     unknown = [name for name in names if name not in by_name]
     if unknown:
         known = ", ".join(by_name) or "none"
-        raise ValueError(f"{unknown[0]!r} is none of [[{key}]]: {known}")
+        raise ValueError(
+            f"no {key.removesuffix('s')} named {unknown[0]!r} in [[{key}]], which has: {known}"
+        )
     return tuple(by_name[name] for name in names) or entries
 
 

@@ -31,10 +31,7 @@ def find_experiment(name: str) -> Path:
         return known[name]
     raise BadSettings(
         name,
-        [
-            f"there is no file {name!r}; {hint(name, known)}shipped experiments: "
-            f"{', '.join(known) or 'none'}"
-        ],
+        [f"no file {name!r}; {hint(name, known)}shipped experiments: {', '.join(known) or 'none'}"],
     )
 
 
@@ -51,7 +48,10 @@ def parse_experiment(text: str, path: Path) -> Experiment:
     """The experiment that the text of a file describes. Raises BadSettings with all its faults."""
     try:
         table = tomllib.loads(text)
-    except (ValueError, RecursionError) as error:  # also numbers and nesting beyond all measure
+    except (
+        ValueError,
+        RecursionError,
+    ) as error:  # also numbers too long and tables nested too deep
         raise BadSettings(str(path), [f"is not TOML: {error}"]) from error
     try:
         # Strict, so that `seed = "1"` and `limit = true` are refused; by way of JSON, since a
@@ -82,7 +82,7 @@ def faults(error: ValidationError, model: type[BaseModel]) -> list[str]:
 
 
 def _untagged(key: str, tag: str, found: Any) -> str:
-    """Of a table whose key that says of which kind it is, such as `source`, is missing."""
+    """The fault of a table that lacks the key naming its kind, such as `source`."""
     near = nearest(tag, found) if isinstance(found, dict) else None
     return f"{key}.{near}: unknown key, did you mean {tag}?" if near else f"{key}: needs {tag}"
 

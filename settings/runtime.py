@@ -27,7 +27,7 @@ from settings.secrets import is_plain
 PREFIX = "RDPT_"
 NESTED = "__"
 MOST_WORKERS = 4
-"""Unless more are asked for: each holds a batch's keys and values, or a training, in memory."""
+"""Default limit: each worker holds a batch's keys and values, or a training, in memory."""
 ServerName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]+([_-][a-z0-9]+)*$")]
 """Lower case and without a double underscore: it is part of a variable's name."""
 
@@ -48,7 +48,7 @@ class Runtime(BaseSettings):
     tracking: str | None = None
     """MLflow address; None is `mlflow.db` in the workspace, "off" logs nothing."""
     tracking_required: bool = False
-    """Whether an MLflow that is down fails the run (exit 5)."""
+    """True if a run fails without MLflow (exit 5)."""
     threads: int = Field(default=1, ge=1, le=512)
     """Torch threads of a worker. Fixed, not the machine's core count: sums of another number of
     threads round differently, and sampled texts would no longer repeat."""
@@ -56,7 +56,7 @@ class Runtime(BaseSettings):
     device_batch: int = Field(default=4, ge=1)
     """Examples in one forward of a fine-tuning; the recipe names the global batch."""
     workers: int = Field(default_factory=lambda known: _workers(known.get("device")), ge=1, le=64)
-    """Parts that are made at the same time: traces sampled, texts scored, students trained. Moves
+    """Parts that are built at the same time: traces sampled, texts scored, students trained. Moves
     no number. By default one for each processor, 4 at most, and 1 where there is a GPU."""
     graders: int = Field(default=2, ge=1, le=256)
     """Processes that check answers."""
@@ -64,7 +64,7 @@ class Runtime(BaseSettings):
     """Model servers by name, such as `RDPT_SERVERS='{"lab": {"url": "http://127.0.0.1:8000/v1"}}'`;
     a key goes into a variable of its own, `RDPT_SERVERS__LAB__API_KEY`."""
     wait: bool = True
-    """Whether to wait for parts that another run is building (else exit 4)."""
+    """True to wait for parts that another run is building, False to exit with 4."""
     gc_grace_days: float = Field(default=7.0, ge=0.0)
     """Age below which `rdpt gc` keeps what no experiment reaches."""
     verbose: bool = False
@@ -85,8 +85,8 @@ class Runtime(BaseSettings):
     def _holds_no_secret(cls, tracking: str | None) -> str | None:
         if tracking and tracking.startswith(("http://", "https://")) and not is_plain(tracking):
             raise ValueError(
-                "holds a user, a password or a query, which MLflow does not use and prints: give "
-                "the address alone, and MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or "
+                "holds a user, a password or a query, which MLflow ignores and prints: give "
+                "only the address, and MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or "
                 "MLFLOW_TRACKING_TOKEN"
             )
         return tracking
@@ -112,21 +112,23 @@ def _workers(device: str | None) -> int:
 
 
 def num_processors() -> int:
-    """Those that this process may use."""
+    """Processors that this process may use."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
 
 
 def unknown_variables() -> list[str]:
-    """One line for every `RDPT_*` variable, of the environment or of `.env`, that is no field of
+    """One line for every `RDPT_*` variable, of the environment or of `.env`, that is not a field of
     Runtime, with the nearest name."""
     lines = []
     for name in sorted({*os.environ, *dotenv_values(".env")}):
         known = _known_beside(name.upper())
         if name.upper().startswith(PREFIX) and name.upper() not in known:
             near = nearest(name.upper(), known)
-            lines.append(f"{name} is no setting of rdpt" + (f": {near}?" if near else ""))
+            lines.append(
+                f"{name} is not a setting of rdpt" + (f", did you mean {near}?" if near else "")
+            )
     return lines
 
 

@@ -63,14 +63,14 @@ class Compared:
     """Metric to row."""
     train: dict[str, Result]
     seconds: Result
-    """Of making all the parts that it uses, those that others use too included."""
+    """Seconds of building all parts that it uses, shared ones included."""
 
 
 class Compare(Verb):
-    """Configurations side by side: accuracy, provenance, tokens, seconds, and their differences.
+    """Compare configurations: accuracy, provenance, tokens, seconds, and their differences.
 
-    rdpt compare pocket              tables, and the address of MLflow's comparison
-    rdpt compare pocket > all.tsv    the numbers behind them, tab-separated
+    rdpt compare pocket              tables, and a link to MLflow
+    rdpt compare pocket > all.tsv    all their numbers, tab-separated
     """
 
     file: CliPositionalArg[str] = Field(description=EXPERIMENT_HELP)

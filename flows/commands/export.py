@@ -24,7 +24,6 @@ from rdpt_core.store.parts import Part, Store
 from rdpt_core.tables.rows import ROWS, Pick, Problem, Trace
 from rdpt_core.tables.spelling import hint
 from settings.loading import BadSettings
-from tasks.models import Model
 from tasks.plan import Plan
 from tasks.progress import say
 from tasks.stage import Parts
@@ -36,30 +35,33 @@ OF_CATALOGUE = ("configurations", "scorers", "parts", "noise")
 
 
 class Export(Verb):
-    """Write a table, the whole experiment, or the selected traces for other trainers.
+    """Write a table, the whole experiment, or the selected traces as files for other tools.
 
-    rdpt export pocket results -o results.csv     or .parquet, .jsonl, -
+    rdpt export pocket results -o results.csv
     rdpt export pocket provenance --configuration random -o labels.parquet
-    rdpt export pocket -o pocket.duckdb           everything, for DuckDB >= 1.4
-    rdpt export pocket -o pocket.duckdb --tokens  with per-token numbers
-    rdpt export pocket --selection --configuration teacher_count -o train.jsonl
+    rdpt export pocket -o pocket.duckdb            all tables, for DuckDB 1.4
+    rdpt export pocket -o pocket.duckdb --tokens   and per-token numbers
+    rdpt export pocket --selection --configuration random -o train.jsonl
     """
 
     file: CliPositionalArg[str] = Field(description=EXPERIMENT_HELP)
     table: CliPositionalArg[str] = Field(
-        default="", description="a table of docs/design.md section 4; none with .duckdb"
+        default="", description="a table's name; left out for a .duckdb file"
     )
     out: str = Field(
-        default="", validation_alias=AliasChoices("o", "out"), description="the file to write"
+        default="",
+        validation_alias=AliasChoices("o", "out"),
+        description="output: .parquet, .csv, .jsonl, or - for JSONL; .duckdb for all tables",
     )
     configuration: str = Field(
         default="", description="only rows of this configuration, with their side and role"
     )
     selection: CliToggleFlag[bool] = Field(
-        default=False, description="the picks as rows of `messages` (TRL, LLaMA-Factory, axolotl)"
+        default=False,
+        description="selected traces as rows of `messages` (TRL, LLaMA-Factory, axolotl)",
     )
     tokens: CliToggleFlag[bool] = Field(
-        default=False, description="include per-token tables in a .duckdb file"
+        default=False, description="per-token tables, in a .duckdb file"
     )
 
     def act(self) -> int:
@@ -85,24 +87,30 @@ def export(
 
 
 def _check(table: str, out: str, configuration: str, selection: bool, tokens: bool) -> None:
-    """Before anything is read."""
+    """Raises BadSettings for arguments that contradict each other, before anything is read."""
     database = Path(out).suffix == DATABASE
     lines = []
     if not out:
-        lines.append("where to? give -o with a file: .parquet, .csv or .jsonl, or .duckdb for all")
+        lines.append(
+            "-o is missing: name a .parquet, .csv or .jsonl file, or a .duckdb file for all tables"
+        )
     elif not table and not selection and not database:
-        lines.append(f"which table of {out}? name one, or give -o a {DATABASE} file for all")
+        lines.append(
+            f"the table for {out} is missing: name one, or give -o a {DATABASE} file for all"
+        )
     if database and (table or selection or configuration):
         lines.append(
             f"a {DATABASE} file holds the whole experiment: leave out the table, "
             "--selection and --configuration, or give -o another suffix"
         )
     if selection and table:
-        lines.append(f"--selection is no table: leave out {table!r} or --selection")
+        lines.append(
+            f"--selection and a table exclude each other: leave out {table!r} or --selection"
+        )
     if selection and out and Path(out).suffix not in (".jsonl", "") and not database:
-        lines.append(f"{out}: --selection writes messages, which are JSON: give a .jsonl file")
+        lines.append(f"{out}: --selection writes JSON messages: name a .jsonl file")
     if tokens and not database:
-        lines.append(f"--tokens says what a {DATABASE} file holds: leave it out")
+        lines.append(f"--tokens goes with a {DATABASE} file: leave it out")
     if lines:
         raise BadSettings("rdpt export", lines)
 
@@ -111,8 +119,8 @@ def _check(table: str, out: str, configuration: str, selection: bool, tokens: bo
 
 
 def _table(opened: Opened, table: str, configuration: str, out: str) -> int:
-    """As the catalogue shows it: every part once with `part` first, or one configuration's parts
-    with how it uses them."""
+    """Writes a table as the catalogue has it: every part once with `part` first, or the parts of
+    one configuration with their side and role."""
     rows = {row.TABLE: row for row in ROWS}
     _require_known(table, [*rows, *OF_CATALOGUE])
     contents, chosen, before = _contents(opened), opened.study.configurations(), ["part"]
@@ -136,7 +144,7 @@ def _contents(opened: Opened) -> catalog.Contents:
     if not contents.uses:
         raise BadSettings(
             str(opened.file),
-            [f"nothing of {opened.experiment.name} exists yet: rdpt run {opened.file}"],
+            [f"{opened.experiment.name} has no parts yet: rdpt run {opened.file}"],
         )
     return contents
 
@@ -147,13 +155,16 @@ def _warn_where_incomplete(opened: Opened, calls: Iterable[Wanted]) -> None:
     tables = [plan.table(call) for call in {call.digest: call for call in calls}.values()]
     done = sum(table.complete for table in tables)
     if done < len(tables):
-        say(f"warning: {done} of {len(tables)} tables are complete; what exists is written")
+        say(
+            f"warning: {done} of {len(tables)} tables are complete; only existing parts are written"
+        )
 
 
 def _require_known(table: str, known: Sequence[str]) -> None:
     if table not in known:
         raise BadSettings(
-            "rdpt export", [f"no table {table!r}; {hint(table, known)}tables: {', '.join(known)}"]
+            "rdpt export",
+            [f"unknown table {table!r}; {hint(table, known)}tables: {', '.join(known)}"],
         )
 
 
@@ -194,7 +205,7 @@ def _database(opened: Opened, out: Path, tokens: bool) -> int:
 
 
 def _selection(opened: Opened, configuration: str, out: str) -> int:
-    """The picks as rows of `messages`, best first, for whoever trains elsewhere."""
+    """Writes the picks as rows of `messages`, best first, for other trainers."""
     chosen = named(opened, configuration) if configuration else _only_selection(opened)
     picks = _complete(opened, chosen, "selection")
     num_rows = 0
@@ -208,14 +219,14 @@ def _selection(opened: Opened, configuration: str, out: str) -> int:
 def _only_selection(opened: Opened) -> Configuration:
     found = [c for c in opened.study.configurations() if c.find("selection", "train")]
     if not found:
-        raise BadSettings(str(opened.file), ["no configuration of it selects traces"])
+        raise BadSettings(str(opened.file), ["none of its configurations selects traces"])
     different = {c.find("selection", "train").digest for c in found}  # type: ignore[union-attr]
     if len(different) > 1:
         raise BadSettings(
             "rdpt export",
             [
                 f"{opened.experiment.name} has {len(different)} selections: choose one with "
-                f"--configuration; there are: {', '.join(c.name for c in found)}"
+                f"--configuration; configurations: {', '.join(c.name for c in found)}"
             ],
         )
     return found[0]
@@ -240,7 +251,8 @@ def _messages(
 ) -> Iterator[dict[str, Any]]:
     """A row holds the user's prompt and the turn that the student is taught, between the
     student's own delimiters; and what its template is given, under the name that TRL reads."""
-    student = _student(opened, configuration)
+    (entry,) = [s for s in opened.experiment.students if s.name == configuration.student]
+    student = opened.study.model(entry.spec)
     picks = [pick for rows in Parts(opened.store, Pick, parts) for pick in rows]
     traces = _rows(opened, configuration, Trace, {p.trace_id for p in picks}, "trace_id")
     problems = _rows(
@@ -260,11 +272,6 @@ def _messages(
             "trace_id": trace.trace_id,
             "problem_id": trace.problem_id,
         }
-
-
-def _student(opened: Opened, configuration: Configuration) -> Model:
-    (entry,) = [s for s in opened.experiment.students if s.name == configuration.student]
-    return opened.study.model(entry.spec)
 
 
 def _rows(

@@ -27,24 +27,24 @@ from tasks.running import Activity, activities, nobody_runs
 DAY = 86400.0
 GONE, WOULD_GO = "gone", "would go"
 LEFT_OVER = (".*.tmp", "runs/*/.*.tmp", "store/sources/*.tmp")
-"""What a crash may leave in a workspace beside the parts of the store."""
+"""Temporary files that a crash may leave in a workspace, outside the store's parts."""
 
 
 class Gc(Verb):
-    """Remove what no experiment of the workspace reaches and is older than RDPT_GC_GRACE_DAYS.
+    """Remove parts that no experiment of the workspace uses, once older than RDPT_GC_GRACE_DAYS.
 
-    rdpt gc --dry-run                what would go, and what is kept and why
+    rdpt gc --dry-run                what would be removed, what kept and why
     RDPT_GC_GRACE_DAYS=0 rdpt gc     without the grace period
     """
 
-    dry_run: CliToggleFlag[bool] = Field(default=False, description="remove nothing")
+    dry_run: CliToggleFlag[bool] = Field(default=False, description="list only, remove nothing")
 
     def act(self) -> int:
         return gc(self.dry_run)
 
 
 def gc(dry_run: bool) -> int:
-    """One line for each thing that goes or is kept though nobody reaches it."""
+    """Prints a line for everything that no experiment uses: removed, or why it is kept."""
     runtime = read_runtime()
     _require_own_store(runtime)
     with nobody_runs(runtime.workspace) as alone:
@@ -53,12 +53,12 @@ def gc(dry_run: bool) -> int:
         sys.stdout.write(f"{stray.kind}\t{printable(stray.name)}\t{stray.size}\t{fate}\n")
     went = [stray for stray, fate in fates.items() if fate in (GONE, WOULD_GO)]
     kept = [stray for stray in fates if stray not in set(went)]
-    say(f"{'would free' if dry_run else 'freed'} {_sum(went)}; kept, unreached: {_sum(kept)}")
+    say(f"{'would free' if dry_run else 'freed'} {_sum(went)}; kept though unused: {_sum(kept)}")
     return 0
 
 
 def _fates(runtime: Runtime, alone: bool, dry_run: bool) -> dict[Stray, str]:
-    """What becomes of each thing that nobody reaches: it goes, or why it is kept."""
+    """Everything that no experiment uses, with what became of it."""
     found = list(_strays(runtime, *_reached(runtime)))
     running = [] if alone else [a for a, lives, _ in activities(runtime.workspace) if lives]
     fates = {stray: _kept(stray, runtime.gc_grace_days, alone, running) for stray in found}
@@ -68,7 +68,7 @@ def _fates(runtime: Runtime, alone: bool, dry_run: bool) -> dict[Stray, str]:
 
 
 def _removed(runtime: Runtime, going: list[Stray]) -> dict[Stray, str]:
-    """What became of each; the catalogue follows what went even where removing ends halfway."""
+    """What became of each; the catalogue is updated even if removing fails halfway."""
     if not going:
         return {}
     store, became = Store(runtime.store), {}
@@ -76,7 +76,7 @@ def _removed(runtime: Runtime, going: list[Stray]) -> dict[Stray, str]:
         with counting("gc", "items", len(going)) as advance:
             for stray in going:
                 gone = sweep.remove(store, stray)
-                became[stray] = GONE if gone else "kept: another process has it in hand"
+                became[stray] = GONE if gone else "kept: another process is using it"
                 advance(1)
     finally:
         refresh_catalogue(runtime)
@@ -87,7 +87,7 @@ def _require_own_store(runtime: Runtime) -> None:
     """Nothing outside the workspace is ever removed, and never everything."""
     root = runtime.store
     if not root.is_dir():
-        raise BadSettings(str(runtime.workspace), ["there is no store in this workspace"])
+        raise BadSettings(str(runtime.workspace), ["this workspace has no store"])
     if not root.resolve().is_relative_to(runtime.workspace.resolve()):
         raise BadSettings(
             str(root),
@@ -100,8 +100,8 @@ def _require_own_store(runtime: Runtime) -> None:
         raise BadSettings(
             str(runtime.workspace),
             [
-                "no experiment was run in this workspace, so all of its store would go: "
-                "delete the folder yourself if that is what you want"
+                "this workspace has no runs, so its whole store would be removed: delete the "
+                "folder yourself if that is what you want"
             ],
         )
 
@@ -120,8 +120,8 @@ def _reached(runtime: Runtime) -> tuple[set[PartName], set[PartName]]:
             raise BadSettings(
                 str(folder),
                 [
-                    f"what it reaches cannot be told: {brief(error)}",
-                    f"either put that back, or delete {folder} if it is not wanted any more",
+                    f"cannot tell which parts it uses: {brief(error)}",
+                    f"either restore it, or delete {folder} if it is no longer needed",
                 ],
             ) from error
         reached |= {(part.table, part.key) for table in tables for part in table.parts}
@@ -133,7 +133,7 @@ def _reached(runtime: Runtime) -> tuple[set[PartName], set[PartName]]:
 
 
 def _once_begun(store: Store, tables: Iterable[Table]) -> Iterator[PartName]:
-    """What is begun of tables that lack an input: whose part it is cannot be told until then."""
+    """Unfinished parts of tables that lack an input: their keys are unknown until it exists."""
     for table in {table.call.table for table in tables if table.is_blocked}:
         yield from sweep.unfinished(store, table)
 
@@ -155,12 +155,12 @@ def _strays(runtime: Runtime, reached: set[PartName], working: set[PartName]) ->
 
 
 def _kept(stray: Stray, days: float, alone: bool, running: Iterable[Activity]) -> str | None:
-    """Why something that nobody reaches stays; None where it goes."""
+    """Why something unused is kept; None if it is removed."""
     if stray.age < days * DAY:
         return f"kept: younger than {days:g} days (RDPT_GC_GRACE_DAYS)"
     if not alone and stray.kind != "quarantined":
         pids = sorted({str(activity.pid) for activity in running})
-        return f"kept: a run goes on (process {', '.join(pids) or 'unknown'}) and may use it"
+        return f"kept: a run is active (process {', '.join(pids) or 'unknown'}) and may use it"
     return None
 
 

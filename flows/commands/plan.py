@@ -11,7 +11,7 @@ from pydantic_settings import CliPositionalArg
 
 from flows import accounts
 from flows.checks import check_inputs
-from flows.commands.verb import Verb
+from flows.commands.verb import FILE_HELP, Verb
 from flows.configurations import Use
 from flows.disk import BYTES, estimated_room, knows_imports
 from flows.results.tables import print_table
@@ -31,13 +31,13 @@ STATES = {"cached": "green", "to build": "yellow", "blocked": "red"}
 
 
 class ShowPlan(Verb):
-    """Say what a run would build; writes nothing.
+    """Show what a run would build, without writing anything.
 
-    rdpt plan pocket                 every table of every configuration
-    rdpt plan my-study.toml | grep build
+    rdpt plan pocket                           tables of each configuration
+    rdpt plan my-study.toml | grep build       only what is missing
     """
 
-    file: CliPositionalArg[str] = Field(description="a TOML file, or a shipped experiment's name")
+    file: CliPositionalArg[str] = Field(description=FILE_HELP)
 
     def act(self) -> int:
         opened = open_file(find_experiment(self.file), read_runtime(), read_only=True)
@@ -84,18 +84,18 @@ def _grouped(lines: Iterable[tuple[str, ...]]) -> Iterator[tuple[str, ...]]:
 
 
 def _say_room(opened: Opened, plan: Plan) -> None:
-    """What `rdpt run` will look for before it begins."""
+    """Prints the free disk space that `rdpt run` checks first."""
     free, place = free_space(opened.runtime.workspace), opened.runtime.workspace
-    aside = "" if knows_imports(opened) else ", imported traces that were not read yet aside"
+    aside = "" if knows_imports(opened) else ", without imported traces that were not read yet"
     certain, most = estimated_room(opened, plan)
     needed = amount(certain)
     if most > certain:
-        needed += f" for certain, {amount(most)} if every trace reaches max_new_tokens"
+        needed += f" at least, {amount(most)} if every trace reaches max_new_tokens"
     say(f"disk to build: {needed}{aside}; {amount(free)} free in {place}")
 
 
 def _say_path(opened: Opened) -> None:
-    """Which path scoring takes, and which would be faster here; a change makes all scores anew."""
+    """Prints the scoring path, and the fastest one here; changing it rebuilds all scores."""
     experiment = opened.experiment
     gpu = has_gpu(opened.runtime.device)
     for dtype in sorted({model.dtype for model in (*experiment.teachers, *experiment.students)}):

@@ -6,19 +6,21 @@ from pydantic import Field
 from pydantic_settings import CliPositionalArg, CliToggleFlag
 
 from flows.commands.run import NO_WAIT, run
-from flows.commands.verb import Verb
+from flows.commands.verb import RUN_HELP, Verb
 from flows.runtime import read_runtime
 from flows.workspace import open_frozen
 
 
 class Resume(Verb):
-    """Resume an experiment as it is frozen in the workspace.
+    """Resume an experiment of the workspace, as it was first run.
 
-    rdpt resume                      the last one
+    rdpt resume                      the last run
     rdpt resume pocket
     """
 
-    name: CliPositionalArg[str] = Field(default="", description="a name that `rdpt runs` lists")
+    name: CliPositionalArg[str] = Field(
+        default="", description=f"{RUN_HELP} (default: the last run)"
+    )
     no_wait: CliToggleFlag[bool] = Field(default=False, description=NO_WAIT)
 
     def act(self) -> int:

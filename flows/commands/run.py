@@ -10,7 +10,7 @@ from pydantic_settings import CliPositionalArg, CliToggleFlag
 from flows import accounts, errors
 from flows.catalogue import is_published, publish_catalogue
 from flows.checks import check_inputs, check_prefect, check_room, check_workspace
-from flows.commands.verb import Verb
+from flows.commands.verb import FILE_HELP, Verb
 from flows.disk import estimated_room
 from flows.prefect_home import prepare_prefect
 from flows.results.tables import print_results, say_address
@@ -21,18 +21,18 @@ from tasks.artifacts import rehome
 from tasks.progress import say
 from tasks.stopping import Stopped
 
-NO_WAIT = "exit 4 where another run is building a needed part"
+NO_WAIT = "exit code 4 instead of waiting for a part that another run is building"
 
 
 class Run(Verb):
     """Run an experiment or resume it, or report that everything is up to date.
 
-    rdpt run pocket                  the shipped experiment, on embedded models
-    rdpt run my-study.toml           your own
-    rdpt run smoke > table.txt       the table of results alone
+    rdpt run pocket                  a shipped experiment on embedded models
+    rdpt run my-study.toml           your own experiment
+    rdpt run smoke > table.txt       only the tables of results
     """
 
-    file: CliPositionalArg[str] = Field(description="a TOML file, or a shipped experiment's name")
+    file: CliPositionalArg[str] = Field(description=FILE_HELP)
     no_wait: CliToggleFlag[bool] = Field(default=False, description=NO_WAIT)
 
     def act(self) -> int:

@@ -6,14 +6,14 @@ import sys
 
 from flows.commands.verb import Verb
 from flows.runtime import read_runtime
-from flows.workspace import Opened, brief, each_frozen, frozen_names
+from flows.workspace import NO_RUNS, Opened, brief, each_frozen, frozen_names
 from rdpt_core.report.terminal import printable
 from tasks.plan import Plan
 from tasks.progress import say
 
 
 class Runs(Verb):
-    """List the experiments of the workspace and how much of each exists.
+    """List the experiments of the workspace, each with the number of its complete tables.
 
     rdpt runs
     RDPT_WORKSPACE=elsewhere rdpt runs
@@ -22,7 +22,7 @@ class Runs(Verb):
     def act(self) -> int:
         runtime = read_runtime()
         if not frozen_names(runtime):
-            say(f"no runs in {runtime.workspace} yet: rdpt run smoke, or your own file")
+            say(f"{runtime.workspace}: {NO_RUNS}")
         failed = each_frozen(runtime, _list_run, read_only=True)
         for name, error in failed.items():
             sys.stdout.write(f"{name}\tcannot be opened\t{printable(brief(error))}\n")

@@ -41,19 +41,19 @@ class Place:
 
 
 class Show(Verb):
-    """A trace in the terminal: each sentence with its label and its probabilities.
+    """Show a trace, each sentence with its label and its probabilities.
 
-    rdpt show 3f2a                   the trace whose id begins so, in the last run
+    rdpt show 3f2a                   a trace of the last run, by its id
     rdpt show 3f2a pocket --configuration random
-    NO_COLOR=1 rdpt show 3f2a        letters alone
+    NO_COLOR=1 rdpt show 3f2a        labels as letters only
     """
 
-    trace_id: CliPositionalArg[str] = Field(description="the beginning of an id suffices")
+    trace_id: CliPositionalArg[str] = Field(description="id of a trace, or its first characters")
     file: CliPositionalArg[str] = Field(
-        default="", description=f"{EXPERIMENT_HELP}; else the last run"
+        default="", description=f"{EXPERIMENT_HELP} (default: the last run)"
     )
     configuration: str = Field(
-        default="", description="whose labels, where several label the trace differently"
+        default="", description="configuration whose labels are shown, if several differ"
     )
 
     def act(self) -> int:
@@ -158,7 +158,7 @@ def _place(places: Iterator[Place], trace_id: str) -> Place:
             "rdpt show",
             [
                 f"{len(labelled)} configurations label {trace_id} differently: choose one with "
-                f"--configuration: {', '.join(names)}"
+                f"--configuration; configurations: {', '.join(names)}"
             ],
         )
     return next(iter(labelled.values()), found[0])

@@ -1,4 +1,4 @@
-"""`rdpt sql`: the catalogue for whoever asks in SQL, to be read and never written.
+"""`rdpt sql`: the catalogue in SQL, read-only.
 
 DuckDB itself is locked down first (no file but those of the store, no network, no extension, no way
 back), and only statements that read are passed on: a file of the store may be read by the views, so
@@ -13,6 +13,8 @@ import math
 import re
 import sys
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from itertools import chain
 from typing import Any, Literal
 
 import duckdb
@@ -23,7 +25,7 @@ from flows.catalogue import rebuild_catalogue
 from flows.commands.verb import Verb
 from flows.results.tables import print_table
 from flows.runtime import read_runtime
-from flows.workspace import frozen_names
+from flows.workspace import NO_RUNS, frozen_names
 from rdpt_core.files.writing import csv_writer
 from rdpt_core.report.terminal import printable
 from rdpt_core.store import catalog
@@ -35,27 +37,27 @@ from tasks.progress import say
 BATCH = 1000
 """Rows that are fetched at once."""
 WIDEST = 60
-"""Characters of a cell on a terminal."""
+"""Columns of a cell on a terminal."""
 MOST_ROWS = 1000
-"""Of a table on a terminal, whose columns are as wide as their widest cell: all of it is held."""
-HELP = "one statement ends with ; -- SHOW ALL TABLES; says what there is, .quit or Ctrl-D leaves"
+"""Rows of a table on a terminal, all in memory: columns are as wide as their widest cell."""
+HELP = "end statements with ; -- SHOW ALL TABLES; lists the tables, .quit or Ctrl-D quits"
 
 Connection = duckdb.DuckDBPyConnection
 Show = Callable[[Sequence[str], Iterator[Sequence[Any]]], None]
 
 
 class Sql(Verb):
-    """Ask the catalogue in SQL, read-only: one query, or a prompt where none is given.
+    """Query the catalogue in SQL, read-only. Without a query, start a prompt.
 
     rdpt sql "SELECT name, teacher, selector FROM configurations"
     rdpt sql "FROM results" --format json > results.json
-    rdpt sql "SHOW ALL TABLES"       what there is to ask
-    rdpt sql < query.sql             CSV, since nobody is at the terminal
+    rdpt sql "SHOW ALL TABLES"       tables and their columns
+    rdpt sql < query.sql             a file of statements
     """
 
-    query: CliPositionalArg[str] = Field(default="", description="one statement or several")
+    query: CliPositionalArg[str] = Field(default="", description="one SQL statement or several")
     format: Literal["table", "csv", "json"] | None = Field(
-        default=None, description="table on a terminal, else csv, where it is left out"
+        default=None, description="output format (default: table on a terminal, otherwise csv)"
     )
 
     def act(self) -> int:
@@ -96,9 +98,9 @@ def _require_catalogue(runtime: Runtime) -> None:
     if catalog.is_current(runtime.catalog, Store(runtime.store)):
         return
     if not frozen_names(runtime):
-        raise BadSettings(str(runtime.workspace), ["no experiment was run in this workspace yet"])
+        raise BadSettings(str(runtime.workspace), [NO_RUNS])
     rebuild_catalogue(runtime)
-    say(f"{runtime.catalog} was missing or out of place: written again from the store")
+    say(f"{runtime.catalog} was missing or outdated: rebuilt from the store")
 
 
 # ---------------------------------------------------------------------------- asking
@@ -111,7 +113,9 @@ def _ask(connection: Connection, query: str, show: Show) -> None:
             _require_reading(connection, statement)
             connection.execute(statement)
             if connection.description:
-                show([column[0] for column in connection.description], _rows(connection))
+                batches = iter(partial(connection.fetchmany, BATCH), [])
+                names = [column[0] for column in connection.description]
+                show(names, chain.from_iterable(batches))
     except duckdb.Error as error:
         raise BadSettings("sql", printable_lines(str(error))) from error
 
@@ -130,15 +134,10 @@ def _require_reading(connection: Connection, statement: Any) -> None:
         raise BadSettings(
             "sql",
             [
-                f"{kind} is refused: the catalogue is only read (SELECT, FROM, WITH, DESCRIBE, "
+                f"{kind} is refused: the catalogue is read-only (SELECT, FROM, WITH, DESCRIBE, "
                 "SUMMARIZE, SHOW, EXPLAIN). To work on a copy: rdpt export FILE -o copy.duckdb"
             ],
         )
-
-
-def _rows(connection: Connection) -> Iterator[Sequence[Any]]:
-    while rows := connection.fetchmany(BATCH):
-        yield from rows
 
 
 def printable_lines(text: str) -> list[str]:
@@ -146,7 +145,7 @@ def printable_lines(text: str) -> list[str]:
 
 
 def _prompt(connection: Connection, show: Show) -> None:
-    """Statements until end of file; a mistake ends nothing."""
+    """Runs statements until end of file; an error does not end the prompt."""
     import readline  # noqa: F401 - gives `input` its history and editing
 
     say(HELP)
@@ -182,7 +181,7 @@ def _show_table(names: Sequence[str], rows: Iterator[Sequence[Any]]) -> None:
             lines.append(tuple(_short(_text(value)) for value in row))
     print_table(lines)
     if num_rows > MOST_ROWS:
-        say(f"the first {MOST_ROWS} of {num_rows} rows; --format csv gives all")
+        say(f"the first {MOST_ROWS} of {num_rows} rows; --format csv prints all")
 
 
 def _short(text: str) -> str:
@@ -226,8 +225,8 @@ def _require_names_apart(names: Sequence[str]) -> None:
         raise BadSettings(
             "sql",
             [
-                f"column {', '.join(twice)} appears twice, and a JSON object has a name once: "
-                "name them apart with AS"
+                f"column {', '.join(twice)} appears twice, and names of a JSON object are unique: "
+                "rename columns with AS"
             ],
         )
 

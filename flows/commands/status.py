@@ -1,4 +1,4 @@
-"""`rdpt status`: what runs are doing, by their files in `running/` and by what the store has.
+"""`rdpt status`: progress of active runs, from their files in `running/` and from the store.
 
 Nothing here waits for a run, nor can a run ever wait for it.
 """
@@ -14,7 +14,7 @@ from pydantic_settings import CliPositionalArg
 
 from flows.commands.verb import EXPERIMENT_HELP, Verb
 from flows.runtime import read_runtime
-from flows.workspace import Opened, brief, each_frozen, frozen_names, open_asked
+from flows.workspace import NO_RUNS, Opened, brief, each_frozen, frozen_names, open_asked
 from rdpt_core.report.tables import aligned
 from rdpt_core.report.terminal import printable, terminal_width
 from settings.loading import BadSettings
@@ -22,18 +22,18 @@ from tasks.plan import Plan
 from tasks.running import Activity, activities
 
 SILENT_SECONDS = 60.0
-"""A worker that said nothing for so long is in a long step, or stuck: it is worth a word."""
+"""A worker that said nothing for this long is in a long step, or stuck."""
 
 
 class Status(Verb):
-    """Say what runs are doing: tables and parts done, rate, time left; never waits for them.
+    """Show the progress of active runs: tables and parts done, rate, time left.
 
-    rdpt status                      every experiment of the workspace
+    rdpt status                      all experiments of the workspace
     rdpt status pocket
-    watch -n 5 rdpt status           again and again
+    watch -n 5 rdpt status           every 5 seconds
     """
 
-    file: CliPositionalArg[str] = Field(default="", description=EXPERIMENT_HELP)
+    file: CliPositionalArg[str] = Field(default="", description=f"{EXPERIMENT_HELP} (default: all)")
 
     def act(self) -> int:
         return status(self.file)
@@ -42,7 +42,7 @@ class Status(Verb):
 def status(file: str) -> int:
     runtime = read_runtime()
     if not file and not frozen_names(runtime):
-        raise BadSettings(str(runtime.workspace), ["no experiment was run in this workspace yet"])
+        raise BadSettings(str(runtime.workspace), [NO_RUNS])
     found = activities(runtime.workspace)
     running = [activity for activity, lives, _ in found if lives]
     dead = [activity for activity, lives, _ in found if not lives]
@@ -122,7 +122,7 @@ def _rate(worker: Activity) -> str:
 
 
 def _left(worker: Activity) -> str:
-    """By the parts that are done; before the first one nobody knows."""
+    """Remaining time by the rows that are done; unknown before the first."""
     if not worker.items_done:
         return "-"
     seconds = worker.seconds + time.time() - worker.beat
@@ -132,11 +132,11 @@ def _left(worker: Activity) -> str:
 def _died(opened: Opened, runs: Sequence[Activity], dead: Sequence[Activity]) -> Iterator[str]:
     name = opened.experiment.name
     for activity in dead:
-        what = f" while it made {activity.title}" if activity.title else ""
+        what = f" while building {activity.title}" if activity.title else ""
         if activity.title or not any(d.pid == activity.pid and d.title for d in dead):
             who = f"process {activity.pid} on {activity.host}"
-            hint = "" if runs else f"; rdpt resume {name} goes on"
-            yield f"  {who} was killed{what}, last heard of at {_clock(activity.beat)}{hint}"
+            hint = "" if runs else f"; resume with: rdpt resume {name}"
+            yield f"  {who} was killed{what}, last seen at {_clock(activity.beat)}{hint}"
 
 
 def _clock(seconds: float) -> str:

@@ -8,7 +8,7 @@ from pydantic import Field
 from pydantic_settings import CliPositionalArg
 
 from flows import errors
-from flows.commands.verb import Verb
+from flows.commands.verb import RUN_HELP, Verb
 from flows.configurations import Configuration
 from flows.runtime import read_runtime
 from flows.workspace import Opened, brief, each_frozen, open_frozen
@@ -19,11 +19,11 @@ from tasks.progress import say
 class Sync(Verb):
     """Bring MLflow up to date from the store.
 
-    rdpt sync                        every experiment of the workspace
+    rdpt sync                        all experiments of the workspace
     rdpt sync pocket
     """
 
-    name: CliPositionalArg[str] = Field(default="", description="a name that `rdpt runs` lists")
+    name: CliPositionalArg[str] = Field(default="", description=f"{RUN_HELP} (default: all)")
 
     def act(self) -> int:
         runtime = read_runtime(tracking_required=True)  # MLflow is all that this verb is for

@@ -5,8 +5,12 @@ from __future__ import annotations
 from pydantic import AliasChoices, BaseModel, Field
 from pydantic_settings import CliToggleFlag
 
-EXPERIMENT_HELP = "a name that `rdpt runs` lists, a TOML file, or a shipped experiment's name"
-"""What an argument `file` may be where a verb only looks at an experiment."""
+RUN_HELP = "a name that `rdpt runs` lists"
+"""Help of an argument that names an experiment of the workspace."""
+FILE_HELP = "a TOML file, or the name of a shipped experiment"
+"""Help of an argument that names an experiment that may be new."""
+EXPERIMENT_HELP = f"{RUN_HELP}, a TOML file, or the name of a shipped experiment"
+"""Help of an argument that names either."""
 
 
 class Verb(BaseModel):
@@ -15,7 +19,7 @@ class Verb(BaseModel):
     verbose: CliToggleFlag[bool] = Field(
         default=False,
         validation_alias=AliasChoices("v", "verbose"),
-        description="show tracebacks",
+        description="tracebacks of errors",
     )
 
     def act(self) -> int:

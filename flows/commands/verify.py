@@ -41,13 +41,15 @@ SHAPES: dict[str, TypeAdapter[Any]] = {
 
 
 class Verify(Verb):
-    """Check every hash of the store; exit 6 where something is damaged.
+    """Check every hash of the store; exit with 6 if something is damaged.
 
     rdpt verify                      one line for each damaged part
-    rdpt verify --repair             set them aside: the next run builds them alone
+    rdpt verify --repair             the next run builds them again
     """
 
-    repair: CliToggleFlag[bool] = Field(default=False, description="set damaged parts aside")
+    repair: CliToggleFlag[bool] = Field(
+        default=False, description="move damaged parts to the quarantine folder"
+    )
 
     def act(self) -> int:
         return verify(self.repair)
@@ -68,7 +70,7 @@ def verify(repair: bool) -> int:
         sys.stdout.write(printable(f"{name}: {reason}") + "\n")
     _seal(runtime, found)
     if not found and not notes:
-        say(f"{counted(integrity.record_files(looking), 'part')}, {amount(total)}: all hold")
+        say(f"{counted(integrity.record_files(looking), 'part')}, {amount(total)}: all intact")
         return 0
     if not repair:
         say(f"{_damaged(found, notes)} damaged: rdpt verify --repair sets them aside")
@@ -95,7 +97,7 @@ def _repair(runtime: Runtime, found: list[integrity.Damage], notes: Mapping[Path
         f"{runtime.store / 'quarantine'}; the next run builds what is missing"
     )
     if busy:
-        say(f"{counted(busy, 'part')} left alone: a run has them in hand")
+        say(f"{counted(busy, 'part')} left in place: a run is using them")
     return errors.DAMAGED if busy else 0
 
 

@@ -38,14 +38,14 @@ NAMED = 3
 
 
 class Why(Verb):
-    """Say why parts of a table would be built: what differs from the nearest part there is.
+    """Explain why parts of a table would be built: how they differ from the nearest existing part.
 
     rdpt why pocket sentences
     rdpt why my-study.toml selection --configuration random
     """
 
     file: CliPositionalArg[str] = Field(description=EXPERIMENT_HELP)
-    table: CliPositionalArg[str] = Field(description="a table, as `rdpt plan` names it")
+    table: CliPositionalArg[str] = Field(description="name of a table, as in `rdpt plan`")
     configuration: str | None = Field(default=None, description="only parts of this configuration")
 
     def act(self) -> int:
@@ -69,20 +69,17 @@ def _calls(opened: Opened, chosen: Iterable[Configuration], table: str) -> list[
     calls = [call for call in uses.values() if call.table == table]
     if not calls:
         tables = list(dict.fromkeys(call.table for call in uses.values()))
-        known = table in {row.TABLE for row in ROWS}
-        what = f"makes no {table}" if known else f"knows no table {table!r}"
-        raise BadSettings(str(opened.file), [f"it {what}: {_known(table, tables)}"])
+        exists = table in {row.TABLE for row in ROWS}
+        what = f"does not build {table}" if exists else f"has no table {table!r}"
+        near = nearest(table, tables)
+        known = f"did you mean {near}?" if near else f"tables: {', '.join(tables)}"
+        raise BadSettings(str(opened.file), [f"the experiment {what}: {known}"])
     return calls
-
-
-def _known(name: str, names: list[str]) -> str:
-    near = nearest(name, names)
-    return f"did you mean {near}?" if near else f"there are {', '.join(names)}"
 
 
 @dataclass(frozen=True)
 class Reason:
-    """Why one part is to be built; parts with equal `lines` are told together."""
+    """Why a part is to be built; parts with equal `lines` are printed together."""
 
     key: str
     nearest: Record | None
@@ -106,7 +103,7 @@ class Asker:
         table = self._plan.table(call)
         name = title(call, self._users.get(call.digest, []))
         if table.complete:
-            yield f"{name}: complete ({counted(table.parts, 'part')}), nothing is to be built"
+            yield f"{name}: complete ({counted(table.parts, 'part')}), up to date"
             return
         if isinstance(call, Given):
             yield f"{name}: its source has not been read into this store, or has changed since"
@@ -180,7 +177,8 @@ class Asker:
         new = [key for _, key in made.inputs.get(name, ())]
         pair = first_pair(old, new)
         if pair is None:
-            yield f"{name}: {counted(old, 'part')} -> {counted(new, 'part')}{_same(old, new)}"
+            again = ", built again with other rows" if old == new else ""
+            yield f"{name}: {counted(old, 'part')} -> {counted(new, 'part')}{again}"
             return
         yield f"{name} differ: {pair[0][:SHORT]} -> {pair[1][:SHORT]}"
         yield from (f"  {line}" for line in self._follow(needed, *pair))
@@ -221,8 +219,3 @@ def _value(value: Any) -> str:
     if isinstance(value, str) and len(value) == DIGEST and set(value) <= set("0123456789abcdef"):
         return value[:SHORT]
     return json.dumps(value, ensure_ascii=True)
-
-
-def _same(old: list[str], new: list[str]) -> str:
-    """Where the keys are the same, the content of one is not what it was."""
-    return ", made again with other rows" if old == new else ""

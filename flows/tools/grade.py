@@ -23,15 +23,15 @@ from tasks.progress import say
 
 
 class GradeAnswers(Tool):
-    """Compare whole model outputs, `pred`, with the right answers, `gold`.
+    """Grade complete model outputs, `pred`, against correct answers, `gold`.
 
     rdpt grade answers.jsonl -o verdicts.jsonl
     rdpt grade answers.csv --grader choice -o - | grep wrong
     """
 
-    grader: AnswerGrader = Field(default=GRADER, description="how answers are compared")
+    grader: AnswerGrader = Field(default=GRADER, description="comparison of answers")
     delimiters: str = Field(
-        default=DELIMITERS, description="opening tag of the thought, which is not graded; or none"
+        default=DELIMITERS, description="opening tag of the thought, which is not graded, or none"
     )
 
     def act(self) -> int:
@@ -48,7 +48,10 @@ def grade(file: str, output: str, grader: AnswerGrader, delimiters: str) -> int:
         for batch in table.batches():
             out.write(_graded(batch, tags, rule, odd))
     if odd:
-        say(f"{len(odd)} golds are not understood, and their rows ungraded: {odd[0]}")
+        say(
+            f"warning: {len(odd)} gold answers cannot be read, so their rows are ungraded; "
+            f"the first: {odd[0]}"
+        )
     return 0
 
 

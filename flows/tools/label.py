@@ -16,7 +16,7 @@ from rdpt_core.provenance.labels import DIRECTIONS, LABELS, MISSING, Codes, Labe
 
 
 class LabelSentences(Tool):
-    """Say where sentences come from, by their probabilities `p_teacher, p_student[, p_distilled]`.
+    """Label sentences by their probabilities `p_teacher, p_student[, p_distilled]`.
 
     rdpt label probabilities.csv -o labelled.csv
     rdpt label probabilities.parquet --alpha 0.1 --beta 0.05 -o -

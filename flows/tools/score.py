@@ -1,4 +1,4 @@
-"""`rdpt score`: texts of somebody's own file under one model, without a workspace."""
+"""`rdpt score`: the log-probabilities of texts under a model, without a workspace."""
 
 from __future__ import annotations
 
@@ -28,20 +28,22 @@ GROUP = 128
 
 
 class Score(Tool):
-    """Log-probabilities of texts, token by token: rows of `trace_id, prompt, text` in.
+    """Score texts with a model. Input: `trace_id, prompt, text`. Output: log-probabilities.
 
     rdpt score traces.jsonl --model models/student -o scores.parquet
-    head -5 traces.jsonl | rdpt score - --model Qwen/Qwen3-0.6B --dtype bfloat16 -o -
-    rdpt score traces.jsonl --model Qwen/Qwen3-32B --server lab -o scores.parquet
+    rdpt score - --model Qwen/Qwen3-0.6B --dtype bfloat16 -o - < traces.jsonl
+    rdpt score traces.csv --model Qwen/Qwen3-32B --server lab -o scores.csv
     """
 
-    model: str = Field(description="a local folder, or a hub id; with --server, of its tokenizer")
-    dtype: FloatFormat = Field(default=FLOAT_FORMAT, description="of the weights")
+    model: str = Field(description="folder or hub id of the model; with --server, of its tokenizer")
+    dtype: FloatFormat = Field(default=FLOAT_FORMAT, description="number format of the weights")
     revision: str = Field(default="", description="commit of a hub id, 40 hex digits")
     server: str = Field(
-        default="", description="one of RDPT_SERVERS, which has the model: no weights are loaded"
+        default="", description="name in RDPT_SERVERS of a server that has the model"
     )
-    served: str = Field(default="", description="the model's name there, if not that of --model")
+    served: str = Field(
+        default="", description="the model's name on the server (default: that of --model)"
+    )
 
     def act(self) -> int:
         asked = (self.model, self.dtype, self.revision, self.server, self.served)
@@ -57,15 +59,25 @@ def spec_of(
 ) -> ModelSpec:
     """The model that the command line names. Raises BadSettings for a contradiction."""
     if revision and server:
-        raise BadSettings("--revision", ["is of a hub id: a server has what it has loaded"])
+        raise BadSettings(
+            "--revision",
+            ["goes with a model that is loaded here: leave it out, or leave out --server"],
+        )
     if revision and Path(model).is_dir():
-        raise BadSettings("--revision", [f"is of a hub id, and {model} is a folder: leave it out"])
+        raise BadSettings(
+            "--revision", [f"is the commit of a hub id, and {model} is a folder: leave it out"]
+        )
     if server and dtype != FLOAT_FORMAT:
-        raise BadSettings("--dtype", ["is for models that are loaded here: leave it out"])
+        raise BadSettings(
+            "--dtype",
+            ["goes with a model that is loaded here: leave it out, or leave out --server"],
+        )
     if not server and not served:
         return ModelSpec(path=model, dtype=dtype, revision=revision or None)
     if not server:
-        raise BadSettings("--served", ["is a name on a server: give --server too, or leave it out"])
+        raise BadSettings(
+            "--served", ["is a model's name on a server: add --server, or leave it out"]
+        )
     return ModelSpec(path=model, backend="server", server=server, served=served or None)
 
 
@@ -82,14 +94,10 @@ def score(file: str, output: str, spec: ModelSpec) -> int:
         with counting("score", "tokens", quiet=False) as advance:
             for problems, traces in _groups(table):
                 out.write(_batch(list(scorer.score(problems, traces, advance))))
-    _warn_of_errors(scorer)
-    return 0
-
-
-def _warn_of_errors(scorer: TextScorer) -> None:
     reasons = [why for name in ("reasons", "unread") for why in getattr(scorer, name, {}).values()]
     if reasons:
-        say(f"warning: {len(reasons)} texts have no scores, such as {reasons[0]}")
+        say(f"warning: {len(reasons)} texts have no scores; the first: {reasons[0]}")
+    return 0
 
 
 def _batch(rows: Sequence[TokenScores]) -> pa.RecordBatch:

@@ -19,14 +19,14 @@ from rdpt_core.text.segmentation import SegmentRule
 
 
 class Segment(Tool):
-    """Cut texts into sentences: rows of `trace_id, text` in, one row a sentence out.
+    """Split texts into sentences. Input: `trace_id, text`. Output: a row per sentence.
 
     rdpt segment traces.jsonl -o sentences.parquet
     rdpt segment traces.csv --segmenter lines --delimiters none -o -
     """
 
     segmenter: Segmenter = Field(
-        default=SEGMENTER, description="maths knows LaTeX, code and decimals"
+        default=SEGMENTER, description="how sentences end; maths respects LaTeX, code and decimals"
     )
     delimiters: str = Field(default=DELIMITERS, description="opening tag of the thought, or none")
 

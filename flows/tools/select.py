@@ -36,19 +36,20 @@ Questions = Mapping[str, list[Ranked]]
 
 
 class Select(Tool):
-    """Rank the candidate traces of each problem: one row a sentence in, one row a candidate out.
+    """Rank the candidate traces of each problem. Output: a row per candidate.
 
     rdpt select labelled.parquet -o picks.jsonl
-    rdpt select labelled.csv --selector random --match-tokens teacher_count --seed 3 -o -
-    rdpt select sentence_scores.parquet --teacher 5f0c --student 91ab --selector rsr -o picks.csv
+    rdpt select labelled.csv --selector random --seed 3 -o -
+    rdpt select scores.parquet --teacher 5f0c --student 91ab -o picks.csv
 
-    Rows have problem_id, trace_id, position, num_tokens (the student's) and
-    what the selector needs: label or p_teacher and p_student, sum_entropy,
-    sum_rank100; or they are those of sentence_scores with problem_id. Rank 1
-    is the pick; a candidate that lacks a score has no rank.
+    Input: a row per sentence with problem_id, trace_id, position, num_tokens
+    (in the student's tokens) and what the selector needs: label, or
+    p_teacher and p_student; sum_entropy; sum_rank100. Rows of the table
+    sentence_scores with problem_id work too. The pick has rank 1; a candidate
+    without a score has no rank.
     """
 
-    selector: str = Field(default="teacher_count", description="as in an experiment file")
+    selector: str = Field(default="teacher_count", description="selector, as in an experiment file")
     match_tokens: str = Field(
         default="", description="match this selector's token total to within 1%"
     )
@@ -58,9 +59,11 @@ class Select(Tool):
     )
     seed: int = Field(default=0, ge=0, description="random seed")
     teacher: str = Field(
-        default="", description="the teacher's scorer, where rows are those of sentence_scores"
+        default="", description="id of the teacher's scorer, for rows of sentence_scores"
     )
-    student: str = Field(default="", description="the student's scorer, likewise")
+    student: str = Field(
+        default="", description="id of the student's scorer, for rows of sentence_scores"
+    )
 
     def act(self) -> int:
         selector = selector_of(self.selector, self.match_tokens or None)
@@ -91,7 +94,7 @@ def rank(
 
 
 def selector_of(name: str, match_tokens: str | None) -> Selector:
-    """Raises BadSettings for a name that is none."""
+    """Raises BadSettings for an unknown name."""
     lines = []
     for option, one in (("--selector", name), ("--match-tokens", match_tokens)):
         try:
@@ -110,7 +113,7 @@ def scorers_of(teacher: str | None, student: str | None) -> Scorers | None:
     if teacher is not None:
         raise BadSettings(
             "select",
-            ["--teacher needs --student: lengths are the student's, whatever the selector"],
+            ["--teacher needs --student: every selector counts lengths in the student's tokens"],
         )
     return None
 

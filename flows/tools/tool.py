@@ -9,15 +9,15 @@ from flows.commands.verb import Verb
 from rdpt_core.text.delimiters import Delimiters, named_delimiters
 from settings.loading import BadSettings
 
-FORMATS = ".jsonl, .csv or .parquet; - is standard"
+FORMATS = ".jsonl, .csv or .parquet; - for JSONL on standard"
 
 
 class Tool(Verb):
     """A file in, a file out."""
 
-    file: CliPositionalArg[str] = Field(description=f"{FORMATS} input as JSONL")
+    file: CliPositionalArg[str] = Field(description=f"input: {FORMATS} input")
     output: str = Field(
-        validation_alias=AliasChoices("o", "output"), description=f"{FORMATS} output as JSONL"
+        validation_alias=AliasChoices("o", "output"), description=f"output: {FORMATS} output"
     )
 
 

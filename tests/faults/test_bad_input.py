@@ -272,7 +272,7 @@ def test_a_workspace_that_is_a_file_is_refused(
     place: str,
 ) -> None:
     monkeypatch.setenv("RDPT_WORKSPACE", place)
-    assert "traces.jsonl is not a folder: give another one as RDPT_WORKSPACE" in refused(
+    assert "traces.jsonl is not a folder: set RDPT_WORKSPACE to another folder" in refused(
         capsys, verb, "study.toml"
     )
 

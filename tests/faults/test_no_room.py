@@ -193,4 +193,4 @@ def test_a_workspace_that_may_not_be_written_is_refused() -> None:
         child.start()
         said = answers.get(timeout=60)
         child.join(60)
-    assert said == f"2: {name} cannot be written: give another one as RDPT_WORKSPACE"
+    assert said == f"2: {name} cannot be written: set RDPT_WORKSPACE to another folder"

@@ -113,10 +113,10 @@ MISTAKES = {
     'problems = { source = "pocket", limit = 3, splt = "bench" }': "did you mean split?",
     'problems = { source = "paper" }': "problems: ",
     "labels = { alpha = 2 }": "labels.alpha: 2",
-    'matrix = { teachers = ["x"] }': "'x' is none of [[teachers]]: t",
+    'matrix = { teachers = ["x"] }': "no teacher named 'x' in [[teachers]], which has: t",
     'selectors = [{ name = "longest", seed = 1 }]': "draws nothing: leave `seed` out",
-    'selectors = [{ name = "random", seed = 0 }, { name = "random" }]': "both draw by seed 0",
-    'selectors = [{ name = "random", match_tokens = "best" }]': "'best' is none of [[selectors]]",
+    'selectors = [{ name = "random", seed = 0 }, { name = "random" }]': "both draw with seed 0",
+    'selectors = [{ name = "random", match_tokens = "best" }]': "no selector named 'best'",
 }
 
 
@@ -157,7 +157,7 @@ def test_an_unknown_variable_exits_2_and_names_the_right_one(tmp_path: Path) -> 
     (tmp_path / "study.toml").write_text(PLAIN)
     done = rdpt("plan", "study.toml", cwd=tmp_path, RDPT_WORKSPASE="x")
     assert done.returncode == 2
-    assert "RDPT_WORKSPASE is no setting of rdpt: RDPT_WORKSPACE?" in done.stderr
+    assert "RDPT_WORKSPASE is not a setting of rdpt, did you mean RDPT_WORKSPACE?" in done.stderr
 
 
 def test_a_bad_value_of_a_variable_exits_2_and_names_it(tmp_path: Path) -> None:

@@ -179,12 +179,12 @@ def stored(store: Store) -> tuple[dict[str, Trace], dict[str, Problem]]:
 MISTAKES = {
     ("provenence", "-o", "x.csv"): "did you mean provenance?",
     ("traces", "-o", "x.txt"): ".txt is no table format",
-    ("traces",): "give -o with a file",
-    ("-o", "x.csv"): "which table",
+    ("traces",): "-o is missing: name a .parquet",
+    ("-o", "x.csv"): "the table for x.csv is missing",
     ("traces", "-o", "x.duckdb"): "holds the whole experiment",
     ("traces", "-o", "x.csv", "--tokens"): "--tokens",
-    ("traces", "--selection", "-o", "x.jsonl"): "--selection is no table",
-    ("--selection", "-o", "x.csv"): "give a .jsonl file",
+    ("traces", "--selection", "-o", "x.jsonl"): "--selection and a table exclude each other",
+    ("--selection", "-o", "x.csv"): "name a .jsonl file",
     ("--selection", "-o", "x.jsonl"): "random, teacher_count",
     ("--selection", "--configuration", "teacher", "-o", "x.jsonl"): "has no table selection",
     ("traces", "--configuration", "randon", "-o", "x.csv"): "did you mean random?",
@@ -230,6 +230,6 @@ def test_less_than_the_whole_is_said(
     path.rename(beside)
     try:
         export("grades", "-o", str(tmp_path / "grades.csv"))
-        assert "tables are complete; what exists is written" in capsys.readouterr().err
+        assert "tables are complete; only existing parts are written" in capsys.readouterr().err
     finally:
         beside.rename(path)

@@ -130,7 +130,7 @@ def test_t36_a_control_is_read_by_the_same_models_and_samples_nothing(studio: St
 
 def test_a_control_is_not_what_configurations_are_compared_by(studio: Studio) -> None:
     control = BENCHMARK.format(name="bench").replace("samples", 'author = "teacher", samples')
-    with pytest.raises(BadSettings, match="'bench' is a control, and the first: put it behind"):
+    with pytest.raises(BadSettings, match="'bench' is a control and comes first: move it after"):
         studio.open(benchmarks=control)
 
 

@@ -357,7 +357,7 @@ def test_texts_of_a_file_are_scored_by_a_server(
     here = ["score", "traces.jsonl", "--model", str(folder / "teacher"), "-o"]
     assert cli.main([*here, "own.jsonl"]) == 0
     pinned = ["--revision", "0" * 40]
-    assert "is of a hub id, and" in refused(capsys, *here, "no.jsonl", *pinned)
+    assert "is the commit of a hub id, and" in refused(capsys, *here, "no.jsonl", *pinned)
     behind = ["--server", "lab", "--served", "small"]
     assert "a server has what it has loaded" in refused(capsys, *here, "no.jsonl", *behind, *pinned)
     assert "RDPT_SERVERS" in refused(capsys, *here, "no.jsonl", *behind)

@@ -76,8 +76,8 @@ def asked(capsys: Capture, *arguments: str, code: int = 0) -> str:
 
 def test_why_names_a_table_that_is_complete(here: Studio, capsys: Capture) -> None:
     said = asked(capsys, "why", "study", "provenance")
-    assert said.count("complete (2 parts), nothing is to be built") == 1
-    assert "to be built\n" not in said.replace("nothing is to be built\n", "")
+    assert said.count("complete (2 parts), up to date") == 1
+    assert "to be built\n" not in said
 
 
 def test_why_names_the_parameter_with_its_old_and_new_value(here: Studio, capsys: Capture) -> None:
@@ -122,9 +122,9 @@ def test_why_changes_nothing(here: Studio, capsys: Capture) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("study", "sentence"), "it knows no table 'sentence': did you mean sentences?"),
+        (("study", "sentence"), "the experiment has no table 'sentence': did you mean sentences?"),
         (("study", "grades", "--configuration", "teacher_cuont"), "did you mean teacher_count?"),
-        (("studdy", "grades"), "there is no file 'studdy'"),
+        (("studdy", "grades"), "no file 'studdy'"),
     ],
 )
 def test_a_misspelt_question_exits_2_with_the_right_spelling(
@@ -201,7 +201,7 @@ def test_sql_gives_no_json_that_loses_a_column(here: Studio, capsys: Capture) ->
     shown = capsys.readouterr()
     assert shown.out == ""
     assert "column a appears twice" in shown.err
-    assert "name them apart with AS" in shown.err
+    assert "rename columns with AS" in shown.err
 
 
 @pytest.mark.parametrize(
@@ -258,7 +258,7 @@ def test_a_lost_catalogue_is_written_again_and_said(here: Studio, capsys: Captur
     assert cli.main(["sql", "SELECT count(*) AS n FROM configurations"]) == 0
     shown = capsys.readouterr()
     assert shown.out == "n\n3\n"
-    assert "written again from the store" in shown.err
+    assert "rebuilt from the store" in shown.err
 
 
 # ---------------------------------------------------------------------------- verify
@@ -349,7 +349,7 @@ def test_gc_keeps_all_parts_while_a_run_goes_on(
     number, before = leave_behind(here), num_parts(here)
     monkeypatch.setenv("RDPT_GC_GRACE_DAYS", "0")
     with announced(here.folder / "workspace", "study"):
-        assert asked(capsys, "gc").count("kept: a run goes on (process ") == number
+        assert asked(capsys, "gc").count("kept: a run is active (process ") == number
     assert num_parts(here) == before
 
 

@@ -90,7 +90,7 @@ def test_a_trace_that_nobody_labels_is_shown_without(
 MISTAKES = {
     ("zzz",): "no trace begins with 'zzz'",
     ("",): "no trace begins with ''",
-    ("zzz", "nothing.toml"): "there is no file 'nothing.toml'",
+    ("zzz", "nothing.toml"): "no file 'nothing.toml'",
     ("zzz", "study", "--configuration", "randon"): "did you mean random?",
 }
 

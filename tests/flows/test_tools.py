@@ -225,7 +225,7 @@ def test_golds_that_are_no_text_are_read_as_a_run_reads_them(
     found = made("grade", file, "--grader", "exact", "-o", str(tmp_path / "g.jsonl"))
     outcomes = ["correct", "ungraded", "correct", "ungraded", *["correct"] * 4]
     assert [row["outcome"] for row in found] == outcomes
-    assert "1 golds are not understood" in capsys.readouterr().err
+    assert "1 gold answers cannot be read" in capsys.readouterr().err
 
 
 # ---------------------------------------------------------------------------- score

@@ -15,20 +15,20 @@ from settings.loading import BadSettings
 
 
 class Doctor(Verb):
-    """Check this machine, and the models of an experiment; exit 2 where something will not work.
+    """Check this machine and the models of an experiment; exit with 2 if a check fails.
 
     rdpt doctor                      packages, disk, locks, ports, devices
-    rdpt doctor my-study.toml        and its models: template, thinking, context, dtype
-    rdpt doctor scorer pocket        its models score some traces twice: how far the scores move
+    rdpt doctor my-study.toml        and its models: template, context, dtype
+    rdpt doctor scorer pocket        how much scores vary, scored twice
 
-    `scorer` writes what it measured into the workspace: the table `noise` of the catalogue, and
-    from it the column `undetermined` of `provenance`.
+    `scorer` stores its measurements in the workspace, as table `noise` and
+    column `undetermined` of `provenance` in the catalogue.
     """
 
     what: CliPositionalArg[str] = Field(
-        default="", description=f"`scorer`, or FILE: {EXPERIMENT_HELP}"
+        default="", description=f"`scorer`, or an experiment: {EXPERIMENT_HELP}"
     )
-    file: CliPositionalArg[str] = Field(default="", description="FILE, after `scorer`")
+    file: CliPositionalArg[str] = Field(default="", description="an experiment, after `scorer`")
 
     def act(self) -> int:
         if self.what == "scorer":
@@ -39,8 +39,8 @@ class Doctor(Verb):
             raise BadSettings(
                 "rdpt doctor",
                 [
-                    f"{self.what!r} and {self.file!r}: give one experiment, or `scorer` and one "
-                    "experiment"
+                    f"got {self.what!r} and {self.file!r}: name one experiment, or `scorer` and "
+                    "one experiment"
                 ],
             )
         runtime = read_runtime()

@@ -72,7 +72,7 @@ def _packages() -> Iterator[Finding]:
 
 
 def _requirements() -> list[str]:
-    """Of the installed package, else of the checkout that this file lies in."""
+    """Requirements of the installed package, or of the checkout that this file lies in."""
     try:
         return [line for line in requires("rdpt") or [] if "extra ==" not in line]
     except PackageNotFoundError:
@@ -136,7 +136,7 @@ def _writes(folder: Path) -> Finding:
 
 
 def _locks(folder: Path) -> Finding:
-    """Whether a second holder is refused here; elsewhere it may still not be."""
+    """Checks that a second holder is refused on this machine; another machine may not see it."""
     advice = "put the workspace on a local disk: two runs could build one part at the same time"
     try:
         with tempfile.TemporaryDirectory(dir=folder, prefix=".rdpt-doctor-") as inside:

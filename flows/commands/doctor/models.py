@@ -106,7 +106,7 @@ def _own_context(model: Model) -> int | None:
 
 
 def _logged(model: Model) -> Finding:
-    """Of log-probabilities that come with the traces: whether they are those that rdpt compares."""
+    """Checks that log-probabilities that come with the traces are those that rdpt compares."""
     temperature = (model.spec.logged or Logged()).temperature
     if temperature == 1.0:
         return Finding(State.OK, "  scores", "logged with the traces, at temperature 1")
@@ -120,7 +120,7 @@ def _logged(model: Model) -> Finding:
 
 
 def _behind(model: Model, opened: Opened) -> Iterator[Finding]:
-    """Of a server: how long its sequences may be, and whether it passes the probe."""
+    """Checks how long a server's sequences may be, and that it passes the probe."""
     try:
         remote = model.remote
         sampling, fault = remote.sampling_fault, remote.scoring_fault
@@ -158,7 +158,10 @@ def _context(limit: int | None, opened: Opened) -> Finding:
             "config.json states no max_position_embeddings",
             "give `context = ...` in its entry",
         )
-    longest = max(_lengths(opened), default=0)
+    e = opened.experiment
+    sampled = [e.traces, *(benchmark.traces for benchmark in e.benchmarks)]
+    lengths = [one.sampling.max_new_tokens for one in sampled if isinstance(one, Generate)]
+    longest = max(lengths, default=0)
     if longest >= limit:
         return Finding(
             State.WARN,
@@ -167,13 +170,6 @@ def _context(limit: int | None, opened: Opened) -> Finding:
             "lower max_new_tokens: what is longer is scored up to there",
         )
     return Finding(State.OK, "  context", f"{limit:,} tokens")
-
-
-def _lengths(opened: Opened) -> Iterator[int]:
-    e = opened.experiment
-    for traces in (e.traces, *(benchmark.traces for benchmark in e.benchmarks)):
-        if isinstance(traces, Generate):
-            yield traces.sampling.max_new_tokens
 
 
 def _dtype(model: Model, opened: Opened) -> Finding:

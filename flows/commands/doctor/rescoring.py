@@ -42,7 +42,7 @@ class Players:
 
 
 def players(opened: Opened) -> Players:
-    """As far as they exist: a student that is not trained yet is not among them."""
+    """Models and casts that exist: a student that is not trained yet is not among them."""
     plan = Plan(opened.store)
     models: dict[str, Model] = {}
     casts: dict[Cast, None] = {}

@@ -1,8 +1,8 @@
-"""`rdpt doctor scorer`: how far the scores of an experiment's models move when they are made again.
+"""`rdpt doctor scorer`: how much an experiment's scores differ when they are computed again.
 
-What it finds becomes the table `noise` of the catalogue, and from it the column `undetermined`.
-It is kept in the workspace beside the store, and reaches no key: noise says how far a number can be
-trusted, not what the number is.
+The result is the table `noise` of the catalogue, and from it the column `undetermined`. It is kept
+in the workspace outside the store, and reaches no key: noise says how far a number can be trusted,
+not what the number is.
 """
 
 from __future__ import annotations
@@ -49,14 +49,14 @@ def check_scorers(file: str) -> int:
     code = print_findings(examined.findings(), width=28)
     if examined.noise:
         keep_noise(opened, examined.noise)
-        say(f"kept in {opened.runtime.workspace / NOISE}: the table noise of the catalogue")
+        say(f"stored in {opened.runtime.workspace / NOISE}; the catalogue has it as table noise")
         _refresh_catalogue(opened)
     return code
 
 
 def _refresh_catalogue(opened: Opened) -> None:
-    """Of the frozen experiment, since a changed file is no run; a workspace without runs has no
-    catalogue yet, and its first run makes one."""
+    """Publishes the frozen experiment, since a changed file is not a run. A workspace without runs
+    has no catalogue yet; its first run publishes one."""
     names = frozen_names(opened.runtime)
     if names:
         name = opened.experiment.name

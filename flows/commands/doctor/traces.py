@@ -25,11 +25,11 @@ from tasks.progress import say
 from tasks.stage import Call, Given, Parts, Work
 
 MOST_TOKENS = 512
-"""Of a trace that is sampled for this alone: noise shows in any sentence, long before the end."""
+"""Tokens of a trace that is sampled only for this: noise shows in any sentence, early or late."""
 
 
 @dataclass(frozen=True)
-class Source:
+class LabelledSide:
     """Traces that an experiment labels, and the problems that they answer."""
 
     problems: Wanted
@@ -56,7 +56,7 @@ def material(opened: Opened) -> Material:
         raise BadSettings(
             str(opened.file),
             [
-                "no traces available: only a student that is not trained yet would write them; "
+                "no traces available: they come from a student that is not trained yet; "
                 f"first: rdpt run {opened.file}"
             ],
         )
@@ -66,8 +66,8 @@ def material(opened: Opened) -> Material:
     return Material(tuple(problems.values()), tuple(traces.values()), tuple(chain(*cut)), origin)
 
 
-def _sources(opened: Opened) -> Iterator[Source]:
-    """Of every side that labels sentences, each once."""
+def _sources(opened: Opened) -> Iterator[LabelledSide]:
+    """The sources of every side that labels sentences, each once."""
     known = set()
     for configuration in opened.study.configurations():
         for side in configuration.sides:
@@ -76,16 +76,16 @@ def _sources(opened: Opened) -> Iterator[Source]:
                 continue
             if traces.digest not in known:
                 known.add(traces.digest)
-                yield Source(problems, traces)
+                yield LabelledSide(problems, traces)
 
 
-def _stored(plan: Plan, sources: Sequence[Source]) -> list[tuple[Problem, Trace]]:
+def _stored(plan: Plan, sources: Sequence[LabelledSide]) -> list[tuple[Problem, Trace]]:
     """From each source by turns; rows lie in the order of their ids, which is none."""
     by_turns = chain(*zip_longest(*(list(_pairs(plan, source)) for source in sources)))
     return list(islice((pair for pair in by_turns if pair is not None), ENOUGH_TRACES))
 
 
-def _pairs(plan: Plan, source: Source) -> Iterator[tuple[Problem, Trace]]:
+def _pairs(plan: Plan, source: LabelledSide) -> Iterator[tuple[Problem, Trace]]:
     parts = Parts(plan.store, Trace, plan.table(source.traces).parts)
     traces = list(islice((trace for rows in parts for trace in rows), ENOUGH_TRACES))
     wanted = {trace.problem_id for trace in traces}
@@ -95,9 +95,9 @@ def _pairs(plan: Plan, source: Source) -> Iterator[tuple[Problem, Trace]]:
 
 
 def _made(
-    opened: Opened, sources: Sequence[Source], store: Store
+    opened: Opened, sources: Sequence[LabelledSide], store: Store
 ) -> tuple[list[tuple[Problem, Trace]], str]:
-    """Imports are read, or else traces are sampled, beside the workspace."""
+    """Reads imports, or else samples traces, outside the workspace."""
     for source in sources:
         if isinstance(source.traces, Given):
             source.traces.read(store)
@@ -109,7 +109,7 @@ def _made(
     return [], ""
 
 
-def _sampled(opened: Opened, source: Source, store: Store) -> list[tuple[Problem, Trace]]:
+def _sampled(opened: Opened, source: LabelledSide, store: Store) -> list[tuple[Problem, Trace]]:
     """Nothing where the model that would write is not trained yet."""
     model = model_of(source.traces, Plan(opened.store))
     if model is None or not isinstance(source.traces, Call) or isinstance(source.problems, Call):
@@ -119,7 +119,7 @@ def _sampled(opened: Opened, source: Source, store: Store) -> list[tuple[Problem
     problems = list(islice((row for rows in parts for row in rows), ENOUGH_TRACES))
     how = source.traces.parameters["sampling"]
     how = how.model_copy(update={"max_new_tokens": min(how.max_new_tokens, MOST_TOKENS)})
-    say(f"no traces yet: sampling {len(problems)} of at most {how.max_new_tokens} tokens")
+    say(f"no traces yet: sampling {len(problems)}, each of at most {how.max_new_tokens} tokens")
     work = work_of(opened, store.root)
     traces = model.generator(how, opened.experiment.seed, work).generate(problems, 0)
     return list(zip(problems, traces, strict=True))

@@ -27,6 +27,8 @@ from settings.runtime import Runtime
 from tasks.artifacts import rehome
 from tasks.progress import say
 
+CLIENT_SETTINGS = ("PREFECT_API_URL", "PREFECT_PROFILE")
+
 
 class Ui(Verb):
     """Serve MLflow and Prefect on this machine's loopback address, until interrupted.
@@ -35,8 +37,8 @@ class Ui(Verb):
     rdpt ui --mlflow-port 5001
     """
 
-    mlflow_port: int = Field(default=MLFLOW_PORT, description="port of MLflow")
-    prefect_port: int = Field(default=PREFECT_PORT, description="port of Prefect")
+    mlflow_port: int = Field(default=MLFLOW_PORT, description="port of MLflow's server")
+    prefect_port: int = Field(default=PREFECT_PORT, description="port of Prefect's server")
 
     def act(self) -> int:
         return serve(self.mlflow_port, self.prefect_port)
@@ -53,7 +55,7 @@ def serve(mlflow_port: int, prefect_port: int) -> int:
     require_free(servers)
     for server in servers:
         say(f"{server.name:<8} {server.address}")
-    say(f"Prefect asks for the line in {password}; its UI shows runs that have it as")
+    say(f"Prefect asks for the password in {password}; its UI shows runs that get it as")
     say(f"PREFECT_API_AUTH_STRING, and PREFECT_API_URL={servers[-1].address}/api")
     if not _is_local(runtime):
         say("MLflow is served elsewhere: see RDPT_TRACKING")
@@ -65,7 +67,7 @@ def _is_local(runtime: Runtime) -> bool:
 
 
 def require_free(servers: Sequence[LocalServer]) -> None:
-    """Before anything starts, with the flag that helps."""
+    """Raises BadSettings for a port in use, with the option that chooses another."""
     lines = [
         f"port {server.port} is in use: choose another with --{server.name.lower()}-port"
         for server in servers
@@ -76,13 +78,15 @@ def require_free(servers: Sequence[LocalServer]) -> None:
 
 
 def watch(servers: Sequence[LocalServer]) -> int:
-    """Starts them and waits; none of them outlives this function."""
+    """Starts the servers and waits; none of them outlives this function."""
     # Groups of their own: Ctrl-C comes to us alone, and we stop their workers with them.
     signal.signal(signal.SIGTERM, _terminate)
     children: list[subprocess.Popen[bytes]] = []
     try:
         for server in servers:
-            environment = {**_inherited(), **server.environment}
+            # Settings of clients would send a server to another one.
+            ours = {k: v for k, v in os.environ.items() if k not in CLIENT_SETTINGS}
+            environment = {**ours, **server.environment}
             children.append(
                 subprocess.Popen(server.command, env=environment, start_new_session=True)
             )
@@ -100,11 +104,6 @@ def watch(servers: Sequence[LocalServer]) -> int:
 
 def _terminate(number: int, frame: object) -> None:
     raise SystemExit(128 + number)
-
-
-def _inherited() -> dict[str, str]:
-    """Without settings of clients, which would send a server to another one."""
-    return {k: v for k, v in os.environ.items() if k not in ("PREFECT_API_URL", "PREFECT_PROFILE")}
 
 
 def _stop(children: Sequence[subprocess.Popen[bytes]]) -> None:

@@ -83,7 +83,7 @@ def prefect_server(runtime: Runtime, port: int, password: Path) -> LocalServer:
 
 
 def password_file(folder: Path) -> Path:
-    """`user:password` of this workspace's Prefect, made once, readable by its owner alone."""
+    """`user:password` of this workspace's Prefect, created once, readable only by its owner."""
     path = folder / PASSWORD
     folder.mkdir(parents=True, exist_ok=True)
     # An empty one would let everybody in.
