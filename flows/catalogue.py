@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
 
-from flows.configurations import Configuration, Use, Wanted
+from flows.configurations import Configuration, Use
 from flows.workspace import (
     CONTENTS,
     NOISE,
@@ -25,7 +25,7 @@ from settings.runtime import Runtime
 from tasks.models import Model
 from tasks.plan import Plan
 from tasks.progress import say
-from tasks.stage import Call
+from tasks.stage import StageTable, Table
 
 
 def publish_catalogue(opened: Opened) -> None:
@@ -122,7 +122,7 @@ def _past(
     """What an experiment that is not complete used when it was. Where a part was lost, those that
     follow from it cannot be derived until it is built again: without this, `gc` would take them.
     Tables that are complete have only the parts of now."""
-    complete = {_place(c, u): plan.table(u.call).complete for c in configurations for u in c.uses}
+    complete = {_place(c, u): plan.state(u.table).complete for c in configurations for u in c.uses}
     if all(complete.values()):
         return None
     past = published(opened)
@@ -141,7 +141,7 @@ def _configuration_row(
     opened: Opened, configuration: Configuration, plan: Plan
 ) -> catalog.ConfigurationRow:
     trained = configuration.find("students", "train")
-    parts = plan.table(trained).parts if trained else ()
+    parts = plan.state(trained).parts if trained else ()
     return catalog.ConfigurationRow(
         configuration.digest,
         configuration.name,
@@ -155,9 +155,9 @@ def _configuration_row(
 
 
 def _uses(configuration: Configuration, use: Use, plan: Plan) -> Iterator[catalog.Use]:
-    model = model_of(use.call, plan) if use.call.table == "scores" else None
+    model = model_of(use.table, plan) if use.table.name == "scores" else None
     scorer, place = model.scorer if model else None, _place(configuration, use)
-    for coordinate, part in plan.table(use.call).places.items():
+    for coordinate, part in plan.state(use.table).places.items():
         if isinstance(part, Part):
             yield catalog.Use(
                 place.configuration,
@@ -174,7 +174,7 @@ def _uses(configuration: Configuration, use: Use, plan: Plan) -> Iterator[catalo
 def _place(configuration: Configuration, use: Use) -> catalog.Use:
     """A use of any part of that table."""
     side, _, benchmark = use.side.partition(":")
-    return catalog.Use(configuration.digest, side, benchmark or None, use.call.table, "", use.role)
+    return catalog.Use(configuration.digest, side, benchmark or None, use.table.name, "", use.role)
 
 
 def _place_of(use: catalog.Use) -> catalog.Use:
@@ -183,17 +183,17 @@ def _place_of(use: catalog.Use) -> catalog.Use:
 
 def _models(configuration: Configuration, plan: Plan) -> Iterator[Model]:
     for use in configuration.uses:
-        model = model_of(use.call, plan)
+        model = model_of(use.table, plan)
         if model is not None:
             yield model
 
 
-def model_of(call: Wanted, plan: Plan) -> Model | None:
+def model_of(table: Table, plan: Plan) -> Model | None:
     """The model that makes a table; None where there is none, or it is not trained yet."""
-    model = call.parameters.get("model") if isinstance(call, Call) else None
+    model = table.parameters.get("model") if isinstance(table, StageTable) else None
     if model is None or isinstance(model, Model):
         return model
-    trained = plan.table(model.call)
+    trained = plan.state(model.table)
     found: Model | None = model.bind(plan.store, trained.parts[0]) if trained.complete else None
     return found
 

@@ -31,9 +31,7 @@ from settings.experiment import (
 )
 from tasks import attribution, results, sources, students, traces
 from tasks.models import Distilled, Model
-from tasks.stage import Call, Given, Stage
-
-Wanted = Call | Given
+from tasks.stage import Stage, StageTable, Table
 
 
 @dataclass(frozen=True)
@@ -44,7 +42,7 @@ class Use:
     """`train`, or the name of a benchmark with `test:` before it."""
     role: str | None
     """Whose table it is, where several models have one: teacher, student, distilled."""
-    call: Wanted
+    table: Table
 
 
 @dataclass(frozen=True)
@@ -70,9 +68,11 @@ class Configuration:
         """Label of its draw; empty where nothing is drawn."""
         return (self.selector,) if self.draws and self.selector else ()
 
-    def find(self, table: str, side: str, role: str | None = None) -> Wanted | None:
+    def find(self, table: str, side: str, role: str | None = None) -> Table | None:
         """The table of a side and role; None where this configuration has none."""
-        found = [u.call for u in self.uses if (u.call.table, u.side, u.role) == (table, side, role)]
+        found = [
+            u.table for u in self.uses if (u.table.name, u.side, u.role) == (table, side, role)
+        ]
         return found[0] if found else None
 
     @property
@@ -84,12 +84,12 @@ class Configuration:
 class Scored:
     """Traces with their sentences, and a way to score them under any model."""
 
-    problems: Wanted
-    traces: Wanted
-    sentences: Call
+    problems: Table
+    traces: Table
+    sentences: StageTable
     how: Scoring
 
-    def scores(self, model: Model | Distilled) -> tuple[Call, Call]:
+    def scores(self, model: Model | Distilled) -> tuple[StageTable, StageTable]:
         """Token scores and sentence scores under one model."""
         tokens = attribution.score(
             problems=self.problems,
@@ -104,7 +104,7 @@ class Scored:
 
 
 class Study:
-    """The tables of one experiment. Equal tables are one call, whichever configuration asks."""
+    """The tables of one experiment. Configurations that describe a table alike share it."""
 
     def __init__(
         self,
@@ -130,20 +130,20 @@ class Study:
         arms = [self._arm(cell) for cell in self.experiment.pairings()]
         return [*self._baselines(), *self._compared(arms)]
 
-    def calls(self) -> list[Wanted]:
+    def tables(self) -> list[Table]:
         """Every table once, each after those that it needs."""
-        ordered: dict[str, Wanted] = {}
+        ordered: dict[str, Table] = {}
 
-        def visit(call: Wanted) -> None:
-            if call.digest in ordered:
+        def visit(table: Table) -> None:
+            if table.digest in ordered:
                 return
-            for needed in call.needs() if isinstance(call, Call) else []:
+            for needed in table.needs() if isinstance(table, StageTable) else []:
                 visit(needed)
-            ordered[call.digest] = call
+            ordered[table.digest] = table
 
         for configuration in self.configurations():
             for use in configuration.uses:
-                visit(use.call)
+                visit(use.table)
         return list(ordered.values())
 
     # ------------------------------------------------------------------ names
@@ -188,7 +188,7 @@ class Study:
         for benchmark in self.experiment.benchmarks if len(runs) > 1 else ():
             side = f"test:{benchmark.name}"
             if _tables(runs, "traces", side) and benchmark.own_answers:
-                call = results.arm(
+                table = results.arm(
                     arm_traces=_tables(runs, "traces", side),
                     arm_grades=_tables(runs, "grades", side),
                     arm_labels=_tables(runs, "provenance", side),
@@ -196,7 +196,7 @@ class Study:
                     benchmark=benchmark.name,
                     arm_draws=_draws(runs),
                 )
-                yield Use(side, "arm", call)
+                yield Use(side, "arm", table)
 
     def _differences(self, arm: list[Configuration], other: list[Configuration]) -> Iterator[Use]:
         """Of answers and their sentences on each benchmark, and of the tokens trained on."""
@@ -206,7 +206,7 @@ class Study:
         for benchmark in self.experiment.benchmarks:
             side = f"test:{benchmark.name}"
             if _tables([*arm, *other], "traces", side):
-                call = results.compared(
+                table = results.compared(
                     arm_traces=_tables(arm, "traces", side),
                     arm_grades=_tables(arm, "grades", side),
                     arm_labels=_tables(arm, "provenance", side),
@@ -219,9 +219,9 @@ class Study:
                     arm_draws=_draws(arm),
                     other_draws=_draws(other),
                 )
-                yield Use(side, f"against {against}", call)
+                yield Use(side, f"against {against}", table)
         picks = [one[0].find("selection", "train") for one in (arm, other)]
-        call = results.compared_tokens(
+        table = results.compared_tokens(
             traces=arm[0].find("traces", "train"),
             arm=picks[0],
             other=picks[1],
@@ -229,7 +229,7 @@ class Study:
             draws=(*arm[0].draw, *other[0].draw),
             **names,
         )
-        yield Use("train", f"against {against}", call)
+        yield Use("train", f"against {against}", table)
 
     # ------------------------------------------------------------------ baselines
 
@@ -269,19 +269,19 @@ class Study:
 
     def _answers(
         self, benchmark: Benchmark, model: Model | Distilled
-    ) -> tuple[Wanted, Wanted, Call]:
+    ) -> tuple[Table, Table, StageTable]:
         """Problems, traces and grades of a benchmark, by one model or as imported."""
         e = self.experiment
         if isinstance(benchmark.traces, Answers):
             assert benchmark.problems is not None
-            problems: Wanted = sources.problems(benchmark.problems, e.part_size, self.base)
-            written: Wanted = self._sampled(problems, model, benchmark.traces)
+            problems: Table = sources.problems(benchmark.problems, e.part_size, self.base)
+            written: Table = self._sampled(problems, model, benchmark.traces)
         else:
             problems, written = sources.imported(benchmark.traces, e.part_size, self.base)
         grades = traces.grade(problems=problems, traces=written, rule=benchmark.grading)
         return problems, written, grades
 
-    def _sampled(self, problems: Wanted, model: Model | Distilled, how: Generate) -> Call:
+    def _sampled(self, problems: Table, model: Model | Distilled, how: Generate) -> StageTable:
         return traces.sample(
             problems=problems,
             model=model,
@@ -370,7 +370,9 @@ class Study:
         draft.sum_up("train", results.training, **chosen, steps=steps)
         return Distilled(steps, cell.student.spec)
 
-    def _training(self, cell: Pairing, student: Model, scored: Scored, picks: Call) -> Call:
+    def _training(
+        self, cell: Pairing, student: Model, scored: Scored, picks: StageTable
+    ) -> StageTable:
         """The student that learns the picks."""
         return students.train(
             selection=picks,
@@ -381,14 +383,14 @@ class Study:
             seed=cell.seed,
         )
 
-    def _candidates(self, teacher: Model) -> tuple[Scored, Call]:
+    def _candidates(self, teacher: Model) -> tuple[Scored, StageTable]:
         """The training side's traces with their grades, sampled from the teacher or imported."""
         e = self.experiment
         assert e.traces is not None
         if isinstance(e.traces, Generate):
             assert e.problems is not None
-            problems: Wanted = sources.problems(e.problems, e.part_size, self.base)
-            written: Wanted = self._sampled(problems, teacher, e.traces)
+            problems: Table = sources.problems(e.problems, e.part_size, self.base)
+            written: Table = self._sampled(problems, teacher, e.traces)
         else:
             problems, written = sources.imported(e.traces, e.part_size, self.base)
         grades = traces.grade(problems=problems, traces=written, rule=e.grading)
@@ -445,8 +447,8 @@ class Study:
         )
         draft.add(side, None, problems, written, grades, scored.sentences, labels)
         self._add_aside(side, how, benchmark.problems, draft)
-        for role, calls in of.items():
-            draft.add(side, role, *calls)
+        for role, tables in of.items():
+            draft.add(side, role, *tables)
         answered |= {"labels": labels, "rule": e.labels}
         if not benchmark.own_answers:
             draft.sum_up(side, results.attributed, **answered)
@@ -471,11 +473,11 @@ class Draft:
     """A configuration while its tables are collected."""
 
     uses: list[Use] = field(default_factory=list)
-    summaries: dict[str, partial[Call]] = field(default_factory=dict)
+    summaries: dict[str, partial[StageTable]] = field(default_factory=dict)
     """Side to its results, without the configuration's digest, which covers all other tables."""
 
-    def add(self, side: str, role: str | None, *calls: Wanted) -> None:
-        self.uses += [Use(side, role, call) for call in calls]
+    def add(self, side: str, role: str | None, *tables: Table) -> None:
+        self.uses += [Use(side, role, table) for table in tables]
 
     def sum_up(self, side: str, stage: Stage, **arguments: Any) -> None:
         """The results of a side."""
@@ -490,7 +492,7 @@ class Draft:
         selector: str | None,
         seed: int | None,
     ) -> Configuration:
-        made = {use.call.digest for use in self.uses if use.call.table not in _TELLING}
+        made = {use.table.digest for use in self.uses if use.table.name not in _TELLING}
         digest = ids.digest("configuration", sorted(made))
         summed = [
             Use(side, None, summary(configuration=digest))
@@ -500,9 +502,9 @@ class Draft:
         return Configuration(name, kind, teacher, student, selector, seed, uses, digest)
 
 
-def _tables(runs: Sequence[Configuration], table: str, side: str) -> tuple[Wanted, ...]:
+def _tables(runs: Sequence[Configuration], table: str, side: str) -> tuple[Table, ...]:
     """A table of each run; none where the runs have no such table."""
-    return tuple(call for run in runs if (call := run.find(table, side)) is not None)
+    return tuple(found for run in runs if (found := run.find(table, side)) is not None)
 
 
 def _draws(runs: list[Configuration]) -> tuple[str, ...]:

@@ -12,13 +12,12 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from flows.configurations import Wanted
 from flows.workspace import Opened
 from rdpt_core.finetune.disk import TrainingRoom, training_room
 from rdpt_core.store.parts import Part
 from tasks.models import Model
 from tasks.plan import Plan
-from tasks.stage import Call, Given
+from tasks.stage import SourceTable, StageTable, Table
 
 BYTES = {
     "traces": 12.0,
@@ -61,16 +60,16 @@ def estimated_room(opened: Opened, plan: Plan | None = None) -> Room:
     Problems are read for it. Traces that are imported are not, and are left out until a run has.
     """
     plan = plan or opened.plan
-    given = [call for call in opened.study.calls() if isinstance(call, Given)]
-    if not all(plan.table(call).complete for call in given):
+    given = [table for table in opened.study.tables() if isinstance(table, SourceTable)]
+    if not all(plan.state(table).complete for table in given):
         plan = Plan(opened.store, peek=knows_imports(opened))
-    return Estimate(plan).total(opened.study.calls(), opened.runtime.workers)
+    return Estimate(plan).total(opened.study.tables(), opened.runtime.workers)
 
 
 def knows_imports(opened: Opened) -> bool:
     """False where imported traces were never read, so that nothing is known of their length."""
-    given = (c for c in opened.study.calls() if isinstance(c, Given) and c.table == "traces")
-    return all(not opened.plan.table(call).is_blocked for call in given)
+    given = (c for c in opened.study.tables() if isinstance(c, SourceTable) and c.name == "traces")
+    return all(not opened.plan.state(table).is_blocked for table in given)
 
 
 class Estimate:
@@ -80,57 +79,63 @@ class Estimate:
         self._plan = plan
         self._known: dict[str, Amount] = {}
 
-    def total(self, calls: Iterable[Wanted], workers: int) -> Room:
+    def total(self, tables: Iterable[Table], workers: int) -> Room:
         """Everything that stays, and the checkpoints of as many trainings as may run at a time."""
-        distinct = {call.digest: call for call in calls if isinstance(call, Call)}
-        trainings = [room for call in distinct.values() if (room := self._training(call))]
+        distinct = {table.digest: table for table in tables if isinstance(table, StageTable)}
+        trainings = [room for table in distinct.values() if (room := self._training(table))]
         passing = sorted((room.most - room.model for room in trainings), reverse=True)
         trained = sum(room.model for room in trainings) + sum(passing[:workers])
-        sizes = [(self.size(call), self.amount(call).measured) for call in distinct.values()]
+        sizes = [(self.size(table), self.amount(table).measured) for table in distinct.values()]
         measured = sum(size for size, is_measured in sizes if is_measured)
         return Room(trained + measured, trained + sum(size for size, _ in sizes))
 
-    def size(self, call: Wanted) -> int:
+    def size(self, table: Table) -> int:
         """Bytes of the rows of a table that are left to build."""
-        per_token = BYTES.get(call.table, 0.0)
-        if not isinstance(call, Call) or not per_token:
+        per_token = BYTES.get(table.name, 0.0)
+        if not isinstance(table, StageTable) or not per_token:
             return 0
-        amount = self.amount(call)
+        amount = self.amount(table)
         return round(amount.left * amount.tokens * per_token)
 
-    def amount(self, call: Wanted) -> Amount:
-        if call.digest not in self._known:
-            found = self._given(call) if isinstance(call, Given) else self._made(call)
-            self._known[call.digest] = found
-        return self._known[call.digest]
+    def amount(self, table: Table) -> Amount:
+        if table.digest not in self._known:
+            found = self._given(table) if isinstance(table, SourceTable) else self._made(table)
+            self._known[table.digest] = found
+        return self._known[table.digest]
 
-    def _given(self, call: Given) -> Amount:
-        table = self._plan.table(call)
-        parts: Collection[Part] = table.parts
-        if table.is_blocked and call.table == "problems":
-            parts = call.peek().values()
-        tokens = sum(part.size for part in parts) / BYTES["traces"] if call.table == "traces" else 0
+    def _given(self, table: SourceTable) -> Amount:
+        state = self._plan.state(table)
+        parts: Collection[Part] = state.parts
+        if state.is_blocked and table.name == "problems":
+            parts = table.peek().values()
+        tokens = sum(part.size for part in parts) / BYTES["traces"] if table.name == "traces" else 0
         return Amount(sum(part.num_rows for part in parts), tokens, 0.0)
 
-    def _made(self, call: Call) -> Amount:
-        table = self._plan.table(call)
-        left = 1 - len(table.parts) / max(1, len(table.places))
-        if call.stage.over is None:
+    def _made(self, table: StageTable) -> Amount:
+        state = self._plan.state(table)
+        left = 1 - len(state.parts) / max(1, len(state.places))
+        if table.stage.over is None:
             return Amount(0, 0, left)
-        driver = self.amount(call.tables[call.stage.over])
-        sampling = call.parameters.get("sampling")
-        if call.table != "traces" or sampling is None:
+        driver = self.amount(table.tables[table.stage.over])
+        sampling = table.parameters.get("sampling")
+        if table.name != "traces" or sampling is None:
             return Amount(driver.rows, driver.tokens, left, driver.measured)
-        rows = driver.rows * len(call.parameters[call.stage.each] if call.stage.each else (None,))
-        finished = sum(part.num_rows for part in table.parts)
+        rows = driver.rows * len(
+            table.parameters[table.stage.each] if table.stage.each else (None,)
+        )
+        finished = sum(part.num_rows for part in state.parts)
         if not finished:
             return Amount(rows, float(rows * sampling.max_new_tokens), left, measured=False)
-        size = sum(part.size for part in table.parts)
+        size = sum(part.size for part in state.parts)
         return Amount(rows, rows * size / BYTES["traces"] / finished, left)
 
-    def _training(self, call: Call) -> TrainingRoom | None:
+    def _training(self, table: StageTable) -> TrainingRoom | None:
         """None where nothing is trained, or all is trained already."""
-        model, recipe = (call.parameters.get(name) for name in ("model", "recipe"))
-        if call.table != "students" or not isinstance(model, Model) or self._plan.table(call).parts:
+        model, recipe = (table.parameters.get(name) for name in ("model", "recipe"))
+        if (
+            table.name != "students"
+            or not isinstance(model, Model)
+            or self._plan.state(table).parts
+        ):
             return None
         return training_room(model.folder, recipe) if recipe is not None else None

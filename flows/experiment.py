@@ -15,7 +15,7 @@ from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
 from prefect.utilities.annotations import quote
 
 from flows.catalogue import publish_catalogue
-from flows.configurations import Configuration, Wanted
+from flows.configurations import Configuration
 from flows.journal import Journal
 from flows.projection import project
 from flows.runtime import read_runtime
@@ -25,7 +25,7 @@ from rdpt_core.store.parts import Damaged
 from tasks import stopping
 from tasks.progress import TableProgress, say
 from tasks.running import announced
-from tasks.stage import Call
+from tasks.stage import StageTable, Table
 from tasks.table import Order, make_table
 from tasks.tracking import Tracker
 from tasks.turns import Turns
@@ -97,34 +97,34 @@ def _walk(opened: Opened, tracker: Tracker) -> Outcome:
     futures: dict[str, PrefectFuture[Any]] = {}
     names: dict[str, str] = {}
     turns = Turns(opened.runtime.workers)
-    for call in study.calls():
-        name = title(call, users.get(call.digest, []))
-        needs = call.needs() if isinstance(call, Call) else []
-        names[call.digest] = name
-        futures[call.digest] = _submit(
-            opened, call, name, [futures[n.digest] for n in needs], tracker, users, turns
+    for table in study.tables():
+        name = title(table, users.get(table.digest, []))
+        needs = table.needs() if isinstance(table, StageTable) else []
+        names[table.digest] = name
+        futures[table.digest] = _submit(
+            opened, table, name, [futures[n.digest] for n in needs], tracker, users, turns
         )
     for configuration in configurations:
         for use in configuration.uses:
-            futures[use.call.digest].wait()
+            futures[use.table.digest].wait()
         _show(opened, configuration, tracker)
     return _outcome(futures, names)
 
 
 def _submit(
     opened: Opened,
-    call: Wanted,
+    table: Table,
     name: str,
     needs: Iterable[PrefectFuture[Any]],
     tracker: Tracker,
     users: dict[str, list[Configuration]],
     turns: Turns,
 ) -> PrefectFuture[Any]:
-    unit = UNITS.get(call.table, "rows")
+    unit = UNITS.get(table.name, "rows")
     watcher = TableProgress(name, unit)
-    watcher.on_row = lambda row: tracker.step(users.get(call.digest, []), row)
+    watcher.on_row = lambda row: tracker.step(users.get(table.digest, []), row)
     order = Order(
-        call, opened.plan, opened.runtime, watcher, opened.experiment.name, name, unit, turns
+        table, opened.plan, opened.runtime, watcher, opened.experiment.name, name, unit, turns
     )
     task: Any = make_table.with_options(task_run_name=name)
     future: PrefectFuture[Any] = task.submit(quote(order), wait_for=list(needs))
@@ -133,7 +133,7 @@ def _submit(
 
 def _show(opened: Opened, configuration: Configuration, tracker: Tracker) -> None:
     """The catalogue and MLflow, as soon as a configuration is whole; neither can stop the run."""
-    if all(opened.plan.table(use.call).complete for use in configuration.uses):
+    if all(opened.plan.state(use.table).complete for use in configuration.uses):
         publish_catalogue(opened)
         tracker.configuration(configuration.name, lambda: project(opened, configuration))
 

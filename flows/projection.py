@@ -61,8 +61,8 @@ class Told:
     plan: Plan
 
     def parts(self, table: str, side: str) -> tuple[Part, ...]:
-        call = self.configuration.find(table, side)
-        return self.plan.table(call).parts if call else ()
+        wanted = self.configuration.find(table, side)
+        return self.plan.state(wanted).parts if wanted else ()
 
     def rows(self, row: type[R], side: str) -> Parts[R]:
         table: str = row.TABLE  # type: ignore[attr-defined]
@@ -81,7 +81,7 @@ class Told:
 
     @cached_property
     def all_parts(self) -> list[Part]:
-        found = [p for use in self.configuration.uses for p in self.plan.table(use.call).parts]
+        found = [p for use in self.configuration.uses for p in self.plan.state(use.table).parts]
         return list({(part.table, part.key): part for part in found}.values())
 
     @cached_property
@@ -118,9 +118,9 @@ def _tags(told: Told) -> Iterator[tuple[str, str]]:
     yield "rdpt.experiment", told.opened.experiment.name
     yield "rdpt.kind", told.configuration.kind
     for use in told.configuration.uses:
-        parts = told.plan.table(use.call).parts
+        parts = told.plan.state(use.table).parts
         role = [use.role] if use.role else []
-        yield tag_key("rdpt", "parts", use.side, use.call.table, *role), _digest(parts)
+        yield tag_key("rdpt", "parts", use.side, use.table.name, *role), _digest(parts)
 
 
 def _digest(parts: Iterable[Part]) -> str:

@@ -4,24 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from flows.configurations import Configuration, Wanted
+from flows.configurations import Configuration
+from tasks.stage import Table
 
 
 def users_of(configurations: Iterable[Configuration]) -> dict[str, list[Configuration]]:
-    """Digest of a call to the configurations that use it."""
+    """Maps the digest of a table to the configurations that use it."""
     users: dict[str, list[Configuration]] = {}
     for configuration in configurations:
         for use in configuration.uses:
-            found = users.setdefault(use.call.digest, [])
+            found = users.setdefault(use.table.digest, [])
             if configuration not in found:
                 found.append(configuration)
     return users
 
 
-def title(call: Wanted, users: Sequence[Configuration]) -> str:
+def title(table: Table, users: Sequence[Configuration]) -> str:
     """Table, whose, and for whom: `scores teacher [teacher_count]`."""
-    uses = [(c, use) for c in users for use in c.uses if use.call.digest == call.digest]
+    uses = [(c, use) for c in users for use in c.uses if use.table.digest == table.digest]
     roles = list(dict.fromkeys(use.role for _, use in uses if use.role))
     sides = list(dict.fromkeys(use.side for _, use in uses))
     whose = users[0].name if len(users) == 1 else "all" if users else ""
-    return " ".join([call.table, *roles[:1], *sides[:1], f"[{whose}]"])
+    return " ".join([table.name, *roles[:1], *sides[:1], f"[{whose}]"])

@@ -104,9 +104,9 @@ def examples(opened: Opened, arm: Configuration) -> list[TrainingExample]:
     plan = Plan(opened.store)
 
     def rows(row: type[Any]) -> list[Any]:
-        call = arm.find(row.TABLE, "train")
-        assert call is not None
-        found = plan.table(call)
+        table = arm.find(row.TABLE, "train")
+        assert table is not None
+        found = plan.state(table)
         assert found.complete, f"{row.TABLE} is not complete: rdpt run {opened.file}"
         return [one for part in Parts(opened.store, row, found.parts) for one in part]
 

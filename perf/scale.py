@@ -152,13 +152,13 @@ def build(opened: Opened) -> dict[str, float]:
     clock, num_parts, begun, used = Clock(), 0, time.perf_counter(), time.process_time()
     for stage in STAGES:
         object.__setattr__(stage, "function", clock.stand_in(stage))
-    for call in opened.study.calls():
-        if opened.plan.table(call).complete:
+    for table in opened.study.tables():
+        if opened.plan.state(table).complete:
             continue
-        activity = Activity(opened.experiment.name, call.table, call.digest)
-        with beating(Progress(call.table, "rows"), opened.runtime.workspace, activity) as watcher:
-            num_parts += max(1, len(opened.plan.table(call).jobs))
-            Worker(opened.plan, opened.runtime, watcher).build(call)
+        activity = Activity(opened.experiment.name, table.name, table.digest)
+        with beating(Progress(table.name, "rows"), opened.runtime.workspace, activity) as watcher:
+            num_parts += max(1, len(opened.plan.state(table).missing))
+            Worker(opened.plan, opened.runtime, watcher).build(table)
     seconds = time.perf_counter() - begun - clock.seconds
     return {
         "seconds_per_part": seconds / max(1, num_parts),
@@ -170,7 +170,7 @@ def look(opened: Opened) -> dict[str, float]:
     """Seconds of a plan of what is complete and of the catalogue, in a fresh process; its peak."""
     configurations = opened.study.configurations()
     times = [(time.perf_counter(), time.process_time())]
-    tables = [opened.plan.table(use.call) for c in configurations for use in c.uses]
+    tables = [opened.plan.state(use.table) for c in configurations for use in c.uses]
     times.append((time.perf_counter(), time.process_time()))
     assert all(table.complete for table in tables)
     publish_catalogue(opened)

@@ -46,14 +46,14 @@ def score(
     work: Work,
 ) -> Iterator[TokenScores]:
     """One teacher-forced forward per trace, under the model's own render contract."""
-    work.made |= note(model) | _resampled(model, traces) | _quoted(model, traces)
-    work.made |= _merging(model, problems, traces)
+    work.notes |= note(model) | _resampled(model, traces) | _quoted(model, traces)
+    work.notes |= _merging(model, problems, traces)
     if model.is_remote:
         yield from _asked(problems, traces, model, work)
         return
     scorer = model.text_scorer(work, topk_stats)
     yield from scorer.score(problems, traces, work.progress)
-    work.made |= _compiled(model) | _unscored(scorer, model, traces)
+    work.notes |= _compiled(model) | _unscored(scorer, model, traces)
 
 
 def _compiled(model: Model) -> dict[str, int]:
@@ -149,8 +149,8 @@ def _asked(
     for rows in batches.resumed(len(traces), make, model.width):
         yield from rows
     failed.settle(len(traces), f"traces could not be scored by server {model.spec.server!r}")
-    work.made |= _warned(list(unread.values()), model, traces)
-    work.made |= failed.noted() | {"batches_kept_from_before": batches.num_found}
+    work.notes |= _warned(list(unread.values()), model, traces)
+    work.notes |= failed.noted() | {"batches_kept_from_before": batches.num_found}
 
 
 @stage("sentence_scores", version=1, row=SentenceScore, over="traces")

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from rdpt_core.models.loading.weights import LoadedModel
     from rdpt_core.models.serving.remote import Remote
     from rdpt_core.scoring.server import ServerScorer
-    from tasks.stage import Call, Work
+    from tasks.stage import StageTable, Work
 
 CHECKPOINT = "checkpoint"
 """Folder of a student's payload that holds the model."""
@@ -280,7 +280,7 @@ def usable(device: str) -> str:
 class Distilled:
     """A student that another table trains: a model once that table exists."""
 
-    call: Call
+    table: StageTable
     spec: ModelSpec
     """Spec of the base model: rendering stays the same."""
     numerics: Numerics = "exact"
@@ -297,7 +297,7 @@ class Distilled:
         folder = _sound_payload(store, part) / CHECKPOINT
         if is_adapter(folder):
             spec = self.spec.model_copy(update={"adapter": str(folder)})
-            base = self.call.parameters["model"].base
+            base = self.table.parameters["model"].base
         else:
             # The folder's own config.json holds positions that were scaled for training.
             changes = {"path": str(folder), "revision": None, "rope": None}

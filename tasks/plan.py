@@ -1,10 +1,9 @@
-"""What of the wanted tables exists: every table is looked up in the store once, then kept up.
+"""What of a table exists: every part is looked up in the store once, then the plan is kept current.
 
-A *job* is one part of a call whose input parts exist; its recipe and key follow, and the store says
-whether it is done. Parts meet by coordinates: the input of a part is the one of equal coordinate,
-or of its prefix where a table is cut more coarsely (the problems of a block serve all its samples).
-Where a part stands is said by the plan alone. One part may stand at several places, of several
-experiments, because its key is made of contents.
+A part is found by its recipe, which follows once its input parts exist. Parts meet by coordinates:
+the input of a part is the one of equal coordinate, or of its prefix where a table has fewer parts
+(the problems of a block serve all its samples). The plan alone says where a part stands: a key is
+made of contents, so one part may stand at several places, even in several experiments.
 """
 
 from __future__ import annotations
@@ -12,16 +11,17 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, TypeAlias
 
 from rdpt_core.store.parts import Coordinate, Damaged, Part, Store
 from rdpt_core.tables.recipe import Plain, Recipe, plain
-from tasks.stage import Call, Given, identity_of
+from tasks.stage import SourceTable, StageTable, Table, identity_of
 
 
 @dataclass(frozen=True, slots=True)
-class Job:
-    """One part of a call whose inputs exist."""
+class MissingPart:
+    """A part that the store lacks though its inputs exist: what is left to build."""
 
     coordinate: Coordinate
     recipe: Recipe
@@ -29,24 +29,28 @@ class Job:
     parameters: Mapping[str, Any]
 
     @property
+    def key(self) -> str:
+        return self.recipe.key
+
+    @property
     def size(self) -> int:
         """Rows of the driving part: how much work this is, roughly."""
         return sum(part.num_rows for part in next(iter(self.inputs.values()), ()))
 
 
-Place: TypeAlias = Part | Job | None
-"""A committed part, a job to do, or None where inputs are missing."""
+Place: TypeAlias = Part | MissingPart | None
+"""A committed part, one that is left to build, or None where inputs are missing."""
 
 
 @dataclass(frozen=True)
-class Table:
-    """What is known of a call, by coordinate. A source that was not read, whose parts are unknown,
-    has one place, which is None."""
+class TableState:
+    """The parts of a table by coordinate. A source that was not read, whose parts are unknown, has
+    one place, which is None."""
 
-    call: Call | Given
+    table: Table
     places: dict[Coordinate, Place]
     num_changes: int
-    """Of which its plan had been told when it looked."""
+    """How many changes its plan knew of when it looked."""
     committed: bool = True
     """False for a source that a plan only peeked at."""
 
@@ -55,71 +59,72 @@ class Table:
         return tuple(found for found in self.places.values() if isinstance(found, Part))
 
     @property
-    def jobs(self) -> tuple[Job, ...]:
-        return tuple(found for found in self.places.values() if isinstance(found, Job))
+    def missing(self) -> tuple[MissingPart, ...]:
+        return tuple(found for found in self.places.values() if isinstance(found, MissingPart))
 
-    @property
+    @cached_property
     def is_blocked(self) -> bool:
-        """True if inputs are missing."""
-        return None in self.places.values()
+        """True if inputs were missing when the plan looked."""
+        return any(place is None for place in self.places.values())
 
     @property
     def complete(self) -> bool:
         return self.committed and all(isinstance(found, Part) for found in self.places.values())
 
     def at(self, coordinate: Coordinate) -> Place:
-        """What stands where another table, made from this one or beside it, has `coordinate`."""
-        return self.places.get(coordinate[: len(self.call.axes)])
+        """The place that belongs to a coordinate of another table, which has these axes first."""
+        return self.places.get(coordinate[: len(self.table.axes)])
 
 
 class Plan:
-    """Looks calls up in the store, each part once; builds nothing and writes nothing.
+    """Looks tables up in the store, each part once; builds nothing and writes nothing.
 
-    One plan serves a whole run, whose workers tell it what they commit; threads may share it. With
+    One plan serves a whole run, whose workers report what they commit; threads may share it. With
     `peek` a source that was never read is read, so that what follows from it can be counted.
     """
 
     def __init__(self, store: Store, peek: bool = False) -> None:
         self.store, self._peek = store, peek
-        self._tables: dict[str, Table] = {}
+        self._tables: dict[str, TableState] = {}
         self._locks: dict[str, threading.RLock] = {}
         """One for each table: a table is looked up under its own lock and those of its inputs."""
         self._counting = threading.Lock()
         self._num_changes = 0
 
-    def table(self, call: Call | Given) -> Table:
+    def state(self, table: Table) -> TableState:
         """What exists of a table. A blocked one is looked at again once anything has changed."""
-        with self._lock(call):
-            known = self._tables.get(call.digest)
+        with self._lock(table):
+            known = self._tables.get(table.digest)
             if known is None or (known.is_blocked and known.num_changes < self._num_changes):
-                known = self._look_up(call, known)
-                self._tables[call.digest] = known
+                known = self._look_up(table, known)
+                self._tables[table.digest] = known
             return known
 
     def parts(self) -> Iterator[Part]:
-        """Every part of the tables that were asked for; one that stands twice is there twice."""
-        for table in list(self._tables.values()):
-            if table.committed:
-                yield from table.parts
+        """The committed parts of all tables looked up so far; a part may come several times."""
+        for state in list(self._tables.values()):
+            if state.committed:
+                yield from state.parts
 
-    def commit(self, call: Call, job: Job, part: Part) -> None:
-        """The part of a job exists from now on, whoever made it."""
-        with self._lock(call):
-            self.table(call).places[job.coordinate] = part
+    def commit(self, table: StageTable, coordinate: Coordinate, part: Part) -> None:
+        """Takes note of a part that exists from now on, whoever built it."""
+        with self._lock(table):
+            if known := self._tables.get(table.digest):
+                known.places[coordinate] = part
         self._count_change()
 
-    def refresh(self, given: Given) -> None:
-        """A source was read."""
-        with self._lock(given):
-            self._tables.pop(given.digest, None)
+    def refresh(self, table: SourceTable) -> None:
+        """Takes note of a source that was read."""
+        with self._lock(table):
+            self._tables.pop(table.digest, None)
         self._count_change()
 
     def forget(self) -> None:
-        """Everything is looked up again: parts that were there have turned out to be damaged."""
+        """Looks everything up again, after parts turned out to be damaged."""
         self._tables.clear()
 
-    def _lock(self, call: Call | Given) -> threading.RLock:
-        return self._locks.setdefault(call.digest, threading.RLock())
+    def _lock(self, table: Table) -> threading.RLock:
+        return self._locks.setdefault(table.digest, threading.RLock())
 
     def _count_change(self) -> None:
         with self._counting:
@@ -127,63 +132,64 @@ class Plan:
 
     # ------------------------------------------------------------------ looking up
 
-    def _look_up(self, call: Call | Given, known: Table | None) -> Table:
+    def _look_up(self, table: Table, known: TableState | None) -> TableState:
         num_changes = self._num_changes  # before the inputs are looked at, which may change then
-        if isinstance(call, Given):
-            parts = call.parts(self.store)
+        if isinstance(table, SourceTable):
+            parts = table.parts(self.store)
             if parts is None and self._peek:
-                return Table(call, dict(call.peek()), num_changes, committed=False)
-            return Table(call, dict(parts) if parts is not None else {(): None}, num_changes)
+                return TableState(table, dict(table.peek()), num_changes, committed=False)
+            return TableState(table, dict(parts) if parts is not None else {(): None}, num_changes)
         places = known.places if known else {}
-        return Table(call, dict(self._places(call, places)), num_changes)
+        return TableState(table, dict(self._places(table, places)), num_changes)
 
     def _places(
-        self, call: Call, known: Mapping[Coordinate, Place]
+        self, described: StageTable, known: Mapping[Coordinate, Place]
     ) -> Iterator[tuple[Coordinate, Place]]:
-        """Every place of a table, in the order in which whoever reads it whole meets its parts."""
-        tables = {name: self.table(table) for name, table in call.tables.items()}
-        over = call.stage.over
+        """Every place, in the order in which a stage that reads the table whole meets its parts."""
+        tables = {name: self.state(table) for name, table in described.tables.items()}
+        over = described.stage.over
         driving: Iterable[Coordinate] = tables[over].places if over else [()]
-        for suffix, parameters in self._bindings(call):
+        for suffix, parameters in self._bindings(described):
             identity = parameters and _identities(parameters)
             for above in driving:
                 at = (*above, *suffix)
-                yield at, known.get(at) or self._place(call, tables, at, parameters, identity)
+                yield at, known.get(at) or self._place(described, tables, at, parameters, identity)
 
     def _place(
         self,
-        call: Call,
-        tables: Mapping[str, Table],
+        table: StageTable,
+        tables: Mapping[str, TableState],
         at: Coordinate,
         parameters: Mapping[str, Any] | None,
         identity: Mapping[str, Plain] | None,
     ) -> Place:
-        inputs = _inputs(call, tables, at)
+        inputs = _inputs(table, tables, at)
         if inputs is None or parameters is None or identity is None:
             return None
         contents = {
             name: [part.content for part in parts]
             for name, parts in inputs.items()
-            if name not in call.stage.by_id
+            if name not in table.stage.by_id
         }
-        recipe = Recipe(call.stage.name, call.stage.version, identity, contents)
-        part = self.store.find(call.table, recipe.key)
-        return part or Job(at, recipe, inputs, parameters)
+        recipe = Recipe(table.stage.name, table.stage.version, identity, contents)
+        part = self.store.find(table.name, recipe.key)
+        return part or MissingPart(at, recipe, inputs, parameters)
 
-    def _bindings(self, call: Call) -> Iterator[tuple[Coordinate, Mapping[str, Any] | None]]:
-        """Where the values that a stage expands stand, and all parameters with one of them."""
-        bound, each = self._bound(call), call.stage.each
+    def _bindings(self, table: StageTable) -> Iterator[tuple[Coordinate, Mapping[str, Any] | None]]:
+        """The end of a coordinate for each value that the stage expands, and the parameters with
+        that value."""
+        bound, each = self._bound(table), table.stage.each
         if each is None:
             yield (), bound
             return
-        for number, value in enumerate(call.parameters[each]):
+        for number, value in enumerate(table.parameters[each]):
             yield (number,), None if bound is None else {**bound, each: value}
 
-    def _bound(self, call: Call) -> dict[str, Any] | None:
+    def _bound(self, table: StageTable) -> dict[str, Any] | None:
         """Parameters with late ones bound; None while one of them does not exist yet."""
-        bound = dict(call.parameters)
-        for name, value in call.late.items():
-            trained = self.table(value.call)
+        bound = dict(table.parameters)
+        for name, value in table.late.items():
+            trained = self.state(value.table)
             if not trained.complete:
                 return None
             try:
@@ -194,11 +200,11 @@ class Plan:
 
 
 def _inputs(
-    call: Call, tables: Mapping[str, Table], at: Coordinate
+    table: StageTable, tables: Mapping[str, TableState], at: Coordinate
 ) -> dict[str, tuple[Part, ...]] | None:
     """The parts that a part is made from, those of the driving table first; None where one of them
     is missing."""
-    over = call.stage.over
+    over = table.stage.over
     names = [over, *(name for name in tables if name != over)] if over else list(tables)
     inputs: dict[str, tuple[Part, ...]] = {}
     for name in names:

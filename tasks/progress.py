@@ -17,8 +17,8 @@ from rdpt_core.report.terminal import printable
 from rdpt_core.store.parts import Holder, Part
 from settings.secrets import redacted
 from tasks.bars import BARS, Bar
-from tasks.plan import Job
-from tasks.stage import Call, Given
+from tasks.plan import MissingPart
+from tasks.stage import StageTable, Table
 from tasks.worker import Watcher
 
 PLAIN_SECONDS = 30.0
@@ -94,7 +94,7 @@ class TableProgress(Meter, Watcher):
         self._waited_for = ""
         self.on_row: Callable[[Any], None] = lambda row: None
 
-    def started(self, call: Call | Given, num_items: int) -> None:
+    def started(self, table: Table, num_items: int) -> None:
         self.begin(num_items, bar=not self._quiet)
 
     def units(self, num_done: int) -> None:
@@ -104,19 +104,19 @@ class TableProgress(Meter, Watcher):
     def committed(self, part: Part, num_items: int) -> None:
         self.advance(items=num_items)
 
-    def heard(self, row: Any) -> None:
+    def row(self, row: Any) -> None:
         """A training step, for the live curve in MLflow."""
         self.units(1)
         self.on_row(row)
 
-    def waits(self, call: Call, job: Job, holder: Holder | None) -> None:
+    def waits(self, table: StageTable, wanted: MissingPart, holder: Holder | None) -> None:
         """Says so once, unless this process builds the part itself, for another table."""
-        if job.recipe.key == self._waited_for or (holder and holder.is_this_process):
+        if wanted.key == self._waited_for or (holder and holder.is_this_process):
             return
-        self._waited_for = job.recipe.key
+        self._waited_for = wanted.key
         who = f"process {holder.pid} on {holder.host}" if holder else "another run"
         since = f" (since {holder.since})" if holder else ""
-        say(f"{self._name}: waiting for part {job.recipe.key[:12]}, which {who} is building{since}")
+        say(f"{self._name}: waiting for part {wanted.key[:12]}, which {who} is building{since}")
 
     def finished(self) -> None:
         self.end()

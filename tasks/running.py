@@ -24,8 +24,8 @@ from pydantic import TypeAdapter
 from rdpt_core.store import notes
 from rdpt_core.store.locks import exclusive, hold, is_held, shared
 from rdpt_core.store.parts import Holder, Part
-from tasks.plan import Job
-from tasks.stage import Call, Given
+from tasks.plan import MissingPart
+from tasks.stage import StageTable, Table
 from tasks.worker import Watcher
 
 FOLDER = "running"
@@ -41,8 +41,8 @@ class Activity:
     experiment: str
     title: str = ""
     """Of the table; empty for the run itself."""
-    call: str = ""
-    """Digest of the table's call."""
+    table: str = ""
+    """Digest of the table."""
     unit: str = ""
     items_done: int = 0
     """Rows of the driving parts."""
@@ -97,20 +97,20 @@ class Heartbeat(Watcher):
 
     # ------------------------------------------------------------------ as a Watcher
 
-    def started(self, call: Call | Given, num_items: int) -> None:
+    def started(self, table: Table, num_items: int) -> None:
         self._activity.items = num_items
         self._write()
-        self._watcher.started(call, num_items)
+        self._watcher.started(table, num_items)
 
     def units(self, num_done: int) -> None:
         self._activity.units += num_done
         self._write(at_once=False)
         self._watcher.units(num_done)
 
-    def heard(self, row: Any) -> None:
+    def row(self, row: Any) -> None:
         self._activity.units += 1
         self._write(at_once=False)
-        self._watcher.heard(row)
+        self._watcher.row(row)
 
     def committed(self, part: Part, num_items: int) -> None:
         self._activity.items_done += num_items
@@ -118,11 +118,11 @@ class Heartbeat(Watcher):
         self._write(at_once=False)
         self._watcher.committed(part, num_items)
 
-    def waits(self, call: Call, job: Job, holder: Holder | None) -> None:
+    def waits(self, table: StageTable, wanted: MissingPart, holder: Holder | None) -> None:
         who = f"process {holder.pid} on {holder.host}" if holder else "another run"
-        self._activity.waits_for = f"{job.recipe.key[:12]}, which {who} is building"
+        self._activity.waits_for = f"{wanted.key[:12]}, which {who} is building"
         self._write(at_once=False)
-        self._watcher.waits(call, job, holder)
+        self._watcher.waits(table, wanted, holder)
 
     def finished(self) -> None:
         self._watcher.finished()

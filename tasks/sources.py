@@ -32,7 +32,7 @@ from rdpt_core.store.parts import Coordinate, Damaged, Part, Store, file_hash
 from rdpt_core.tables import columns, ids
 from rdpt_core.tables.recipe import Recipe, plain
 from rdpt_core.tables.rows import Account, Origin, Problem, Reject, Trace
-from tasks.stage import Given
+from tasks.stage import SourceTable
 
 T = TypeVar("T")
 
@@ -71,8 +71,8 @@ class Source:
     blocks: Callable[[], Iterator[Group]]
     """Tables and rows in order; empty ones are no parts."""
 
-    def given(self, table: str) -> Given:
-        return Given(
+    def given(self, table: str) -> SourceTable:
+        return SourceTable(
             table,
             ROWS[table],
             self.name,
@@ -180,18 +180,18 @@ def _recipe(table: str, rows: Sequence[Any]) -> tuple[Recipe, str]:
     return Recipe(table, 1, {"rows": content}, {}), content
 
 
-def problems(rule: ProblemSource, part_size: int, base: Path) -> Given:
+def problems(rule: ProblemSource, part_size: int, base: Path) -> SourceTable:
     """The problems of a source, in blocks of `part_size`."""
     return source_of(rule, part_size, base).given("problems")
 
 
-def imported(rule: TraceSource, part_size: int, base: Path) -> tuple[Given, Given]:
+def imported(rule: TraceSource, part_size: int, base: Path) -> tuple[SourceTable, SourceTable]:
     """Problems and traces of an import; a part of traces holds one candidate of each problem."""
     source = source_of(rule, part_size, base)
     return source.given("problems"), source.given("traces")
 
 
-def aside(rule: ProblemSource | TraceSource, part_size: int, base: Path) -> tuple[Given, ...]:
+def aside(rule: ProblemSource | TraceSource, part_size: int, base: Path) -> tuple[SourceTable, ...]:
     """What is kept beside the problems and traces of a source: rows that could not be used, what
     an import says of its traces beyond their text, and the account of all."""
     source = source_of(rule, part_size, base)

@@ -40,14 +40,14 @@ def train(
         workdir=work.folder / "training",
         out=work.payload,
         machine=_machine(work),
-        on_step=work.heard,
+        on_step=work.show_row,
         rope=model.spec.rope,
         ends=sorted(ends_of(model.renderer, model.folder)),
     )
     checkpoint = work.payload / CHECKPOINT
     if not is_adapter(checkpoint):  # which is read as its base is, by the same files
         check_contract(model, checkpoint)
-    work.made |= note(model) | {"carried_out": recipe.model_dump(include=set(HOW), mode="json")}
+    work.notes |= note(model) | {"carried_out": recipe.model_dump(include=set(HOW), mode="json")}
     yield from steps
 
 

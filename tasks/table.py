@@ -16,7 +16,7 @@ from prefect.states import Completed
 from rdpt_core.store.parts import Damaged
 from tasks.plan import Plan
 from tasks.running import Activity, beating
-from tasks.stage import Call, Given
+from tasks.stage import Table
 from tasks.turns import Turns
 from tasks.worker import Watcher, Worker
 
@@ -25,7 +25,7 @@ from tasks.worker import Watcher, Worker
 class Order:
     """What a worker is told: the table, and where and under whose eyes to make it."""
 
-    call: Call | Given
+    table: Table
     plan: Plan
     """Of the run."""
     runtime: Any
@@ -50,16 +50,16 @@ def make_table(order: Order) -> State[dict[str, Any]] | dict[str, Any]:
     Ends in the state `Cached` where nothing was missing. Submit it, so that a flow always holds a
     future; called directly it would hand back a raw State on a hit.
     """
-    if order.plan.table(order.call).complete:
+    if order.plan.state(order.table).complete:
         return Completed(name="Cached", data=_handle(order))
-    activity = Activity(order.experiment, order.title, order.call.digest, order.unit)
+    activity = Activity(order.experiment, order.title, order.table.digest, order.unit)
     with beating(order.watcher, order.runtime.workspace, activity) as watcher:
-        Worker(order.plan, order.runtime, watcher, turns=order.turns).build(order.call)
-    if not order.plan.table(order.call).complete:
-        raise Damaged(f"{order.call.table}: a part that it needs does not hold")
+        Worker(order.plan, order.runtime, watcher, turns=order.turns).build(order.table)
+    if not order.plan.state(order.table).complete:
+        raise Damaged(f"{order.table.name}: a part that it needs does not hold")
     return _handle(order)
 
 
 def _handle(order: Order) -> dict[str, Any]:
-    parts = order.plan.table(order.call).parts
-    return {"table": order.call.table, "parts": [part.key for part in parts]}
+    parts = order.plan.state(order.table).parts
+    return {"table": order.table.name, "parts": [part.key for part in parts]}

@@ -46,10 +46,10 @@ def sample(
 
     for traces in batches.resumed(len(cut), make, model.width):
         yield from traces
-    work.made |= note(model) | {"batches_kept_from_before": batches.num_found}
+    work.notes |= note(model) | {"batches_kept_from_before": batches.num_found}
     if model.is_remote:
         failed.settle(len(cut), f"texts could not be had of server {model.spec.server!r}")
-        work.made |= failed.noted()
+        work.notes |= failed.noted()
 
 
 def _cut(problems: list[Problem], size: int) -> Iterator[list[Problem]]:

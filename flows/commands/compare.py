@@ -114,7 +114,7 @@ def _seconds(configuration: Configuration, side: str, plan: Plan) -> Result:
     parts = {
         (part.table, part.key): part.seconds
         for use in configuration.uses
-        for part in plan.table(use.call).parts
+        for part in plan.state(use.table).parts
     }
     note = "n counts parts, those that others use too included"
     return Result(

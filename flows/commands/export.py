@@ -13,7 +13,7 @@ from pydantic_settings import CliPositionalArg, CliToggleFlag
 
 from flows.catalogue import contents_of
 from flows.commands.verb import EXPERIMENT_HELP, Verb
-from flows.configurations import Configuration, Wanted
+from flows.configurations import Configuration
 from flows.runtime import read_runtime
 from flows.workspace import Opened, named, open_asked
 from rdpt_core.files.records import BadTable
@@ -26,7 +26,7 @@ from rdpt_core.tables.spelling import hint
 from settings.loading import BadSettings
 from tasks.plan import Plan
 from tasks.progress import say
-from tasks.stage import Parts
+from tasks.stage import Parts, Table
 
 R = TypeVar("R")
 
@@ -129,7 +129,7 @@ def _table(opened: Opened, table: str, configuration: str, out: str) -> int:
         contents = _of(contents, chosen[0])
         before = ["side", "benchmark", "role", "part"]
     uses = [use for each in chosen for use in each.uses]
-    _warn_where_incomplete(opened, [use.call for use in uses if use.call.table == table])
+    _warn_where_incomplete(opened, [use.table for use in uses if use.table.name == table])
     with create_table(out) as writer:
         if table in OF_CATALOGUE:
             return exported.write_catalogue_rows(writer, table, contents, opened.store)
@@ -149,14 +149,14 @@ def _contents(opened: Opened) -> catalog.Contents:
     return contents
 
 
-def _warn_where_incomplete(opened: Opened, calls: Iterable[Wanted]) -> None:
+def _warn_where_incomplete(opened: Opened, tables: Iterable[Table]) -> None:
     """A run may be going on, or a part be damaged: what exists is exported, and said to be less."""
     plan = Plan(opened.store)
-    tables = [plan.table(call) for call in {call.digest: call for call in calls}.values()]
-    done = sum(table.complete for table in tables)
-    if done < len(tables):
+    states = [plan.state(table) for table in {table.digest: table for table in tables}.values()]
+    done = sum(state.complete for state in states)
+    if done < len(states):
         say(
-            f"warning: {done} of {len(tables)} tables are complete; only existing parts are written"
+            f"warning: {done} of {len(states)} tables are complete; only existing parts are written"
         )
 
 
@@ -196,7 +196,7 @@ def _database(opened: Opened, out: Path, tokens: bool) -> int:
     contents = _contents(opened)
     if not out.parent.is_dir():
         raise BadTable(f"{out}: cannot be written: there is no folder {out.parent}")
-    _warn_where_incomplete(opened, opened.study.calls())
+    _warn_where_incomplete(opened, opened.study.tables())
     counts = exported.write_database(out, opened.store, contents, tokens)
     return sum(counts.values())
 
@@ -234,10 +234,10 @@ def _only_selection(opened: Opened) -> Configuration:
 
 def _complete(opened: Opened, configuration: Configuration, table: str) -> tuple[Part, ...]:
     """The parts of a table of the training side. Raises BadSettings where they are not there."""
-    call: Wanted | None = configuration.find(table, "train")
-    if call is None:
+    wanted: Table | None = configuration.find(table, "train")
+    if wanted is None:
         raise BadSettings("--configuration", [f"{configuration.name} has no table {table}"])
-    found = Plan(opened.store).table(call)
+    found = Plan(opened.store).state(wanted)
     if not found.complete:
         raise BadSettings(
             str(opened.file),

@@ -20,7 +20,7 @@ from rdpt_core.store.parts import Store
 from rdpt_core.store.sweep import PartName, Stray
 from settings.loading import BadSettings
 from settings.runtime import Runtime
-from tasks.plan import Plan, Table
+from tasks.plan import Plan, TableState
 from tasks.progress import counting, say
 from tasks.running import Activity, activities, nobody_runs
 
@@ -115,7 +115,7 @@ def _reached(runtime: Runtime) -> tuple[set[PartName], set[PartName]]:
             # Also of a folder that lost its experiment, whose parts must not go for that.
             opened = open_frozen(folder.name, runtime, read_only=True)
             plan = Plan(opened.store, peek=True)
-            tables = [plan.table(call) for call in opened.study.calls()]
+            states = [plan.state(table) for table in opened.study.tables()]
         except (ValueError, OSError) as error:
             raise BadSettings(
                 str(folder),
@@ -124,17 +124,17 @@ def _reached(runtime: Runtime) -> tuple[set[PartName], set[PartName]]:
                     f"either restore it, or delete {folder} if it is no longer needed",
                 ],
             ) from error
-        reached |= {(part.table, part.key) for table in tables for part in table.parts}
-        working |= {(t.call.table, job.recipe.key) for t in tables for job in t.jobs}
-        working |= set(_once_begun(opened.store, tables))
-        if not all(table.complete for table in tables):
+        reached |= {(part.table, part.key) for state in states for part in state.parts}
+        working |= {(t.table.name, wanted.key) for t in states for wanted in t.missing}
+        working |= set(_once_begun(opened.store, states))
+        if not all(state.complete for state in states):
             reached |= set(_once_used(opened))
     return reached, working
 
 
-def _once_begun(store: Store, tables: Iterable[Table]) -> Iterator[PartName]:
+def _once_begun(store: Store, tables: Iterable[TableState]) -> Iterator[PartName]:
     """Unfinished parts of tables that lack an input: their keys are unknown until it exists."""
-    for table in {table.call.table for table in tables if table.is_blocked}:
+    for table in {table.table.name for table in tables if table.is_blocked}:
         yield from sweep.unfinished(store, table)
 
 

@@ -22,9 +22,9 @@ from rdpt_core.machine.resources import amount, free_space
 from rdpt_core.report.terminal import terminal_width
 from rdpt_core.scoring.paths import faster_path
 from settings.loading import find_experiment
-from tasks.plan import Plan, Table
+from tasks.plan import Plan, TableState
 from tasks.progress import say
-from tasks.stage import Call
+from tasks.stage import StageTable
 
 STATES = {"cached": "green", "to build": "yellow", "blocked": "red"}
 """Colours of a table's state, where there are colours."""
@@ -53,15 +53,15 @@ def print_plan(opened: Opened) -> None:
         (
             configuration.name,
             use.side,
-            use.call.table,
+            use.table.name,
             use.role or "",
-            _state(table),
-            _parts(table),
-            _estimate(use, table),
+            _state(state),
+            _parts(state),
+            _estimate(use, state),
         )
         for configuration in opened.study.configurations()
         for use in configuration.uses
-        if (table := plan.table(use.call)).places or isinstance(use.call, Call)
+        if (state := plan.state(use.table)).places or isinstance(use.table, StageTable)
     ]
     if terminal_width() is None:
         headings = ("configuration", "side", "table", "role", "state", "parts", "estimate")
@@ -103,30 +103,30 @@ def _say_path(opened: Opened) -> None:
         say(f"scoring.path is {experiment.scoring.path}; faster here, {dtype}: {faster} ({reason})")
 
 
-def _state(table: Table) -> str:
-    if table.complete:
+def _state(state: TableState) -> str:
+    if state.complete:
         return "cached"
-    return "to build" if table.jobs or not table.committed else "blocked"
+    return "to build" if state.missing or not state.committed else "blocked"
 
 
-def _parts(table: Table) -> str:
-    done = len(table.parts) if table.committed else 0
-    is_known = any(table.places.values()) or not table.places
-    return f"{done} of {len(table.places)}" if is_known else "unknown"
+def _parts(state: TableState) -> str:
+    done = len(state.parts) if state.committed else 0
+    is_known = any(state.places.values()) or not state.places
+    return f"{done} of {len(state.places)}" if is_known else "unknown"
 
 
-def _estimate(use: Use, table: Table) -> str:
+def _estimate(use: Use, state: TableState) -> str:
     """Traces, and at most so many tokens, of what is left to build."""
-    traces = sum(job.size for job in table.jobs)
-    if not isinstance(use.call, Call):
-        return f"{sum(part.num_rows for part in table.parts)} rows"
+    traces = sum(wanted.size for wanted in state.missing)
+    if not isinstance(use.table, StageTable):
+        return f"{sum(part.num_rows for part in state.parts)} rows"
     if not traces:
         return ""
-    sampling = use.call.parameters.get("sampling")
-    if use.call.table == "traces" and sampling is not None:
+    sampling = use.table.parameters.get("sampling")
+    if use.table.name == "traces" and sampling is not None:
         tokens = traces * sampling.max_new_tokens
         return f"{traces} traces, <= {tokens:,} tokens"
-    size = sum(part.size for job in table.jobs for part in job.inputs.get("traces", ()))
-    if use.call.table == "scores" and size:
+    size = sum(part.size for wanted in state.missing for part in wanted.inputs.get("traces", ()))
+    if use.table.name == "scores" and size:
         return f"{traces} traces, ~{round(size / BYTES['traces']):,} tokens"
     return f"{traces} rows in"

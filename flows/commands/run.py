@@ -64,7 +64,7 @@ def run(opened: Opened) -> int:
 
 def is_complete(opened: Opened) -> bool:
     """True if the store has every part of the experiment."""
-    return all(opened.plan.table(call).complete for call in opened.study.calls())
+    return all(opened.plan.state(table).complete for table in opened.study.tables())
 
 
 def _build(opened: Opened) -> int:

@@ -31,7 +31,7 @@ class Runs(Verb):
 
 def _list_run(opened: Opened) -> None:
     plan = Plan(opened.store)
-    tables = [plan.table(call) for call in opened.study.calls()]
-    done = sum(table.complete for table in tables)
+    states = [plan.state(table) for table in opened.study.tables()]
+    done = sum(state.complete for state in states)
     name = opened.experiment.name
-    sys.stdout.write(f"{name}\t{done} of {len(tables)} tables\t{opened.base}\n")
+    sys.stdout.write(f"{name}\t{done} of {len(states)} tables\t{opened.base}\n")

@@ -134,8 +134,8 @@ def _holder(store: Store, parts: Sequence[Part], value: str, key: str = "trace_i
 
 
 def _parts(plan: Plan, configuration: Configuration, table: str, side: str) -> tuple[Part, ...]:
-    call = configuration.find(table, side)
-    return plan.table(call).parts if call else ()
+    wanted = configuration.find(table, side)
+    return plan.state(wanted).parts if wanted else ()
 
 
 def _places(plan: Plan, configurations: Sequence[Configuration], trace_id: str) -> Iterator[Place]:

@@ -86,22 +86,22 @@ def _how(runs: Sequence[Activity], workers: Sequence[Activity]) -> str:
 
 
 def _how_far(opened: Opened, plan: Plan) -> str:
-    tables = [plan.table(call) for call in opened.study.calls()]
-    complete = sum(table.complete for table in tables)
-    parts = sum(len(table.parts) for table in tables)
-    all_parts = sum(len(table.places) for table in tables)
+    states = [plan.state(table) for table in opened.study.tables()]
+    complete = sum(state.complete for state in states)
+    parts = sum(len(state.parts) for state in states)
+    all_parts = sum(len(state.places) for state in states)
     # A table whose source or model is not there yet does not know how many parts it will have.
-    at_least = "" if not any(table.is_blocked for table in tables) else "at least "
-    return f"{complete} of {len(tables)} tables, {parts} of {at_least}{all_parts} parts"
+    at_least = "" if not any(state.is_blocked for state in states) else "at least "
+    return f"{complete} of {len(states)} tables, {parts} of {at_least}{all_parts} parts"
 
 
 _HEAD = ("table", "parts", "done", "rate", "left", "worker")
 
 
 def _cells(worker: Activity, opened: Opened, plan: Plan) -> tuple[str, ...]:
-    calls = {call.digest: call for call in opened.study.calls()}
-    table = plan.table(calls[worker.call]) if worker.call in calls else None
-    parts = f"{len(table.parts)} of {len(table.places)}" if table else "-"
+    tables = {table.digest: table for table in opened.study.tables()}
+    state = plan.state(tables[worker.table]) if worker.table in tables else None
+    parts = f"{len(state.parts)} of {len(state.places)}" if state else "-"
     silent = time.time() - worker.beat
     word = f", silent for {_span(silent)}" if silent > SILENT_SECONDS else ""
     return (

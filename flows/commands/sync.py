@@ -48,11 +48,11 @@ def _sync_all(runtime: Runtime) -> int:
 
 
 def _complete(opened: Opened) -> list[Configuration]:
-    table_of = opened.plan.table
+    table_of = opened.plan.state
     return [
         c
         for c in opened.study.configurations()
-        if all(table_of(use.call).complete for use in c.uses)
+        if all(table_of(use.table).complete for use in c.uses)
     ]
 
 

@@ -18,7 +18,7 @@ from pydantic_settings import CliPositionalArg
 
 from flows.checks import check_models
 from flows.commands.verb import EXPERIMENT_HELP, Verb
-from flows.configurations import Configuration, Wanted
+from flows.configurations import Configuration
 from flows.runtime import read_runtime
 from flows.titles import title, users_of
 from flows.workspace import Opened, named, open_asked
@@ -28,8 +28,8 @@ from rdpt_core.store.parts import Record
 from rdpt_core.tables.rows import ROWS
 from rdpt_core.tables.spelling import nearest
 from settings.loading import BadSettings
-from tasks.plan import Job, Plan, Table
-from tasks.stage import Call, Given
+from tasks.plan import MissingPart, Plan, TableState
+from tasks.stage import SourceTable, StageTable, Table
 
 DIGEST, SHORT = 32, 12
 """Hex digits of a digest, and of one that people read."""
@@ -55,26 +55,26 @@ class Why(Verb):
 def why(file: str, table: str, configuration: str | None) -> int:
     opened = open_asked(file, read_runtime())
     everyone = opened.study.configurations()
-    calls = _calls(opened, [named(opened, configuration)] if configuration else everyone, table)
+    tables = _tables(opened, [named(opened, configuration)] if configuration else everyone, table)
     check_models(opened)
     asker = Asker(opened, Plan(opened.store, peek=True))
-    for call in calls:
-        for line in asker.answer(call):
+    for wanted in tables:
+        for line in asker.answer(wanted):
             sys.stdout.write(line + "\n")
     return 0
 
 
-def _calls(opened: Opened, chosen: Iterable[Configuration], table: str) -> list[Wanted]:
-    uses = {use.call.digest: use.call for c in chosen for use in c.uses}
-    calls = [call for call in uses.values() if call.table == table]
-    if not calls:
-        tables = list(dict.fromkeys(call.table for call in uses.values()))
+def _tables(opened: Opened, chosen: Iterable[Configuration], table: str) -> list[Table]:
+    uses = {use.table.digest: use.table for c in chosen for use in c.uses}
+    tables = [each for each in uses.values() if each.name == table]
+    if not tables:
+        names = list(dict.fromkeys(each.name for each in uses.values()))
         exists = table in {row.TABLE for row in ROWS}
         what = f"does not build {table}" if exists else f"has no table {table!r}"
-        near = nearest(table, tables)
-        known = f"did you mean {near}?" if near else f"tables: {', '.join(tables)}"
+        near = nearest(table, names)
+        known = f"did you mean {near}?" if near else f"tables: {', '.join(names)}"
         raise BadSettings(str(opened.file), [f"the experiment {what}: {known}"])
-    return calls
+    return tables
 
 
 @dataclass(frozen=True)
@@ -95,36 +95,36 @@ class Asker:
         self._users = users_of(opened.study.configurations())
         self._answered: set[str] = set()
 
-    def answer(self, call: Wanted) -> Iterator[str]:
+    def answer(self, table: Table) -> Iterator[str]:
         """Lines for a table, once; of a blocked one, also the table that it waits for."""
-        if call.digest in self._answered:
+        if table.digest in self._answered:
             return
-        self._answered.add(call.digest)
-        table = self._plan.table(call)
-        name = title(call, self._users.get(call.digest, []))
-        if table.complete:
-            yield f"{name}: complete ({counted(table.parts, 'part')}), up to date"
+        self._answered.add(table.digest)
+        state = self._plan.state(table)
+        name = title(table, self._users.get(table.digest, []))
+        if state.complete:
+            yield f"{name}: complete ({counted(state.parts, 'part')}), up to date"
             return
-        if isinstance(call, Given):
+        if isinstance(table, SourceTable):
             yield f"{name}: its source has not been read into this store, or has changed since"
             return
-        if table.jobs:
-            yield f"{name}: {len(table.jobs)} of {counted(table.places, 'part')} to be built"
-            yield from self._told(self._reason(call, job) for job in table.jobs)
-        if table.is_blocked:
-            above = self._first_to_build(call)
+        if state.missing:
+            yield f"{name}: {len(state.missing)} of {counted(state.places, 'part')} to be built"
+            yield from self._told(self._reason(table, wanted) for wanted in state.missing)
+        if state.is_blocked:
+            above = self._first_to_build(table)
             above_name = title(above, self._users.get(above.digest, []))
-            blocked = [place for place in table.places.values() if place is None]
+            blocked = [place for place in state.places.values() if place is None]
             yield f"{name}: {counted(blocked, 'part')} to wait for {above_name}"
             yield from self.answer(above)
 
-    def _first_to_build(self, call: Call) -> Wanted:
+    def _first_to_build(self, table: StageTable) -> Table:
         """The nearest table above that is not complete though all that it needs is."""
-        for needed in call.needs():
-            found: Table = self._plan.table(needed)
-            if not found.complete and isinstance(needed, Call):
-                return self._first_to_build(needed) if not found.jobs else needed
-        return next((n for n in call.needs() if not self._plan.table(n).complete), call)
+        for needed in table.needs():
+            found: TableState = self._plan.state(needed)
+            if not found.complete and isinstance(needed, StageTable):
+                return self._first_to_build(needed) if not found.missing else needed
+        return next((n for n in table.needs() if not self._plan.state(n).complete), table)
 
     def _told(self, reasons: Iterable[Reason]) -> Iterator[str]:
         groups: dict[tuple[str, ...], list[Reason]] = {}
@@ -142,38 +142,39 @@ class Asker:
 
     # ------------------------------------------------------------------ one part
 
-    def _reason(self, call: Call, job: Job) -> Reason:
-        key = job.recipe.key
+    def _reason(self, table: StageTable, wanted: MissingPart) -> Reason:
+        key = wanted.key
         note = self._store.root / "quarantine" / f"{key}.reason"
-        if self._records.of(call.table).get(key) is not None:
+        if self._records.of(table.name).get(key) is not None:
             return Reason(key, None, ("it was built, and its file is missing or has changed",))
         fed = {
-            name: [(part.table, part.key) for part in parts] for name, parts in job.inputs.items()
+            name: [(part.table, part.key) for part in parts]
+            for name, parts in wanted.inputs.items()
         }
-        made = Made(job.recipe.as_json(), fed)
-        near = self._records.nearest(call.table, made)
+        made = Made(wanted.recipe.as_json(), fed)
+        near = self._records.nearest(table.name, made)
         if note.exists():
             said = note.read_text(errors="replace").strip().partition(": ")[2]
             return Reason(key, None, (f"it was built, and set aside: {said}",))
         if near is None:
-            return Reason(key, None, (f"the store has no part of {call.table} yet",))
-        return Reason(key, near, tuple(self._compared(call, made, near)))
+            return Reason(key, None, (f"the store has no part of {table.name} yet",))
+        return Reason(key, near, tuple(self._compared(table, made, near)))
 
-    def _compared(self, call: Call, made: Made, near: Record) -> Iterator[str]:
+    def _compared(self, table: StageTable, made: Made, near: Record) -> Iterator[str]:
         late: set[str] = set()
         for difference in differences(near.recipe, made.recipe):
             kind, _, name = difference.field.partition(".")
             if kind == "inputs":
-                yield from self._input(call, made, near, name)
+                yield from self._input(table, made, near, name)
                 continue
             yield _line(difference)
-            if kind not in late and hasattr(call.parameters.get(kind), "bind"):
+            if kind not in late and hasattr(table.parameters.get(kind), "bind"):
                 late.add(kind)
-                yield from self._trained(kind, call.parameters[kind].call)
+                yield from self._trained(kind, table.parameters[kind].table)
 
-    def _input(self, call: Call, made: Made, near: Record, name: str) -> Iterator[str]:
+    def _input(self, table: StageTable, made: Made, near: Record, name: str) -> Iterator[str]:
         """An input's content differs: which of its parts, and why they do."""
-        needed, old = call.tables[name], list(near.inputs.get(name, ()))
+        needed, old = table.tables[name], list(near.inputs.get(name, ()))
         new = [key for _, key in made.inputs.get(name, ())]
         pair = first_pair(old, new)
         if pair is None:
@@ -183,32 +184,32 @@ class Asker:
         yield f"{name} differ: {pair[0][:SHORT]} -> {pair[1][:SHORT]}"
         yield from (f"  {line}" for line in self._follow(needed, *pair))
 
-    def _follow(self, call: Wanted, old: str, new: str) -> Iterator[str]:
-        before = self._records.of(call.table).get(old)
-        after = self._records.of(call.table).get(new)
+    def _follow(self, table: Table, old: str, new: str) -> Iterator[str]:
+        before = self._records.of(table.name).get(old)
+        after = self._records.of(table.name).get(new)
         if after is None:
-            yield f"its source gives {call.table} that the store does not have"
+            yield f"its source gives {table.name} that the store does not have"
         elif before is None:
             yield "the part that it was made from then is no longer in the store"
-        elif isinstance(call, Given):
-            yield f"other {call.table} ({before.part.num_rows} -> {after.part.num_rows} rows)"
+        elif isinstance(table, SourceTable):
+            yield f"other {table.name} ({before.part.num_rows} -> {after.part.num_rows} rows)"
         else:
-            made = self._records.made(call.table, new, _arguments(call))
+            made = self._records.made(table.name, new, _arguments(table))
             assert made is not None
-            yield from self._compared(call, made, before)
+            yield from self._compared(table, made, before)
 
-    def _trained(self, name: str, call: Call) -> Iterator[str]:
+    def _trained(self, name: str, table: StageTable) -> Iterator[str]:
         """A model that another table trains: why that one trained another."""
-        parts = self._plan.table(call).parts
-        made = parts and self._records.made(call.table, parts[0].key, _arguments(call))
-        near = made and self._records.nearest(call.table, made, parts[0].key)
+        parts = self._plan.state(table).parts
+        made = parts and self._records.made(table.name, parts[0].key, _arguments(table))
+        near = made and self._records.nearest(table.name, made, parts[0].key)
         if made and near:
-            yield f"{name} is trained by {call.table}, where"
-            yield from (f"  {line}" for line in self._compared(call, made, near))
+            yield f"{name} is trained by {table.name}, where"
+            yield from (f"  {line}" for line in self._compared(table, made, near))
 
 
-def _arguments(call: Call) -> dict[str, str]:
-    return {name: needed.table for name, needed in call.tables.items()}
+def _arguments(table: StageTable) -> dict[str, str]:
+    return {name: needed.name for name, needed in table.tables.items()}
 
 
 def _line(difference: Difference) -> str:

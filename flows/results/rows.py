@@ -9,7 +9,7 @@ from flows.configurations import Configuration
 from rdpt_core.results.summary import BY_DOMAIN
 from rdpt_core.tables.rows import Result
 from tasks.plan import Plan
-from tasks.stage import Call, Given, Parts
+from tasks.stage import Parts, Table
 
 DIFFERENCE, DETECTABLE = "grades/difference", "grades/detectable_difference"
 """Metrics of `ArmDifference.rows`: of the accuracy, and the smallest that would be found."""
@@ -18,14 +18,14 @@ GAINED, LOST, NET = "grades/gained", "grades/lost", "grades/net_gained"
 
 def rows_of(configuration: Configuration, side: str, plan: Plan) -> dict[str, Result]:
     """Metric to row; empty where the results do not exist yet."""
-    call = configuration.find("results", side)
-    if call is None:
+    table = configuration.find("results", side)
+    if table is None:
         return {}
-    return {row.metric: row for row in _rows(call, plan)}
+    return {row.metric: row for row in _rows(table, plan)}
 
 
-def _rows(call: Call | Given, plan: Plan) -> Iterator[Result]:
-    for rows in Parts(plan.store, Result, plan.table(call).parts):
+def _rows(table: Table, plan: Plan) -> Iterator[Result]:
+    for rows in Parts(plan.store, Result, plan.state(table).parts):
         yield from rows
 
 
@@ -35,9 +35,9 @@ def arm_means(
     """Name and mean accuracy of every arm of several draws or seeds."""
     for configuration in configurations:
         for use in configuration.uses:
-            if (use.side, use.role) == (side, "arm") and plan.table(use.call).complete:
+            if (use.side, use.role) == (side, "arm") and plan.state(use.table).complete:
                 yield from (
-                    (f"{configuration.arm} (all runs)", row) for row in _rows(use.call, plan)
+                    (f"{configuration.arm} (all runs)", row) for row in _rows(use.table, plan)
                 )
 
 
@@ -60,10 +60,10 @@ def differences(
         for use in configuration.uses:
             if use.role is None or not use.role.startswith("against "):
                 continue
-            if use.side != side or not plan.table(use.call).complete:
+            if use.side != side or not plan.state(use.table).complete:
                 continue
             against = use.role.removeprefix("against ")
-            rows = {row.metric.removesuffix(f"/{against}"): row for row in _rows(use.call, plan)}
+            rows = {row.metric.removesuffix(f"/{against}"): row for row in _rows(use.table, plan)}
             yield ArmDifference(configuration.name, f"{configuration.arm} - {against}", rows)
 
 

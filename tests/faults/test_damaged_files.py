@@ -106,9 +106,9 @@ def build(opened: Opened) -> int:
         log = opened.runtime.workspace / "logs" / f"{opened.experiment.name}.jsonl"
         RunJournal(log).note("started")
         freeze(opened)
-        for call in opened.study.calls():
-            if not Plan(opened.store).table(call).complete:
-                Worker(Plan(opened.store), opened.runtime, Journal()).build(call)
+        for table in opened.study.tables():
+            if not Plan(opened.store).state(table).complete:
+                Worker(Plan(opened.store), opened.runtime, Journal()).build(table)
         publish_catalogue(opened)
     return 0
 

@@ -25,9 +25,9 @@ CHANGES = {"limit": 48, "samples": 1, "benchmarks": ""}
 def _contents(studio: Studio) -> dict[str, list[str]]:
     opened = studio.open(**CHANGES)
     found: dict[str, list[str]] = {}
-    for call in opened.study.calls():
-        parts = Plan(opened.store).table(call).parts
-        found.setdefault(call.table, []).extend(part.content for part in parts)
+    for table in opened.study.tables():
+        parts = Plan(opened.store).state(table).parts
+        found.setdefault(table.name, []).extend(part.content for part in parts)
     return found
 
 
@@ -47,13 +47,13 @@ def _killed(studio: Studio, arm: Callable[[], None]) -> None:
 def _dies_after(owner: type, name: str, number: int) -> Callable[[], None]:
     """Arms the process: SIGKILL after the `number`-th call of a method."""
     method = getattr(owner, name)
-    calls = 0
+    tables = 0
 
     def wrapped(*arguments: Any, **named: Any) -> Any:
-        nonlocal calls
+        nonlocal tables
         result = method(*arguments, **named)
-        calls += 1
-        if calls == number:
+        tables += 1
+        if tables == number:
             os.kill(os.getpid(), signal.SIGKILL)
         return result
 

@@ -18,16 +18,16 @@ CALLS = ("traces", "grades", "sentences", "selection")
 
 def _run(root: Path) -> None:
     store = Store(root)
-    for call in toy_stages.chain_of(toy_stages.given(range(12))):
-        if not Plan(store).table(call).complete:
-            Worker(Plan(store), toy_stages.Options(), toy_stages.Journal()).build(call)
+    for table in toy_stages.chain_of(toy_stages.given(range(12))):
+        if not Plan(store).state(table).complete:
+            Worker(Plan(store), toy_stages.Options(), toy_stages.Journal()).build(table)
 
 
 def _contents(root: Path) -> list[tuple[str, ...]]:
     plan = Plan(Store(root))
     return [
-        tuple(part.content for part in plan.table(call).parts)
-        for call in toy_stages.chain_of(toy_stages.given(range(12)))
+        tuple(part.content for part in plan.state(table).parts)
+        for table in toy_stages.chain_of(toy_stages.given(range(12)))
     ]
 
 

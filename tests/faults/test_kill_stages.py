@@ -58,7 +58,7 @@ class Killed:
         """The exit code of a process that builds; `stop` is called at each point of each commit."""
 
         def work() -> None:
-            self._count(Worker, "_made", lambda worker, call, job: call.table)
+            self._count(Worker, "_made", lambda worker, table, job: table.name)
             self._count(Batches, "keep", lambda *_: "batch")
             self._count(training, "_attempt", lambda *_: "training")
             try:
@@ -89,9 +89,9 @@ class Killed:
         opened = self.studio.open(**CHANGES)
         plan = Plan(opened.store)
         return [
-            (call.table, part.content)
-            for call in opened.study.calls()
-            for part in plan.table(call).parts
+            (table.name, part.content)
+            for table in opened.study.tables()
+            for part in plan.state(table).parts
         ]
 
 

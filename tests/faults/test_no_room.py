@@ -36,15 +36,15 @@ TABLES = ("traces", "sentences", "selection")
 
 def build(root: Path) -> None:
     store = Store(root)
-    for call in toy_stages.chain_of(toy_stages.given(range(12))):
-        if not Plan(store).table(call).complete:
-            Worker(Plan(store), toy_stages.Options(), toy_stages.Journal()).build(call)
+    for table in toy_stages.chain_of(toy_stages.given(range(12))):
+        if not Plan(store).state(table).complete:
+            Worker(Plan(store), toy_stages.Options(), toy_stages.Journal()).build(table)
 
 
 def contents(root: Path) -> list[list[str]]:
     plan = Plan(Store(root))
-    calls = toy_stages.chain_of(toy_stages.given(range(12)))
-    return [[part.content for part in plan.table(call).parts] for call in calls]
+    tables = toy_stages.chain_of(toy_stages.given(range(12)))
+    return [[part.content for part in plan.state(table).parts] for table in tables]
 
 
 @pytest.fixture(scope="module")
@@ -88,7 +88,7 @@ def fill(root: Path) -> None:
     sys.stdout.write(json.dumps([codes, torn, num_parts, contents(root)]))
 
 
-def on_a_small_disk(folder: Path, size: str, call: str) -> tuple[Any, str]:
+def on_a_small_disk(folder: Path, size: str, table: str) -> tuple[Any, str]:
     """What a function of this file writes to stdout as JSON, and to stderr, with a file system of
     that size at `folder`."""
     mount = f"mount -t tmpfs -o size={size} none {folder}"
@@ -98,7 +98,7 @@ def on_a_small_disk(folder: Path, size: str, call: str) -> tuple[Any, str]:
         or subprocess.run([*inside, mount], capture_output=True).returncode
     ):
         pytest.skip("a small file system cannot be mounted here, not even in a namespace")
-    code = f"from tests.faults import test_no_room as t; from pathlib import Path; t.{call}"
+    code = f"from tests.faults import test_no_room as t; from pathlib import Path; t.{table}"
     done = subprocess.run(
         [*inside, f'{mount} && exec "$0" -c "$1"', sys.executable, code],
         cwd=ROOT,

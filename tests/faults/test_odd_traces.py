@@ -82,9 +82,9 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Opened:
     (folder / "study.toml").write_text(STUDY)
     runtime = Runtime(workspace=folder / "workspace", threads=1)
     opened = open_file(folder / "study.toml", runtime)
-    for call in opened.study.calls():
-        if not Plan(opened.store).table(call).complete:
-            Worker(Plan(opened.store), opened.runtime, Journal()).build(call)
+    for table in opened.study.tables():
+        if not Plan(opened.store).state(table).complete:
+            Worker(Plan(opened.store), opened.runtime, Journal()).build(table)
     return opened
 
 
@@ -92,9 +92,9 @@ def rows(opened: Opened, table: str) -> list[Any]:
     """All rows of a table; every scorer's, where several have one."""
     source, block = opened.experiment.traces, opened.experiment.part_size
     assert isinstance(source, TraceSource)
-    calls = [*opened.study.calls(), *sources.aside(source, block, opened.base)]
+    tables = [*opened.study.tables(), *sources.aside(source, block, opened.base)]
     plan = Plan(opened.store)
-    parts = [part for call in calls if call.table == table for part in plan.table(call).parts]
+    parts = [part for each in tables if each.name == table for part in plan.state(each).parts]
     (kind,) = (row for row in ROWS if table == row.TABLE)
     return [row for part in dict.fromkeys(parts) for row in opened.store.rows(kind, part)]
 

@@ -83,10 +83,10 @@ class Studio:
     def build(self, **changes: Any) -> Counter[str]:
         """Builds a study; returns the number of built parts by table."""
         opened, journal = self.open(**changes), Journal()
-        for call in opened.study.calls():
-            if not Plan(opened.store).table(call).complete:
-                Worker(Plan(opened.store), opened.runtime, journal).build(call)
-        assert all(Plan(opened.store).table(call).complete for call in opened.study.calls())
+        for table in opened.study.tables():
+            if not Plan(opened.store).state(table).complete:
+                Worker(Plan(opened.store), opened.runtime, journal).build(table)
+        assert all(Plan(opened.store).state(table).complete for table in opened.study.tables())
         return Counter(journal.parts)
 
     def write_problems(self, name: str, numbers: range) -> None:

@@ -52,9 +52,9 @@ def test_an_adapter_samples_and_is_scored_as_the_distilled_model(studio: Studio)
     plan = Plan(opened.store)
     arm = next(c for c in opened.study.configurations() if c.kind == "arm")
     rows = {
-        use.role: _logprobs(plan, use.call)
+        use.role: _logprobs(plan, use.table)
         for use in arm.uses
-        if use.call.table == "sentence_scores" and use.side == "test:bench"
+        if use.table.name == "sentence_scores" and use.side == "test:bench"
     }
     assert rows.keys() == {"teacher", "student", "distilled"}
     assert len(rows["distilled"]) == len(rows["student"]) > 0
@@ -67,8 +67,8 @@ def test_an_adapter_samples_and_is_scored_as_the_distilled_model(studio: Studio)
     assert not studio.build(**(CHANGES | {"benchmarks": otherwise})), "how, not what"
 
 
-def _logprobs(plan: Plan, call: Any) -> list[float | None]:
-    parts = plan.table(call).parts
+def _logprobs(plan: Plan, table: Any) -> list[float | None]:
+    parts = plan.state(table).parts
     return [row.logprob for rows in Parts(plan.store, SentenceScore, parts) for row in rows]
 
 

@@ -40,21 +40,21 @@ thinking = "none"
 def test_what_is_left_to_build_is_counted_table_by_table(studio: Studio) -> None:
     opened = studio.open(benchmarks="")
     estimate = Estimate(Plan(opened.store))
-    found = {call.table: estimate.size(call) for call in opened.study.calls()}
+    found = {each.name: estimate.size(each) for each in opened.study.tables()}
     tokens = 64 * 2 * LONGEST
     expected = {table: round(tokens * size) for table, size in BYTES.items()}
     assert {table: found[table] for table in BYTES} == expected
     model = training_room(studio.folder / "student", Experiment.model_fields["training"].default)
     scored = 2  # by the teacher and by the student
     stays = sum(expected.values()) + expected["scores"] + expected["sentence_scores"] + model.model
-    assert scored == sum(call.table == "scores" for call in opened.study.calls())
+    assert scored == sum(each.name == "scores" for each in opened.study.tables())
     assert estimated_room(opened) == Room(model.most, stays + (model.most - model.model))
 
 
 def test_trainings_share_the_room_for_their_checkpoints(studio: Studio) -> None:
     two = studio.open(benchmarks="", students=STUDENT.format(name="student") + OTHER)
-    calls, plan = two.study.calls(), Plan(two.store)
-    one_at_a_time, both = (Estimate(plan).total(calls, workers) for workers in (1, 2))
+    tables, plan = two.study.tables(), Plan(two.store)
+    one_at_a_time, both = (Estimate(plan).total(tables, workers) for workers in (1, 2))
     model = training_room(studio.folder / "student", Experiment.model_fields["training"].default)
     assert both.certain - one_at_a_time.certain == model.most - model.model
     assert both.most - one_at_a_time.most == model.most - model.model
@@ -66,8 +66,8 @@ def test_what_is_built_is_not_counted_and_measures_what_is_left(studio: Studio) 
     assert estimated_room(studio.open(limit=32, benchmarks="")) == (0, 0)
     more = studio.open(limit=64, benchmarks="")
     estimate = Estimate(Plan(more.store, peek=True))
-    (traces,) = (call for call in more.study.calls() if call.table == "traces")
-    parts = Plan(more.store, peek=True).table(traces).parts
+    (traces,) = (table for table in more.study.tables() if table.name == "traces")
+    parts = Plan(more.store, peek=True).state(traces).parts
     assert estimate.size(traces) == pytest.approx(sum(part.size for part in parts), rel=0.01)
     measured = estimated_room(more)
     assert measured.certain == measured.most > 0, "the length of traces is known by now"
@@ -81,7 +81,7 @@ def test_imported_traces_count_once_they_were_read(studio: Studio) -> None:
     opened = open_file(file, Runtime(workspace=studio.folder / "workspace"))
     estimate = Estimate(Plan(opened.store))
     assert not knows_imports(opened)
-    assert {estimate.size(call) for call in opened.study.calls()} == {0}
+    assert {estimate.size(table) for table in opened.study.tables()} == {0}
 
 
 def test_a_disk_that_is_smaller_than_the_estimate_is_refused(

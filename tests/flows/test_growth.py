@@ -167,7 +167,7 @@ def test_three_draws_of_random_are_runs_of_one_arm(studio: Studio) -> None:
         "teacher_count",
     ]
     picks = {
-        call.digest for c in configurations if c.draws and (call := c.find("selection", "train"))
+        table.digest for c in configurations if c.draws and (table := c.find("selection", "train"))
     }
     assert len(picks) == 3
     ((name, mean),) = arm_means(configurations, "test:bench", plan)

@@ -63,7 +63,7 @@ def test_a_distilled_model_in_a_gguf_file_writes_and_is_attributed(studio: Studi
     arm = next(c for c in opened.study.configurations() if c.kind == "arm")
     plan = Plan(opened.store)
     scores = {
-        use.role: plan.table(use.call).parts for use in arm.uses if use.call.table == "scores"
+        use.role: plan.state(use.table).parts for use in arm.uses if use.table.name == "scores"
     }
     assert scores.keys() == {"teacher", "student", "distilled"}
     rows = [

@@ -89,16 +89,16 @@ def study(tmp_path: Path) -> Path:
 
 def test_a_logged_teacher_labels_without_a_forward_pass(study: Path, tmp_path: Path) -> None:
     opened = open_file(study, Runtime(workspace=tmp_path / "workspace", threads=1))
-    for call in opened.study.calls():
-        Worker(Plan(opened.store), opened.runtime, Journal()).build(call)
+    for table in opened.study.tables():
+        Worker(Plan(opened.store), opened.runtime, Journal()).build(table)
     (arm,) = opened.study.configurations()
-    table = Plan(opened.store).table
+    plan = Plan(opened.store)
 
     def rows(kind: type, name: str, role: str | None = None) -> list[Any]:
-        call = arm.find(name, "train", role)
-        assert call is not None
+        wanted = arm.find(name, "train", role)
+        assert wanted is not None
         found: list[Any] = []
-        for part in table(call).parts:
+        for part in plan.state(wanted).parts:
             found += opened.store.rows(kind, part)
         return found
 
@@ -134,7 +134,7 @@ def test_logs_of_another_tokenizer_stop_the_run_with_an_example(
     opened = open_file(study, Runtime(workspace=tmp_path / "workspace", threads=1))
     worker = Worker(Plan(opened.store), opened.runtime, Journal())
     with pytest.raises(Exception, match=r"(\d) of \1 logged traces cannot be believed"):
-        list(map(worker.build, opened.study.calls()))
+        list(map(worker.build, opened.study.tables()))
 
 
 def test_a_logged_teacher_writes_nothing_new(study: Path) -> None:

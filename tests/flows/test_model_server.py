@@ -96,13 +96,13 @@ def opened(
 
 
 def build(study: Opened) -> None:
-    for call in study.study.calls():
-        if not Plan(study.store).table(call).complete:
-            Worker(Plan(study.store), study.runtime, Journal()).build(call)
+    for table in study.study.tables():
+        if not Plan(study.store).state(table).complete:
+            Worker(Plan(study.store), study.runtime, Journal()).build(table)
 
 
 def complete(study: Opened) -> bool:
-    return all(Plan(study.store).table(call).complete for call in study.study.calls())
+    return all(Plan(study.store).state(table).complete for table in study.study.tables())
 
 
 def as_sent(bodies: list[m.Body]) -> list[str]:
@@ -230,8 +230,8 @@ def test_f23_two_of_twelve_are_too_many_and_the_others_are_kept(
 
 
 def sampled(study: Opened) -> tuple[Part, ...]:
-    calls = [call for call in study.study.calls() if call.table == "traces"]
-    return Plan(study.store).table(calls[0]).parts
+    tables = [table for table in study.study.tables() if table.name == "traces"]
+    return Plan(study.store).state(tables[0]).parts
 
 
 def test_two_backends_of_one_model_are_held_against_each_other(

@@ -142,7 +142,7 @@ def test_status_says_how_far_an_experiment_is_that_nobody_runs(
     here: Studio, capsys: Capture
 ) -> None:
     said = asked(capsys, "status")
-    tables = len(here.open().study.calls())
+    tables = len(here.open().study.tables())
     assert said.startswith(f"study: not running; {tables} of {tables} tables")
     assert "at least" in asked(capsys, "status", write(here, segmenter="lines"))
 
@@ -150,10 +150,10 @@ def test_status_says_how_far_an_experiment_is_that_nobody_runs(
 def test_status_shows_the_table_in_the_making_with_rate_and_time_left(
     here: Studio, capsys: Capture
 ) -> None:
-    workspace, call = here.folder / "workspace", here.open().study.calls()[1]
-    activity = Activity("study", "traces train [all]", call.digest, "tokens")
+    workspace, table = here.folder / "workspace", here.open().study.tables()[1]
+    activity = Activity("study", "traces train [all]", table.digest, "tokens")
     with announced(workspace, "study"), beating(Journal(), workspace, activity) as watcher:
-        watcher.started(call, 40)
+        watcher.started(table, 40)
         activity.items_done = 10
         activity.seconds = 20.0  # as if it had been begun then
         activity.units = 300
@@ -297,8 +297,8 @@ def leave_behind(here: Studio) -> int:
 def lose(here: Studio, table: str) -> Part:
     """The first part of the first such table loses its file."""
     store = here.open().store
-    call = next(c for c in here.open().study.calls() if c.table == table)
-    part = Plan(store).table(call).parts[0]
+    wanted = next(c for c in here.open().study.tables() if c.name == table)
+    part = Plan(store).state(wanted).parts[0]
     store.file(part).unlink()
     return part
 

@@ -21,9 +21,9 @@ def traces(study: Opened, side: str, name: str) -> list[Trace]:
     from tasks.stage import Parts
 
     (configuration,) = [c for c in study.study.configurations() if c.name == name]
-    call = configuration.find("traces", side)
-    assert call is not None
-    parts = Plan(study.store).table(call).parts
+    table = configuration.find("traces", side)
+    assert table is not None
+    parts = Plan(study.store).state(table).parts
     return [trace for rows in Parts(study.store, Trace, parts) for trace in rows]
 
 

@@ -115,7 +115,7 @@ def configuration(benchmarks: tuple[str, ...] = ("bench", "more")) -> Configurat
         student,
         sum_up(grades=grades, side="train", benchmark="toy"),
     ]
-    uses = [Use("train", None, call) for call in trained]
+    uses = [Use("train", None, table) for table in trained]
     for name in benchmarks:
         tested = [
             problems,
@@ -125,7 +125,7 @@ def configuration(benchmarks: tuple[str, ...] = ("bench", "more")) -> Configurat
             labels,
             sum_up(grades=grades, side="test", benchmark=name),
         ]
-        uses += [Use(f"test:{name}", None, call) for call in tested]
+        uses += [Use(f"test:{name}", None, table) for table in tested]
     return Configuration("random", "arm", "big", "small", "random", 0, tuple(uses), DIGEST)
 
 
@@ -136,8 +136,8 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Opened:
     file = folder / "experiment.toml"
     file.write_text('name = "toy"\n')
     runtime = Runtime(workspace=folder / "workspace")
-    calls = {use.call.digest: use.call for use in configuration().uses}
-    toy_stages.build(runtime.store, list(calls.values()))
+    tables = {use.table.digest: use.table for use in configuration().uses}
+    toy_stages.build(runtime.store, list(tables.values()))
     question = Question(
         labels={"alpha": 0.1}, benchmarks=[{"name": "bench", "limit": 8}, {"name": "more"}]
     )

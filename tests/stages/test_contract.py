@@ -23,8 +23,8 @@ from tests.stages import toy_stages
 
 
 def test_a_second_run_builds_nothing(tmp_path: Path) -> None:
-    calls = toy_stages.chain_of(toy_stages.given(range(10)))
-    first = toy_stages.build(tmp_path, calls)
+    tables = toy_stages.chain_of(toy_stages.given(range(10)))
+    first = toy_stages.build(tmp_path, tables)
     assert Counter(first.parts) == {"traces": 6, "grades": 6, "sentences": 6, "selection": 1}
     assert toy_stages.build(tmp_path, toy_stages.chain_of(toy_stages.given(range(10)))).parts == []
 
@@ -68,8 +68,8 @@ def test_a_version_bump_upstream_still_finds_siblings_that_were_cached_before_it
     bumped = replace(toy_stages.write, version=2)(**traces.tables, **traces.parameters)
     again = toy_stages.check(problems=problems, traces=bumped)
     pool = toy_stages.keep(sentences=toy_stages.cut(traces=bumped, rule="one"), grades=again)
-    calls = [bumped, again, pool.tables["sentences"], pool]
-    assert toy_stages.build(tmp_path, calls).parts == ["traces"] * 4
+    tables = [bumped, again, pool.tables["sentences"], pool]
+    assert toy_stages.build(tmp_path, tables).parts == ["traces"] * 4
 
 
 def test_siblings_and_ancestors_are_those_of_the_same_descent(tmp_path: Path) -> None:
@@ -82,25 +82,25 @@ def test_siblings_and_ancestors_are_those_of_the_same_descent(tmp_path: Path) ->
 
 
 def test_a_plan_writes_nothing_and_names_exactly_what_a_run_builds(tmp_path: Path) -> None:
-    calls = toy_stages.chain_of(toy_stages.given(range(8)))
+    tables = toy_stages.chain_of(toy_stages.given(range(8)))
     plan = Plan(Store(tmp_path / "store"))
-    assert not plan.table(calls[1]).complete
+    assert not plan.state(tables[1]).complete
     assert not (tmp_path / "store").exists()
-    toy_stages.build(tmp_path / "store", calls[:1])
-    jobs = Plan(Store(tmp_path / "store")).table(calls[1]).jobs
-    toy_stages.build(tmp_path / "store", calls[1:2])
-    built = {part.key for part in Plan(Store(tmp_path / "store")).table(calls[1]).parts}
-    assert {job.recipe.key for job in jobs} == built
+    toy_stages.build(tmp_path / "store", tables[:1])
+    missing = Plan(Store(tmp_path / "store")).state(tables[1]).missing
+    toy_stages.build(tmp_path / "store", tables[1:2])
+    built = {part.key for part in Plan(Store(tmp_path / "store")).state(tables[1]).parts}
+    assert {wanted.key for wanted in missing} == built
 
 
 @pytest.mark.parametrize("damage", ["cut", "empty", "deleted", "flipped"])
 def test_a_damaged_part_is_set_aside_and_rebuilt_alone(tmp_path: Path, damage: str) -> None:
-    calls = toy_stages.chain_of(toy_stages.given(range(8)))
-    toy_stages.build(tmp_path, calls)
+    tables = toy_stages.chain_of(toy_stages.given(range(8)))
+    toy_stages.build(tmp_path, tables)
     store = Store(tmp_path)
-    part = Plan(store).table(calls[3]).parts[1]
+    part = Plan(store).state(tables[3]).parts[1]
     _damage(store.file(part), damage)
-    rebuilt = toy_stages.build(tmp_path, calls)
+    rebuilt = toy_stages.build(tmp_path, tables)
     assert rebuilt.parts == ["sentences"]
     assert list((tmp_path / "quarantine").glob("*.reason"))
 
@@ -108,33 +108,33 @@ def test_a_damaged_part_is_set_aside_and_rebuilt_alone(tmp_path: Path, damage: s
 def test_a_flipped_bit_under_an_unchanged_mtime_is_found_when_the_bytes_are_read(
     tmp_path: Path,
 ) -> None:
-    calls = toy_stages.chain_of(toy_stages.given(range(4)))
-    toy_stages.build(tmp_path, calls)
+    tables = toy_stages.chain_of(toy_stages.given(range(4)))
+    toy_stages.build(tmp_path, tables)
     store = Store(tmp_path)
-    part = Plan(store).table(calls[3]).parts[0]
+    part = Plan(store).state(tables[3]).parts[0]
     status = store.file(part).stat()
     _damage(store.file(part), "flipped")
     os.utime(store.file(part), ns=(status.st_atime_ns, status.st_mtime_ns))
     with pytest.raises(Damaged, match=part.key):
         store.rows(Sentence, part)
-    assert toy_stages.build(tmp_path, calls).parts == ["sentences"]
+    assert toy_stages.build(tmp_path, tables).parts == ["sentences"]
 
 
 def test_a_touched_file_whose_bytes_are_the_same_is_still_a_hit(tmp_path: Path) -> None:
-    calls = toy_stages.chain_of(toy_stages.given(range(4)))
-    toy_stages.build(tmp_path, calls)
+    tables = toy_stages.chain_of(toy_stages.given(range(4)))
+    toy_stages.build(tmp_path, tables)
     for file in tmp_path.rglob("*.parquet"):
         os.utime(file, (1, 1))
-    assert toy_stages.build(tmp_path, calls).parts == []
+    assert toy_stages.build(tmp_path, tables).parts == []
 
 
 def test_a_torn_record_is_no_result(tmp_path: Path) -> None:
-    calls = toy_stages.chain_of(toy_stages.given(range(4)))
-    toy_stages.build(tmp_path, calls)
-    part = Plan(Store(tmp_path)).table(calls[2]).parts[0]
+    tables = toy_stages.chain_of(toy_stages.given(range(4)))
+    toy_stages.build(tmp_path, tables)
+    part = Plan(Store(tmp_path)).state(tables[2]).parts[0]
     record = tmp_path / "grades" / f"{part.key}.json"
     record.write_bytes(record.read_bytes()[:40])
-    assert toy_stages.build(tmp_path, calls).parts == ["grades"]
+    assert toy_stages.build(tmp_path, tables).parts == ["grades"]
 
 
 def test_a_value_without_a_stable_form_is_refused_with_its_path(tmp_path: Path) -> None:
@@ -146,7 +146,7 @@ def test_who_will_not_wait_is_told_who_builds(tmp_path: Path) -> None:
     problems, traces, *_ = toy_stages.chain_of(toy_stages.given(range(4)), samples=1)
     toy_stages.build(tmp_path, [problems])
     store = Store(tmp_path)
-    key = Plan(store).table(traces).jobs[0].recipe.key
+    key = Plan(store).state(traces).missing[0].recipe.key
     worker = Worker(Plan(store), toy_stages.Options(wait=False), toy_stages.Journal())
     with _another_process_building(store, key) as pid, pytest.raises(Busy, match=f"{pid} on"):
         worker.build(traces)
@@ -157,7 +157,7 @@ def test_a_part_that_the_same_run_makes_for_another_table_is_waited_for(tmp_path
     problems, traces, *_ = toy_stages.chain_of(toy_stages.given(range(4)), samples=1)
     toy_stages.build(tmp_path, [problems])
     store, journal = Store(tmp_path), toy_stages.Journal()
-    key = Plan(store).table(traces).jobs[0].recipe.key
+    key = Plan(store).state(traces).missing[0].recipe.key
     worker = Worker(Plan(store), toy_stages.Options(wait=False), journal)
     waiting = threading.Thread(target=worker.build, args=(traces,))
     with store.lock("traces", key):

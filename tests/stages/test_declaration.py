@@ -11,8 +11,9 @@ from rdpt_core.provenance.labels import LabelRule
 from rdpt_core.store.parts import Store
 from rdpt_core.tables.rows import Grade, Pick, Problem, Sentence, Trace
 from tasks import stage as s
+from tasks.arguments import Kind
 from tasks.plan import Plan
-from tasks.stage import Call, Kind, Parts, Work, stage
+from tasks.stage import Parts, StageTable, Work, stage
 from tests.stages import toy_stages
 
 Grades = Parts[Grade]
@@ -32,7 +33,7 @@ def count(grades: tuple[Parts[Grade], ...], rule: LabelRule | None, work: Work) 
     return iter([Pick(str(n), n, 1.0, number) for n, number in enumerate(numbers)])
 
 
-def tables(samples: int = 2) -> tuple[Any, Call, Call, Call]:
+def tables(samples: int = 2) -> tuple[Any, StageTable, StageTable, StageTable]:
     problems, traces, grades, sentences, _ = toy_stages.chain_of(
         toy_stages.given(range(8)), samples=samples
     )
@@ -67,19 +68,19 @@ def test_an_annotation_means_what_it_resolves_to(annotation: Any) -> None:
 
 def test_annotations_that_are_not_postponed_hand_over_all_parts(tmp_path: Path) -> None:
     problems, traces, grades, _ = tables()
-    call = rank(grades=grades, more=grades, best=99)
+    table = rank(grades=grades, more=grades, best=99)
     assert len(grades.axes) == 2
-    toy_stages.build(tmp_path, [problems, traces, grades, call])
-    (part,) = Plan(Store(tmp_path)).table(call).parts
+    toy_stages.build(tmp_path, [problems, traces, grades, table])
+    (part,) = Plan(Store(tmp_path)).state(table).parts
     assert part.num_rows == 16
 
 
 def test_several_tables_are_one_argument_and_each_is_in_the_key(tmp_path: Path) -> None:
     problems, traces, grades, _ = tables()
     first, second = tables(samples=1)[1:3]
-    call = count(grades=(grades, second), rule=None)
-    toy_stages.build(tmp_path, [problems, traces, grades, first, second, call])
-    (part,) = Plan(Store(tmp_path)).table(call).parts
+    table = count(grades=(grades, second), rule=None)
+    toy_stages.build(tmp_path, [problems, traces, grades, first, second, table])
+    (part,) = Plan(Store(tmp_path)).state(table).parts
     record = Store(tmp_path).record("selection", part.key)
     assert record is not None
     assert list(record.recipe["inputs"]) == ["grades_0", "grades_1"]

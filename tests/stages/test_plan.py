@@ -14,7 +14,7 @@ import pytest
 from rdpt_core.store.parts import Part, Store
 from rdpt_core.tables.rows import Grade, Outcome, Problem, Sentence, Trace
 from tasks.plan import Plan
-from tasks.stage import Call, stage
+from tasks.stage import StageTable, stage
 from tasks.worker import Worker
 from tests.stages import toy_stages
 
@@ -49,13 +49,13 @@ def join(
 def test_a_part_is_looked_up_once_however_many_tables_read_it(
     tmp_path: Path, num_blocks: int
 ) -> None:
-    calls = toy_stages.chain_of(toy_stages.given(range(2 * num_blocks), block=2))
-    calls.append(toy_stages.keep(sentences=calls[3], grades=calls[2]))
-    toy_stages.build(tmp_path, calls)
+    tables = toy_stages.chain_of(toy_stages.given(range(2 * num_blocks), block=2))
+    tables.append(toy_stages.keep(sentences=tables[3], grades=tables[2]))
+    toy_stages.build(tmp_path, tables)
     store = Counting(tmp_path)
     plan = Plan(store)
     for _ in range(3):
-        assert all(plan.table(call).complete for call in reversed(calls))
+        assert all(plan.state(table).complete for table in reversed(tables))
     assert set(store.asked.values()) == {1}
     assert len(store.asked) == num_blocks + 4 * 2 * num_blocks + 1
 
@@ -67,10 +67,10 @@ def test_a_run_asks_for_a_part_as_often_as_building_it_needs(tmp_path: Path) -> 
     later = [toy_stages.cut(traces=traces, rule=str(n)) for n in range(8)]
     store = Counting(tmp_path)
     plan = Plan(store)
-    for call in [problems, traces, *later]:
-        assert not plan.table(call).complete
-        Worker(plan, toy_stages.Options(), toy_stages.Journal()).build(call)
-        assert plan.table(call).complete
+    for table in [problems, traces, *later]:
+        assert not plan.state(table).complete
+        Worker(plan, toy_stages.Options(), toy_stages.Journal()).build(table)
+        assert plan.state(table).complete
     asked = {key: number for key, number in store.asked.items() if key[0] != "problems"}
     assert set(asked.values()) == {3}
 
@@ -85,7 +85,7 @@ def test_a_plan_of_tables_that_do_not_exist_looks_at_each_once(tmp_path: Path) -
     sentences = toy_stages.cut(traces=traces, rule="one")
     for _ in range(30):
         grades = toy_stages.keep(sentences=sentences, grades=grades)
-    assert Plan(Store(tmp_path)).table(grades).is_blocked
+    assert Plan(Store(tmp_path)).state(grades).is_blocked
     assert looked == ["problems"]
 
 
@@ -98,12 +98,12 @@ def test_parts_of_one_content_stand_where_the_plan_says(tmp_path: Path) -> None:
     pool = join(problems=problems, sentences=sentences, grades=grades)
     journal = toy_stages.build(tmp_path, [problems, traces, grades, sentences, pool])
     plan = Plan(Store(tmp_path))
-    places = plan.table(sentences).places
+    places = plan.state(sentences).places
     assert list(places) == [(0,), (1,)]
     assert places[0,] == places[1,]
     assert journal.parts.count("sentences") == 1
     names = [
-        {row.trace_id for row in plan.store.rows(Grade, part)} for part in plan.table(pool).parts
+        {row.trace_id for row in plan.store.rows(Grade, part)} for part in plan.state(pool).parts
     ]
     assert names == [
         {toy_stages.problem(n).problem_id for n in block} for block in (range(4), range(4, 8))
@@ -122,20 +122,20 @@ def test_one_block_that_stands_twice_is_one_part_at_two_places(tmp_path: Path) -
     grades = toy_stages.check(problems=doubled, traces=traces)
     journal = toy_stages.build(tmp_path, [doubled, traces, grades])
     assert Counter(journal.parts) == {"traces": 2, "grades": 2}
-    assert list(Plan(Store(tmp_path)).table(grades).places) == [(0, 0), (1, 0), (0, 1), (1, 1)]
+    assert list(Plan(Store(tmp_path)).state(grades).places) == [(0, 0), (1, 0), (0, 1), (1, 1)]
 
 
 def test_what_another_run_commits_meanwhile_is_found_and_joins(tmp_path: Path) -> None:
     problems, traces, grades, *_ = toy_stages.chain_of(toy_stages.given(range(8)))
     toy_stages.build(tmp_path, [problems])
     plan = Plan(Store(tmp_path))
-    assert len(plan.table(traces).jobs) == 4
+    assert len(plan.state(traces).missing) == 4
     toy_stages.build(tmp_path, [traces])  # a plan of its own, as another process has
     journal = toy_stages.Journal()
     worker = Worker(plan, toy_stages.Options(), journal)
     worker.build(traces)
     assert journal.parts == []
-    assert plan.table(traces).complete
+    assert plan.state(traces).complete
     worker.build(grades)
     assert journal.parts == ["grades"] * 4
 
@@ -146,48 +146,48 @@ def test_tables_that_are_built_in_several_threads_share_one_plan(tmp_path: Path)
     plan = Plan(Store(tmp_path))
     done: dict[str, threading.Event] = {}
 
-    def build(call: Call) -> None:
-        for needed in call.needs():
+    def build(table: StageTable) -> None:
+        for needed in table.needs():
             assert done[needed.digest].wait(30)
-        Worker(plan, toy_stages.Options(workers=3), toy_stages.Journal()).build(call)
-        done[call.digest].set()
+        Worker(plan, toy_stages.Options(workers=3), toy_stages.Journal()).build(table)
+        done[table.digest].set()
 
     problems.read(plan.store)
-    calls = [pool, sentences, grades, traces]
-    done |= {call.digest: threading.Event() for call in [problems, *calls]}
+    tables = [pool, sentences, grades, traces]
+    done |= {table.digest: threading.Event() for table in [problems, *tables]}
     done[problems.digest].set()
-    assert plan.table(pool).is_blocked
-    threads = [threading.Thread(target=build, args=[call]) for call in calls]
+    assert plan.state(pool).is_blocked
+    threads = [threading.Thread(target=build, args=[table]) for table in tables]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join(60)
-    assert all(plan.table(call).complete for call in [problems, *calls])
-    assert len(plan.table(pool).parts) == 20
+    assert all(plan.state(table).complete for table in [problems, *tables])
+    assert len(plan.state(pool).parts) == 20
 
 
 def test_a_part_is_placed_by_the_plan_and_its_record_says_where_it_was_made(
     tmp_path: Path,
 ) -> None:
     """Two experiments share a part at different places, as after `shuffle` or another limit."""
-    calls = toy_stages.chain_of(toy_stages.given(range(8)))
-    toy_stages.build(tmp_path, calls)
+    tables = toy_stages.chain_of(toy_stages.given(range(8)))
+    toy_stages.build(tmp_path, tables)
     later = toy_stages.chain_of(toy_stages.given(range(4, 8)))
     assert toy_stages.build(tmp_path, later).parts == ["selection"]
     plan = Plan(Store(tmp_path))
-    assert list(plan.table(later[2]).places) == [(0, 0), (0, 1)]
-    (part, _) = plan.table(later[2]).parts
+    assert list(plan.state(later[2]).places) == [(0, 0), (0, 1)]
+    (part, _) = plan.state(later[2]).parts
     record = plan.store.record("grades", part.key)
     assert record is not None
     assert record.coordinate == (1, 0)
 
 
 def test_a_plan_that_forgets_sees_what_was_damaged(tmp_path: Path) -> None:
-    calls = toy_stages.chain_of(toy_stages.given(range(4)))
-    toy_stages.build(tmp_path, calls)
+    tables = toy_stages.chain_of(toy_stages.given(range(4)))
+    toy_stages.build(tmp_path, tables)
     plan = Plan(Store(tmp_path))
-    (part, _) = plan.table(calls[2]).parts
+    (part, _) = plan.state(tables[2]).parts
     plan.store.quarantine("grades", part.key, "of the test")
-    assert plan.table(calls[2]).complete
+    assert plan.state(tables[2]).complete
     plan.forget()
-    assert [job.recipe.key for job in plan.table(calls[2]).jobs] == [part.key]
+    assert [wanted.key for wanted in plan.state(tables[2]).missing] == [part.key]

@@ -19,26 +19,26 @@ Capture = pytest.CaptureFixture[str]
 
 
 @pytest.fixture
-def job(tmp_path: Path) -> tuple[Any, Any]:
+def wanted(tmp_path: Path) -> tuple[Any, Any]:
     """A call, and a part of it that is to be made."""
     problems, traces, *_ = toy_stages.chain_of(toy_stages.given(range(4)), samples=1)
     toy_stages.build(tmp_path, [problems])
-    return traces, Plan(Store(tmp_path)).table(traces).jobs[0]
+    return traces, Plan(Store(tmp_path)).state(traces).missing[0]
 
 
 def test_another_run_that_builds_the_part_is_named_once(
-    job: tuple[Any, Any], capsys: Capture
+    wanted: tuple[Any, Any], capsys: Capture
 ) -> None:
     progress, holder = TableProgress("traces train", "tokens"), Holder(1, "elsewhere", "10:00:00")
-    progress.waits(*job, holder)
-    progress.waits(*job, holder)
+    progress.waits(*wanted, holder)
+    progress.waits(*wanted, holder)
     (line,) = capsys.readouterr().err.splitlines()
     assert "which process 1 on elsewhere is building (since 10:00:00)" in line
 
 
-def test_a_run_says_nothing_of_waiting_for_itself(job: tuple[Any, Any], capsys: Capture) -> None:
+def test_a_run_says_nothing_of_waiting_for_itself(wanted: tuple[Any, Any], capsys: Capture) -> None:
     TableProgress("traces train", "tokens").waits(
-        *job, Holder(os.getpid(), socket.gethostname(), "10:00:00")
+        *wanted, Holder(os.getpid(), socket.gethostname(), "10:00:00")
     )
     assert capsys.readouterr().err == ""
 

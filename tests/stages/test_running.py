@@ -57,7 +57,7 @@ def test_a_table_in_the_making_is_seen_with_its_work_and_gone_when_it_ends(tmp_p
         Worker(Plan(Store(tmp_path / "store")), toy_stages.Options(), watcher).build(traces)
     (seen, lives) = looking.seen[0]
     assert lives
-    assert (seen.title, seen.call, seen.items, seen.items_done) == (
+    assert (seen.title, seen.table, seen.items, seen.items_done) == (
         "traces train",
         traces.digest,
         16,

@@ -35,11 +35,11 @@ def test_an_import_gives_problems_traces_and_rejects_of_one_descent(tmp_path: Pa
     store = Store(tmp_path / "store")
     problems.read(store)
     plan = Plan(store)
-    assert [part.num_rows for part in plan.table(problems).parts] == [4, 4, 2]
-    assert [part.num_rows for part in plan.table(traces).parts] == [4, 4, 4, 4, 2, 2]
-    assert [part.num_rows for part in plan.table(rejects).parts] == [1]
-    assert list(plan.table(problems).places) == [(0,), (1,), (2,)]
-    assert list(plan.table(traces).places) == [(n, k) for n in range(3) for k in range(2)]
+    assert [part.num_rows for part in plan.state(problems).parts] == [4, 4, 2]
+    assert [part.num_rows for part in plan.state(traces).parts] == [4, 4, 4, 4, 2, 2]
+    assert [part.num_rows for part in plan.state(rejects).parts] == [1]
+    assert list(plan.state(problems).places) == [(0,), (1,), (2,)]
+    assert list(plan.state(traces).places) == [(n, k) for n in range(3) for k in range(2)]
 
 
 def test_readers_at_the_same_time_commit_each_part_once(tmp_path: Path) -> None:
@@ -58,11 +58,11 @@ def test_a_lost_part_of_a_source_that_is_remembered_is_read_again_alone(tmp_path
     store = Store(tmp_path / "store")
     problems.read(store)
     before = {path: path.stat().st_mtime_ns for path in store.root.glob("*/*.parquet")}
-    lost = store.file(Plan(store).table(traces).parts[1])
+    lost = store.file(Plan(store).state(traces).parts[1])
     lost.unlink()
-    assert not Plan(store).table(traces).complete
+    assert not Plan(store).state(traces).complete
     traces.read(store)
-    assert Plan(store).table(traces).complete
+    assert Plan(store).state(traces).complete
     after = {path: path.stat().st_mtime_ns for path in store.root.glob("*/*.parquet")}
     assert {path for path in before if after[path] != before[path]} == {lost}
 
@@ -70,11 +70,11 @@ def test_a_lost_part_of_a_source_that_is_remembered_is_read_again_alone(tmp_path
 def test_a_plan_sees_the_parts_that_reading_commits_and_writes_none(tmp_path: Path) -> None:
     problems, traces = sources.imported(write_import(tmp_path), 4, tmp_path)
     store = Store(tmp_path / "store")
-    seen = Plan(store, peek=True).table(traces)
+    seen = Plan(store, peek=True).state(traces)
     assert not seen.complete
     assert not store.root.exists()
     problems.read(store)
-    committed = Plan(store).table(traces)
+    committed = Plan(store).state(traces)
     assert list(seen.places) == list(committed.places)
     assert [(p.key, p.content) for p in seen.parts] == [(p.key, p.content) for p in committed.parts]
 
@@ -110,7 +110,7 @@ def test_the_account_of_a_source_is_the_same_planned_read_and_cached(tmp_path: P
     counts = {(row.role, row.became): row.num for row in cached}
     assert counts["rows", "used"] == counts["traces", "used"] == 20
     assert counts["rows", "rejected"] == counts["trace", "rejected"] == 1
-    (part,) = Plan(store).table(source.given("accounts")).parts
+    (part,) = Plan(store).state(source.given("accounts")).parts
     store.file(part).write_bytes(b"damaged")
     assert source.account(store) == cached
 

@@ -18,7 +18,7 @@ from settings import runtime
 from tasks import models, stopping, traces
 from tasks.models import Model
 from tasks.plan import Plan
-from tasks.stage import Call, stage
+from tasks.stage import StageTable, stage
 from tasks.turns import Turns
 from tasks.worker import Worker
 from tests.core.models import tiny
@@ -71,7 +71,7 @@ def sample(problems: list[Problem], sample_index: int, model: ToyModel) -> Itera
     yield from write(problems=problems, sample_index=sample_index, style=model.style)
 
 
-def tables(seen: Seen, **model: bool) -> list[Call]:
+def tables(seen: Seen, **model: bool) -> list[StageTable]:
     problems = toy_stages.given(range(8))
     return [
         sample(problems=problems, sample_index=(0, 1, 2), model=ToyModel(style, seen, **model))
@@ -79,22 +79,22 @@ def tables(seen: Seen, **model: bool) -> list[Call]:
     ]
 
 
-def build(root: Path, calls: list[Call], workers: int) -> list[str]:
+def build(root: Path, tables: list[StageTable], workers: int) -> list[str]:
     """All tables at the same time, as a run makes them; the contents of the parts."""
     store, turns = Store(root), Turns(workers)
-    calls[0].tables["problems"].read(store)  # type: ignore[union-attr]
+    tables[0].tables["problems"].read(store)  # type: ignore[union-attr]
     runtime = toy_stages.Options(workers=workers)
     threads = [
         threading.Thread(
             target=Worker(Plan(store), runtime, toy_stages.Journal(), turns=turns).build, args=[c]
         )
-        for c in calls
+        for c in tables
     ]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    return [part.content for call in calls for part in Plan(store).table(call).parts]
+    return [part.content for table in tables for part in Plan(store).state(table).parts]
 
 
 @pytest.mark.parametrize("workers", [1, 2, 3])
@@ -137,14 +137,14 @@ def test_a_model_writes_the_same_texts_whatever_the_number_of_workers(tmp_path: 
     problems = toy_stages.given(range(12))
     contents = []
     for workers in (1, 3):
-        call = traces.sample(
+        table = traces.sample(
             problems=problems,
             model=Model(ModelSpec(path="qwen"), tmp_path),
             sampling=Sampling(max_new_tokens=12),
             seed=3,
             sample_index=(0, 1),
         )
-        contents.append(build(tmp_path / str(workers), [call], workers))
+        contents.append(build(tmp_path / str(workers), [table], workers))
     assert len(contents[0]) == 6
     assert contents[0] == contents[1]
 

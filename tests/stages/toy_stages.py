@@ -21,8 +21,8 @@ from rdpt_core.tables.rows import (
     Zone,
     ZoneKind,
 )
-from tasks.plan import Job, Plan
-from tasks.stage import Call, Given, Parts, stage
+from tasks.plan import MissingPart, Plan
+from tasks.stage import Parts, SourceTable, StageTable, stage
 from tasks.worker import Watcher, Worker
 
 
@@ -44,7 +44,7 @@ class Journal(Watcher):
     def committed(self, part: Part, num_items: int) -> None:
         self.parts.append(part.table)
 
-    def waits(self, call: Call, job: Job, holder: Holder | None) -> None:
+    def waits(self, table: StageTable, wanted: MissingPart, holder: Holder | None) -> None:
         self.waited.append(holder)
 
 
@@ -53,7 +53,7 @@ def problem(number: int) -> Problem:
     return Problem(ids.problem_id("toy", prompt), "toy", "train", "", prompt, str(number + 1))
 
 
-def given(numbers: range, block: int = 4) -> Given:
+def given(numbers: range, block: int = 4) -> SourceTable:
     """Problems in blocks, as from a source."""
     recipes = [
         (Recipe("problems", 1, {"rows": [p.problem_id for p in rows]}, {}), rows)
@@ -71,7 +71,7 @@ def given(numbers: range, block: int = 4) -> Given:
                 store.commit(Problem, recipe, rows)
 
     source = ids.digest(str(numbers), block)
-    return Given("problems", Problem, source, (source,), parts, read, dict)
+    return SourceTable("problems", Problem, source, (source,), parts, read, dict)
 
 
 @stage("traces", version=1, row=Trace, over="problems", each="sample_index")
@@ -131,17 +131,17 @@ def pick(grades: Parts[Grade], best: int) -> Iterator[Pick]:
         yield Pick(name, rank, 1.0, 1)
 
 
-def chain_of(problems: Given, samples: int = 2, style: str = "it is") -> list[Any]:
+def chain_of(problems: SourceTable, samples: int = 2, style: str = "it is") -> list[Any]:
     traces = write(problems=problems, sample_index=tuple(range(samples)), style=style)
     grades = check(problems=problems, traces=traces)
     sentences = cut(traces=traces, rule="one")
     return [problems, traces, grades, sentences, pick(grades=grades, best=3)]
 
 
-def build(root: Path, calls: list[Any], **options: Any) -> Journal:
+def build(root: Path, tables: list[Any], **options: Any) -> Journal:
     journal = Journal()
     plan = Plan(Store(root))
-    for call in calls:
-        if not plan.table(call).complete:
-            Worker(plan, Options(**options), journal).build(call)
+    for table in tables:
+        if not plan.state(table).complete:
+            Worker(plan, Options(**options), journal).build(table)
     return journal

@@ -59,15 +59,15 @@ def players(opened: Opened) -> Players:
 
 def _roles(configuration: Configuration, side: str, plan: Plan) -> dict[str, Model]:
     """Role to model of a side that labels sentences, in the order of a cast."""
-    calls = {
-        use.role: use.call
+    tables = {
+        use.role: use.table
         for use in configuration.uses
-        if (use.call.table, use.side) == ("scores", side)
+        if (use.table.name, use.side) == ("scores", side)
     }
     found = {
-        role: model_of(calls[role], plan)
+        role: model_of(tables[role], plan)
         for role in ("teacher", "student", "distilled")
-        if role in calls
+        if role in tables
     }
     return {role: model for role, model in found.items() if model is not None}
 

@@ -13,7 +13,6 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from flows.catalogue import model_of
-from flows.configurations import Wanted
 from flows.workspace import Opened
 from rdpt_core.provenance.noise import ENOUGH_TRACES
 from rdpt_core.store.parts import Store
@@ -22,7 +21,7 @@ from rdpt_core.text import segmentation
 from settings.loading import BadSettings
 from tasks.plan import Plan
 from tasks.progress import say
-from tasks.stage import Call, Given, Parts, Work
+from tasks.stage import Parts, SourceTable, StageTable, Table, Work
 
 MOST_TOKENS = 512
 """Tokens of a trace that is sampled only for this: noise shows in any sentence, early or late."""
@@ -32,8 +31,8 @@ MOST_TOKENS = 512
 class LabelledSide:
     """Traces that an experiment labels, and the problems that they answer."""
 
-    problems: Wanted
-    traces: Wanted
+    problems: Table
+    traces: Table
 
 
 @dataclass(frozen=True)
@@ -86,10 +85,10 @@ def _stored(plan: Plan, sources: Sequence[LabelledSide]) -> list[tuple[Problem, 
 
 
 def _pairs(plan: Plan, source: LabelledSide) -> Iterator[tuple[Problem, Trace]]:
-    parts = Parts(plan.store, Trace, plan.table(source.traces).parts)
+    parts = Parts(plan.store, Trace, plan.state(source.traces).parts)
     traces = list(islice((trace for rows in parts for trace in rows), ENOUGH_TRACES))
     wanted = {trace.problem_id for trace in traces}
-    of_problems = Parts(plan.store, Problem, plan.table(source.problems).parts if traces else ())
+    of_problems = Parts(plan.store, Problem, plan.state(source.problems).parts if traces else ())
     problems = {p.problem_id: p for rows in of_problems for p in rows if p.problem_id in wanted}
     yield from ((problems[t.problem_id], t) for t in traces if t.problem_id in problems)
 
@@ -99,7 +98,7 @@ def _made(
 ) -> tuple[list[tuple[Problem, Trace]], str]:
     """Reads imports, or else samples traces, outside the workspace."""
     for source in sources:
-        if isinstance(source.traces, Given):
+        if isinstance(source.traces, SourceTable):
             source.traces.read(store)
     if found := _stored(Plan(store), sources):
         return found, "imported"
@@ -112,10 +111,14 @@ def _made(
 def _sampled(opened: Opened, source: LabelledSide, store: Store) -> list[tuple[Problem, Trace]]:
     """Nothing where the model that would write is not trained yet."""
     model = model_of(source.traces, Plan(opened.store))
-    if model is None or not isinstance(source.traces, Call) or isinstance(source.problems, Call):
+    if (
+        model is None
+        or not isinstance(source.traces, StageTable)
+        or isinstance(source.problems, StageTable)
+    ):
         return []
     source.problems.read(store)
-    parts = Parts(store, Problem, Plan(store).table(source.problems).parts)
+    parts = Parts(store, Problem, Plan(store).state(source.problems).parts)
     problems = list(islice((row for rows in parts for row in rows), ENOUGH_TRACES))
     how = source.traces.parameters["sampling"]
     how = how.model_copy(update={"max_new_tokens": min(how.max_new_tokens, MOST_TOKENS)})

@@ -20,14 +20,14 @@ from tests.stages import toy_stages
 
 
 def published(root: Path, name: str = "toy") -> tuple[Path, Store]:
-    calls = toy_stages.chain_of(toy_stages.given(range(8)))
-    toy_stages.build(root / "store", calls)
+    tables = toy_stages.chain_of(toy_stages.given(range(8)))
+    toy_stages.build(root / "store", tables)
     store = Store(root / "store")
     plan = Plan(store)
     uses = tuple(
         catalog.Use("c1", "train", None, part.table, part.key, None)
-        for call in calls[:3]
-        for part in plan.table(call).parts
+        for table in tables[:3]
+        for part in plan.state(table).parts
     )
     row = catalog.ConfigurationRow("c1", name, "study", None, None, None, None, None)
     path = root / "rdpt.duckdb"
