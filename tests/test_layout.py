@@ -166,6 +166,15 @@ def test_no_file_names_a_place_on_one_machine(files: list[Path]) -> None:
     assert found == []
 
 
+def test_what_contributing_names_exists_and_its_example_runs_tests() -> None:
+    text = (_root() / "CONTRIBUTING.md").read_text()
+    places = "|".join((*PACKAGES, "tests", "docs"))
+    named = re.findall(rf"(?<![\w/])(?:{places})/[\w/]+\.(?:py|md|toml)", text)
+    assert [path for path in named if not (_root() / path).is_file()] == []
+    (example,) = re.findall(r"python -m pytest (\S+\.py)", text)
+    assert "\ndef test_" in (_root() / example).read_text()
+
+
 def test_the_folder_mlflow_holds_no_python() -> None:
     assert [*(_root() / "mlflow").rglob("*.py*")] == []
     assert [*(_root() / "mlflow" / "views").glob("*.toml")] != []

@@ -69,15 +69,27 @@ PLAIN: dict[str, Any] = {
 }
 
 
+def head(name: str, *keys: str, part_size: int = 32, student: str = "") -> str:
+    """The beginning of a study on a tiny teacher and student, each a folder of that name: `keys`
+    of the study, and keys of the student. Its tables follow."""
+    models = [
+        f'[[{table}]]\nname = "{model}"\npath = "{model}"\nthinking = "none"'
+        for table, model in (("teachers", "teacher"), ("students", "student"))
+    ]
+    return "\n".join([f'name = "{name}"', f"part_size = {part_size}", *keys, *models, student, ""])
+
+
 @dataclass
 class Studio:
     """A folder with models, problems and a workspace."""
 
     folder: Path
+    text: str | None = None
+    """Of its study; without it the text is STUDY with PLAIN and what a test changes."""
 
     def open(self, **changes: Any) -> Opened:
         file = self.folder / "study.toml"
-        file.write_text(STUDY.format(**(PLAIN | changes)))
+        file.write_text(self.text or STUDY.format(**(PLAIN | changes)))
         return open_file(file, Runtime(workspace=self.folder / "workspace", threads=1))
 
     def build(self, **changes: Any) -> Counter[str]:
@@ -88,6 +100,11 @@ class Studio:
                 Worker(Plan(opened.store), opened.runtime, journal).build(table)
         assert all(Plan(opened.store).state(table).complete for table in opened.study.tables())
         return Counter(journal.parts)
+
+    def write_changed(self, **changes: Any) -> str:
+        """A study like STUDY in a file next to it; its name."""
+        (self.folder / "changed.toml").write_text(STUDY.format(**(PLAIN | changes)))
+        return "changed.toml"
 
     def write_problems(self, name: str, numbers: range) -> None:
         lines = [

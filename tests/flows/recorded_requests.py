@@ -20,5 +20,12 @@ def refused(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
     return captured.err
 
 
+def output_of(capsys: pytest.CaptureFixture[str], *arguments: str, code: int = 0) -> str:
+    """What a verb writes to stdout."""
+    capsys.readouterr()
+    assert cli.main(list(arguments)) == code
+    return capsys.readouterr().out
+
+
 def files() -> list[Path]:
     return sorted(path for path in Path().rglob("*") if path.is_file())

@@ -15,32 +15,24 @@ from tasks.plan import Plan
 from tasks.stage import Parts
 from tests.core.models import tiny
 from tests.core.models.loading.gguf_files import write_gguf
-from tests.flows.example_experiments import Studio
+from tests.flows.example_experiments import Studio, head
 
-STUDY = """
-name = "imported"
-part_size = 32
-[[teachers]]
-name = "teacher"
-path = "teacher"
-thinking = "none"
-[[students]]
-name = "student"
-path = "student"
-thinking = "none"
-source = "import"
-distilled = { path = "distilled", gguf = "m.gguf" }
+IMPORTED = 'source = "import"\ndistilled = { path = "distilled", gguf = "m.gguf" }'
+STUDY = (
+    head("imported", student=IMPORTED)
+    + """
 [[benchmarks]]
 name = "bench"
 problems = { source = "file", path = "bench.jsonl" }
 traces = { source = "generate", samples = 1, sampling = { max_new_tokens = 6 } }
 """
+)
 
 
 @pytest.fixture
-def studio(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Studio:
+def studio(tmp_path: Path) -> Studio:
     """A teacher, a base in safetensors, and its distilled self as one GGUF file."""
-    made = Studio(tmp_path)
+    made = Studio(tmp_path, STUDY)
     for seed, name in enumerate(("teacher", "student")):
         tiny.make_qwen(tmp_path / name, seed=seed)
     folder = tmp_path / "distilled"
@@ -49,9 +41,6 @@ def studio(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Studio:
     (folder / "model.safetensors").unlink()
     write_gguf(tiny.llama(tiny.size_of(tokenizer)), tokenizer, "<|im_end|>", folder / "m.gguf")
     made.write_problems("bench", range(100, 106))
-    monkeypatch.setattr(
-        "tests.flows.example_experiments.STUDY", STUDY.replace("{", "{{").replace("}", "}}")
-    )
     return made
 
 

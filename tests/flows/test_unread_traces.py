@@ -10,29 +10,22 @@ from tokenizers import Tokenizer, models
 
 from rdpt_core.tables.rows import ScoreStatus, TokenScores
 from tests.core.models import tiny
-from tests.flows.example_experiments import Studio
+from tests.flows.example_experiments import Studio, head
 
-IMPORTED = """
-name = "unread"
+STUDY = (
+    head("unread", student='source = "select"')
+    + """
 [traces]
 source = "import"
 path = "traces.jsonl"
 delimiters = "none"
 columns = { problem = "problem", trace = "trace", answer = "answer" }
-[[teachers]]
-name = "teacher"
-path = "teacher"
-thinking = "none"
-[[students]]
-name = "student"
-path = "student"
-thinking = "none"
-source = "select"
 [[selectors]]
 name = "random"
 [pool]
 eligible = "all"
 """
+)
 
 
 def without_letters(folder: Path) -> None:
@@ -44,7 +37,7 @@ def without_letters(folder: Path) -> None:
 
 
 def test_a_character_outside_the_vocabulary_is_an_error_that_is_told_and_counted(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     tiny.make_qwen(tmp_path / "teacher")
     without_letters(tiny.make_llama(tmp_path / "student", template=None))
@@ -53,10 +46,7 @@ def test_a_character_outside_the_vocabulary_is_an_error_that_is_told_and_counted
         {"problem": f"How many? {n}", "answer": "42", "trace": text} for n, text in enumerate(texts)
     ]
     (tmp_path / "traces.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    monkeypatch.setattr(
-        "tests.flows.example_experiments.STUDY", IMPORTED.replace("{", "{{").replace("}", "}}")
-    )
-    studio = Studio(tmp_path)
+    studio = Studio(tmp_path, STUDY)
     studio.build()
     said = capsys.readouterr().err
     assert "warning: 1 of 3 traces have no scores under student, such as trace " in said

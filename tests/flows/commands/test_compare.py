@@ -69,7 +69,7 @@ def test_a_note_may_hold_either_line_end(
 def in_a_terminal(folder: Path, *arguments: str, **variables: str) -> str:
     """What is written to a terminal of 80 columns."""
     ours, theirs = pty.openpty()
-    root = Path(__file__).parents[2]
+    root = Path(__file__).parents[3]
     size = {"COLUMNS": "80", "LINES": "24"}
     environment = {
         **os.environ,
@@ -124,7 +124,7 @@ def test_a_plan_in_a_terminal_fits_80_columns(tmp_path: Path) -> None:
 
 def test_who_reads_no_further_is_no_error(study: Opened) -> None:
     """`rdpt compare study | head -1` ended with "Broken pipe" and the code of a dead server."""
-    root = Path(__file__).parents[2]
+    root = Path(__file__).parents[3]
     environment = {**os.environ, "PYTHONPATH": str(root), "RDPT_TRACKING": "off"}
     reader, writer = os.pipe()
     os.close(reader)

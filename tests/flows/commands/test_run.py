@@ -15,23 +15,15 @@ import pytest
 
 from rdpt_core.store.parts import Store
 from tests.core.models import tiny
+from tests.flows.example_experiments import head
 
-STUDY = """
-name = "study"
-part_size = 8
-problems = { source = "pocket", limit = 16 }
+STUDY = (
+    head("study", 'problems = { source = "pocket", limit = 16 }', part_size=8)
+    + """
 [traces]
 source = "generate"
 samples = 2
 sampling = { max_new_tokens = 8, batch_size = 8 }
-[[teachers]]
-name = "teacher"
-path = "teacher"
-thinking = "none"
-[[students]]
-name = "student"
-path = "student"
-thinking = "none"
 [[selectors]]
 name = "teacher_count"
 [pool]
@@ -43,6 +35,7 @@ name = "bench"
 problems = { source = "pocket", split = "bench", limit = 8 }
 traces = { source = "generate", samples = 1, sampling = { max_new_tokens = 8 } }
 """
+)
 ELIGIBLE_QUESTIONS = """
 SELECT count(DISTINCT problem_id) FROM study_teacher_count.pool
 JOIN study_teacher_count.traces USING (trace_id) WHERE eligible AND traces.side = 'train'
@@ -63,7 +56,7 @@ class Bench:
         return Store(self.folder / "workspace" / "store")
 
     def rdpt(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        root = Path(__file__).parents[2]
+        root = Path(__file__).parents[3]
         environment = {**os.environ, "PYTHONPATH": str(root), "RDPT_THREADS": "1"}
         command = [sys.executable, "-m", "flows.cli", *arguments]
         return subprocess.run(
