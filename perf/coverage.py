@@ -1,6 +1,6 @@
 """How often a 95% interval holds the truth: one grid of simulated cases, all kinds of estimate.
 
-    .venv/bin/python perf/coverage.py                 # all cases; goes on where it was stopped
+    .venv/bin/python perf/coverage.py                 # all cases; resumes where it was stopped
     .venv/bin/python perf/coverage.py --repetitions 500 --json look.json
 
 The intervals are those of `rdpt_core/statistics/intervals.py` themselves, called with a column

@@ -191,7 +191,7 @@ def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--json", type=Path, help="written anew after each method's round")
-    parser.add_argument("--resume", action="store_true", help="go on with the rounds of --json")
+    parser.add_argument("--resume", action="store_true", help="resume with the rounds of --json")
     parser.add_argument("--dtype", default="bfloat16", choices=("bfloat16", "float32"))
     parser.add_argument("--traces", type=int, default=64)
     parser.add_argument("--vocabulary", type=int, default=Shape.vocabulary)
@@ -201,7 +201,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--methods", nargs="+", default=list(METHODS), choices=METHODS)
     asked = parser.parse_args()
     if asked.resume and not asked.json:
-        parser.error("--resume goes on with a file: name it by --json")
+        parser.error("--resume needs --json: the file to resume")
     return asked
 
 

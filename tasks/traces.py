@@ -48,7 +48,7 @@ def sample(
         yield from traces
     work.notes |= note(model) | {"batches_kept_from_before": batches.num_found}
     if model.is_remote:
-        failed.settle(len(cut), f"texts could not be had of server {model.spec.server!r}")
+        failed.settle(len(cut), f"texts were not returned by server {model.spec.server!r}")
         work.notes |= failed.noted()
 
 

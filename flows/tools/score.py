@@ -134,7 +134,7 @@ def _groups(table: Table) -> Iterator[tuple[Sequence[Problem], Sequence[Trace]]]
                 refuse(table, row, "trace_id", key, "is missing: every text needs a name")
             for name, value in (("prompt", prompt), ("text", text)):
                 if not isinstance(value, str | None):
-                    refuse(table, row, name, value, "is no text")
+                    refuse(table, row, name, value, "is not text")
             if prompt is not None and text is not None:
                 problems.append(Problem(str(row), "", "", "", prompt, None))
             traces.append(trace_of(str(key), str(row), text or "", Delimiters()))

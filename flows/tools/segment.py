@@ -54,7 +54,7 @@ def _texts(table: Table) -> Iterator[tuple[str, str]]:
             if key is None:
                 refuse(table, row, "trace_id", key, "is missing: every text needs a name")
             if not isinstance(text, str):
-                refuse(table, row, "text", text, 'is no text; an empty one is written as ""')
+                refuse(table, row, "text", text, 'is not text; an empty one is written as ""')
             yield str(key), text
         num_before += batch.num_rows
 

@@ -125,7 +125,7 @@ def _wrapped(tokenizer: Tokenizer, lexicon: Lexicon, special: list[str]) -> PreT
 
 
 def chat_prompt(question: str, tokenizer: PreTrainedTokenizerFast) -> str:
-    """The text that a model goes on from."""
+    """The text that a model continues."""
     chat = [{"role": "user", "content": question}]
     return str(tokenizer.apply_chat_template(chat, add_generation_prompt=True, tokenize=False))
 

@@ -39,7 +39,7 @@ def open_records(path: Path, split: str | None = None, empty: str | None = None)
     if os.path.isdir(path):
         return _open_folder(path, split, empty)
     if not os.path.isfile(path):  # Path.is_file raises for a name that is too long
-        raise BadTable(f"{path} is no file: give a file ({FORMATS}) or a folder of them")
+        raise BadTable(f"{path} is not a file: give a file ({FORMATS}) or a folder of them")
     reader = _reader_of(path)
     if reader is None:
         raise BadTable(f"{path} ends in {path.suffix or 'nothing'}: rdpt reads {FORMATS}")
@@ -191,4 +191,4 @@ def _check_inside(folder: Path) -> None:
     for entry in state["_data_files"]:
         name = entry["filename"]
         if name != Path(name).name or not (folder / name).is_file():
-            raise ValueError(f"state.json names {name!r}, which is no file of the folder")
+            raise ValueError(f"state.json names {name!r}, which is not a file of the folder")

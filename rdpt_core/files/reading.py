@@ -187,10 +187,12 @@ def numbers(batch: pa.RecordBatch, name: str, table: Table, num_before: int) -> 
         values = column.cast(pa.float64())
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
         row, value = _first_no_number(column)
-        refuse(table, num_before + row, name, value, "is no number", error)
+        refuse(table, num_before + row, name, value, "is not a number", error)
     nan = pc.fill_null(pc.is_nan(values), False).to_numpy(zero_copy_only=False)
     if nan.any():
-        refuse(table, num_before + int(nan.argmax()), name, "NaN", "is no number; leave it empty")
+        refuse(
+            table, num_before + int(nan.argmax()), name, "NaN", "is not a number; leave it empty"
+        )
     return cast("NDArray[np.float64]", values.to_numpy(zero_copy_only=False))
 
 
@@ -202,7 +204,7 @@ def probabilities(
     outside = (p < 0) | (p > 1)
     if outside.any():
         row = int(outside.argmax())
-        refuse(table, num_before + row, name, p[row], "is no probability: it must be 0 to 1")
+        refuse(table, num_before + row, name, p[row], "is not a probability: it must be 0 to 1")
     return p
 
 

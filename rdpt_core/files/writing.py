@@ -49,7 +49,7 @@ def format_of(place: str) -> str:
     suffix = ".jsonl" if place == STANDARD else Path(place).suffix
     if suffix not in _WRITERS:
         raise BadTable(
-            f"{place}: {suffix or 'no suffix'} is no table format: give a file that ends in "
+            f"{place}: {suffix or 'no suffix'} is not a table format: give a file that ends in "
             f"{', '.join(_WRITERS)}, or - for JSONL on standard output"
         )
     return suffix
@@ -211,7 +211,7 @@ class _UnixLines:
 
 
 class _ParquetWriter(TableWriter):
-    """Where a later batch needs a wider type (NULL to anything, whole to broken numbers) or has a
+    """Where a later batch needs a wider type (NULL to anything, integer to float) or has a
     new column, what was written is written again with it."""
 
     def __init__(self, file: IO[bytes], place: str) -> None:

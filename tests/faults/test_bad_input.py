@@ -126,10 +126,10 @@ REFUSED: dict[str, tuple[Spoil, str]] = {
         ),
         "problems.pocket.depths[0]: 0",
     ),
-    "a path with NUL": (swap("traces.jsonl", "a\\u0000b.jsonl"), "is no file"),
-    "a path without end": (swap("traces.jsonl", "a" * 5000), "is no file"),
+    "a path with NUL": (swap("traces.jsonl", "a\\u0000b.jsonl"), "is not a file"),
+    "a path without end": (swap("traces.jsonl", "a" * 5000), "is not a file"),
     # The rows.
-    "no such file": (drop(ROWS), "traces.jsonl is no file"),
+    "no such file": (drop(ROWS), "traces.jsonl is not a file"),
     "a folder of other things": (swap("traces.jsonl", "teacher"), "looks like the problem"),
     "a folder of nothing": (
         lambda f: (
@@ -147,7 +147,7 @@ REFUSED: dict[str, tuple[Spoil, str]] = {
         swap('.jsonl"', '.jsonl", columns = { trace = "trac" }'),
         "did you mean 'trace'",
     ),
-    "CSV": (swap("traces.jsonl", "teacher/../a.csv"), "a.csv is no file"),
+    "CSV": (swap("traces.jsonl", "teacher/../a.csv"), "a.csv is not a file"),
     "CSV with a column twice": (
         lambda f: (
             write("a.csv", b"\xef\xbb\xbfproblem,trace,trace\nA,B,C\n")(f),

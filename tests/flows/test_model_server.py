@@ -191,7 +191,7 @@ def test_f23_a_text_that_cannot_be_had_is_left_out_with_its_reason(
     server.always = refuses("How much is 3 and 1?")
     study = opened(folder, server, tmp_path, concurrency, part_size=12)
     build(study)
-    assert "1 of 12 texts could not be had of server 'lab', such as" in capsys.readouterr().err
+    assert "1 of 12 texts were not returned by server 'lab', such as" in capsys.readouterr().err
     assert complete(study)
     (part,) = sampled(study)
     assert part.num_rows == NUM_PROBLEMS - 1
@@ -219,7 +219,7 @@ def test_f23_two_of_twelve_are_too_many_and_the_others_are_kept(
 ) -> None:
     server.always = refuses("How much is 3 and 1?", "How much is 4 and 1?")
     study = opened(folder, server, tmp_path, part_size=12)
-    with pytest.raises(ValueError, match=r"2 of 12 texts could not be had of server 'lab'.*400"):
+    with pytest.raises(ValueError, match=r"2 of 12 texts were not returned by server 'lab'.*400"):
         build(study)
     server.always = None
     server.asked.clear()

@@ -30,7 +30,7 @@ class Interrupted(Exception):
 
 
 def parse(content: bytes) -> dict[str, Any]:
-    """A JSON object without NaN, infinities and keys that stand twice. Raises Garbage."""
+    """A JSON object without NaN, infinities and duplicate keys. Raises Garbage."""
     try:
         found = json.loads(content, parse_constant=_no_number, object_pairs_hook=_once)
     except (ValueError, RecursionError) as error:
@@ -42,13 +42,13 @@ def parse(content: bytes) -> dict[str, Any]:
 
 
 def _no_number(text: str) -> None:
-    raise Garbage(f"{text} is no JSON number")
+    raise Garbage(f"{text} is not a JSON number")
 
 
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) < len(pairs):
-        raise Garbage("a key stands twice")
+        raise Garbage("duplicate key")
     return found
 
 
@@ -56,7 +56,7 @@ def _check_finite(value: Any) -> None:
     """A number such as 1e999 is read as infinite."""
     if isinstance(value, float):
         if not math.isfinite(value):
-            raise Garbage("a number is beyond all measure")
+            raise Garbage("a number is not finite")
         return
     for item in value.values() if isinstance(value, dict) else value:
         if isinstance(item, float | dict | list):
@@ -71,7 +71,7 @@ def first(value: Any, what: str) -> Any:
 
 def as_list(value: Any, what: str) -> list[Any]:
     if not isinstance(value, list):
-        raise Garbage(f"{what} is no list")
+        raise Garbage(f"{what} is not a list")
     return value
 
 
@@ -90,14 +90,14 @@ def item(triple: Any, index: int) -> Any:
 
 def as_text(value: Any) -> str:
     if not isinstance(value, str):
-        raise Garbage("its text is none")
+        raise Garbage("text is missing")
     return value
 
 
 def token_ids(values: Any) -> list[int]:
     found = as_list(values, "token ids")
     if any(type(one) is not int or not 0 <= one < 2**31 for one in found):
-        raise Garbage("its token ids are no ids")
+        raise Garbage("token ids are not non-negative integers")
     return found
 
 

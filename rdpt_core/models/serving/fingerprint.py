@@ -1,7 +1,7 @@
 """By what a model behind a server is known again: what it writes greedily, with its candidates.
 
 A key must be equal for equal models, and a server's numbers are not: another batch, another GPU
-rounds otherwise. So two fingerprints are compared with a tolerance, and a key is never derived
+rounds differently. So two fingerprints are compared with a tolerance, and a key is never derived
 from a comparison. The first fingerprint of a model names it, by its digest, and stays as a note
 in the workspace (`servers.json`); a server whose fingerprint is within the tolerance of a note
 gets the name of the nearest. Notes never move, so identities do not drift through a chain of

@@ -133,7 +133,7 @@ def test_a_saved_set_that_names_a_file_outside_is_refused(tmp_path: Path) -> Non
     state = json.loads((tmp_path / "saved/state.json").read_text())
     state["_data_files"] = [{"filename": "../other/data-00000-of-00001.arrow"}]
     (tmp_path / "saved/state.json").write_text(json.dumps(state))
-    with pytest.raises(BadTable, match="is no file of the folder"):
+    with pytest.raises(BadTable, match="is not a file of the folder"):
         list(import_blocks(TraceSource(path="saved"), 2, tmp_path))
 
 

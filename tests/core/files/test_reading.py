@@ -207,7 +207,7 @@ def test_numbers_are_nan_where_a_cell_is_empty_and_nothing_else_is() -> None:
     np.testing.assert_array_equal(found, [0.5, np.nan, 0.001, np.nan])
     assert numbers(batch([{"p": 1}, {"p": 2}]), "p", table, 0).tolist() == [1.0, 2.0]
     for value, shown in [("x", "x"), (float("nan"), "NaN"), ("nan", "NaN"), ([1], r"\[1\]")]:
-        with pytest.raises(BadTable, match=rf"t\.csv: row 13: p {shown} is no number"):
+        with pytest.raises(BadTable, match=rf"t\.csv: row 13: p {shown} is not a number"):
             numbers(batch([{"p": None}, {"p": None}, {"p": value}]), "p", table, 10)
 
 
@@ -228,7 +228,7 @@ def test_truth_values_are_no_numbers() -> None:
         (0, False, "false"),
         (0.25, "0.5", "0.5"),
     ]:
-        with pytest.raises(BadTable, match=rf"t\.jsonl: row 12: p {shown} is no number"):
+        with pytest.raises(BadTable, match=rf"t\.jsonl: row 12: p {shown} is not a number"):
             numbers(batch([{"p": before}, {"p": value}]), "p", table, 10)
     empty = pa.record_batch([pa.nulls(2, pa.bool_())], ["p"])
     assert np.isnan(numbers(empty, "p", table, 0)).all()

@@ -132,7 +132,7 @@ def test_an_error_that_followed_from_a_full_disk_is_one(tmp_path: Path) -> None:
     "error",
     [
         ConnectionError("server x says: No space left on device"),
-        ValueError("row 3: 'No space left on device' is no number"),
+        ValueError("row 3: 'No space left on device' is not a number"),
         OSError(errno.EIO, "Input/output error"),
     ],
 )

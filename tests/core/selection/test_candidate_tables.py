@@ -78,7 +78,7 @@ def test_rows_of_sentence_scores_say_the_same() -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"p_teacher": 1.5}, "row 1: p_teacher 1.5 is no probability"),
+        ({"p_teacher": 1.5}, "row 1: p_teacher 1.5 is not a probability"),
         ({"num_tokens": -1}, "row 1: num_tokens -1"),
         ({"trace_id": "b"}, "sentence 0 of trace b is there twice"),
     ],

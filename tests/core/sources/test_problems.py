@@ -97,7 +97,7 @@ def test_public_forms_are_read_without_a_column_map(
 
 
 def test_a_missing_or_unknown_file_says_what_to_give(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match=r"set\.jsonl is no file"):
+    with pytest.raises(ValueError, match=r"set\.jsonl is not a file"):
         read(tmp_path)
     (tmp_path / "set.pkl").write_text("x")
     with pytest.raises(ValueError, match=r"ends in \.pkl: rdpt reads \.jsonl"):

@@ -178,7 +178,7 @@ def stored(store: Store) -> tuple[dict[str, Trace], dict[str, Problem]]:
 
 MISTAKES = {
     ("provenence", "-o", "x.csv"): "did you mean provenance?",
-    ("traces", "-o", "x.txt"): ".txt is no table format",
+    ("traces", "-o", "x.txt"): ".txt is not a table format",
     ("traces",): "-o is missing: name a .parquet",
     ("-o", "x.csv"): "the table for x.csv is missing",
     ("traces", "-o", "x.duckdb"): "holds the whole experiment",

@@ -41,8 +41,8 @@ def test_sentences_join_to_their_text(tmp_path: Path, segmenter: str, delimiters
 @pytest.mark.parametrize(
     ("row", "message"),
     [
-        ({"trace_id": "a", "text": None}, "row 1: text None is no text"),
-        ({"trace_id": "a", "text": 5}, "row 1: text 5 is no text"),
+        ({"trace_id": "a", "text": None}, "row 1: text None is not text"),
+        ({"trace_id": "a", "text": 5}, "row 1: text 5 is not text"),
         ({"trace_id": None, "text": "x"}, "row 1: trace_id None is missing"),
     ],
 )

@@ -217,7 +217,7 @@ MISTAKES = {
     "--teacher needs --student": (ROWS, ("--teacher", "T")),
     "did you mean longest?": (ROWS, ("--selector", "longst")),
     "--match-tokens: 'most' is no selector": (ROWS, ("--match-tokens", "most")),
-    "row 1: p_teacher 1.5 is no probability": ([sentence("q", "a", 0, 1, **p(1.5, 0.1))], ()),
+    "row 1: p_teacher 1.5 is not a probability": ([sentence("q", "a", 0, 1, **p(1.5, 0.1))], ()),
     "row 1: p_student NaN": ([sentence("q", "a", 0, 1, **p(0.5, float("nan")))], ()),
     "num_tokens -1 is no whole number": ([sentence("q", "a", 0, -1, **p(0.5, 0.1))], ()),
     "num_tokens None is no whole number": (
