@@ -40,8 +40,8 @@ def leave_behind(here: Studio) -> int:
 def lose(here: Studio, table: str) -> Part:
     """The first part of the first such table loses its file."""
     store = here.open().store
-    call = next(c for c in here.open().study.calls() if c.table == table)
-    part = Plan(store).table(call).parts[0]
+    wanted = next(c for c in here.open().study.tables() if c.name == table)
+    part = Plan(store).state(wanted).parts[0]
     store.file(part).unlink()
     return part
 

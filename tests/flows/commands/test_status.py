@@ -18,7 +18,7 @@ def test_status_says_how_far_an_experiment_is_that_nobody_runs(
     here: Studio, capsys: Capture
 ) -> None:
     said = output_of(capsys, "status")
-    tables = len(here.open().study.calls())
+    tables = len(here.open().study.tables())
     assert said.startswith(f"study: not running; {tables} of {tables} tables")
     assert "at least" in output_of(capsys, "status", here.write_changed(segmenter="lines"))
 
@@ -26,10 +26,10 @@ def test_status_says_how_far_an_experiment_is_that_nobody_runs(
 def test_status_shows_the_table_in_the_making_with_rate_and_time_left(
     here: Studio, capsys: Capture
 ) -> None:
-    workspace, call = here.folder / "workspace", here.open().study.calls()[1]
-    activity = Activity("study", "traces train [all]", call.digest, "tokens")
+    workspace, table = here.folder / "workspace", here.open().study.tables()[1]
+    activity = Activity("study", "traces train [all]", table.digest, "tokens")
     with announced(workspace, "study"), beating(Journal(), workspace, activity) as watcher:
-        watcher.started(call, 40)
+        watcher.started(table, 40)
         activity.items_done = 10
         activity.seconds = 20.0  # as if it had been begun then
         activity.units = 300
