@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
 
-from flows.configurations import Configuration, Use
+from flows.configurations import Configuration, TableUse
 from flows.workspace import (
     CONTENTS,
     NOISE,
@@ -154,12 +154,12 @@ def _configuration_row(
     )
 
 
-def _uses(configuration: Configuration, use: Use, plan: Plan) -> Iterator[catalog.Use]:
+def _uses(configuration: Configuration, use: TableUse, plan: Plan) -> Iterator[catalog.PartUse]:
     model = model_of(use.table, plan) if use.table.name == "scores" else None
     scorer, place = model.scorer if model else None, _place(configuration, use)
     for coordinate, part in plan.state(use.table).places.items():
         if isinstance(part, Part):
-            yield catalog.Use(
+            yield catalog.PartUse(
                 place.configuration,
                 place.side,
                 place.benchmark,
@@ -171,13 +171,15 @@ def _uses(configuration: Configuration, use: Use, plan: Plan) -> Iterator[catalo
             )
 
 
-def _place(configuration: Configuration, use: Use) -> catalog.Use:
+def _place(configuration: Configuration, use: TableUse) -> catalog.PartUse:
     """A use of any part of that table."""
     side, _, benchmark = use.side.partition(":")
-    return catalog.Use(configuration.digest, side, benchmark or None, use.table.name, "", use.role)
+    return catalog.PartUse(
+        configuration.digest, side, benchmark or None, use.table.name, "", use.role
+    )
 
 
-def _place_of(use: catalog.Use) -> catalog.Use:
+def _place_of(use: catalog.PartUse) -> catalog.PartUse:
     return replace(use, part="", scorer=None, coordinate=None)
 
 

@@ -35,7 +35,7 @@ from tasks.stage import Stage, StageTable, Table
 
 
 @dataclass(frozen=True)
-class Use:
+class TableUse:
     """A table that a configuration uses."""
 
     side: str
@@ -55,7 +55,7 @@ class Configuration:
     selector: str | None
     """Label of its selector; draws of one selector have a label each."""
     seed: int | None
-    uses: tuple[Use, ...]
+    uses: tuple[TableUse, ...]
     digest: str
     """Covers all that reaches its parts, names excluded."""
     arm: str | None = None
@@ -183,7 +183,7 @@ class Study:
                 one = replace(one, uses=(*one.uses, *extra))
             yield one
 
-    def _means(self, runs: list[Configuration]) -> Iterator[Use]:
+    def _means(self, runs: list[Configuration]) -> Iterator[TableUse]:
         """Of an arm of several runs, its accuracy on each benchmark that the runs answer."""
         for benchmark in self.experiment.benchmarks if len(runs) > 1 else ():
             side = f"test:{benchmark.name}"
@@ -196,9 +196,11 @@ class Study:
                     benchmark=benchmark.name,
                     arm_draws=_draws(runs),
                 )
-                yield Use(side, "arm", table)
+                yield TableUse(side, "arm", table)
 
-    def _differences(self, arm: list[Configuration], other: list[Configuration]) -> Iterator[Use]:
+    def _differences(
+        self, arm: list[Configuration], other: list[Configuration]
+    ) -> Iterator[TableUse]:
         """Of answers and their sentences on each benchmark, and of the tokens trained on."""
         against = other[0].arm
         assert against is not None
@@ -219,7 +221,7 @@ class Study:
                     arm_draws=_draws(arm),
                     other_draws=_draws(other),
                 )
-                yield Use(side, f"against {against}", table)
+                yield TableUse(side, f"against {against}", table)
         picks = [one[0].find("selection", "train") for one in (arm, other)]
         table = results.compared_tokens(
             traces=arm[0].find("traces", "train"),
@@ -229,7 +231,7 @@ class Study:
             draws=(*arm[0].draw, *other[0].draw),
             **names,
         )
-        yield Use("train", f"against {against}", table)
+        yield TableUse("train", f"against {against}", table)
 
     # ------------------------------------------------------------------ baselines
 
@@ -472,12 +474,12 @@ _TELLING = ("accounts", "origins")
 class Draft:
     """A configuration while its tables are collected."""
 
-    uses: list[Use] = field(default_factory=list)
+    uses: list[TableUse] = field(default_factory=list)
     summaries: dict[str, partial[StageTable]] = field(default_factory=dict)
     """Side to its results, without the configuration's digest, which covers all other tables."""
 
     def add(self, side: str, role: str | None, *tables: Table) -> None:
-        self.uses += [Use(side, role, table) for table in tables]
+        self.uses += [TableUse(side, role, table) for table in tables]
 
     def sum_up(self, side: str, stage: Stage, **arguments: Any) -> None:
         """The results of a side."""
@@ -495,7 +497,7 @@ class Draft:
         made = {use.table.digest for use in self.uses if use.table.name not in _TELLING}
         digest = ids.digest("configuration", sorted(made))
         summed = [
-            Use(side, None, summary(configuration=digest))
+            TableUse(side, None, summary(configuration=digest))
             for side, summary in self.summaries.items()
         ]
         uses = (*self.uses, *summed)

@@ -27,7 +27,7 @@ from rdpt_core.defaults import (
     FloatFormat,
     Segmenter,
 )
-from rdpt_core.files.reading import Table, to_batch
+from rdpt_core.files.reading import TableReader, to_batch
 from rdpt_core.grading import verdicts
 from rdpt_core.models.protocols import TextScorer
 from rdpt_core.models.spec import ModelSpec
@@ -177,7 +177,7 @@ def select(
     return picks.select(found, chosen, seed)
 
 
-class _Rows(Table):
+class _Rows(TableReader):
     """Rows in memory, read as a file of them is."""
 
     def __init__(self, rows: Sequence[Mapping[str, Any]]) -> None:

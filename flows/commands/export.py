@@ -178,7 +178,7 @@ def _of(contents: catalog.Contents, configuration: Configuration) -> catalog.Con
 
 
 def _parts(
-    store: Store, uses: Iterable[catalog.Use], table: str, before: Sequence[str]
+    store: Store, uses: Iterable[catalog.PartUse], table: str, before: Sequence[str]
 ) -> Iterator[tuple[Part, Before]]:
     """Each part with the columns that stand before its rows; the same pair once."""
     wanted = [use for use in uses if use.table == table]

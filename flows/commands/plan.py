@@ -12,7 +12,7 @@ from pydantic_settings import CliPositionalArg
 from flows import accounts
 from flows.checks import check_inputs
 from flows.commands.verb import FILE_HELP, Verb
-from flows.configurations import Use
+from flows.configurations import TableUse
 from flows.disk import BYTES, estimated_room, knows_imports
 from flows.results.tables import print_table
 from flows.runtime import read_runtime
@@ -115,7 +115,7 @@ def _parts(state: TableState) -> str:
     return f"{done} of {len(state.places)}" if is_known else "unknown"
 
 
-def _estimate(use: Use, state: TableState) -> str:
+def _estimate(use: TableUse, state: TableState) -> str:
     """Traces, and at most so many tokens, of what is left to build."""
     traces = sum(wanted.size for wanted in state.missing)
     if not isinstance(use.table, StageTable):

@@ -9,7 +9,14 @@ from pydantic import Field
 
 from flows.tools.tool import Tool
 from rdpt_core.defaults import ALPHA, BETA, Threshold
-from rdpt_core.files.reading import Table, open_table, probabilities, refuse, values, with_columns
+from rdpt_core.files.reading import (
+    TableReader,
+    open_table,
+    probabilities,
+    refuse,
+    values,
+    with_columns,
+)
 from rdpt_core.files.writing import create_table
 from rdpt_core.provenance import labels
 from rdpt_core.provenance.labels import DIRECTIONS, LABELS, MISSING, Codes, LabelRule
@@ -49,7 +56,7 @@ def label(file: str, output: str, alpha: float, beta: float) -> int:
 
 
 def _labelled(
-    batch: pa.RecordBatch, table: Table, num_before: int, rule: LabelRule
+    batch: pa.RecordBatch, table: TableReader, num_before: int, rule: LabelRule
 ) -> pa.RecordBatch:
     four_way = _is_four_way(batch, table, num_before)
     p_teacher, p_student = (
@@ -71,7 +78,7 @@ def _labelled(
     return with_columns(batch, added)
 
 
-def _is_four_way(batch: pa.RecordBatch, table: Table, num_before: int) -> bool:
+def _is_four_way(batch: pa.RecordBatch, table: TableReader, num_before: int) -> bool:
     """All rows of a table are, or none: a JSONL file may have the column from a later piece on."""
     four_way = "p_distilled" in table.names
     if not four_way and "p_distilled" in batch.schema.names:

@@ -12,7 +12,7 @@ from pydantic import Field
 from flows.runtime import read_runtime
 from flows.tools.tool import Tool
 from rdpt_core.defaults import FLOAT_FORMAT, FloatFormat
-from rdpt_core.files.reading import Table, open_table, refuse
+from rdpt_core.files.reading import TableReader, open_table, refuse
 from rdpt_core.files.writing import create_table
 from rdpt_core.models.protocols import TextScorer
 from rdpt_core.models.spec import ModelSpec
@@ -122,7 +122,7 @@ def _scorer(spec: ModelSpec) -> TextScorer:
         raise BadSettings(place, [str(error)]) from error
 
 
-def _groups(table: Table) -> Iterator[tuple[Sequence[Problem], Sequence[Trace]]]:
+def _groups(table: TableReader) -> Iterator[tuple[Sequence[Problem], Sequence[Trace]]]:
     """Some rows at a time. A row without prompt or text has no problem, which scorers call an
     error."""
     rows = enumerate(table.rows())

@@ -9,7 +9,7 @@ from pydantic import Field
 
 from flows.tools.tool import Tool, read_delimiters
 from rdpt_core.defaults import DELIMITERS, SEGMENTER, Segmenter
-from rdpt_core.files.reading import ROWS, Table, open_table, refuse, values
+from rdpt_core.files.reading import ROWS, TableReader, open_table, refuse, values
 from rdpt_core.files.writing import create_table
 from rdpt_core.tables.columns import schema
 from rdpt_core.tables.rows import Sentence
@@ -45,7 +45,7 @@ def segment(file: str, output: str, segmenter: Segmenter, delimiters: str) -> in
     return 0
 
 
-def _texts(table: Table) -> Iterator[tuple[str, str]]:
+def _texts(table: TableReader) -> Iterator[tuple[str, str]]:
     """The traces' ids and texts."""
     num_before = 0
     for batch in table.batches(("trace_id", "text")):

@@ -31,7 +31,7 @@ ROWS = 65_536
 R = TypeVar("R")
 
 
-class Table:
+class TableReader:
     """A table that is read once, from its first row to its last."""
 
     def __init__(self, place: str, names: Sequence[str]) -> None:
@@ -58,7 +58,7 @@ class Table:
             yield from batch.to_pylist()
 
 
-def open_table(place: str) -> Table:
+def open_table(place: str) -> TableReader:
     """A file or folder by its suffix, or `-` for JSONL on standard input.
 
     Raises BadTable where there is no such file, it is empty, or it is not what its suffix says.
@@ -78,7 +78,7 @@ def _no_names() -> list[str]:
     raise BadTable("standard input: is empty: a JSONL table has one object a line")
 
 
-class _ParquetTable(Table):
+class _ParquetTable(TableReader):
     """Read by columns, of which a tool may need few."""
 
     def __init__(self, place: str, records: ParquetRows) -> None:
@@ -95,7 +95,7 @@ class _ParquetTable(Table):
             yield pa.RecordBatch.from_pylist([], schema=schema)
 
 
-class _RowTable(Table):
+class _RowTable(TableReader):
     """Any other: `find_names` is asked for the columns of a table without rows."""
 
     def __init__(
@@ -171,7 +171,9 @@ def _pieces(rows: Iterable[tuple[int, R]]) -> Iterator[list[R]]:
 # ---------------------------------------------------------------------------- values
 
 
-def numbers(batch: pa.RecordBatch, name: str, table: Table, num_before: int) -> NDArray[np.float64]:
+def numbers(
+    batch: pa.RecordBatch, name: str, table: TableReader, num_before: int
+) -> NDArray[np.float64]:
     """A column as float64, NaN where it is NULL or an empty CSV cell.
 
     `num_before` rows came before this batch. Raises BadTable naming the row, counted from 1, and
@@ -197,7 +199,7 @@ def numbers(batch: pa.RecordBatch, name: str, table: Table, num_before: int) -> 
 
 
 def probabilities(
-    batch: pa.RecordBatch, name: str, table: Table, num_before: int
+    batch: pa.RecordBatch, name: str, table: TableReader, num_before: int
 ) -> NDArray[np.float64]:
     """As `numbers`, each from 0 to 1."""
     p = numbers(batch, name, table, num_before)
@@ -223,7 +225,12 @@ def with_columns(batch: pa.RecordBatch, added: Mapping[str, pa.Array]) -> pa.Rec
 
 
 def refuse(
-    table: Table, row: int, name: str, value: object, rule: str, cause: Exception | None = None
+    table: TableReader,
+    row: int,
+    name: str,
+    value: object,
+    rule: str,
+    cause: Exception | None = None,
 ) -> NoReturn:
     """Raises BadTable for one value; `row` counts from 0, the message from 1."""
     shown = str(value) if len(str(value)) <= 60 else f"{str(value)[:57]}..."

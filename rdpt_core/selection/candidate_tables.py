@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import pyarrow as pa
 
-from rdpt_core.files.reading import Table, numbers, probabilities, refuse
+from rdpt_core.files.reading import TableReader, numbers, probabilities, refuse
 from rdpt_core.files.records import BadTable
 from rdpt_core.provenance.labels import LABELS, MISSING, LabelRule, label
 from rdpt_core.selection.candidates import (
@@ -67,7 +67,7 @@ class Scorers:
 
 
 def read_candidates(
-    table: Table, wanted: Collection[str], rule: LabelRule, scorers: Scorers | None
+    table: TableReader, wanted: Collection[str], rule: LabelRule, scorers: Scorers | None
 ) -> list[CandidateRecord]:
     """Every candidate of a table, in the order of first appearance; all are eligible.
 
@@ -102,7 +102,7 @@ def read_candidates(
 
 
 def _of_probabilities(
-    table: Table, wanted: Collection[str], rule: LabelRule, ids: _Ids
+    table: TableReader, wanted: Collection[str], rule: LabelRule, ids: _Ids
 ) -> tuple[Columns, Sentences]:
     table.require(*KEYS, *wanted)
     found = _read(table, wanted, ids, lambda batch: {"": np.full(batch.num_rows, True)})[""]
@@ -131,7 +131,7 @@ def _of_probabilities(
 
 
 def _of_scores(
-    table: Table, wanted: Collection[str], rule: LabelRule, scorers: Scorers, ids: _Ids
+    table: TableReader, wanted: Collection[str], rule: LabelRule, scorers: Scorers, ids: _Ids
 ) -> tuple[Columns, Sentences]:
     columns = ["logprob", *(name for name in wanted if name not in GAPS)]
     table.require(*KEYS, "scorer", *columns)
@@ -175,7 +175,7 @@ def _owns_nothing(owner: Ints, unscored: Bools, num_tokens: Ints) -> Bools:
     return empty
 
 
-def _check_scored(table: Table, names: list[str], found: Mapping[str, Columns]) -> None:
+def _check_scored(table: TableReader, names: list[str], found: Mapping[str, Columns]) -> None:
     for name in names:
         if name not in found:
             raise BadTable(f"{table.place}: no row has the scorer {name}")
@@ -198,7 +198,7 @@ class _Ids:
     index: dict[str, int] = field(default_factory=dict)
     problems: list[str] = field(default_factory=list)
 
-    def owners(self, batch: pa.RecordBatch, table: Table, num_before: int) -> Ints:
+    def owners(self, batch: pa.RecordBatch, table: TableReader, num_before: int) -> Ints:
         """The number of each row's candidate."""
         traces = _texts(batch, "trace_id", table, num_before)
         problems = _texts(batch, "problem_id", table, num_before)
@@ -220,11 +220,13 @@ class _Ids:
         of_rows: Ints = owners[codes]
         return of_rows
 
-    def _refuse_two(self, table: Table, row: int, trace: str) -> None:
+    def _refuse_two(self, table: TableReader, row: int, trace: str) -> None:
         refuse(table, row, "trace_id", trace, "belongs to two problems: give each its own id")
 
 
-def _texts(batch: pa.RecordBatch, name: str, table: Table, num_before: int) -> pa.DictionaryArray:
+def _texts(
+    batch: pa.RecordBatch, name: str, table: TableReader, num_before: int
+) -> pa.DictionaryArray:
     column = batch.column(name).cast(pa.string())
     if column.null_count:
         row = int(column.is_null().to_numpy(zero_copy_only=False).argmax())
@@ -233,7 +235,7 @@ def _texts(batch: pa.RecordBatch, name: str, table: Table, num_before: int) -> p
 
 
 def _read(
-    table: Table,
+    table: TableReader,
     columns: Collection[str],
     ids: _Ids,
     groups: Callable[[pa.RecordBatch], Mapping[str, Bools]],
@@ -258,7 +260,7 @@ def _rows_of(batch: pa.RecordBatch, scorers: list[str]) -> dict[str, Bools]:
     return {name: rows for name, rows in found.items() if rows.any()}
 
 
-def _in_order(table: Table, part: dict[str, list[Floats]], ids: _Ids) -> Columns:
+def _in_order(table: TableReader, part: dict[str, list[Floats]], ids: _Ids) -> Columns:
     columns = {name: np.concatenate(part.pop(name)) for name in list(part)}
     owner, position = columns["owner"], columns["position"]
     order = np.lexsort((position, owner))
@@ -274,7 +276,7 @@ def _in_order(table: Table, part: dict[str, list[Floats]], ids: _Ids) -> Columns
     return columns
 
 
-def _values(batch: pa.RecordBatch, name: str, table: Table, num_before: int) -> Floats:
+def _values(batch: pa.RecordBatch, name: str, table: TableReader, num_before: int) -> Floats:
     """A column of numbers within its bounds; NaN where a score is missing."""
     if name == "label":
         return _codes(batch, table, num_before).astype(np.float64)
@@ -293,7 +295,7 @@ def _values(batch: pa.RecordBatch, name: str, table: Table, num_before: int) -> 
     return values
 
 
-def _codes(batch: pa.RecordBatch, table: Table, num_before: int) -> Codes:
+def _codes(batch: pa.RecordBatch, table: TableReader, num_before: int) -> Codes:
     """Labels as indices into LABELS; an empty CSV cell has none."""
     encoded = batch.column("label").cast(pa.string()).dictionary_encode()
     known = {str(name): code for code, name in enumerate(LABELS)} | {"": MISSING}

@@ -58,8 +58,8 @@ class ScorerRow:
 
 
 @dataclass(frozen=True, slots=True)
-class Use:
-    """Use of a part by a configuration, on a side, in a role."""
+class PartUse:
+    """PartUse of a part by a configuration, on a side, in a role."""
 
     configuration: str
     side: str
@@ -94,14 +94,14 @@ class Contents:
 
     configurations: tuple[ConfigurationRow, ...]
     scorers: tuple[ScorerRow, ...]
-    uses: tuple[Use, ...]
+    uses: tuple[PartUse, ...]
     noise: tuple[NoiseRow, ...] = ()
     """Noise of the workspace; stored once there, so not written with the rest."""
 
 
 _USED = pa.schema(
     [
-        *((field.name, pa.string()) for field in fields(Use) if field.name != "coordinate"),
+        *((field.name, pa.string()) for field in fields(PartUse) if field.name != "coordinate"),
         ("coordinate", pa.list_(pa.int64())),
         ("n", pa.int64()),
     ]
@@ -260,13 +260,13 @@ def insert(
 
 def _insert_parts(
     connection: duckdb.DuckDBPyConnection,
-    uses: Sequence[Use],
+    uses: Sequence[PartUse],
     committed: Mapping[str, Mapping[str, Part]],
 ) -> None:
     """Fills `parts` from Arrow: a study has some hundred thousand uses, and one by one each takes a
     millisecond."""
     found = [part for parts in committed.values() for part in parts.values()]
-    used = {field.name: [getattr(use, field.name) for use in uses] for field in fields(Use)}
+    used = {field.name: [getattr(use, field.name) for use in uses] for field in fields(PartUse)}
     connection.register("used", pa.table({**used, "n": range(len(uses))}, _USED))
     connection.register(
         "found",
@@ -391,15 +391,15 @@ def plain(contents: Contents) -> dict[str, Any]:
     }
 
 
-def _place(use: Use) -> tuple[str | None, ...]:
+def _place(use: PartUse) -> tuple[str | None, ...]:
     return (use.configuration, use.side, use.benchmark, use.table, use.role, use.scorer)
 
 
-def _uses(tables: Sequence[Any], uses: Iterable[Any]) -> Iterator[Use]:
+def _uses(tables: Sequence[Any], uses: Iterable[Any]) -> Iterator[PartUse]:
     for configuration, side, benchmark, table, role, scorer, number in uses:
         for part, at in tables[number]:
             place = None if at is None else tuple(at)
-            yield Use(configuration, side, benchmark, table, part, role, scorer, place)
+            yield PartUse(configuration, side, benchmark, table, part, role, scorer, place)
 
 
 def _unfolded(value: Any) -> Any:

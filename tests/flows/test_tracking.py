@@ -28,7 +28,7 @@ from typing import Any
 import pytest
 
 from flows.commands.ui.servers import mlflow_server
-from flows.configurations import Configuration, Use
+from flows.configurations import Configuration, TableUse
 from flows.projection import MAX_METRICS, project
 from flows.workspace import Opened
 from rdpt_core.provenance.curves import SIDES
@@ -115,7 +115,7 @@ def configuration(benchmarks: tuple[str, ...] = ("bench", "more")) -> Configurat
         student,
         sum_up(grades=grades, side="train", benchmark="toy"),
     ]
-    uses = [Use("train", None, table) for table in trained]
+    uses = [TableUse("train", None, table) for table in trained]
     for name in benchmarks:
         tested = [
             problems,
@@ -125,7 +125,7 @@ def configuration(benchmarks: tuple[str, ...] = ("bench", "more")) -> Configurat
             labels,
             sum_up(grades=grades, side="test", benchmark=name),
         ]
-        uses += [Use(f"test:{name}", None, table) for table in tested]
+        uses += [TableUse(f"test:{name}", None, table) for table in tested]
     return Configuration("random", "arm", "big", "small", "random", 0, tuple(uses), DIGEST)
 
 

@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from rdpt_core.files import reading
-from rdpt_core.files.reading import Table, numbers, open_table, to_batch, values
+from rdpt_core.files.reading import TableReader, numbers, open_table, to_batch, values
 from rdpt_core.files.records import BadTable
 from rdpt_core.files.writing import create_table
 
@@ -202,7 +202,7 @@ def test_a_table_without_rows_has_columns(tmp_path: Path, suffix: str) -> None:
 
 
 def test_numbers_are_nan_where_a_cell_is_empty_and_nothing_else_is() -> None:
-    table = Table("t.csv", ["p"])
+    table = TableReader("t.csv", ["p"])
     found = numbers(batch([{"p": "0.5"}, {"p": ""}, {"p": "1e-3"}, {"p": None}]), "p", table, 0)
     np.testing.assert_array_equal(found, [0.5, np.nan, 0.001, np.nan])
     assert numbers(batch([{"p": 1}, {"p": 2}]), "p", table, 0).tolist() == [1.0, 2.0]
@@ -220,7 +220,7 @@ def test_infinity_has_no_json(tmp_path: Path) -> None:
 
 
 def test_truth_values_are_no_numbers() -> None:
-    table = Table("t.jsonl", ["p"])
+    table = TableReader("t.jsonl", ["p"])
     for before, value, shown in [
         (None, True, "true"),
         (None, False, "false"),

@@ -8,7 +8,7 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from rdpt_core.files.reading import Table, to_batch
+from rdpt_core.files.reading import TableReader, to_batch
 from rdpt_core.files.records import BadTable
 from rdpt_core.provenance.labels import LabelRule
 from rdpt_core.selection.candidate_tables import NEEDS, Scorers, read_candidates
@@ -26,7 +26,7 @@ ROWS: list[dict[str, Any]] = [
 ]
 
 
-class InMemory(Table):
+class InMemory(TableReader):
     """Rows in two batches."""
 
     def __init__(self, rows: list[dict[str, Any]]) -> None:

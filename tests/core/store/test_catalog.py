@@ -25,7 +25,7 @@ def published(root: Path, name: str = "toy") -> tuple[Path, Store]:
     store = Store(root / "store")
     plan = Plan(store)
     uses = tuple(
-        catalog.Use("c1", "train", None, part.table, part.key, None)
+        catalog.PartUse("c1", "train", None, part.table, part.key, None)
         for table in tables[:3]
         for part in plan.state(table).parts
     )
@@ -132,7 +132,7 @@ def test_contents_survive_being_written_down() -> None:
     row = catalog.ConfigurationRow("c", "n", "e", None, "s", None, None, 3)
     scorer = catalog.ScorerRow("s", "m", None, "w", "t", "c", "float32", "exact", None, "hf")
     uses = [
-        catalog.Use(name, "test", "b", "t", part, None, None, at)
+        catalog.PartUse(name, "test", "b", "t", part, None, None, at)
         for name in ("c", "d")
         for part, at in (("p", (0, 0)), ("q", (0, 1)), ("p", (1, 0)))
     ]
@@ -145,7 +145,7 @@ def test_contents_survive_being_written_down() -> None:
 
 def test_contents_of_an_earlier_release_have_no_coordinates_until_they_are_written_again() -> None:
     row = catalog.ConfigurationRow("c", "n", "e", None, "s", None, None, 3)
-    use = catalog.Use("c", "test", "b", "t", "p", None)
+    use = catalog.PartUse("c", "test", "b", "t", "p", None)
     earlier = {name: value for name, value in asdict(use).items() if name != "coordinate"}
     written = {"configurations": [asdict(row)], "scorers": [], "uses": [earlier]}
     past = catalog.CONTENTS.validate_python(json.loads(json.dumps(written)))
