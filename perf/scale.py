@@ -39,7 +39,7 @@ from rdpt_core.tables.columns import columns
 from settings.runtime import Runtime
 from tasks import attribution, results, students, traces
 from tasks.models import CHECKPOINT
-from tasks.progress import Progress
+from tasks.progress import TableProgress
 from tasks.running import Activity, beating
 from tasks.stage import Stage
 from tasks.worker import Worker
@@ -156,7 +156,9 @@ def build(opened: Opened) -> dict[str, float]:
         if opened.plan.state(table).complete:
             continue
         activity = Activity(opened.experiment.name, table.name, table.digest)
-        with beating(Progress(table.name, "rows"), opened.runtime.workspace, activity) as watcher:
+        with beating(
+            TableProgress(table.name, "rows"), opened.runtime.workspace, activity
+        ) as watcher:
             num_parts += max(1, len(opened.plan.state(table).missing))
             Worker(opened.plan, opened.runtime, watcher).build(table)
     seconds = time.perf_counter() - begun - clock.seconds
