@@ -20,7 +20,8 @@ from flows.workspace import (
     open_frozen,
 )
 from rdpt_core.store import catalog
-from rdpt_core.store.parts import Part, Store
+from rdpt_core.store.parts import Store
+from rdpt_core.store.record import Part
 from settings.runtime import Runtime
 from tasks.models import Model
 from tasks.plan import Plan

@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from flows.workspace import Opened
 from rdpt_core.finetune.disk import TrainingRoom, training_room
-from rdpt_core.store.parts import Part
+from rdpt_core.store.record import Part
 from tasks.models import Model
 from tasks.plan import Plan
 from tasks.stage import SourceTable, StageTable, Table

@@ -22,7 +22,7 @@ import traceback
 
 from rdpt_core.files.records import BadTable
 from rdpt_core.machine.resources import OutOfMemory, no_room
-from rdpt_core.store.parts import TooNew
+from rdpt_core.store.record import TooNew
 from rdpt_core.tables.recipe import Unstable
 from settings.loading import BadSettings
 from tasks.progress import say

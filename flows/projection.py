@@ -26,7 +26,8 @@ from rdpt_core.provenance.curves import SIDES, CurveRule, PositionCounts, curves
 from rdpt_core.provenance.labels import FOUR_WAY, LABELS
 from rdpt_core.report import figures
 from rdpt_core.results.summary import BY_DOMAIN
-from rdpt_core.store.parts import Part, file_hash
+from rdpt_core.store.parts import file_hash
+from rdpt_core.store.record import Part
 from rdpt_core.tables import ids
 from rdpt_core.tables.recipe import Plain, plain
 from rdpt_core.tables.rows import Grade, Pick, Problem, Provenance, Result, Trace, TrainingStep

@@ -17,7 +17,8 @@ from typing import Any, Generic, Literal, TypeVar, Union, get_args, get_origin
 
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
-from rdpt_core.store.parts import PAYLOAD, Part, Store
+from rdpt_core.store.parts import PAYLOAD, Store
+from rdpt_core.store.record import Part
 
 R = TypeVar("R")
 

@@ -20,7 +20,8 @@ from rdpt_core.models.protocols import TextGenerator, TextScorer
 from rdpt_core.models.rendering.render import Renderer, read_renderer
 from rdpt_core.models.serving.endpoint import ModelServer
 from rdpt_core.models.spec import Logged, ModelSpec, Numerics, Sampling
-from rdpt_core.store.parts import Part, Store
+from rdpt_core.store.parts import Store
+from rdpt_core.store.record import Part
 from rdpt_core.tables import ids
 from rdpt_core.tables.recipe import Plain
 from rdpt_core.tables.spelling import hint

@@ -14,7 +14,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, TypeAlias
 
-from rdpt_core.store.parts import Coordinate, Damaged, Part, Store
+from rdpt_core.store.parts import Damaged, Store
+from rdpt_core.store.record import Coordinate, Part
 from rdpt_core.tables.recipe import Plain, Recipe, plain
 from tasks.stage import SourceTable, StageTable, Table, identity_of
 

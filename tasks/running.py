@@ -23,7 +23,8 @@ from pydantic import TypeAdapter
 
 from rdpt_core.store import notes
 from rdpt_core.store.locks import exclusive, hold, is_held, shared
-from rdpt_core.store.parts import Holder, Part
+from rdpt_core.store.parts import Holder
+from rdpt_core.store.record import Part
 from tasks.plan import MissingPart
 from tasks.stage import StageTable, Table
 from tasks.worker import Watcher

@@ -28,7 +28,8 @@ from rdpt_core.sources.hub import check_hub
 from rdpt_core.sources.naming import names_of, problem_columns
 from rdpt_core.sources.problems import FileSource, HubSource, PocketSource, ProblemSource, blocks
 from rdpt_core.sources.traces import TraceSource, import_blocks, import_columns
-from rdpt_core.store.parts import Coordinate, Damaged, Part, Store, file_hash
+from rdpt_core.store.parts import Damaged, Store, file_hash
+from rdpt_core.store.record import Coordinate, Part
 from rdpt_core.tables import columns, ids
 from rdpt_core.tables.recipe import Recipe, plain
 from rdpt_core.tables.rows import Account, Origin, Problem, Reject, Trace

@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Protocol, TypeAlias
 
-from rdpt_core.store.parts import Coordinate, Part, Store
+from rdpt_core.store.parts import Store
+from rdpt_core.store.record import Coordinate, Part
 from rdpt_core.tables import ids
 from rdpt_core.tables.recipe import Plain, plain
 from tasks.arguments import Argument, Kind, Parts, Work, is_late, read_arguments

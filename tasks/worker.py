@@ -13,7 +13,8 @@ from typing import Any
 from rdpt_core import __version__
 from rdpt_core.machine.abreast import abreast
 from rdpt_core.machine.resources import no_room
-from rdpt_core.store.parts import Holder, Part, Store
+from rdpt_core.store.parts import Holder, Store
+from rdpt_core.store.record import Part
 from tasks import stopping
 from tasks.plan import MissingPart, Plan
 from tasks.stage import SourceTable, StageTable, Table, Work

@@ -20,7 +20,8 @@ from rdpt_core.files.records import BadTable
 from rdpt_core.files.writing import create_table
 from rdpt_core.store import catalog, exported
 from rdpt_core.store.exported import Before
-from rdpt_core.store.parts import Part, Store
+from rdpt_core.store.parts import Store
+from rdpt_core.store.record import Part
 from rdpt_core.tables.rows import ROWS, Pick, Problem, Trace
 from rdpt_core.tables.spelling import hint
 from settings.loading import BadSettings

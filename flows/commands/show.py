@@ -18,7 +18,8 @@ from flows.workspace import Opened, named, open_asked
 from rdpt_core.report.terminal import Terminal, terminal_width
 from rdpt_core.report.traces import NEAR, Shown, legend, text_lines, trace_lines
 from rdpt_core.store.catalog import literal
-from rdpt_core.store.parts import Part, Store
+from rdpt_core.store.parts import Store
+from rdpt_core.store.record import Part
 from rdpt_core.tables.rows import Grade, Problem, Provenance, Sentence, Trace
 from settings.loading import BadSettings
 from tasks.plan import Plan

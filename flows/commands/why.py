@@ -24,7 +24,7 @@ from flows.titles import title, users_of
 from flows.workspace import Opened, named, open_asked
 from rdpt_core.report.words import counted
 from rdpt_core.store.differences import Difference, Made, Records, differences, first_pair
-from rdpt_core.store.parts import Record
+from rdpt_core.store.record import Record
 from rdpt_core.tables.rows import ROWS
 from rdpt_core.tables.spelling import nearest
 from settings.loading import BadSettings

@@ -22,7 +22,8 @@ import pyarrow as pa
 from pydantic import BeforeValidator, TypeAdapter
 
 from rdpt_core.files.replacing import replacing
-from rdpt_core.store.parts import Coordinate, Part, Store
+from rdpt_core.store.parts import Store
+from rdpt_core.store.record import Coordinate, Part
 from rdpt_core.tables import columns, ids
 from rdpt_core.tables.rows import ROWS
 

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
-from rdpt_core.store.parts import Record, Store
+from rdpt_core.store.parts import Store
+from rdpt_core.store.record import Record
 from rdpt_core.tables.recipe import Plain
 
 Fields = Mapping[str, Plain]

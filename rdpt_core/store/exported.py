@@ -20,7 +20,8 @@ import pyarrow.parquet as pq
 from rdpt_core.files.writing import TableWriter
 from rdpt_core.store import catalog
 from rdpt_core.store.catalog import Contents, literal, quoted
-from rdpt_core.store.parts import Part, Store
+from rdpt_core.store.parts import Store
+from rdpt_core.store.record import Part
 from rdpt_core.tables import columns
 from rdpt_core.tables.columns import Column
 from rdpt_core.tables.rows import ROWS, Result, TokenScores

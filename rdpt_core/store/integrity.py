@@ -14,7 +14,8 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from rdpt_core.store.parts import Record, Store, file_hash, read_record
+from rdpt_core.store.parts import Store, file_hash
+from rdpt_core.store.record import Record, read_record
 from rdpt_core.tables import ids
 from rdpt_core.tables.rows import ROWS
 

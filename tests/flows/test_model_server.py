@@ -19,7 +19,7 @@ from rdpt_core.models.loading.weights import load
 from rdpt_core.models.serving.endpoint import ModelServer
 from rdpt_core.models.spec import ModelSpec
 from rdpt_core.store import notes
-from rdpt_core.store.parts import Part
+from rdpt_core.store.record import Part
 from settings.runtime import Runtime
 from tasks import models
 from tasks.batches import Batches

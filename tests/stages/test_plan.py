@@ -11,7 +11,8 @@ from typing import Any
 
 import pytest
 
-from rdpt_core.store.parts import Part, Store
+from rdpt_core.store.parts import Store
+from rdpt_core.store.record import Part
 from rdpt_core.tables.rows import Grade, Outcome, Problem, Sentence, Trace
 from tasks.plan import Plan
 from tasks.stage import StageTable, stage

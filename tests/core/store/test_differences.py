@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from rdpt_core.store.differences import ABSENT, Difference, Made, Records, differences, first_pair
-from rdpt_core.store.parts import Part, Store
+from rdpt_core.store.parts import Store
+from rdpt_core.store.record import Part
 from rdpt_core.tables.recipe import Recipe
 from rdpt_core.tables.rows import Grade, Outcome, Sentence, ZoneKind
 

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from rdpt_core.store import integrity
-from rdpt_core.store.parts import Damaged, Part, Store, TooNew
+from rdpt_core.store.parts import Damaged, Store
+from rdpt_core.store.record import Part, TooNew
 from rdpt_core.tables.recipe import Recipe
 from rdpt_core.tables.rows import Grade, Outcome
 

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from rdpt_core.store import sweep
-from rdpt_core.store.parts import Part, Store
+from rdpt_core.store.parts import Store
+from rdpt_core.store.record import Part
 from rdpt_core.tables.recipe import Recipe
 from rdpt_core.tables.rows import Grade, Outcome
 
