@@ -12,7 +12,8 @@ from flows.catalogue import publish_catalogue, published
 from flows.commands.gc import gc
 from flows.workspace import CONTENTS, freeze
 from rdpt_core.store import catalog, notes, sweep
-from rdpt_core.store.parts import Part, Store
+from rdpt_core.store.parts import Store
+from rdpt_core.store.record import Part
 from rdpt_core.store.sweep import Stray
 from rdpt_core.tables.recipe import Recipe
 from rdpt_core.tables.rows import Grade, Outcome
