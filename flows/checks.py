@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from flows.configurations import imports_thoughts, models_of, sources_of
-from flows.disk import Room
+from flows.disk import Room, estimated_room
 from flows.workspace import Opened
 from rdpt_core.machine.processor import has_gpu
 from rdpt_core.machine.resources import NoRoom, amount, free_space, no_room
@@ -36,6 +36,21 @@ NOTHING = Room(0, 0)
 
 PREFECT = "PREFECT_API_URL"
 PREFECT_SECONDS = 4.0
+
+
+def is_complete(opened: Opened) -> bool:
+    """True if the store has every part of the experiment."""
+    return all(opened.plan.state(table).complete for table in opened.study.tables())
+
+
+def check_before_work(opened: Opened) -> None:
+    """Everything that can be known to fail before a run starts. Raises BadSettings with all faults
+    of the inputs, ConnectionError where a service is away, NoRoom where the disk is too small."""
+    check_workspace(opened.runtime.workspace, writes=True)
+    check_prefect()
+    check_inputs(opened)
+    if not is_complete(opened):
+        check_room(opened.runtime.workspace, estimated_room(opened))
 
 
 def check_workspace(workspace: Path, writes: bool) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, fields
 from functools import cached_property
 from typing import Any, TypeVar
@@ -26,7 +26,7 @@ from rdpt_core.provenance.curves import SIDES, CurveRule, PositionCounts, curves
 from rdpt_core.provenance.labels import FOUR_WAY, LABELS
 from rdpt_core.report import figures
 from rdpt_core.results.summary import BY_DOMAIN
-from rdpt_core.store.parts import file_hash
+from rdpt_core.store.parts import contents_digest, file_hash
 from rdpt_core.store.record import Part
 from rdpt_core.tables import ids
 from rdpt_core.tables.recipe import Plain, plain
@@ -121,11 +121,7 @@ def _tags(told: Told) -> Iterator[tuple[str, str]]:
     for use in told.configuration.uses:
         parts = told.plan.state(use.table).parts
         role = [use.role] if use.role else []
-        yield tag_key("rdpt", "parts", use.side, use.table.name, *role), _digest(parts)
-
-
-def _digest(parts: Iterable[Part]) -> str:
-    return ids.digest("parts", [part.content for part in parts])
+        yield tag_key("rdpt", "parts", use.side, use.table.name, *role), contents_digest(parts)
 
 
 def _params(told: Told) -> dict[str, str]:
@@ -406,4 +402,4 @@ def _datasets(told: Told) -> Iterator[Dataset]:
                 "num_rows": sum(part.num_rows for part in parts),
                 "parts": [part.key for part in parts[:100]],
             }
-            yield Dataset(name[:500], _digest(parts), side, json.dumps(source))
+            yield Dataset(name[:500], contents_digest(parts), side, json.dumps(source))

@@ -7,6 +7,9 @@ from collections.abc import Iterable, Sequence
 from flows.configurations import Configuration
 from tasks.stage import Table
 
+MAX_TAGGED = 20
+"""Configurations that a table's tags name."""
+
 
 def users_of(configurations: Iterable[Configuration]) -> dict[str, list[Configuration]]:
     """Maps the digest of a table to the configurations that use it."""
@@ -26,3 +29,18 @@ def title(table: Table, users: Sequence[Configuration]) -> str:
     sides = list(dict.fromkeys(use.side for _, use in uses))
     whose = users[0].name if len(users) == 1 else "all" if users else ""
     return " ".join([table.name, *roles[:1], *sides[:1], f"[{whose}]"])
+
+
+def tags_of(table: Table, users: Sequence[Configuration], experiment: str) -> frozenset[str]:
+    """What Prefect's pages are filtered by. A table that very many configurations use names none
+    of them: Prefect's server is asked for each tag whether it has a limit."""
+    sides = {use.side for c in users for use in c.uses if use.table.digest == table.digest}
+    names = {c.name for c in users} if len(users) <= MAX_TAGGED else {"many"}
+    return frozenset(
+        {
+            f"experiment:{experiment}",
+            f"stage:{table.name}",
+            *(f"side:{side}" for side in sides),
+            *(f"configuration:{name}" for name in names),
+        }
+    )

@@ -93,10 +93,14 @@ class TableProgress(Meter, Watcher):
     def __init__(self, name: str, unit: str, quiet: bool = False) -> None:
         super().__init__(name, unit, quiet)
         self._waited_for = ""
+        self._logged = self._begun
         self.on_row: Callable[[Any], None] = lambda row: None
+        self.log: Callable[[str], None] = lambda line: None
+        """Takes lines for Prefect's pages: every 30 s, and at the end."""
 
     def started(self, table: Table, num_items: int) -> None:
         self.begin(num_items, bar=not self._quiet)
+        self._logged = self._begun
 
     def units(self, num_done: int) -> None:
         """Adds finished tokens, steps or answers; shown as a rate."""
@@ -117,10 +121,20 @@ class TableProgress(Meter, Watcher):
         self._waited_for = wanted.key
         who = f"process {holder.pid} on {holder.host}" if holder else "another run"
         since = f" (since {holder.since})" if holder else ""
-        say(f"{self._name}: waiting for part {wanted.key[:12]}, which {who} is building{since}")
+        line = f"waiting for part {wanted.key[:12]}, which {who} is building{since}"
+        self.log(line)
+        say(f"{self._name}: {line}")
 
     def finished(self) -> None:
+        seconds, rate = time.monotonic() - self._begun, self._rate()
         self.end()
+        self.log(f"done in {seconds:.1f} s" + (f", {rate}" if rate else ""))
+
+    def advance(self, units: int = 0, items: int = 0) -> None:
+        super().advance(units, items)
+        if time.monotonic() - self._logged > PLAIN_SECONDS:
+            self._logged = time.monotonic()
+            self.log(self._state())
 
 
 @contextmanager
@@ -145,6 +159,11 @@ def say(line: str) -> None:
     """Prints a line on stderr for the user, above the bars."""
     for each in harmless(line).split("\n"):
         BARS.say(each)
+
+
+def brief(error: BaseException) -> str:
+    """An error in one paragraph that may leave the machine: no secret, at most 1,000 characters."""
+    return harmless(str(error) or type(error).__name__)[:1000]
 
 
 def harmless(text: str) -> str:

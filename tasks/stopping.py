@@ -35,8 +35,13 @@ def listen() -> None:
 
 def check() -> None:
     """Raises Stopped once a signal has arrived."""
-    if _arrived:
-        raise Stopped(_arrived[0])
+    if (stopped := asked()) is not None:
+        raise stopped
+
+
+def asked() -> Stopped | None:
+    """The stop that a signal has asked for; None while none has."""
+    return Stopped(_arrived[0]) if _arrived else None
 
 
 def _arrive(number: int, frame: FrameType | None) -> None:

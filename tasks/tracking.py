@@ -123,6 +123,10 @@ class Tracker:
             return
         self._work.put(lambda: self._mlflow.tell(projection))
 
+    def run_address(self, configuration: Named) -> str | None:
+        """The page of a configuration's run; None while MLflow has not been told of it."""
+        return self._mlflow.run_address(configuration) if not self._silent else None
+
     def close(self, patience: float = math.inf) -> None:
         """Waits until everything is logged: for `patience` if tracking is required, otherwise for
         the rest of the run's patience."""
@@ -242,6 +246,13 @@ class Mlflow:
 
     # ------------------------------------------------------------------ runs
 
+    def run_address(self, configuration: Named) -> str | None:
+        run_id = self._runs.get(configuration.digest)
+        if run_id is None:
+            return None
+        server, experiment = server_of(self._runtime), self._experiment.experiment_id
+        return f"{server}/#/experiments/{experiment}/runs/{run_id}"
+
     def _run_of(self, configuration: Named, begun: int | None = None) -> str:
         """The run with the configuration's tag, created with the tag if missing: so a process
         killed at any point leaves at most one run."""
@@ -354,8 +365,14 @@ def view_address(runtime: Runtime, experiment_name: str, view: str) -> str | Non
         return None
     place = uri, experiment_name
     identity = _OPENED[place] if place in _OPENED else _experiment_id(uri, experiment_name)
-    server = shown(uri).rstrip("/") if uri.startswith(("http://", "https://")) else LOCAL
-    return identity and f"{server}/#/experiments/{identity}/runs?viewStateShareKey={view}"
+    page = f"#/experiments/{identity}/runs?viewStateShareKey={view}"
+    return identity and f"{server_of(runtime)}/{page}"
+
+
+def server_of(runtime: Runtime) -> str:
+    """Address of the pages: of a local file, where `rdpt ui` serves it."""
+    uri = runtime.tracking_uri
+    return shown(uri).rstrip("/") if uri.startswith(("http://", "https://")) else LOCAL
 
 
 def _experiment_id(uri: str, name: str) -> str | None:

@@ -9,9 +9,8 @@ from pydantic_settings import CliPositionalArg, CliToggleFlag
 
 from flows import accounts, errors
 from flows.catalogue import is_published, publish_catalogue
-from flows.checks import check_inputs, check_prefect, check_room, check_workspace
+from flows.checks import check_before_work, is_complete
 from flows.commands.verb import FILE_HELP, Verb
-from flows.disk import estimated_room
 from flows.prefect_home import prepare_prefect
 from flows.results.tables import print_results, say_address
 from flows.runtime import read_runtime
@@ -19,7 +18,6 @@ from flows.workspace import Opened, freeze, is_frozen, open_file
 from settings.loading import find_experiment
 from tasks.artifacts import rehome
 from tasks.progress import say
-from tasks.stopping import Stopped
 
 NO_WAIT = "exit code 4 instead of waiting for a part that another run is building"
 
@@ -42,9 +40,7 @@ class Run(Verb):
 
 def run(opened: Opened) -> int:
     """Builds what is missing; ends with the account of imports and the table of results."""
-    check_workspace(opened.runtime.workspace, writes=True)
-    check_prefect()
-    check_inputs(opened)
+    check_before_work(opened)
     if is_complete(opened):
         say("up to date: every part exists")
         if not is_frozen(opened):
@@ -62,22 +58,15 @@ def run(opened: Opened) -> int:
     return 0
 
 
-def is_complete(opened: Opened) -> bool:
-    """True if the store has every part of the experiment."""
-    return all(opened.plan.state(table).complete for table in opened.study.tables())
-
-
 def _build(opened: Opened) -> int:
     """The exit code of what stopped the run; 0 where nothing did."""
-    check_room(opened.runtime.workspace, estimated_room(opened))
     prepare_prefect(opened.runtime)
-    from flows.experiment import prefect_flow
+    from flows.experiment import run_flow
 
-    outcome = prefect_flow(opened)
-    if not outcome.failures:
+    failures = run_flow(opened)
+    if not failures:
         return 0
-    for table, error in outcome.failures.items():
-        if not isinstance(error, Stopped):
-            say(f"failed: {table}: {error}")
+    for table, error in failures.items():
+        say(f"failed: {table}: {error}")
     say(f"resume with: rdpt resume {opened.experiment.name}")
-    return max(errors.code_of(error) for error in outcome.failures.values())
+    return max(errors.code_of(error) for error in failures.values())

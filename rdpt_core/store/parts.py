@@ -13,7 +13,7 @@ import os
 import shutil
 import socket
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -27,7 +27,7 @@ from rdpt_core.store import notes
 from rdpt_core.store.locks import exclusive
 from rdpt_core.store.notes import Notes
 from rdpt_core.store.record import Coordinate, Part, Record, read_record, record_bytes, shown
-from rdpt_core.tables import columns
+from rdpt_core.tables import columns, ids
 from rdpt_core.tables.recipe import Recipe
 
 R = TypeVar("R")
@@ -56,6 +56,11 @@ class Holder:
 
 
 _HOLDER = TypeAdapter(Holder)
+
+
+def contents_digest(parts: Iterable[Part]) -> str:
+    """Identity of what a table holds, for those who look at it; keys are made of single parts."""
+    return ids.digest("parts", [part.content for part in parts])
 
 
 def file_hash(path: Path) -> str:

@@ -16,8 +16,8 @@ import pytest
 
 from flows import cli
 from flows.catalogue import publish_catalogue, read_noise
+from flows.checks import is_complete
 from flows.commands.doctor.rescoring import Players, backend_pairs, in_float32
-from flows.commands.run import is_complete
 from flows.workspace import NOISE, Opened, open_frozen
 from rdpt_core.machine.progress import ProgressCallback, silent
 from rdpt_core.scoring.hf import HfScorer
