@@ -13,7 +13,8 @@ from typing import Any
 
 from rich.cells import cell_len, set_cell_size
 
-from rdpt_core.tables.rows import Account
+from rdpt_core.files.records import SourceRow
+from rdpt_core.tables.rows import Account, Reject
 
 ROW, TRACE, PROBLEM = "rows", "traces", "problems"
 """What is counted beside the columns."""
@@ -130,3 +131,14 @@ def _totals(num: Mapping[tuple[str, str], int]) -> str:
     return f"rows: {sum(of_rows.values())} ({', '.join(said) or 'none'})" + "".join(
         f", {one}" for one in made
     )
+
+
+def reject(label: str, record: SourceRow, fault: str | None) -> Reject | None:
+    return Reject(label, record.item, fault, record.raw, None) if fault else None
+
+
+def replaced(record: SourceRow) -> str | None:
+    """The note that keeps the bytes of a row that is used, but not as it was."""
+    if not record.num_replaced:
+        return None
+    return f"used, with U+FFFD for {record.num_replaced} lone surrogates"

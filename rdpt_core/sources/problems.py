@@ -17,7 +17,7 @@ from pydantic import Field
 
 from rdpt_core.files.opening import open_records, stem_of
 from rdpt_core.files.records import SourceRow, SourceRows, Values
-from rdpt_core.sources.account import PROBLEM, Ledger, ValueNotes
+from rdpt_core.sources.account import PROBLEM, Ledger, ValueNotes, reject, replaced
 from rdpt_core.sources.golds import gold_text
 from rdpt_core.sources.hub import HubSet, open_hub
 from rdpt_core.sources.naming import ProblemColumns, by_role, names_of, problem_columns
@@ -338,17 +338,3 @@ def _gold(values: Values, columns: ProblemColumns, notes: ValueNotes) -> str | N
         return None
     notes.used("answer", text)
     return text
-
-
-# ---------------------------------------------------------------------------- rejects
-
-
-def reject(label: str, record: SourceRow, fault: str | None) -> Reject | None:
-    return Reject(label, record.item, fault, record.raw, None) if fault else None
-
-
-def replaced(record: SourceRow) -> str | None:
-    """The note that keeps the bytes of a row that is used, but not as it was."""
-    if not record.num_replaced:
-        return None
-    return f"used, with U+FFFD for {record.num_replaced} lone surrogates"

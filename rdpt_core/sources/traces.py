@@ -18,11 +18,11 @@ from pydantic import Field, field_validator, model_validator
 from rdpt_core.defaults import DELIMITERS
 from rdpt_core.files.opening import open_records, stem_of
 from rdpt_core.files.records import BadTable, SourceRow, SourceRows
-from rdpt_core.sources.account import PROBLEM, ROW, TRACE, Ledger, ValueNotes
+from rdpt_core.sources.account import PROBLEM, ROW, TRACE, Ledger, ValueNotes, reject, replaced
 from rdpt_core.sources.companion import Companion, CompanionSource
 from rdpt_core.sources.hub import HubSet, open_hub
 from rdpt_core.sources.naming import TraceColumns, by_role, names_of, trace_columns
-from rdpt_core.sources.problems import MOST_BYTES, reject, replaced
+from rdpt_core.sources.problems import MOST_BYTES
 from rdpt_core.sources.trace_rows import ImportedTrace, TraceReader, TraceRow
 from rdpt_core.tables import ids
 from rdpt_core.tables.recipe import Rule
