@@ -63,7 +63,7 @@ def estimated_room(opened: Opened, plan: Plan | None = None) -> Room:
     given = [table for table in opened.study.tables() if isinstance(table, SourceTable)]
     if not all(plan.state(table).complete for table in given):
         plan = Plan(opened.store, peek=knows_imports(opened))
-    return Estimate(plan).total(opened.study.tables(), opened.runtime.workers)
+    return DiskEstimate(plan).total(opened.study.tables(), opened.runtime.workers)
 
 
 def knows_imports(opened: Opened) -> bool:
@@ -72,7 +72,7 @@ def knows_imports(opened: Opened) -> bool:
     return all(not opened.plan.state(table).is_blocked for table in given)
 
 
-class Estimate:
+class DiskEstimate:
     """The estimate of one plan; a table that several configurations use is counted once."""
 
     def __init__(self, plan: Plan) -> None:

@@ -32,7 +32,7 @@ MODELS = "models.json"
 
 
 @dataclass(frozen=True, slots=True)
-class Origin:
+class FrozenOrigin:
     """Where a frozen experiment came from."""
 
     base: str
@@ -44,7 +44,7 @@ class Origin:
     earlier release kept no text here it is read."""
 
 
-ORIGINS = TypeAdapter(Origin)
+ORIGINS = TypeAdapter(FrozenOrigin)
 
 
 @dataclass(frozen=True)
@@ -182,9 +182,9 @@ def is_frozen(opened: Opened) -> bool:
     return kept == origin and frozen_fault(file, str(origin.text)) is None
 
 
-def _origin_of(opened: Opened) -> Origin:
+def _origin_of(opened: Opened) -> FrozenOrigin:
     beside = os.path.relpath(opened.base, opened.runtime.workspace.resolve())
-    return Origin(str(opened.base), beside, opened.file.read_text(encoding="utf-8-sig"))
+    return FrozenOrigin(str(opened.base), beside, opened.file.read_text(encoding="utf-8-sig"))
 
 
 def each_frozen(

@@ -27,7 +27,6 @@ READS_ENVIRONMENT = re.compile(r"\bos\.(environ(\.get\b|\[|\.items\b)|getenv\b)|
 NO_SETTINGS = ("CUDA_VISIBLE_DEVICES", "LD_LIBRARY_PATH", "PYTHONPATH", "RANK")
 NEVER_IMPORTED = {
     "fastapi": "bounds for prefect",
-    "rich": "what the terminal shows",
     "uvicorn": "serves flows.commands.ui.guard:prefect_app, started with python -m",
 }
 """Dependencies that no module imports, and why they are declared."""

@@ -113,7 +113,7 @@ def _check(table: str, out: str, configuration: str, selection: bool, tokens: bo
     if tokens and not database:
         lines.append(f"--tokens goes with a {DATABASE} file: leave it out")
     if lines:
-        raise BadSettings("rdpt export", lines)
+        raise BadSettings("export", lines)
 
 
 # ---------------------------------------------------------------------------- one table
@@ -164,7 +164,7 @@ def _warn_where_incomplete(opened: Opened, tables: Iterable[Table]) -> None:
 def _require_known(table: str, known: Sequence[str]) -> None:
     if table not in known:
         raise BadSettings(
-            "rdpt export",
+            "export",
             [f"unknown table {table!r}; {hint(table, known)}tables: {', '.join(known)}"],
         )
 
@@ -224,7 +224,7 @@ def _only_selection(opened: Opened) -> Configuration:
     different = {c.find("selection", "train").digest for c in found}  # type: ignore[union-attr]
     if len(different) > 1:
         raise BadSettings(
-            "rdpt export",
+            "export",
             [
                 f"{opened.experiment.name} has {len(different)} selections: choose one with "
                 f"--configuration; configurations: {', '.join(c.name for c in found)}"

@@ -100,7 +100,8 @@ def _say_path(opened: Opened) -> None:
     gpu = has_gpu(opened.runtime.device)
     for dtype in sorted({model.dtype for model in (*experiment.teachers, *experiment.students)}):
         faster, reason = faster_path(dtype, gpu, cpu_flags())
-        say(f"scoring.path is {experiment.scoring.path}; faster here, {dtype}: {faster} ({reason})")
+        path = experiment.scoring.path
+        say(f"scoring.path = {path}; fastest here for {dtype}: {faster} ({reason})")
 
 
 def _state(state: TableState) -> str:

@@ -156,7 +156,7 @@ def _place(places: Iterator[Place], trace_id: str) -> Place:
     if len(labelled) > 1:
         names = [place.configuration.name for place in found if place.labels]
         raise BadSettings(
-            "rdpt show",
+            "show",
             [
                 f"{len(labelled)} configurations label {trace_id} differently: choose one with "
                 f"--configuration; configurations: {', '.join(names)}"

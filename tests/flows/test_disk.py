@@ -10,7 +10,7 @@ import pytest
 from flows import checks, errors
 from flows.checks import FLOOR, MARGIN, check_room
 from flows.commands import run
-from flows.disk import BYTES, Estimate, Room, estimated_room, knows_imports
+from flows.disk import BYTES, DiskEstimate, Room, estimated_room, knows_imports
 from flows.workspace import open_file
 from rdpt_core.finetune.disk import training_room
 from rdpt_core.machine.resources import NoRoom
@@ -39,7 +39,7 @@ thinking = "none"
 
 def test_what_is_left_to_build_is_counted_table_by_table(studio: Studio) -> None:
     opened = studio.open(benchmarks="")
-    estimate = Estimate(Plan(opened.store))
+    estimate = DiskEstimate(Plan(opened.store))
     found = {each.name: estimate.size(each) for each in opened.study.tables()}
     tokens = 64 * 2 * LONGEST
     expected = {table: round(tokens * size) for table, size in BYTES.items()}
@@ -54,7 +54,7 @@ def test_what_is_left_to_build_is_counted_table_by_table(studio: Studio) -> None
 def test_trainings_share_the_room_for_their_checkpoints(studio: Studio) -> None:
     two = studio.open(benchmarks="", students=STUDENT.format(name="student") + OTHER)
     tables, plan = two.study.tables(), Plan(two.store)
-    one_at_a_time, both = (Estimate(plan).total(tables, workers) for workers in (1, 2))
+    one_at_a_time, both = (DiskEstimate(plan).total(tables, workers) for workers in (1, 2))
     model = training_room(studio.folder / "student", Experiment.model_fields["training"].default)
     assert both.certain - one_at_a_time.certain == model.most - model.model
     assert both.most - one_at_a_time.most == model.most - model.model
@@ -65,7 +65,7 @@ def test_what_is_built_is_not_counted_and_measures_what_is_left(studio: Studio) 
     studio.build(limit=32, benchmarks="")
     assert estimated_room(studio.open(limit=32, benchmarks="")) == (0, 0)
     more = studio.open(limit=64, benchmarks="")
-    estimate = Estimate(Plan(more.store, peek=True))
+    estimate = DiskEstimate(Plan(more.store, peek=True))
     (traces,) = (table for table in more.study.tables() if table.name == "traces")
     parts = Plan(more.store, peek=True).state(traces).parts
     assert estimate.size(traces) == pytest.approx(sum(part.size for part in parts), rel=0.01)
@@ -79,7 +79,7 @@ def test_imported_traces_count_once_they_were_read(studio: Studio) -> None:
     file.write_text(IMPORT)
     (studio.folder / "traces.jsonl").write_text("not read")
     opened = open_file(file, Runtime(workspace=studio.folder / "workspace"))
-    estimate = Estimate(Plan(opened.store))
+    estimate = DiskEstimate(Plan(opened.store))
     assert not knows_imports(opened)
     assert {estimate.size(table) for table in opened.study.tables()} == {0}
 

@@ -37,7 +37,7 @@ class Doctor(Verb):
             return check_scorers(self.file)
         if self.file:
             raise BadSettings(
-                "rdpt doctor",
+                "doctor",
                 [
                     f"got {self.what!r} and {self.file!r}: name one experiment, or `scorer` and "
                     "one experiment"

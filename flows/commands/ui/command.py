@@ -74,7 +74,7 @@ def require_free(servers: Sequence[LocalServer]) -> None:
         if listens(server.port)
     ]
     if lines:
-        raise BadSettings("rdpt ui", lines)
+        raise BadSettings("ui", lines)
 
 
 def watch(servers: Sequence[LocalServer]) -> int:

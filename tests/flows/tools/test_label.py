@@ -76,7 +76,7 @@ def test_what_is_no_probability_is_refused_by_row_and_value(
     (tmp_path / "p.jsonl").write_text("\n".join(lines))
     assert cli.main(["label", str(tmp_path / "p.jsonl"), "-o", str(tmp_path / "l.jsonl")]) == 2
     (line,) = capsys.readouterr().err.splitlines()
-    assert f"p.jsonl: row 2: p_student {shown} is no " in line
+    assert f"p.jsonl: row 2: p_student {shown} is not a " in line
     assert [path.name for path in tmp_path.iterdir()] == ["p.jsonl"]
 
 
