@@ -49,7 +49,7 @@ eligible = "all"
 def test_of_two_logged_teachers_it_is_said_which_traces_are_whose(study: Path) -> None:
     other = '[[teachers]]\nname = "other"\npath = "tokenizer"\nbackend = "logged"\n[[students]]'
     study.write_text(study.read_text().replace("[[students]]", other))
-    with pytest.raises(BadSettings, match="teachers teacher and other are logged: say which"):
+    with pytest.raises(BadSettings, match="teachers teacher and other are logged: name the author"):
         open_file(study, Runtime(workspace=study.parent / "workspace"))
     said = study.read_text().replace(
         'backend = "logged"', 'backend = "logged"\nlogged = { author = "a" }'
