@@ -1,15 +1,31 @@
 """Which fine-tuning recipe the pocket study uses: tried on problems that no benchmark holds.
 
     .venv/bin/rdpt run pocket
-    .venv/bin/python perf/recipe.py [--json FILE] [--only NAME ...] [--seeds 0 1]
+    .venv/bin/python perf/recipe.py explore [--json FILE] [--only NAME ...] [--seeds 0 1]
+    .venv/bin/python perf/recipe.py confirm --only NAME ... [--seeds 2 3 4]
 
 The criterion, written down before anything was tried: of the recipes below, the one with which the
 `random` arm of the pocket experiment has the best accuracy over depths 1 to 6 (greedy, mean over
 seeds), among those that leave the student at least as good as it was on depths 1 and 2 together.
 Nothing is asked about any other arm, so no recipe can be chosen because it favours one.
 
-The development problems continue the stream that the study distils on: 480 stories after its own,
-80 of each depth. A skeleton occurs once in that stream, and never in the benchmark's.
+How it is applied, written down before any recipe was confirmed:
+
+- *Exploring*, with seed 0: 480 stories that continue the stream that the study distils on, 80 of
+  each depth. Two kinds are confirmed: the three best over all depths of those with .90 or more on
+  depths 1 and 2, and the two best on depths 1 and 2 of those with .60 or more over all depths. So
+  is the recipe in use, to compare with.
+- *Confirming*, with seeds 2, 3 and 4: other stories of the same split, with no skeleton of the
+  exploring stories or of the study's own; some 1,900 of depths 1 and 2 and 400 of depths 3 to 6.
+- The difference to the undistilled student on depths 1 and 2 is the mean of the two depths'
+  differences, paired by story, mean over the seeds. A recipe *keeps* the student's skill where
+  that difference is 0 or more. It *may keep* it where the 95% interval holds 0. The interval
+  covers stories and not seeds: it is the narrower one, and seeds that differ let no recipe in.
+- Of the recipes that keep it, the best over all depths is chosen. Without any, the best over all
+  depths of those that may keep it, unless it is clearly worse over all depths than the recipe in
+  use (95% interval of the paired difference below 0). Otherwise the recipe in use stays.
+
+A skeleton occurs once in a stream, and never in the benchmark's.
 Each student is written to FILE when it was measured, and not made again.
 """
 
@@ -20,13 +36,17 @@ import itertools
 import json
 import sys
 import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from transformers import PreTrainedTokenizerFast, Qwen3ForCausalLM
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
 from flows.configurations import Configuration
 from flows.workspace import Opened, named, open_asked
 from perf.pocket.evaluate import completions, stated_answer
@@ -34,42 +54,51 @@ from rdpt_core.finetune import training
 from rdpt_core.finetune.recipe import Lora, Machine, TrainingRecipe
 from rdpt_core.finetune.training import TrainingExample
 from rdpt_core.pocket.problems import WordProblem, problems
+from rdpt_core.statistics.intervals import Ratio, difference_limits, linearised
 from rdpt_core.tables.rows import Pick, Problem, Trace
 from settings.runtime import Runtime
+from tasks.arguments import Parts
 from tasks.plan import Plan
-from tasks.stage import Parts
 
 ARM = "random"
-NUMBER = 480
-EASY = (1, 2)
-"""Depths that the student solves before any training."""
+IN_USE = "rank 16, 0.002, 3 epochs, batch 16"
+UNDISTILLED = "undistilled student"
+EXPLORING = 480
+EASY, ALL = (1, 2), (1, 2, 3, 4, 5, 6)
+"""Depths that the student solves before any training, and all of them."""
+ATTENTION = ("q_proj", "k_proj", "v_proj", "o_proj")
+
+Answers = dict[str, str]
+"""Depth to one digit per story, 1 where the answer is right."""
+Kept = dict[str, dict[str, Answers]]
+"""Name of a recipe to seed to answers: what FILE holds."""
+
+
+def all_weights(rate: float, epochs: int, batch: int) -> TrainingRecipe:
+    return TrainingRecipe(learning_rate=rate, epochs=epochs, global_batch=batch, packing=True)
+
+
+def low_rank(rank: int, rate: float, epochs: int, batch: int, **lora: Any) -> TrainingRecipe:
+    recipe = all_weights(rate, epochs, batch)
+    return recipe.model_copy(update={"lora": Lora(rank=rank, alpha=2 * rank, **lora)})
 
 
 def recipes() -> dict[str, TrainingRecipe]:
     full = {
-        f"all weights, {rate:g}, {epochs} epochs, batch {batch}": TrainingRecipe(
-            learning_rate=rate, epochs=epochs, global_batch=batch, packing=True
-        )
+        f"all weights, {rate:g}, {epochs} epochs, batch {batch}": all_weights(rate, epochs, batch)
         for rate, epochs, batch in [
             (1e-3, 3, 16),
             (5e-4, 3, 16),
             (5e-4, 6, 16),
             (2e-4, 3, 16),
-            (2e-4, 6, 16),
-            (1e-3, 6, 16),
             (1e-3, 6, 32),
             (1e-3, 6, 64),
             (2e-3, 6, 64),
-            (5e-4, 6, 32),
         ]
     }
-    low_rank = {
-        f"rank {rank}, {rate:g}, {epochs} epochs, batch {batch}": TrainingRecipe(
-            learning_rate=rate,
-            epochs=epochs,
-            global_batch=batch,
-            packing=True,
-            lora=Lora(rank=rank, alpha=2 * rank),
+    adapters = {
+        f"rank {rank}, {rate:g}, {epochs} epochs, batch {batch}": low_rank(
+            rank, rate, epochs, batch
         )
         for rank, rate, epochs, batch in [
             (16, 1e-3, 3, 16),
@@ -79,24 +108,78 @@ def recipes() -> dict[str, TrainingRecipe]:
             (64, 2e-3, 3, 16),
             (16, 2e-3, 6, 64),
             (16, 4e-3, 6, 64),
+            (16, 8e-3, 6, 64),
+            (16, 8e-3, 3, 64),
+            (16, 16e-3, 3, 64),
+            (16, 4e-3, 4, 64),
+            (16, 4e-3, 4, 32),
+            (32, 4e-3, 6, 64),
+            (8, 8e-3, 6, 64),
+            (8, 4e-3, 6, 64),
+            (4, 8e-3, 6, 64),
+            (4, 16e-3, 6, 64),
+            (8, 2e-3, 3, 16),
+            (4, 4e-3, 3, 16),
         ]
     }
-    return full | low_rank
+    best = (16, 4e-3, 6, 64)
+    variants = {
+        "attention": low_rank(*best, targets=ATTENTION),
+        "dropout 0.1": low_rank(*best, dropout=0.1),
+        "constant rate": low_rank(*best).model_copy(update={"schedule": "constant"}),
+        "beta2 0.999": low_rank(*best).model_copy(update={"adam_beta2": 0.999}),
+    }
+    named_after = "rank 16, 0.004, 6 epochs, batch 64"
+    return full | adapters | {f"{named_after}, {what}": one for what, one in variants.items()}
 
 
-def development(first: int) -> list[WordProblem]:
-    return list(itertools.islice(problems("distill", 0, first), NUMBER))
+def exploring(first: int) -> list[WordProblem]:
+    """The stories after the `first` ones of the stream, which are the study's."""
+    return list(itertools.islice(problems("distill", 0, first), EXPLORING))
 
 
-def by_depth(folder: Path, asked: list[WordProblem]) -> dict[str, float]:
-    """Accuracy of a model folder, greedy, in float32; depth to share of right answers."""
+def confirming(first: int) -> list[WordProblem]:
+    """Stories whose skeletons are not among the study's or the exploring ones. There are some 500
+    skeletons of depth 1, so depth 2 has three stories to one."""
+    seen = {story.skeleton for story in itertools.islice(problems("distill", 0), first + EXPLORING)}
+    easy = itertools.islice(problems("distill", 1, depths=(1, 2, 2, 2)), 2_000)
+    hard = itertools.islice(problems("distill", 1, depths=(3, 4, 5, 6)), 400)
+    return [story for story in itertools.chain(easy, hard) if story.skeleton not in seen]
+
+
+# ---------------------------------------------------------------- one student
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """What every recipe is tried on."""
+
+    base: Path
+    examples: list[TrainingExample]
+    stories: list[WordProblem]
+    machine: Machine
+
+    def measure(self, recipe: TrainingRecipe | None, seed: int) -> Answers:
+        """Answers of the student that the recipe makes; of the undistilled one without recipe."""
+        if recipe is None:
+            return answers(self.base, self.stories)
+        with tempfile.TemporaryDirectory() as folder:
+            work, out = Path(folder) / "work", Path(folder) / "out"
+            training.train(
+                self.base, self.examples, recipe, seed, "student", work, out, self.machine
+            )
+            return answers(out / "checkpoint", self.stories)
+
+
+def answers(folder: Path, stories: list[WordProblem]) -> Answers:
+    """Of a model folder, greedy, in float32."""
     model = Qwen3ForCausalLM.from_pretrained(folder, dtype=torch.float32)
     tokenizer = PreTrainedTokenizerFast.from_pretrained(folder)
-    written = completions(model, tokenizer, asked)
-    right: dict[str, list[bool]] = {}
-    for problem, text in zip(asked, written, strict=True):
-        right.setdefault(str(problem.depth), []).append(stated_answer(text) == problem.answer)
-    return {depth: sum(each) / len(each) for depth, each in right.items()}
+    right: Answers = {}
+    for story, text in zip(stories, completions(model, tokenizer, stories), strict=True):
+        digit = str(int(stated_answer(text) == story.answer))
+        right[str(story.depth)] = right.get(str(story.depth), "") + digit
+    return right
 
 
 def examples(opened: Opened, arm: Configuration) -> list[TrainingExample]:
@@ -119,61 +202,93 @@ def examples(opened: Opened, arm: Configuration) -> list[TrainingExample]:
     return [TrainingExample(name, row.input_ids, row.completion_mask) for name, row in rendered]
 
 
-def measured(
-    base: Path,
-    rows: list[TrainingExample],
-    recipe: TrainingRecipe,
-    seed: int,
-    asked: list[WordProblem],
-    machine: Machine,
-) -> dict[str, float]:
-    with tempfile.TemporaryDirectory() as folder:
-        out = Path(folder) / "out"
-        training.train(base, rows, recipe, seed, "student", Path(folder) / "work", out, machine)
-        return by_depth(out / "checkpoint", asked)
+# ---------------------------------------------------------------- figures
 
 
-def mean(found: dict[str, float], depths: tuple[int, ...] = (1, 2, 3, 4, 5, 6)) -> float:
-    return sum(found[str(depth)] for depth in depths) / len(depths)
+def accuracy(runs: Sequence[Answers], depths: Sequence[int]) -> Ratio:
+    """Mean over depths, each counting alike, and over the runs of a recipe."""
+    tops, bottoms = [], []
+    for depth in depths:
+        right = np.mean([[int(digit) for digit in run[str(depth)]] for run in runs], axis=0)
+        tops.append(right / len(right))
+        bottoms.append(np.full(len(right), 1 / len(right)))
+    return linearised(np.concatenate(tops)[:, None], np.concatenate(bottoms)[:, None])
 
 
-def line(name: str, seed: str, found: dict[str, float]) -> str:
-    shares = " ".join(f"{found[str(depth)]:6.3f}" for depth in range(1, 7))
-    return f"{name:42} {seed:>4} {shares} {mean(found, EASY):6.3f} {mean(found):6.3f}"
+def difference(
+    runs: Sequence[Answers], other: Sequence[Answers], depths: Sequence[int]
+) -> tuple[float, float, float]:
+    """Value and 95% interval, paired by story; it does not cover seeds."""
+    one, two = accuracy(runs, depths), accuracy(other, depths)
+    limits = difference_limits(one, two)
+    return float((one.value - two.value)[0]), float(limits.low[0]), float(limits.high[0])
+
+
+def line(name: str, kept: Kept) -> str:
+    runs = list(kept[name].values())
+    shares = [accuracy(runs, depths).value[0] for depths in [*((d,) for d in ALL), EASY, ALL]]
+    row = f"{name:50} {len(runs):5} " + " ".join(f"{share:6.3f}" for share in shares)
+    for other, depths in [(UNDISTILLED, EASY), (IN_USE, ALL)]:
+        if other in kept:
+            value, low, high = difference(runs, list(kept[other].values()), depths)
+            row += f"  {value:+.3f} [{low:+.3f}, {high:+.3f}]"
+    return row
+
+
+HEADER = (
+    f"{'recipe':50} seeds "
+    + " ".join(f"depth{depth}" for depth in ALL)
+    + ("    1+2    all  1+2: to undistilled        all: to the one in use")
+)
+
+# ---------------------------------------------------------------- the command
+
+
+def read(file: Path) -> Kept:
+    return json.loads(file.read_text()) if file.exists() else {}
+
+
+def record(file: Path, name: str, seed: str, found: Answers) -> None:
+    """Reads the file again, so that two processes may share the work."""
+    kept = read(file)
+    kept.setdefault(name, {})[seed] = found
+    file.write_text(json.dumps(kept, indent=1) + "\n")
+
+
+def trial(experiment: str, explores: bool, threads: int) -> Trial:
+    opened = open_asked(experiment, Runtime())
+    source = opened.experiment.problems
+    assert source is not None
+    assert source.limit is not None
+    (student,) = opened.experiment.students
+    return Trial(
+        opened.study.model(student.spec).folder,
+        examples(opened, named(opened, ARM)),
+        (exploring if explores else confirming)(source.limit),
+        Machine(device_batch=4, threads=threads),
+    )
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
+    parser.add_argument("step", choices=["explore", "confirm"])
     parser.add_argument("--experiment", default="pocket", help="an experiment that has run")
-    parser.add_argument("--json", type=Path, default=Path("perf/results/recipe.json"))
+    parser.add_argument("--json", type=Path, help="default perf/results/recipe_STEP.json")
     parser.add_argument("--only", nargs="+", help="names of recipes; all of them by default")
-    parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1])
+    parser.add_argument("--seeds", nargs="+", help="default 0 to explore, 2 3 4 to confirm")
     parser.add_argument("--threads", type=int, default=2)
     asked = parser.parse_args()
     torch.set_num_threads(asked.threads)
-    machine = Machine(device_batch=4, threads=asked.threads)
-    opened = open_asked(asked.experiment, Runtime())
-    source = opened.experiment.problems
-    assert source is not None
-    assert source.limit is not None
-    rows, stories = examples(opened, named(opened, ARM)), development(source.limit)
-    (student,) = opened.experiment.students
-    base = opened.study.model(student.spec).folder
-    kept: dict[str, dict[str, float]] = (
-        json.loads(asked.json.read_text()) if asked.json.exists() else {}
-    )
-    print(f"{'recipe':42} seed " + " ".join(f"depth{d}" for d in range(1, 7)) + "    1+2    all")
-    tried = recipes()
-    runs = [(name, seed) for seed in asked.seeds for name in asked.only or tried]
-    for name, seed in [("undistilled student", None), *runs]:
-        key = name if seed is None else f"{name}, seed {seed}"
-        if key not in kept:
-            if seed is None:
-                kept[key] = by_depth(base, stories)
-            else:
-                kept[key] = measured(base, rows, tried[name], seed, stories, machine)
-            asked.json.write_text(json.dumps(kept, indent=1) + "\n")
-        print(line(name, "" if seed is None else str(seed), kept[key]), flush=True)
+    explores = asked.step == "explore"
+    file = asked.json or Path(f"perf/results/recipe_{asked.step}.json")
+    tried, on = recipes(), trial(asked.experiment, explores, asked.threads)
+    seeds = asked.seeds or (["0"] if explores else ["2", "3", "4"])
+    print(HEADER)
+    for name in [UNDISTILLED, *(asked.only or tried)]:
+        for seed in seeds if name in tried else [""]:
+            if seed not in read(file).get(name, {}):
+                record(file, name, seed, on.measure(tried.get(name), int(seed or 0)))
+        print(line(name, read(file)), flush=True)
 
 
 if __name__ == "__main__":
