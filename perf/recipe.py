@@ -70,8 +70,10 @@ ATTENTION = ("q_proj", "k_proj", "v_proj", "o_proj")
 
 Answers = dict[str, str]
 """Depth to one digit per story, 1 where the answer is right."""
+Shares = dict[str, float]
+"""Depth to share of right answers."""
 Kept = dict[str, dict[str, Answers]]
-"""Name of a recipe to seed to answers: what FILE holds."""
+"""Name of a recipe to seed to answers: what confirming leaves. Exploring leaves shares."""
 
 
 def all_weights(rate: float, epochs: int, batch: int) -> TrainingRecipe:
@@ -113,24 +115,14 @@ def recipes() -> dict[str, TrainingRecipe]:
             (16, 16e-3, 3, 64),
             (16, 4e-3, 4, 64),
             (16, 4e-3, 4, 32),
+            (16, 4e-3, 3, 32),
+            (8, 8e-3, 4, 32),
             (32, 4e-3, 6, 64),
             (8, 8e-3, 6, 64),
-            (8, 4e-3, 6, 64),
-            (4, 8e-3, 6, 64),
-            (4, 16e-3, 6, 64),
-            (8, 2e-3, 3, 16),
-            (4, 4e-3, 3, 16),
         ]
     }
-    best = (16, 4e-3, 6, 64)
-    variants = {
-        "attention": low_rank(*best, targets=ATTENTION),
-        "dropout 0.1": low_rank(*best, dropout=0.1),
-        "constant rate": low_rank(*best).model_copy(update={"schedule": "constant"}),
-        "beta2 0.999": low_rank(*best).model_copy(update={"adam_beta2": 0.999}),
-    }
-    named_after = "rank 16, 0.004, 6 epochs, batch 64"
-    return full | adapters | {f"{named_after}, {what}": one for what, one in variants.items()}
+    attention = low_rank(16, 4e-3, 4, 32, targets=ATTENTION)
+    return full | adapters | {"rank 16, 0.004, 4 epochs, batch 32, attention": attention}
 
 
 def exploring(first: int) -> list[WordProblem]:
@@ -205,6 +197,27 @@ def examples(opened: Opened, arm: Configuration) -> list[TrainingExample]:
 # ---------------------------------------------------------------- figures
 
 
+def shares(right: Answers) -> Shares:
+    return {depth: digits.count("1") / len(digits) for depth, digits in right.items()}
+
+
+def row(name: str, runs: Sequence[Shares]) -> str:
+    by_depth = {depth: np.mean([run[str(depth)] for run in runs]) for depth in ALL}
+    figures = [*by_depth.values(), *(np.mean([by_depth[d] for d in many]) for many in (EASY, ALL))]
+    return f"{name:50} {len(runs):5} " + " ".join(f"{figure:6.3f}" for figure in figures)
+
+
+HEADER = f"{'recipe':50} seeds " + " ".join([*(f"depth{d}" for d in ALL), "   1+2", "   all"])
+
+
+def difference(name: str, other: str, kept: Kept, depths: Sequence[int]) -> str:
+    """Difference and 95% interval, paired by story; it does not cover seeds."""
+    one, two = (accuracy(list(kept[recipe].values()), depths) for recipe in (name, other))
+    limits = difference_limits(one, two)
+    value, low, high = (x.item() for x in (one.value - two.value, limits.low, limits.high))
+    return f"  {value:+.3f} [{low:+.3f}, {high:+.3f}]"
+
+
 def accuracy(runs: Sequence[Answers], depths: Sequence[int]) -> Ratio:
     """Mean over depths, each counting alike, and over the runs of a recipe."""
     tops, bottoms = [], []
@@ -215,40 +228,20 @@ def accuracy(runs: Sequence[Answers], depths: Sequence[int]) -> Ratio:
     return linearised(np.concatenate(tops)[:, None], np.concatenate(bottoms)[:, None])
 
 
-def difference(
-    runs: Sequence[Answers], other: Sequence[Answers], depths: Sequence[int]
-) -> tuple[float, float, float]:
-    """Value and 95% interval, paired by story; it does not cover seeds."""
-    one, two = accuracy(runs, depths), accuracy(other, depths)
-    limits = difference_limits(one, two)
-    return float((one.value - two.value)[0]), float(limits.low[0]), float(limits.high[0])
+def compared(name: str, kept: Kept) -> list[str]:
+    """To the undistilled student on depths 1 and 2, and over all depths to the recipe in use."""
+    sides = [(UNDISTILLED, EASY), (IN_USE, ALL)]
+    return [difference(name, other, kept, depths) for other, depths in sides if other in kept]
 
-
-def line(name: str, kept: Kept) -> str:
-    runs = list(kept[name].values())
-    shares = [accuracy(runs, depths).value[0] for depths in [*((d,) for d in ALL), EASY, ALL]]
-    row = f"{name:50} {len(runs):5} " + " ".join(f"{share:6.3f}" for share in shares)
-    for other, depths in [(UNDISTILLED, EASY), (IN_USE, ALL)]:
-        if other in kept:
-            value, low, high = difference(runs, list(kept[other].values()), depths)
-            row += f"  {value:+.3f} [{low:+.3f}, {high:+.3f}]"
-    return row
-
-
-HEADER = (
-    f"{'recipe':50} seeds "
-    + " ".join(f"depth{depth}" for depth in ALL)
-    + ("    1+2    all  1+2: to undistilled        all: to the one in use")
-)
 
 # ---------------------------------------------------------------- the command
 
 
-def read(file: Path) -> Kept:
+def read(file: Path) -> Any:
     return json.loads(file.read_text()) if file.exists() else {}
 
 
-def record(file: Path, name: str, seed: str, found: Answers) -> None:
+def record(file: Path, name: str, seed: str, found: Answers | Shares) -> None:
     """Reads the file again, so that two processes may share the work."""
     kept = read(file)
     kept.setdefault(name, {})[seed] = found
@@ -287,8 +280,14 @@ def main() -> None:
     for name in [UNDISTILLED, *(asked.only or tried)]:
         for seed in seeds if name in tried else [""]:
             if seed not in read(file).get(name, {}):
-                record(file, name, seed, on.measure(tried.get(name), int(seed or 0)))
-        print(line(name, read(file)), flush=True)
+                right = on.measure(tried.get(name), int(seed or 0))
+                record(file, name, seed, shares(right) if explores else right)
+        kept = read(file)
+        runs = list(kept[name].values())
+        if explores:
+            print(row(name, runs), flush=True)
+        else:
+            print(row(name, [shares(run) for run in runs]), *compared(name, kept), flush=True)
 
 
 if __name__ == "__main__":
