@@ -359,7 +359,9 @@ def test_texts_of_a_file_are_scored_by_a_server(
     pinned = ["--revision", "0" * 40]
     assert "is the commit of a hub id, and" in refused(capsys, *here, "no.jsonl", *pinned)
     behind = ["--server", "lab", "--served", "small"]
-    assert "a server has what it has loaded" in refused(capsys, *here, "no.jsonl", *behind, *pinned)
+    assert "goes with a model that is loaded here" in refused(
+        capsys, *here, "no.jsonl", *behind, *pinned
+    )
     assert "RDPT_SERVERS" in refused(capsys, *here, "no.jsonl", *behind)
     monkeypatch.setenv("RDPT_SERVERS", json.dumps({"lab": {"url": server.url, "api_key": KEY}}))
     assert cli.main([*here, "asked.jsonl", *behind]) == 0
