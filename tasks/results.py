@@ -31,7 +31,7 @@ from tasks.attribution import records_of, target_of
 from tasks.stage import Parts, stage
 
 
-@stage("results", version=2, row=Result)
+@stage("results", version=3, row=Result)
 def baseline(
     problems: Parts[Problem],
     traces: Parts[Trace],
@@ -51,7 +51,7 @@ def baseline(
     )
 
 
-@stage("results", version=2, row=Result)
+@stage("results", version=3, row=Result)
 def attributed(
     problems: Parts[Problem],
     traces: Parts[Trace],
@@ -73,7 +73,7 @@ def attributed(
     )
 
 
-@stage("results", version=2, row=Result)
+@stage("results", version=3, row=Result)
 def distilled(
     problems: Parts[Problem],
     traces: Parts[Trace],
@@ -99,7 +99,7 @@ def distilled(
     )
 
 
-@stage("results", version=1, row=Result)
+@stage("results", version=2, row=Result)
 def arm(
     configuration: str,
     benchmark: str,
@@ -113,7 +113,7 @@ def arm(
     yield from comparisons.arm_results(configuration, benchmark, runs)
 
 
-@stage("results", version=3, row=Result)
+@stage("results", version=4, row=Result)
 def compared(
     configuration: str,
     benchmark: str,
@@ -170,7 +170,7 @@ def answered_of(
     return Answered(outcomes, classes, draw)
 
 
-@stage("results", version=2, row=Result)
+@stage("results", version=3, row=Result)
 def compared_tokens(
     traces: Parts[Trace],
     arm: Parts[Pick],
@@ -196,7 +196,7 @@ def _tokens(picks: Parts[Pick], problem_of: Mapping[str, str]) -> dict[str, floa
     return tokens
 
 
-@stage("results", version=3, row=Result)
+@stage("results", version=4, row=Result)
 def selected(
     traces: Parts[Trace],
     pool: Parts[Candidate],
@@ -221,7 +221,7 @@ def selected(
     )
 
 
-@stage("results", version=3, row=Result)
+@stage("results", version=4, row=Result)
 def training(
     traces: Parts[Trace],
     pool: Parts[Candidate],

@@ -12,16 +12,15 @@ from dataclasses import dataclass
 import numpy as np
 
 from rdpt_core.statistics.effects import (
-    CONSERVATIVE,
     ONE_QUESTION,
     Estimate,
     exact,
+    limits_note,
     nothing,
     times,
     with_note,
 )
 from rdpt_core.statistics.intervals import (
-    FEW,
     Floats,
     Limits,
     Ratio,
@@ -37,7 +36,7 @@ from rdpt_core.statistics.intervals import (
 MIN_RUNS = 3
 """Seeds or draws that say how far an arm moves with them."""
 POWER = 0.8
-FEW_DIFFER = "fewer than ten questions differ: covers 90% or more"
+FEW_DIFFER = "effectively fewer than ten questions differ: covers 90% or more"
 Counted = Mapping[str, tuple[float, float]]
 """Question to the two counts of a share: sentences of a class, and of all classes. Of an accuracy
 they are the mean correctness and 1."""
@@ -117,8 +116,9 @@ def difference(arm: Arm, against: Arm) -> Estimate:
 def _estimate(value: Floats, limits: Limits, n: int, arms: Sequence[Arm]) -> Estimate:
     if n == 1:
         return with_note(exact(float(value[0]), 1, ONE_QUESTION), conditions(arms))
-    note = CONSERVATIVE if limits.conservative[0] else None
-    found = Estimate(float(value[0]), float(limits.low[0]), float(limits.high[0]), n, note)
+    found = Estimate(
+        float(value[0]), float(limits.low[0]), float(limits.high[0]), n, limits_note(limits)
+    )
     return with_note(found, conditions(arms))
 
 
@@ -200,6 +200,6 @@ def total_difference(arm: Mapping[str, float], against: Mapping[str, float]) -> 
         return times(exact(mean, n, ONE_QUESTION), n)
     if gaps.min() == gaps.max():
         return times(exact(mean, n, "all questions alike: no interval"), n)
-    low, high = (float(limit[0]) for limit in mean_limits(gaps[:, None]))
-    note = FEW_DIFFER if np.count_nonzero(gaps) < FEW else None
-    return times(Estimate(mean, low, high, n, note), n)
+    limits = mean_limits(gaps[:, None])
+    note = FEW_DIFFER if limits.conservative[0] else None
+    return times(Estimate(mean, float(limits.low[0]), float(limits.high[0]), n, note), n)

@@ -14,6 +14,7 @@ import numpy as np
 from rdpt_core.statistics.intervals import Floats, Limits, linearised, share_limits
 
 CONSERVATIVE = "conservative: too few cases for a narrower interval"
+MISSES_RARE = "may miss rare wins of whole questions"
 
 ONE_QUESTION = "one question: no interval"
 
@@ -90,5 +91,11 @@ def proportion(num_hits: int, num_trials: int) -> Estimate:
 
 
 def _shown(values: Floats, limits: Limits, at: int, n: int) -> Estimate:
-    note = CONSERVATIVE if limits.conservative[at] else None
-    return Estimate(float(values[at]), float(limits.low[at]), float(limits.high[at]), n, note)
+    low, high = float(limits.low[at]), float(limits.high[at])
+    return Estimate(float(values[at]), low, high, n, limits_note(limits, at))
+
+
+def limits_note(limits: Limits, at: int = 0) -> str | None:
+    """What a reader has to know of the interval in column `at`."""
+    notes = (CONSERVATIVE, limits.conservative[at]), (MISSES_RARE, limits.misses_rare[at])
+    return "; ".join(note for note, holds in notes if holds) or None

@@ -18,10 +18,17 @@ Floats = NDArray[np.float64]
 
 TAIL = 0.025
 """Probability that each end of an interval leaves out."""
+COARSE = 16.0
+"""Variance of the effective number of successes, `trials p (1 - p)`, below which an interval is
+conservative: one success is more than a quarter of a standard error then."""
+WIDE = 1.09
+"""Width of an interval, over that of the normal one of what questions show, above which it is
+conservative."""
+FEW_FREEDOM = 2.5
+"""Degrees of freedom of runs below which an interval that covers them is conservative."""
 FEW = 10.0
-"""Effective successes or failures below which an interval is called conservative."""
-MUCH = 0.2
-"""Share of a variance by which an addition to it makes an interval conservative."""
+"""Effective number of questions that differ below which an interval of a total is unsure."""
+ROUNDING = 1e-9
 SYMMETRIC = 1e-6
 """Skewness below which there is none."""
 PSEUDO = 1.0
@@ -48,8 +55,12 @@ class Ratio:
 
     @property
     def variance(self) -> Floats:
-        n = self.num_questions
-        return np.asarray(n / max(n - 1, 1) * np.square(self.residuals).sum(axis=0))
+        return _variance(self.residuals)
+
+
+def _variance(residuals: Floats) -> Floats:
+    n = len(residuals)
+    return np.asarray(n / max(n - 1, 1) * np.square(residuals).sum(axis=0))
 
 
 Flags = NDArray[np.bool_]
@@ -60,7 +71,11 @@ class Limits:
     low: Floats
     high: Floats
     conservative: Flags
-    """True where the data are too few for a narrower interval that holds: it covers 93 to 100%."""
+    """True where the data are too few for a narrower interval that holds: it covers 93 to 100%.
+    Where a mean without bounds rests on few questions: it may also cover less."""
+    misses_rare: Flags
+    """True where one of two arms may win whole questions that are too rare to be among these, and
+    by more than the interval says."""
 
 
 def linearised(tops: Floats, bottoms: Floats) -> Ratio:
@@ -102,16 +117,22 @@ def share_limits(ratio: Ratio) -> Limits:
     from scipy.special import betaincinv  # not for those who only read results
 
     p = ratio.value
-    trials, unsure = _trials(ratio)
+    trials = _trials(ratio)
     hits, misses = trials * p, trials * (1 - p)
     low = np.where(p > 0, betaincinv(np.where(p > 0, hits, 1), misses + 1, TAIL), 0.0)
     high = np.where(p < 1, betaincinv(hits + 1, np.where(p < 1, misses, 1), 1 - TAIL), 1.0)
-    return Limits(low, high, unsure | (np.minimum(hits, misses) < FEW))
+    coarse = hits * misses < COARSE * trials
+    wide = _is_wide(high - low, ratio.variance)
+    return Limits(low, high, coarse | wide, np.zeros_like(coarse))
 
 
-def _trials(ratio: Ratio) -> tuple[Floats, Flags]:
-    """Effective number of independent trials, which is that of questions where all are 0 or 1; and
-    whether it is much smaller than the questions' spread alone says."""
+def _is_wide(width: Floats, variance: Floats) -> Flags:
+    """True also where nothing varies."""
+    return np.asarray(width > WIDE * 2 * student(np.inf) * np.sqrt(variance))
+
+
+def _trials(ratio: Ratio) -> Floats:
+    """Effective number of independent trials; that of questions where all are 0 or 1."""
     p, most, n = ratio.value, 1 / ratio.num_at_least, ratio.num_questions
     spread, variance = p * (1 - p), ratio.variance
     varies = (spread > 0) & (variance > 0)
@@ -123,7 +144,7 @@ def _trials(ratio: Ratio) -> tuple[Floats, Flags]:
     shrunk = np.where(varies, seen * (rarer + weight * most) / (rarer + weight * seen), most)
     factor = (student(max(n - 1, 1)) / student(np.inf)) ** 2
     inverse = np.minimum(factor * shrunk, np.maximum(shrunk * (n - 1) / n, most))
-    return np.asarray(1 / inverse), np.asarray(~varies | (shrunk > (1 + MUCH) * seen))
+    return np.asarray(1 / inverse)
 
 
 def run_limits(runs: Sequence[Ratio]) -> Limits:
@@ -132,7 +153,8 @@ def run_limits(runs: Sequence[Ratio]) -> Limits:
     found, (more, unsure) = share_limits(mean), _between_runs([runs])
     low = mean.value - np.sqrt((mean.value - found.low) ** 2 + more)
     high = mean.value + np.sqrt((found.high - mean.value) ** 2 + more)
-    return Limits(np.maximum(low, 0), np.minimum(high, 1), found.conservative | unsure)
+    conservative = found.conservative | unsure
+    return Limits(np.maximum(low, 0), np.minimum(high, 1), conservative, found.misses_rare)
 
 
 # ---------------------------------------------------------------- differences
@@ -143,20 +165,24 @@ def difference_limits(one: Ratio, other: Ratio, runs: Sequence[Sequence[Ratio]] 
     their questions (Newcombe, 1998; Zou and Donner, 2008).
 
     What correlation does not know is added: of n questions that look alike, so many as
-    `1 - .025^(1/n)` may be won or lost unseen; it fades with the number of questions that differ.
+    `_unseen_share(n)` may be won or lost; it fades with the number of questions that differ. So
+    where all differ by the noise of samples, and the interval is narrower than that share, a few
+    that one arm wins whole are missed: `misses_rare`.
     `runs` are those of which `one` or `other` is the mean, where the interval is to cover them too.
     """
     a, b = share_limits(one), share_limits(other)
     r = _correlation(one.residuals, other.residuals)
     below = _joined(one.value - a.low, b.high - other.value, r)
     above = _joined(a.high - one.value, other.value - b.low, r)
-    at_least = np.minimum(one.num_at_least, other.num_at_least)
-    unseen = (1 - TAIL ** (1 / at_least)) ** 2 / (1 + _num_differing(one, other))
+    unseen = _unseen_share(np.minimum(one.num_at_least, other.num_at_least)) ** 2
+    unseen /= 1 + _num_effective(_differences(one, other))
     more, unsure = _between_runs(runs)
     gap = one.value - other.value
     low, high = gap - np.sqrt(below + unseen + more), gap + np.sqrt(above + unseen + more)
-    unsure = unsure | a.conservative | b.conservative | (unseen > MUCH * np.minimum(below, above))
-    return Limits(np.maximum(low, -1), np.minimum(high, 1), unsure)
+    width = np.sqrt(below + unseen) + np.sqrt(above + unseen)
+    wide = _is_wide(width, _variance(one.residuals - other.residuals))
+    misses_rare = high - low < 2 * _unseen_share(one.num_questions) * (1 - ROUNDING)
+    return Limits(np.maximum(low, -1), np.minimum(high, 1), unsure | wide, misses_rare)
 
 
 def _joined(one: Floats, other: Floats, correlation: Floats) -> Floats:
@@ -169,17 +195,27 @@ def _correlation(one: Floats, other: Floats) -> Floats:
     return np.asarray((one * other).sum(axis=0) / np.where(scale > 0, scale, 1.0))
 
 
-def _num_differing(one: Ratio, other: Ratio) -> Floats:
+def _unseen_share(num: Floats | int) -> Floats:
+    """Share of all questions that `num` of them miss with a probability of TAIL."""
+    return np.asarray(1 - TAIL ** (1 / np.asarray(num)))
+
+
+def _differences(one: Ratio, other: Ratio) -> Floats:
+    """What each question adds to the difference."""
+    gap = (one.value - other.value) / one.num_questions
+    return np.asarray(one.residuals - other.residuals + gap)
+
+
+def _num_effective(gaps: Floats) -> Floats:
     """Questions that differ, those that differ by little counting less: `(sum |d|)^2 / sum d^2`."""
-    gaps = np.abs(one.residuals - other.residuals + (one.value - other.value) / one.num_questions)
     squares = np.square(gaps).sum(axis=0)
-    return np.asarray(gaps.sum(axis=0) ** 2 / np.where(squares > 0, squares, 1.0))
+    return np.asarray(np.abs(gaps).sum(axis=0) ** 2 / np.where(squares > 0, squares, 1.0))
 
 
 # ---------------------------------------------------------------- means without bounds
 
 
-def mean_limits(values: Floats) -> tuple[Floats, Floats]:
+def mean_limits(values: Floats) -> Limits:
     """Interval of the mean of any numbers, such as tokens, questions x columns: on each side the
     wider of Student's interval and of that corrected for skewness (Hall, 1992)."""
     n, mean, spread = len(values), values.mean(axis=0), values.std(axis=0, ddof=1)
@@ -193,7 +229,8 @@ def mean_limits(values: Floats) -> tuple[Floats, Floats]:
 
     low = mean - spread * np.maximum(half, corrected(half))
     high = mean + spread * np.maximum(half, -corrected(-half))
-    return low, high
+    few = _num_effective(values) < FEW
+    return Limits(low, high, few, np.zeros_like(few))
 
 
 # ---------------------------------------------------------------- runs
@@ -202,7 +239,8 @@ def mean_limits(values: Floats) -> tuple[Floats, Floats]:
 def _between_runs(arms: Sequence[Sequence[Ratio]]) -> tuple[Floats, Flags]:
     """Square of the half width that is due to the runs of each arm: Student's quantile, with the
     degrees of freedom of Welch and Satterthwaite, times the standard error. The noise of samples is
-    in the questions' part already and taken off here. True where it is as large as the rest."""
+    in the questions' part already and taken off here. True where it is as large as the rest, or
+    where runs are few: what they say, so widened, and the questions' part are too wide together."""
     if not arms:
         return np.zeros(1), np.zeros(1, dtype=bool)
     raw, noise = (np.array(x) for x in zip(*map(_run_variances, arms), strict=True))
@@ -210,7 +248,8 @@ def _between_runs(arms: Sequence[Sequence[Ratio]]) -> tuple[Floats, Flags]:
     freedoms = np.array([len(runs) - 1 for runs in arms])[:, None]
     parts = (raw**2 / freedoms).sum(axis=0)
     freedom = np.where(parts > 0, raw.sum(axis=0) ** 2 / np.where(parts > 0, parts, 1.0), 1.0)
-    return student(freedom) ** 2 * own.sum(axis=0), (own < noise).any(axis=0)
+    unsure = (own < noise).any(axis=0) | (freedom < FEW_FREEDOM)
+    return student(freedom) ** 2 * own.sum(axis=0), unsure
 
 
 def _run_variances(runs: Sequence[Ratio]) -> tuple[Floats, Floats]:

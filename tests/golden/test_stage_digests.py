@@ -30,7 +30,7 @@ GOLDEN = {
     "four_way 1": "23077b8ec10bf840cc4643a3b41073e5",
     "pool 1": "f8a471134e54b124c43d4c587f326e54",
     "selection 1": "3cee9d529179ed71bb25625a86889f88",
-    "results 2": "77d066ee6c21045dd7efee8eaca88426",
+    "results 3": "77d066ee6c21045dd7efee8eaca88426",
 }
 
 

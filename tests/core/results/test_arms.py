@@ -127,8 +127,10 @@ def test_the_draws_of_an_arm_are_its_runs_and_the_seeds_of_a_draw_are_averaged()
     )
     other = arm(runs(generator, 1, easiness)[0])
     found = difference(other, drawn)
-    assert found.note == "covers 3 draws; one seed: conditional on this checkpoint"
-    assert arm_mean(drawn).note == "covers 3 draws"
+    assert found.note == (
+        f"{CONSERVATIVE}; covers 3 draws; one seed: conditional on this checkpoint"
+    )
+    assert arm_mean(drawn).note == f"{CONSERVATIVE}; covers 3 draws"
     pairs = [averages(tables[n : n + 2]) for n in (0, 2, 4)]
     assert width(arm_mean(drawn)) == pytest.approx(width(arm_mean(arm(*pairs))), rel=0.02)
     # Draws that lie 15 points apart make their mean less sure than questions alone do.
@@ -140,7 +142,7 @@ def averages(tables: list[Counted]) -> dict[str, float]:
 
 
 def test_one_draw_of_random_says_so() -> None:
-    easiness = np.full(40, 0.5)
+    easiness = np.full(400, 0.5)
     generator = np.random.default_rng(13)
     one, two = (as_counts(run) for run in runs(generator, 2, easiness))
     assert arm_mean(Arm([one], ("random",))).note == (

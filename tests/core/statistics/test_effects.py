@@ -5,8 +5,17 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from rdpt_core.statistics.effects import CONSERVATIVE, Estimate, mean, proportion, ratio, ratios
-from rdpt_core.statistics.intervals import Floats
+from rdpt_core.statistics.effects import (
+    CONSERVATIVE,
+    MISSES_RARE,
+    Estimate,
+    limits_note,
+    mean,
+    proportion,
+    ratio,
+    ratios,
+)
+from rdpt_core.statistics.intervals import Floats, Limits
 
 
 def test_equal_clusters_of_0_and_1_have_clopper_and_pearsons_interval() -> None:
@@ -24,9 +33,24 @@ def test_equal_clusters_of_0_and_1_have_clopper_and_pearsons_interval() -> None:
     assert proportion(0, 0).value is None
 
 
-def test_few_successes_are_called_conservative() -> None:
-    assert proportion(9, 100).note == proportion(91, 100).note == CONSERVATIVE
-    assert proportion(10, 100).note is None
+def test_an_interval_in_coarse_steps_is_called_conservative() -> None:
+    """One success more is over a quarter of a standard error: `n p (1 - p)` is less than 16."""
+    assert proportion(19, 100).note == proportion(81, 100).note == CONSERVATIVE
+    assert proportion(20, 100).note is None
+    assert proportion(30, 60).note == CONSERVATIVE
+    assert proportion(32, 64).note is None
+
+
+def test_a_note_names_all_that_a_reader_has_to_know() -> None:
+    zero, one = np.zeros(4), np.ones(4)
+    yes, no = np.array([True, True, False, False]), np.array([True, False, True, False])
+    limits = Limits(zero, one, yes, no)
+    assert [limits_note(limits, at) for at in range(4)] == [
+        f"{CONSERVATIVE}; {MISSES_RARE}",
+        CONSERVATIVE,
+        MISSES_RARE,
+        None,
+    ]
 
 
 def test_a_questions_sentences_stay_together() -> None:
