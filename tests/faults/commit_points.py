@@ -1,6 +1,6 @@
-"""The points of a commit at which a test ends the process, or fills its disk.
+"""The points at which a test ends the process, or fills its disk.
 
-The store knows nothing of them: they lie around the calls that it makes anyway, and are planted
+The product knows nothing of them: they lie around the calls that it makes anyway, and are planted
 from outside, into this process and those that it forks.
 """
 
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import signal
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -85,3 +86,21 @@ def killing(table: str, point: str, number: int = 1) -> Stop:
 
 def passing(table: str, point: str) -> None:
     """A Stop that stops nothing."""
+
+
+def dies_after(owner: type, name: str, number: int) -> Callable[[], None]:
+    """Arms the process: SIGKILL after the `number`-th call of a method. Calls of several threads
+    wait for each other, so that no other call has finished by then, nor begun."""
+    method, turn = getattr(owner, name), threading.Lock()
+    left = number
+
+    def wrapped(*arguments: Any, **named: Any) -> Any:
+        nonlocal left
+        with turn:
+            result = method(*arguments, **named)
+            left -= 1
+            if not left:
+                os.kill(os.getpid(), signal.SIGKILL)
+        return result
+
+    return lambda: setattr(owner, name, wrapped)

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import multiprocessing
-import os
 import signal
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -15,6 +13,7 @@ from rdpt_core.scoring.forward import Forward
 from rdpt_core.store.parts import Store
 from tasks.batches import Batches
 from tasks.plan import Plan
+from tests.faults.commit_points import dies_after
 from tests.flows.example_experiments import Studio, studio
 
 __all__ = ["studio"]
@@ -44,22 +43,6 @@ def _killed(studio: Studio, arm: Callable[[], None]) -> None:
     assert child.exitcode == -signal.SIGKILL
 
 
-def _dies_after(owner: type, name: str, number: int) -> Callable[[], None]:
-    """Arms the process: SIGKILL after the `number`-th call of a method."""
-    method = getattr(owner, name)
-    tables = 0
-
-    def wrapped(*arguments: Any, **named: Any) -> Any:
-        nonlocal tables
-        result = method(*arguments, **named)
-        tables += 1
-        if tables == number:
-            os.kill(os.getpid(), signal.SIGKILL)
-        return result
-
-    return lambda: setattr(owner, name, wrapped)
-
-
 @pytest.fixture
 def golden(studio: Studio, tmp_path: Path) -> dict[str, list[str]]:
     """What an uninterrupted run makes, in another workspace."""
@@ -72,7 +55,7 @@ def golden(studio: Studio, tmp_path: Path) -> dict[str, list[str]]:
 def test_a_killed_generation_keeps_its_batches_and_samples_the_same_texts(
     studio: Studio, golden: dict[str, list[str]]
 ) -> None:
-    _killed(studio, _dies_after(Batches, "keep", 1))
+    _killed(studio, dies_after(Batches, "keep", 1))
     store = Store(studio.folder / "workspace" / "store")
     assert len(list(store.root.glob("traces/.work/*/batch-*.parquet"))) == 1
     studio.build(**CHANGES)
@@ -84,7 +67,7 @@ def test_a_killed_generation_keeps_its_batches_and_samples_the_same_texts(
 def test_a_batch_that_was_torn_is_set_aside_and_made_again(
     studio: Studio, golden: dict[str, list[str]]
 ) -> None:
-    _killed(studio, _dies_after(Batches, "keep", 1))
+    _killed(studio, dies_after(Batches, "keep", 1))
     (batch,) = (studio.folder / "workspace").rglob("batch-*.parquet")
     batch.write_bytes(batch.read_bytes()[:-20])
     studio.build(**CHANGES)
@@ -95,7 +78,7 @@ def test_a_killed_scoring_keeps_the_scores_of_other_models_and_parts(
     studio: Studio, golden: dict[str, list[str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("RDPT_WORKERS", "1")  # the first part is whole before the second begins
-    _killed(studio, _dies_after(Forward, "_forward", 2))
+    _killed(studio, dies_after(Forward, "_forward", 2))
     store = Store(studio.folder / "workspace" / "store")
     before = {record.part.key for record in store.records("scores")}
     assert len(before) == 1
