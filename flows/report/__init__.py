@@ -1,0 +1,1 @@
+"""The report: what the store holds, gathered for one page."""
