@@ -1,8 +1,8 @@
 """What the report's page is made of: everything that it shows, and nothing that it does not.
 
-`flows/report` fills a Bundle from the store. `page.py` writes it into the HTML file, where `report.js`
-reads it under the same names. Small things are JSON. Traces and their sentences are columns, and
-their texts one UTF-8 buffer, so that 150,000 sentences stay small and open fast.
+`flows/report` fills a Bundle from the store. `page.py` writes it into the HTML file, where
+`report.js` reads it under the same names. Small things are JSON. Traces and their sentences are
+columns, and their texts one UTF-8 buffer, so that 150,000 sentences stay small and open fast.
 """
 
 from __future__ import annotations
