@@ -30,7 +30,7 @@ from flows.catalogue import publish_catalogue
 from flows.checks import check_before_work, is_complete
 from flows.configurations import Configuration
 from flows.journal import Journal
-from flows.projection import project
+from flows.projection.configuration import project
 from flows.results.artifact import show_results
 from flows.runtime import read_runtime
 from flows.titles import tags_of, title, users_of
@@ -43,7 +43,7 @@ from tasks.run_logs import keep_run_logs_off_the_terminal, protect_run_logs
 from tasks.running import announced
 from tasks.stage import Table
 from tasks.table import TableTask, needs_of
-from tasks.tracking import Tracker
+from tasks.tracking.tracker import Tracker
 from tasks.turns import Turns
 
 UNITS = {"traces": "tokens", "scores": "tokens", "grades": "answers", "students": "steps"}

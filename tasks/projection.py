@@ -8,9 +8,13 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from rdpt_core.tables.rows import TrainingStep
+
+LOSS = "students/loss"
+HELD_OUT_LOSS = "students/held_out_loss"
 NOT_IN_A_NAME = re.compile(r"[^A-Za-z0-9_. +=-]")
 NOT_IN_A_KEY = re.compile(r"[^A-Za-z0-9_. -]")
 
@@ -62,6 +66,16 @@ class Projection:
     datasets: tuple[Dataset, ...]
     note: str
     """Markdown."""
+
+
+def loss_points(rows: Sequence[TrainingStep], when: int) -> list[Point]:
+    """Loss of every step, and held-out loss of steps that have it. `when` in milliseconds."""
+    points = [Point(LOSS, row.loss, row.step, when) for row in rows]
+    return points + [
+        Point(HELD_OUT_LOSS, row.held_out_loss, row.step, when)
+        for row in rows
+        if row.held_out_loss is not None
+    ]
 
 
 def run_name(name: str) -> str:

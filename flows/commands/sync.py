@@ -57,8 +57,8 @@ def _complete(opened: Opened) -> list[Configuration]:
 
 
 def _log(opened: Opened, complete: list[Configuration]) -> None:
-    from flows.projection import project
-    from tasks.tracking import Tracker
+    from flows.projection.configuration import project
+    from tasks.tracking.tracker import Tracker
 
     tracker = Tracker(opened.runtime, opened.experiment.name)
     for configuration in complete:

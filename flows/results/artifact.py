@@ -14,7 +14,7 @@ from flows.results.cells import interval, share
 from flows.results.rows import rows_of
 from flows.workspace import Opened
 from tasks.progress import brief, say
-from tasks.tracking import Tracker
+from tasks.tracking.tracker import Tracker
 
 
 def show_results(opened: Opened, tracker: Tracker, failures: Mapping[str, BaseException]) -> None:

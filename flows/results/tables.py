@@ -84,7 +84,7 @@ def titled(benchmark: Benchmark) -> str:
 
 def say_address(opened: Opened) -> None:
     """Where MLflow shows the comparison; nothing where it does not know the experiment."""
-    from tasks.tracking import view_address
+    from tasks.tracking.addresses import view_address
 
     address = view_address(opened.runtime, opened.experiment.name, "comparison")
     if address is not None:

@@ -19,7 +19,8 @@ from flows.commands import compare
 from flows.results.tables import print_domains
 from flows.workspace import Opened
 from rdpt_core.tables.rows import Result
-from tasks.tracking import Mlflow, view_address
+from tasks.tracking.addresses import view_address
+from tasks.tracking.client import Mlflow
 from tests.flows.recorded_requests import refused
 
 SQL = """

@@ -1,0 +1,126 @@
+"""Files of a run: settings, results, examples, figures; and its datasets."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, fields
+from typing import Any
+
+from flows.projection.metrics import MIN_TRACES, positions_of
+from flows.projection.told import R, Told
+from rdpt_core.files.writing import csv_writer
+from rdpt_core.report import figures
+from rdpt_core.store.parts import contents_digest, file_hash
+from rdpt_core.tables.rows import Pick, Problem, Result, Trace
+from tasks.models import CHECKPOINT
+from tasks.projection import Dataset
+from tasks.stage import Parts
+
+MAX_EXAMPLES = 200
+
+
+def files_of(told: Told) -> Iterator[tuple[str, bytes]]:
+    yield "experiment.toml", told.opened.file.read_bytes()
+    yield "results.csv", _table(told).encode()
+    model = model_of(told)
+    if model is not None:
+        yield "students/model.json", (json.dumps(model, indent=1) + "\n").encode()
+    preview = _preview(told)
+    if preview is not None:
+        yield "students/preview.txt", preview
+    if told.parts("selection", "train"):
+        yield "selection/examples.jsonl", "".join(_examples(told)).encode()
+    for side in told.benchmarks:
+        if told.parts("provenance", side):
+            benchmark = side.partition(":")[2]
+            title = f"{told.configuration.name} on {benchmark}"
+            image = figures.class_shares(positions_of(told, side), title, MIN_TRACES)
+            yield f"provenance/{benchmark}.png", image
+
+
+def _table(told: Told) -> str:
+    file = io.StringIO()
+    writer = csv_writer(file.write)
+    writer.writerow(field.name for field in fields(Result))
+    for rows in told.results.values():
+        writer.writerows(asdict(row).values() for row in rows.values())
+    return file.getvalue()
+
+
+def model_of(told: Told) -> dict[str, Any] | None:
+    """Where the trained model is, never a copy of it: the weights may be many gigabytes. The path
+    starts at the folder `store/` of the workspace; hashes are xxh3_128."""
+    for part in told.parts("students", "train"):
+        record = told.plan.store.record(part.table, part.key)
+        inside = f"{CHECKPOINT}/"
+        files = record.payload.items() if record else ()
+        return {
+            "name": f"{told.opened.experiment.name}/{told.configuration.name}",
+            "digest": part.content,
+            "path": f"{part.table}/{part.key}/{CHECKPOINT}",
+            "files": {
+                name.removeprefix(inside): {"size": size, "hash": digest}
+                for name, (size, digest) in files
+                if name.startswith(inside)
+            },
+        }
+    return None
+
+
+def _preview(told: Told) -> bytes | None:
+    """What the first batch of the fine-tuning looked like. Only this file of the payload is
+    checked: the weights next to it may be many gigabytes."""
+    for part in told.parts("students", "train"):
+        record = told.plan.store.record(part.table, part.key)
+        path = told.plan.store.root / part.table / part.key / "preview.txt"
+        known = record.payload.get("preview.txt") if record else None
+        if known and path.is_file() and file_hash(path) == known[1]:
+            return path.read_bytes()
+    return None
+
+
+def _examples(told: Told) -> Iterator[str]:
+    """JSON lines, best first."""
+    picks = [pick for rows in told.rows(Pick, "train") for pick in rows]
+    chosen = sorted(picks, key=lambda pick: (pick.rank, pick.trace_id))[:MAX_EXAMPLES]
+    traces = _wanted(told.rows(Trace, "train"), {pick.trace_id for pick in chosen}, "trace_id")
+    asked = {trace.problem_id for trace in traces.values()}
+    problems = _wanted(told.rows(Problem, "train"), asked, "problem_id")
+    for pick in chosen:
+        trace = traces[pick.trace_id]
+        line = {
+            "rank": pick.rank,
+            "merit": pick.merit,
+            "tokens": pick.num_tokens,
+            "trace_id": pick.trace_id,
+            "problem": problems[trace.problem_id].prompt,
+            "trace": trace.text,
+        }
+        yield json.dumps(line) + "\n"
+
+
+def _wanted(parts: Parts[R], wanted: set[str], key: str) -> Mapping[str, R]:
+    """Rows by id; no more parts are read than it takes."""
+    found: dict[str, R] = {}
+    for rows in parts if wanted else ():
+        found |= {getattr(row, key): row for row in rows if getattr(row, key) in wanted}
+        if len(found) == len(wanted):
+            break
+    return found
+
+
+def datasets_of(told: Told) -> Iterator[Dataset]:
+    """The problems of each side, by the source that their rows name."""
+    for side in told.configuration.sides:
+        parts = told.parts("problems", side)
+        if parts:
+            first = next(iter(told.rows(Problem, side)))
+            name = first[0].source if first else "problems"
+            source = {
+                "table": "problems",
+                "num_rows": sum(part.num_rows for part in parts),
+                "parts": [part.key for part in parts[:100]],
+            }
+            yield Dataset(name[:500], contents_digest(parts), side, json.dumps(source))

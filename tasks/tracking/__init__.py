@@ -1,0 +1,1 @@
+"""MLflow as a projection of the store. Only the modules of this package import mlflow."""

@@ -1,0 +1,123 @@
+"""What a run of MLflow holds of a configuration."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import pytest
+
+from flows.projection.configuration import project
+from flows.projection.metrics import MAX_METRICS
+from flows.workspace import Opened
+from rdpt_core.store.parts import file_hash
+from tasks.projection import Point, Projection, metric_key, run_name, tag_key
+from tests.flows.projection.toy_configuration import configuration
+
+Capture = pytest.CaptureFixture[str]
+
+
+# ---------------------------------------------------------------------------- the projection
+
+
+def test_a_projection_is_the_same_each_time(made: Opened, whole: Projection) -> None:
+    assert project(made, configuration()) == whole
+
+
+def test_bare_metrics_are_rounded_and_other_benchmarks_have_a_slice(whole: Projection) -> None:
+    values = {p.key: p.value for p in whole.points}
+    assert values["accuracy"] == values["accuracy/more"] == 0.1235
+    assert (values["accuracy_low"], values["accuracy_high"], values["tokens"]) == (0.1, 0.2, 321)
+    assert values["seconds"] > 0
+    assert "grades/nothing" not in values
+
+
+def test_accuracy_by_domain_is_told_of_few_domains_whatever_their_names(whole: Projection) -> None:
+    """Before metrics that nobody asked for; those of nine domains would drown the others."""
+    found = [p.key for p in whole.points if p.key.startswith("grades/accuracy/")]
+    assert found == ["grades/accuracy/part 0-of nine", "grades/accuracy/part 1-of nine"]
+
+
+def test_t39_a_run_has_at_most_sixty_metrics(whole: Projection) -> None:
+    """All traces are correct here, so the four curves of incorrect ones have no point."""
+    assert len({p.key for p in (*whole.points, *whole.losses)}) == MAX_METRICS - 4
+
+
+def test_curves_are_of_positions_with_enough_traces(whole: Projection) -> None:
+    points = [p for p in whole.points if p.key == "provenance/teacher/correct"]
+    assert [p.step for p in points] == [1]
+    assert 0 <= points[0].value <= 1
+
+
+def test_every_table_has_a_tag(whole: Projection) -> None:
+    tables = {"problems", "traces", "grades", "sentences", "provenance", "results"}
+    assert {f"rdpt.parts.test-bench.{table}" for table in tables} <= set(whole.tags)
+    assert whole.tags["rdpt.parts.train.traces"] == whole.tags["rdpt.parts.test-more.traces"]
+
+
+def test_t39_settings_are_params_and_none_is_cut_silently(whole: Projection) -> None:
+    assert whole.params["labels.alpha"] == "0.1"
+    assert whole.params["benchmarks.bench.limit"] == "8"
+    assert whole.params["selector"] == "random"
+    assert whole.params["long"].startswith("40000 characters, see experiment.toml; digest ")
+
+
+def test_artifacts_show_examples_the_batch_and_the_shares(whole: Projection) -> None:
+    assert set(whole.artifacts) == {
+        "experiment.toml",
+        "results.csv",
+        "students/model.json",
+        "students/preview.txt",
+        "selection/examples.jsonl",
+        "provenance/bench.png",
+        "provenance/more.png",
+    }
+    lines = whole.artifacts["selection/examples.jsonl"].decode().splitlines()
+    examples = [json.loads(line) for line in lines]
+    assert [example["rank"] for example in examples] == [0, 1, 2]
+    assert all(example["problem"].startswith("How much") for example in examples)
+
+
+def test_a_model_is_a_link_into_the_store_and_no_copy(made: Opened, whole: Projection) -> None:
+    model = json.loads(whole.artifacts["students/model.json"])
+    (record,) = made.store.records("students")
+    assert (model["name"], model["digest"]) == ("toy/random", record.part.content)
+    weights = made.runtime.store / model["path"] / "model.safetensors"
+    told = model["files"]["model.safetensors"]
+    assert (told["size"], told["hash"]) == (weights.stat().st_size, file_hash(weights))
+    assert f"`{model['path']}` in the store, with digest `{model['digest']}`" in whole.note
+    assert not any(weights.read_bytes() in content for content in whole.artifacts.values())
+
+
+def test_a_setting_of_the_experiment_is_not_taken_for_one_of_the_configuration(
+    made: Opened,
+) -> None:
+    """The seed of a baseline stood in the comparison as if it had been trained with it."""
+    seeded = made.experiment.model_copy(update={"seed": 17})
+    baseline = replace(configuration(), seed=None, kind="teacher")
+    params = project(replace(made, experiment=seeded), baseline).params
+    assert "seed" not in params
+
+
+def test_seconds_have_four_digits(whole: Projection) -> None:
+    (seconds,) = [point.value for point in whole.points if point.key == "seconds"]
+    assert seconds == float(f"{seconds:.4g}")
+
+
+def test_the_note_says_that_there_is_one_seed(whole: Projection) -> None:
+    assert "One fine-tuning seed (0)" in whole.note
+    first = whole.note.splitlines()[0]
+    assert first.startswith("**bench**: accuracy **0.123** [0.100, 0.200]")
+    assert "| accuracy | 0.1235 | [0.100, 0.200] | 8 |" in whole.note
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), float("-inf")])
+def test_numbers_that_are_none_are_refused(value: float) -> None:
+    with pytest.raises(ValueError, match="accuracy"):
+        Point("accuracy", value, 0, 0)
+
+
+def test_names_are_what_mlflow_takes() -> None:
+    assert run_name("../a <b>; (c)") == "..-a -b-- -c-"
+    assert metric_key("accuracy", "a/b:c") == "accuracy/a-b-c"
+    assert tag_key("rdpt", "parts", "test:a.b", "traces") == "rdpt.parts.test-a-b.traces"
