@@ -184,7 +184,7 @@ class Study:
             yield one
 
     def _means(self, runs: list[Configuration]) -> Iterator[TableUse]:
-        """Of an arm of several runs, its accuracy on each benchmark that the runs answer."""
+        """Accuracy of an arm of several runs on each benchmark that the runs answer."""
         for benchmark in self.experiment.benchmarks if len(runs) > 1 else ():
             side = f"test:{benchmark.name}"
             if _tables(runs, "traces", side) and benchmark.own_answers:
@@ -201,7 +201,7 @@ class Study:
     def _differences(
         self, arm: list[Configuration], other: list[Configuration]
     ) -> Iterator[TableUse]:
-        """Of answers and their sentences on each benchmark, and of the tokens trained on."""
+        """Differences of answers and sentences on each benchmark, and of tokens trained on."""
         against = other[0].arm
         assert against is not None
         names = {"configuration": arm[0].digest, "against": against}
@@ -514,7 +514,7 @@ def _draws(runs: list[Configuration]) -> tuple[str, ...]:
 
 
 def imports_thoughts(experiment: Experiment) -> bool:
-    """Whether imported traces come with thoughts set apart by delimiters."""
+    """True if imported traces come with thoughts set apart by delimiters."""
     made = [experiment.traces, *(benchmark.traces for benchmark in experiment.benchmarks)]
     return any(isinstance(t, Import) and t.delimiters != "none" for t in made)
 

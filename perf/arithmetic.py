@@ -21,7 +21,7 @@ from transformers import Qwen3Config
 from workload import Shape, traces
 
 SIDE = 2048
-"""Of the square matrices whose product is taken for the peak."""
+"""Side of the square matrices whose product measures the peak."""
 
 
 def flops(config: Qwen3Config, lengths: Sequence[int]) -> float:

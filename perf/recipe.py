@@ -164,7 +164,7 @@ class Trial:
 
 
 def answers(folder: Path, stories: list[WordProblem]) -> Answers:
-    """Of a model folder, greedy, in float32."""
+    """Greedy answers of a model folder, in float32."""
     model = Qwen3ForCausalLM.from_pretrained(folder, dtype=torch.float32)
     tokenizer = PreTrainedTokenizerFast.from_pretrained(folder)
     right: Answers = {}

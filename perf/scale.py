@@ -191,7 +191,7 @@ def look(opened: Opened) -> dict[str, float]:
 
 
 def _peak_mb() -> float:
-    """Of this process alone; what `getrusage` says begins with the parent's."""
+    """Peak memory of this process alone; `getrusage` starts from the parent's."""
     lines = Path("/proc/self/status").read_text().splitlines()
     (line,) = [line for line in lines if line.startswith("VmHWM")]
     return int(line.split()[1]) / 1024

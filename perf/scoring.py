@@ -148,7 +148,7 @@ def warm(name: str, folder: Path, threads: int) -> Process:
 
 
 def ratios(found: dict[str, list[Any]], path: str) -> dict[str, float]:
-    """Of `path`'s rate to each method's, the limit in the same mode, over the rounds of both."""
+    """`path`'s rate over each method's (the limit in the same mode), over the rounds of both."""
     other = {"limit": "limit" if path == "exact" else "limit_compiled"}
     names = ("hf_loop", "padded", "padded_sorted", "lm_eval", "minicons", "limit")
     ours = [one["cpu_s"] for one in found[path]]

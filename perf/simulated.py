@@ -189,7 +189,7 @@ def sampled(case: Case, p: Floats, generator: np.random.Generator) -> Ratio:
 
 
 def true_share(case: Case) -> float:
-    """Of sentences, where long traces have lower shares: `E[size p] / E[size]`."""
+    """Share of sentences where long traces have lower shares: `E[size p] / E[size]`."""
     p = difficulties(case, (np.arange(4000) + 0.5) / 4000)
     if case.num_samples:
         return float(p.mean())

@@ -20,7 +20,7 @@ SHORTEST, LONGEST = 200, 4000
 
 @dataclass(frozen=True)
 class Shape:
-    """Of a Qwen3 model; the vocabulary is that of the real ones."""
+    """Shape of a Qwen3 model, with the vocabulary size of the real ones."""
 
     vocabulary: int = 151_936
     width: int = 256

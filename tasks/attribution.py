@@ -116,7 +116,7 @@ def _merging(model: Model, problems: list[Problem], traces: list[Trace]) -> dict
 
 
 def _texts(traces: list[Trace]) -> Iterator[str]:
-    """Of the zones outside tags."""
+    """Texts of the zones outside tags."""
     for trace in traces:
         raw = trace.text.encode()
         for zone in trace.zones:
@@ -127,10 +127,9 @@ def _texts(traces: list[Trace]) -> Iterator[str]:
 def _asked(
     problems: list[Problem], traces: list[Trace], model: Model, work: Work
 ) -> Iterator[TokenScores]:
-    """As a server answers, where each answer is durable by itself.
+    """Scores in the order of the server's responses, each of them durable by itself.
 
-    One that is an error is asked for again when the part is resumed. Raises ValueError where they
-    are too many.
+    A failed one is requested again when the part is resumed. Raises ValueError if too many fail.
     """
     batches: Batches[TokenScores] = Batches(TokenScores, work.folder)
     scorer = cache(model.server_scorer)

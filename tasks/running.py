@@ -2,7 +2,7 @@
 
 Its writer holds a lock on it as long as it lives, which the kernel frees when it dies: so a file
 whose lock is free was left by a dead process, whatever it says. Readers take no lock that a run
-could ever wait for. All of it is for people; a run goes on where it cannot be written.
+could ever wait for. All of it is for people; a run continues where it cannot be written.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class Activity:
 
     experiment: str
     title: str = ""
-    """Of the table; empty for the run itself."""
+    """Title of the table; empty for the run itself."""
     table: str = ""
     """Digest of the table."""
     unit: str = ""

@@ -48,7 +48,7 @@ class TableTask:
 
     table: Table
     plan: Plan
-    """Of the run."""
+    """The plan of the whole run."""
     runtime: Any
     turns: Turns
     progress: TableProgress

@@ -18,7 +18,7 @@ from tasks.tracking.tracker import Tracker
 
 
 def show_results(opened: Opened, tracker: Tracker, failures: Mapping[str, BaseException]) -> None:
-    """Makes the artifact of the flow run that goes on. The run ends as it would where Prefect does
+    """Makes the artifact of the active flow run. The run ends as it would where Prefect does
     not take it."""
     try:
         create_table_artifact(

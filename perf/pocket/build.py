@@ -16,12 +16,12 @@ from perf.pocket.vocabulary import trained_tokenizer
 
 
 def build(role: Role, workdir: Path, folder: Path, minutes: float | None = None) -> None:
-    """Trains one model, or goes on with it; a complete one gets its folder and card."""
+    """Trains one model, or resumes it; a complete one gets its folder and card."""
     workdir.mkdir(parents=True, exist_ok=True)
     training = Training(role, kept_tokenizer(role, workdir), workdir, RECIPES[role])
     if not training.run(minutes):
         done, total = training.progress.step, training.recipe.steps
-        print(f"{role}: {done} of {total} steps; give the command again to go on")
+        print(f"{role}: {done} of {total} steps; give the command again to resume")
         return
     export(training.model, training.tokenizer, folder)
     text = card(role, measured(training, folder))

@@ -61,7 +61,7 @@ def teacher_examples(early: int, start: int = 0) -> Iterator[CorpusExample]:
 
 
 def student_examples(late: int, start: int = 0) -> Iterator[CorpusExample]:
-    """Of six in a row, four are chats, one is a document and one a drill.
+    """Six examples in a row are four chats, a document and a drill.
 
     From number `late` on a second document stands for the drill, documents use both short forms,
     and a little more of the longer chats is solved.

@@ -184,7 +184,7 @@ def rate_factor(step: int, recipe: PretrainingRecipe) -> float:
 
 
 def rendered(example: CorpusExample, role: Role, tokenizer: PreTrainedTokenizerFast) -> Row:
-    """Of a chat or document the solution and the answer are learned, of a drill the results."""
+    """Token ids and loss mask: solution and answer of a chat or document, results of a drill."""
     if example.kind == "drill":
         ids = token_ids(tokenizer.bos_token + example.thought, tokenizer)
         return ids, _results([str(tokenizer.decode([token])) for token in ids])

@@ -141,7 +141,7 @@ def to_batch(rows: Sequence[Values], names: Sequence[str]) -> pa.RecordBatch:
 
 
 def _column(values: list[Any]) -> pa.Array:
-    """Of the one type that all values have; else of JSON, which DuckDB and Parquet know too."""
+    """Column of the one type that all values have; else of JSON, which DuckDB and Parquet know."""
     kinds = set(map(type, values)) - {type(None)}
     if len(kinds) <= 1 or kinds == {int, float}:
         try:
@@ -201,7 +201,7 @@ def numbers(
 def probabilities(
     batch: pa.RecordBatch, name: str, table: TableReader, num_before: int
 ) -> NDArray[np.float64]:
-    """As `numbers`, each from 0 to 1."""
+    """`numbers` that each lie from 0 to 1."""
     p = numbers(batch, name, table, num_before)
     outside = (p < 0) | (p > 1)
     if outside.any():

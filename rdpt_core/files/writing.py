@@ -162,7 +162,7 @@ _UNPRINTABLE = re.compile("[^ -~]")
 
 
 def _escaped(found: re.Match[str]) -> str:
-    """As JSON escapes a character: by its UTF-16 units."""
+    """JSON's escape of a character: its UTF-16 units."""
     return re.sub("....", r"\\u\g<0>", found[0].encode("utf-16-be").hex())
 
 

@@ -37,7 +37,7 @@ class BatchPlan:
     """Passes of each process in one step."""
     passes: list[Pass]
     held_out: list[Pass]
-    """Of the held-out examples, numbered for themselves; dealt out in the same way."""
+    """Passes over the held-out examples, with numbers of their own; dealt out in the same way."""
 
 
 def held_out(trace_ids: Sequence[str], share: float, seed: int) -> set[str]:

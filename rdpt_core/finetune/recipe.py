@@ -137,6 +137,6 @@ class Machine(Rule):
     device_batch: int = Field(default=8, ge=1)
     """Most rows in one forward pass of a process."""
     threads: int = Field(default=1, ge=1)
-    """Of each process."""
+    """torch threads of each process."""
     save_steps: int = Field(default=20, ge=1)
     """Optimiser steps between checkpoints: what a crash costs at most."""

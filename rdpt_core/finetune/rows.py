@@ -38,9 +38,9 @@ class Rows:
         names = table["trace_id"].to_pylist()
         self.trace_ids = [names[place] for place in self._places]
         self.num_tokens = _sums(self._masks, count=True)[chosen].tolist()
-        """Of each example, prompt included."""
+        """Tokens of each example, prompt included."""
         self.num_trained = _sums(self._masks, count=False)[chosen].tolist()
-        """Of each example, in the loss."""
+        """Tokens of each example that count in the loss."""
 
     def __len__(self) -> int:
         return len(self._places)

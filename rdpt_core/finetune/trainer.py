@@ -51,7 +51,7 @@ _SCHEDULES = {
 
 
 def fit(job: TrainingJob, tell: Callable[[Step], None], interrupted: Event) -> None:
-    """Trains, or goes on training, and exports unless `interrupted` was set on the way."""
+    """Trains, or resumes training, and exports unless `interrupted` was set on the way."""
     prepare_process(job)
     trainer = tuner(job, [Watch(job, tell, interrupted)])
     first = trainer.is_world_process_zero()
@@ -265,7 +265,7 @@ class Watch(TrainerCallback):
         self._job, self._tell, self._interrupted = job, tell, interrupted
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        """Of a resumed run the earlier steps are told again, from its checkpoint."""
+        """Reports the earlier steps of a resumed run again, from its checkpoint."""
         for entry in state.log_history:
             self._tell_entry(entry)
 
@@ -307,7 +307,7 @@ class Watch(TrainerCallback):
 
 
 def anywhere(flag: bool) -> bool:
-    """Whether it is up in any of the processes: they stop at the same step, or wait for ever."""
+    """True if the flag is set in any process: they stop at the same step, or wait for ever."""
     if not distributed.is_initialized():
         return flag
     device = "cuda" if distributed.get_backend() == "nccl" else "cpu"

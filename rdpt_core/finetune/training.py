@@ -90,7 +90,7 @@ class TrainingJob(Rule):
 
     @property
     def launched(self) -> bool:
-        """Whether accelerate starts the processes that train."""
+        """True if accelerate starts the processes that train."""
         accelerate = self.recipe.accelerate
         return bool(accelerate and (accelerate.num_processes > 1 or accelerate.plugins))
 

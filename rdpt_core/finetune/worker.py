@@ -48,7 +48,7 @@ def _run(job: TrainingJob, job_file: str, launched: bool, account: TextIO) -> in
     rank = int(os.environ["RANK"]) if launched else 0
     with _alone(job.workdir / (f"lock-{rank}" if launched else "lock")):
         if job.launched and not launched:
-            sys.stdout = sys.stderr  # the file itself goes on to the processes that train
+            sys.stdout = sys.stderr  # the file itself is passed to the processes that train
             from rdpt_core.finetune.launch import launch
 
             return launch(job, job_file)

@@ -116,8 +116,8 @@ _PIPE_BYTES = 32_000
 
 
 def _fitting(questions: Sequence[Question]) -> Sequence[Question]:
-    """As many as fit into the pipe, at least one: fewer turns between the processes, which cost
-    ten times the comparison on a busy machine."""
+    """The questions that fit into the pipe, at least one: a turn between the processes costs ten
+    times the comparison on a busy machine."""
     size = 0
     for index, question in enumerate(questions):
         size += len(json.dumps(question)) + 64
@@ -130,7 +130,7 @@ _idle: queue.SimpleQueue[Checker] = queue.SimpleQueue()
 
 
 def check(questions: Sequence[Question], timeout: float) -> list[Checked | None]:
-    """As `Checker.check`, with an idle worker of this process or a new one.
+    """`Checker.check` by an idle worker of this process, or by a new one.
 
     Workers are kept between calls, since math-verify takes 1 to 3 s to import; there are as many
     as there ever were threads asking at once.

@@ -76,7 +76,7 @@ class Logged(Rule):
     """How log-probabilities were taken that somebody else wrote down."""
 
     temperature: float = Field(default=1.0, gt=0.0, le=10.0)
-    """Of the softmax that they are of. Those of another temperature than 1 are of another
+    """Temperature of their softmax. At another temperature than 1 they belong to another
     distribution: they are kept as they are, and `rdpt doctor` says so."""
     topk: int | None = Field(default=None, ge=1)
     """Where sampling was cut to the likeliest ids, how many."""
@@ -84,7 +84,7 @@ class Logged(Rule):
     """Whose they are, as the imported traces name their author; needed where those have several."""
 
     def is_of(self, author: str) -> bool:
-        """Whether the log-probabilities of this author's traces are meant."""
+        """True if the log-probabilities of this author's traces are meant."""
         return self.author in (None, author)
 
 
@@ -166,7 +166,7 @@ class ModelUse(StrEnum):
 
     SAMPLE = "sample"
     SCORE = "score"
-    """As `sample`, with weights that are loaded here."""
+    """Like `sample`, with weights that are loaded here."""
     TRAIN = "train"
     EXPORT = "export"
     """The trained model as a folder, and the selection that another trainer reads."""

@@ -27,7 +27,7 @@ OUTCOMES: tuple[Outcome, ...] = tuple(Outcome)
 UNLABELLED = len(LABELS)
 """Last column of the counts: sentences whose label is missing."""
 WINDOW = 101
-"""Of the Savitzky-Golay filter, recovered from Figure 6; shorter curves are not smoothed."""
+"""Window of the Savitzky-Golay filter, recovered from Figure 6; shorter curves are not smoothed."""
 ORDER = 2
 
 
@@ -41,7 +41,7 @@ SIDES: tuple[Side, ...] = tuple(Side)
 
 class CurveRule(Rule):
     with_truncated: bool = False
-    """Whether a truncated trace counts as incorrect; left out otherwise."""
+    """If true, a truncated trace counts as incorrect; otherwise it is left out."""
     last: int = Field(default=800, ge=1)
     """Position up to which indices are reliable, says a reviewer of the paper."""
     min_traces: int = Field(default=30, ge=1)
@@ -152,7 +152,7 @@ class Area:
     last: int
     """The sum runs over positions 1 to `last`."""
     num_positions: int
-    """Of them with traces on both sides; the mean gap is D over this number."""
+    """Positions with traces on both sides; the mean gap is D over this number."""
     num_left_out: int
 
 

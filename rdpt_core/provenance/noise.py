@@ -61,7 +61,7 @@ class ScoreDifference:
     num_skipped: int
     """That one of the two did not."""
     num_tokens: int
-    """Of those traces whose tokens are the same in both."""
+    """Tokens of the traces whose tokens are the same in both."""
     mean_ratio: float | None
     """Mean of exp(|delta log p|); None without tokens that are the same."""
     p99_logprob: float | None
@@ -83,7 +83,7 @@ class Flips(NamedTuple):
 
     @property
     def hold(self) -> bool:
-        """Whether the gate holds; without labels there is nothing to break it."""
+        """True if the gate holds; without labels nothing can break it."""
         return self.num <= MOST_FLIPS * self.of
 
 
@@ -116,7 +116,7 @@ def difference(one: ScoredTraces, other: ScoredTraces, rule: LabelRule) -> Score
 
 
 def flips(before: Labelled, after: Labelled) -> Flips:
-    """Of the same sentences, in the same order."""
+    """Labels that differ; both are of the same sentences, in the same order."""
     known = (before.label != MISSING) & (after.label != MISSING)
     return Flips(int((before.label[known] != after.label[known]).sum()), int(known.sum()))
 
@@ -138,8 +138,8 @@ def _check_same(one: ScoredTraces, other: ScoredTraces) -> None:
 
 
 def _token_differences(pairs: Sequence[tuple[TokenScores, TokenScores]]) -> Floats:
-    """Of traces that both cut into the same tokens; a text that one of them encoded anew may be
-    cut elsewhere, and then its sentences alone are comparable."""
+    """|delta log p| of traces that both cut into the same tokens. A text that one of them encoded
+    again may be cut elsewhere; then only its sentences are comparable."""
     found = [
         np.abs(a.logprobs.astype(np.float64) - b.logprobs.astype(np.float64))
         for a, b in pairs

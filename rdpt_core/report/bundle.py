@@ -87,7 +87,7 @@ class Telling:
 
     trace: int
     position: int
-    """Of the sentence in its trace, as in Sentences."""
+    """Position of the sentence in its trace, as in Sentences."""
     value: float
 
 

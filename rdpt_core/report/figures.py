@@ -50,7 +50,7 @@ DPI = 150
 TAIL = 1.25
 """How far the axis of positions reaches, over the last one that is drawn."""
 LETTER_HEIGHT = 0.055
-"""Of a letter at the end of a line, as a share."""
+"""Height of a letter at the end of a line, as a share."""
 
 
 def class_shares(

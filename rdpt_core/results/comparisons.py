@@ -34,7 +34,7 @@ class Answered:
 
     outcomes: QuestionCounts
     classes: QuestionCounts | None = None
-    """Of `class_counts`; None where no sentence was attributed."""
+    """Counts by `class_counts`; None where no sentence was attributed."""
     draw: str | None = None
     """Label of the draw that it was trained on; None where its selector draws nothing."""
 

@@ -148,9 +148,9 @@ class Attribution:
     """Sums over a benchmark's parts of what the distilled student's sentences are."""
 
     classes: QuestionCounts
-    """Of `class_counts` over the labels of the rows."""
+    """Counts by `class_counts` over the labels of the rows."""
     three_way: QuestionCounts
-    """Of `class_counts` with the rule of two models."""
+    """Counts by `class_counts` with the rule of two models."""
     positions: PositionCounts
     labels: tuple[Label, ...] = FOUR_WAY
     """Classes of the rule that made `classes`."""
@@ -275,7 +275,7 @@ def _by_label(classes: QuestionCounts) -> Floats:
 def _shares_of(
     classes: QuestionCounts, labels: Sequence[Label]
 ) -> Iterator[tuple[Label, Estimate]]:
-    """Of the labelled sentences; None where nothing is."""
+    """Shares of the labelled sentences; None where nothing is labelled."""
     table = _by_label(classes)[:, [LABELS.index(name) for name in labels]]
     yield from zip(labels, ratios(table, table.sum(axis=1)), strict=True)
 

@@ -86,7 +86,7 @@ class Statistics:
     """Probability of the k likeliest ids; None unless asked for."""
     top_squares: NDArray[np.float16] | None = None
     blank_logprobs: NDArray[np.float32] | None = None
-    """Of any id that begins with white space coming here; None unless asked for."""
+    """Log-probability that the next id begins with whitespace; None unless requested."""
 
     def cut(self, sizes: Sequence[int]) -> list[Statistics]:
         """Consecutive stretches of these sizes."""

@@ -65,7 +65,7 @@ class ScoredSequence:
     statistics: Statistics | None
     """None where it alone is more than this machine can hold."""
     split: bool
-    """Whether its pack was halved for want of memory."""
+    """True if its pack was halved for lack of memory."""
 
 
 @dataclass(frozen=True)
@@ -81,8 +81,8 @@ class Forward:
     """The decoder through torch.compile, where that path was asked for. It reads packs; a longer
     sequence, which would be a shape of its own, is read by the decoder as it stands."""
     chunked: bool = False
-    """Whether a sequence longer than `pack_tokens` is read in chunks of so many, also where memory
-    would do."""
+    """If true, a sequence longer than `pack_tokens` is read in chunks of that size even where
+    memory suffices."""
 
     @torch.inference_mode()
     def run(self, sequences: Mapping[int, TokenSequence]) -> Iterator[ScoredSequence]:
@@ -219,7 +219,7 @@ def may_pack(decoder: PreTrainedModel) -> bool:
 
 @torch.inference_mode()
 def keeps_apart(decoder: PreTrainedModel, length: int = 8) -> bool:
-    """Whether a sequence reads the same behind another one of its pack as alone.
+    """True if a sequence scores the same behind another one of its pack as alone.
 
     Some architectures declare that they take an attention function, and then hand it no edges, or
     a mask of their own.

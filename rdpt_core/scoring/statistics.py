@@ -75,7 +75,7 @@ class _BlockSums:
     hidden_BD: Tensor
     targets_B1: Tensor
     logit_B1: Tensor
-    """Of the target."""
+    """Logit of the target."""
     largest_B1: Tensor
     """m."""
     mass_B1: Tensor
@@ -172,7 +172,7 @@ class _BlockSums:
 
 
 def written_out(logits_BT: Tensor, target_B1: Tensor, largest_B1: Tensor) -> Tensor:
-    """As `fused_sums`, on any device."""
+    """`fused_sums` in torch, for any device."""
     above_B = (logits_BT > target_B1).sum(1).float()
     d_BT = (logits_BT - largest_B1).clamp_min_(float(LOWEST))
     e_BT = d_BT.exp()
@@ -208,7 +208,7 @@ P5, P4, P3, P2, P1, P0 = (
         5.0000001201e-1,
     )
 )
-"""Of `exp` on [-ln 2 / 2, ln 2 / 2], from Cephes (S. L. Moshier); off by at most 1 in 10^7."""
+"""Polynomial of `exp` on [-ln 2 / 2, ln 2 / 2], from Cephes (S. L. Moshier); error <= 1e-7."""
 
 
 @cache

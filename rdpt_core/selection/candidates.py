@@ -41,7 +41,7 @@ class CandidateRecord:
     problem_id: str
     trace_id: str
     reason: str
-    """As in the pool: `eligible` or the first rule broken."""
+    """Reason in the pool: `eligible` or the first rule broken."""
     num_tokens: int
     """In the student's tokens."""
     num_sentences: int
@@ -53,7 +53,7 @@ class CandidateRecord:
     num_student: int
     """Sentences with pS - pT > beta."""
     complete: bool = True
-    """Whether every sentence that owns tokens under both models has its label."""
+    """True if every sentence that owns tokens under both models has its label."""
     soft_count: float | None = None
     """Sum of sigmoid((pT - pS - beta) / h). Sums are None where one of their numbers is missing."""
     sum_log_ratio: float | None = None

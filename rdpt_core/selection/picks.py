@@ -31,7 +31,7 @@ from rdpt_core.tables.rows import (
 from rdpt_core.tables.spelling import nearest
 
 TOKEN_TOLERANCE = 0.01
-"""Of the total that a token-matched arm must reach."""
+"""Tolerance of a token-matched arm, as a share of the total that it must reach."""
 
 
 class PoolRule(Rule):

@@ -24,7 +24,7 @@ Pool = Sequence[CandidateRecord]
 """The eligible candidates, of all questions."""
 
 LENGTH_TOLERANCE = 0.1
-"""Of the random arm's length, for `count_length_matched`."""
+"""Tolerance of `count_length_matched`, as a share of the random arm's length."""
 
 
 def uniform(seed: int, item: str) -> float:

@@ -28,7 +28,7 @@ class ProblemColumns(Rule):
     """
 
     problem: str | tuple[str, ...] | None = Field(default=None, min_length=1)
-    """Of several columns the texts are joined by an empty line, as an instruction and its input."""
+    """Several columns, such as an instruction and its input, are joined by an empty line."""
     answer: str | None = None
     id: str | None = None
     """The source's own id; two different problems under one id are refused."""
@@ -36,7 +36,7 @@ class ProblemColumns(Rule):
 
 
 class TraceColumns(ProblemColumns):
-    """As for problems, and the columns of a trace. `id` is the trace's.
+    """The columns of problems, and those of a trace. `id` is the trace's.
 
     Where `trace` holds a list, one row is as many candidates, and the columns from `thought` on
     hold lists of the same length.

@@ -213,7 +213,7 @@ class Read(NamedTuple):
 
 
 MOST_BYTES = 64 * 2**20
-"""Of the rows that are rejected together: a file may hold nothing else."""
+"""Bytes of rows that are rejected together: a file may hold nothing else."""
 
 
 class Leftovers:

@@ -109,7 +109,7 @@ class Tracker:
         line = f"MLflow at {shown(self._runtime.tracking_uri)}: {first_line(self._fault)}"
         if self._required:
             raise ConnectionError(line) from self._fault
-        say(f"warning: {line}; the run goes on, `rdpt sync` tells MLflow later")
+        say(f"warning: {line}; the run continues, `rdpt sync` logs to MLflow later")
 
     # ------------------------------------------------------------------ in the thread
 

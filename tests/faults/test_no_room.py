@@ -131,8 +131,8 @@ def test_a_full_disk_exits_7_and_the_next_run_goes_on(
 
 
 SIZES = ("64k", "200k", "650k")
-"""Of a disk that fills with the first weights of a checkpoint, with its optimiser, which torch
-writes in its own way, and with the trained model."""
+"""Disks that fill with the first weights of a checkpoint, with its optimiser (which torch writes
+in its own way), and with the trained model."""
 
 
 def fill_with_training(root: Path, base: Path) -> None:

@@ -85,7 +85,7 @@ class Studio:
 
     folder: Path
     text: str | None = None
-    """Of its study; without it the text is STUDY with PLAIN and what a test changes."""
+    """Text of its study; the default is STUDY with PLAIN and what a test changes."""
 
     def open(self, **changes: Any) -> Opened:
         file = self.folder / "study.toml"

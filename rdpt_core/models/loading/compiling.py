@@ -15,7 +15,7 @@ from torch.utils import cpp_extension
 from transformers import PreTrainedModel
 
 MOST_GRAPHS = 64
-"""Of all models that a process reads at the same time."""
+"""Compiled graphs of all models that a process holds at the same time."""
 
 
 def compile_decoder(decoder: PreTrainedModel) -> Callable[..., Any]:

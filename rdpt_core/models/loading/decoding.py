@@ -144,7 +144,7 @@ def _choose(
 
 
 def is_raw(rule: Sampling) -> bool:
-    """Whether tokens are drawn from the model's own distribution."""
+    """True if tokens are drawn from the model's own distribution."""
     return rule.temperature == 1.0 and rule.top_p == 1.0
 
 

@@ -94,7 +94,7 @@ def _matmul(function: Callable[..., Tensor], one: Tensor, other: Tensor) -> Tens
 
 
 def _grouped(input: Tensor, weight: Tensor, offs: Tensor | None = None, **asked: Any) -> Tensor:
-    """As torch.nn.functional.grouped_mm calls it."""
+    """The function that torch.nn.functional.grouped_mm calls, with its signature."""
     plain = all(value is None for value in asked.values()) and input.dim() < weight.dim()
     if offs is None or not plain or not _are_half(input, weight):
         return torch._grouped_mm(input, weight, offs=offs, **asked)

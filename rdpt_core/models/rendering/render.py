@@ -52,10 +52,10 @@ class Renderer:
     vocabulary: Vocabulary
     template: Template | None
     path: str
-    """Of the model, for messages only."""
+    """Path of the model, for messages only."""
 
     def require_thinking(self) -> None:
-        """Raises UndeclaredThinking unless a thought can be laid for this model."""
+        """Raises UndeclaredThinking unless a thought can be rendered for this model."""
         if self.contract.closed:
             raise ClosedThinking(self.path, self._opening_switches())
         if self.contract.think_open is None:
@@ -125,7 +125,7 @@ class Renderer:
         return Layout(prompt, tuple(self._encode(trace)), end, retokenized=True)
 
     def resampled(self, trace: Trace) -> bool | None:
-        """Whether the tokenizer would write the text with other ids than those that were sampled;
+        """True if the tokenizer encodes the text to other ids than those that were sampled;
         None where the ids are not known, or are not the text.
 
         A model writes some words in pieces that its tokenizer would not choose. Its own
@@ -144,10 +144,10 @@ class Renderer:
         return None
 
     def merges(self, problem: Problem, trace: Trace) -> bool:
-        """Whether prompt and text, encoded as one, would share a token (T12).
+        """True if prompt and text, encoded as one, would share a token (T12).
 
         They are encoded apart, as they are when the model writes. Raises ValueError for what
-        cannot be laid at all.
+        cannot be rendered at all.
         """
         first = next((item for item in self._in_order(trace) if _lays(item)), None)
         if not isinstance(first, Zone):
@@ -256,7 +256,7 @@ class Renderer:
 
 
 def _lays(item: Zone | str) -> bool:
-    """Whether anything is laid for it: not for the author's own tag, which is a gap."""
+    """True if the item is rendered: the author's own tag is not, it is a gap."""
     if isinstance(item, str):
         return bool(item)
     return item.kind is not ZoneKind.TAG and item.stop > item.start

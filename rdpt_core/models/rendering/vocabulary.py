@@ -132,7 +132,7 @@ class Vocabulary:
         return found
 
     def encode_alone(self, text: str) -> list[int]:
-        """As `encode`, with whatever space the tokenizer itself puts before a text."""
+        """`encode`, with the space that the tokenizer itself puts before a text."""
         return self._encoded(self._alone, text)
 
     def bytes_of(self, token_id: int) -> bytes:
@@ -192,8 +192,8 @@ class Vocabulary:
         return sizes if at == len(text) else None
 
     def lengths_alone(self, token_ids: Sequence[int], text: bytes) -> list[int] | None:
-        """As `lengths`, for ids of `encode_alone`: a blank that the tokenizer put in front owns no
-        byte, blanks that it swallowed there belong to the first token that has bytes."""
+        """`lengths` for ids of `encode_alone`. A space that the tokenizer put in front owns no
+        byte; whitespace that it dropped there belongs to the first token that has bytes."""
         tokens = [self.bytes_of(token_id) for token_id in token_ids]
         sizes = [len(token) for token in tokens]
         joined = b"".join(tokens)
@@ -287,7 +287,7 @@ def _is_space(content: str) -> bool:
 
 
 def _blanks_only(normalizer: Any, dummy_prefix: bool) -> Any:
-    """Of a normaliser, the steps that write blanks for SentencePiece."""
+    """The steps of a normaliser that write spaces for SentencePiece."""
     steps = [] if normalizer is None else normalizer.get("normalizers", [normalizer])
     kept = [
         step

@@ -46,5 +46,5 @@ class ModelServer(Rule):
 
     @property
     def is_here(self) -> bool:
-        """Whether it is on this machine itself."""
+        """True if the server is on this machine."""
         return bool(LOOPBACK.fullmatch(urlsplit(self.url).hostname or ""))

@@ -35,7 +35,7 @@ from rdpt_core.models.serving.window import TICK_SECONDS, Outage, Say, Tick, Win
 T = TypeVar("T")
 
 MOST_BYTES = 64 * 2**20
-"""Of an answer."""
+"""Largest response that is read."""
 TRIES = 8
 GARBAGE_TRIES = 3
 TIMEOUT_TRIES = 2
@@ -342,7 +342,7 @@ def client_of(server: ModelServer, say: Say) -> Client:
 
 
 def _seconds(told: str | None) -> float | None:
-    """Of a Retry-After, which is a number or a date; None where it is neither."""
+    """Seconds of a Retry-After, which is a number or a date; None where it is neither."""
     with suppress(ValueError):
         seconds = float(told or "")
         return seconds if math.isfinite(seconds) and seconds >= 0 else None

@@ -42,9 +42,9 @@ SEEDS = (1, 2)
 CLOSE = 0.02
 """Nats of difference, in the mean; and 5% of the values themselves, for bfloat16."""
 SHARE = 0.9
-"""Of greedy tokens must be the likeliest of their position: rounding parts a tie now and then."""
+"""Share of greedy tokens that must be likeliest at their position: rounding splits some ties."""
 NAMED = 0.6
-"""Of them must be the next or the last token, for a refusal to name the shift."""
+"""Share that must be the next or the previous token for an error to name the shift."""
 FEWEST = 3
 SHIFTS = {1: "one token late", -1: "one token early"}
 """By which neighbour's value or token stands at a position: the next one's is a row too late."""
@@ -142,7 +142,7 @@ class Seen:
     """A greedy text: by its generation, and as its ids are scored."""
 
     names: list[str]
-    """Of its tokens, as the server's candidates are named."""
+    """Names of its tokens, spelt like the server's candidates."""
     best: list[str]
     """The likeliest candidate of each; "" where that is not told."""
     written: list[float] | None
@@ -214,7 +214,7 @@ def _fault(seen: Sequence[Seen]) -> str | None:
 
 
 def _processed(seen: Sequence[Seen]) -> str | None:
-    """Of texts at temperature 1, whose values a server may have taken after its own processing."""
+    """Fault of texts at temperature 1 whose values a server took after its own processing."""
     pairs = [
         pair
         for one in seen
@@ -237,8 +237,8 @@ def _shifted(shift: int) -> str:
 
 
 def _share(seen: Sequence[Seen], shift: int) -> float:
-    """Of the positions whose likeliest token is the text's own, `shift` tokens on; only those
-    count where that differs from the token itself."""
+    """Share of positions whose likeliest token is the text's own, `shift` tokens on; only
+    positions count where that differs from the token itself."""
     found = [
         best == other
         for one in seen

@@ -21,7 +21,7 @@ from rdpt_core.models.spec import ModelSpec, Sampling
 from rdpt_core.tables.spelling import hint
 
 FIRST_TRIES = 2
-"""Of the first request: a server that is down is told within seconds."""
+"""Tries of the first request: a server that is down is reported within seconds."""
 VERSIONS = ("version", "get_server_info")
 """Where vLLM and SGLang tell their version, next to the API of OpenAI."""
 MOST_STATES = 4

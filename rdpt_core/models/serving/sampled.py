@@ -1,4 +1,4 @@
-"""Whether a server samples from the model's own distribution, by what it writes.
+"""Tests by its texts that a server samples from the model's own distribution.
 
 A server may ignore what a request states, or add a penalty of its own. Its log-probabilities of
 the candidates say how likely each choice was, so that what it chose can be held against chance.

@@ -94,7 +94,7 @@ class ServerGenerator:
         return self._remote.write(prompt, rule, seed=seed, tick=lambda: progress(0))
 
     def _text(self, done: Completion) -> str:
-        """As returned, without an end of turn; a thought that was set apart is laid before."""
+        """The text as returned, without an end of turn; a separate thought is put in front."""
         renderer, contract = self._remote.renderer, self._remote.renderer.contract
         if done.reasoning is not None:
             renderer.require_thinking()

@@ -69,7 +69,7 @@ def test_every_step_is_told_once_and_counts_the_completion_tokens(
 def test_the_loss_is_the_mean_cross_entropy_of_the_completion_tokens(
     whole: tuple[Path, list[TrainingStep]], base: Path, examples: list[TrainingExample]
 ) -> None:
-    """Of the first optimiser step, by hand: one example at a time, no padding, float64."""
+    """Loss of the first optimiser step by hand: one example at a time, no padding, float64."""
     from rdpt_core.finetune import trainer
 
     folder, steps = whole

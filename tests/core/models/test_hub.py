@@ -156,7 +156,7 @@ def test_a_cache_whose_disk_is_full_exits_7(
 
 
 class Unresolved(Exception):
-    """As HTTP libraries have it: no OSError."""
+    """An error of an HTTP library, which is not an OSError."""
 
 
 def test_a_wrong_path_names_what_was_looked_for_where(

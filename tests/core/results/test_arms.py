@@ -204,7 +204,7 @@ def test_a_question_without_a_sentence_stays_in_and_nothing_labelled_is_no_zero(
 
 
 def test_a_class_that_no_arm_has_is_no_certainty() -> None:
-    """Whether seeds are covered or not."""
+    """The interval is wide whether or not it covers seeds."""
     none: Counted = {str(q): (0.0, 3.0) for q in range(20)}
     for num_seeds in (1, 3):
         found = difference(Arm([none] * num_seeds), Arm([none] * num_seeds))
@@ -239,7 +239,7 @@ def seeds(generator: np.random.Generator) -> list[Counted]:
 
 
 def test_a_difference_of_totals_is_a_sum_over_questions() -> None:
-    """Of 3 questions; t quantile of .975 at 2 degrees of freedom. Gaps lie to the left of their
+    """3 questions: t quantile of .975 at 2 degrees of freedom. Gaps lie to the left of their
     mean, so the upper end is further away."""
     found = total_difference({"a": 10.0, "b": 20.0}, {"a": 4.0, "c": 2.0})
     gaps = np.array([6.0, 20.0, -2.0])

@@ -242,7 +242,7 @@ def test_three_way_labels_do_not_need_those_of_the_rows() -> None:
 
 
 def answered(num_teacher: dict[str, int]) -> Answered:
-    """Of each question 4 sentences, some of them Teacher and the rest Student; none where 0."""
+    """Four sentences of each question, some of them Teacher and the rest Student; none where 0."""
     kept = {q: n for q, n in num_teacher.items() if n}
     rows = [
         sentence(f"{q}0", i, Label.TEACHER if i < n else Label.STUDENT, 0.0)

@@ -39,7 +39,7 @@ problems = { source = "hub", path = "somebody/others" }
 
 
 class Unresolved(Exception):
-    """As HTTP libraries have it: no OSError."""
+    """An error of an HTTP library, which is not an OSError."""
 
 
 @pytest.fixture(autouse=True)

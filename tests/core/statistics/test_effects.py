@@ -74,7 +74,7 @@ def test_questions_without_a_unit_are_left_out_and_nothing_is_none_not_zero() ->
 
 
 def test_no_variation_is_no_certainty() -> None:
-    """As wide as if every question were all or nothing."""
+    """The interval is as wide as if every question were all or nothing."""
     assert mean(np.zeros(30)).high == pytest.approx(1 - 0.025 ** (1 / 30))
     half, split = mean(np.full(6, 0.5)), mean(np.repeat([0.0, 1.0], 3))
     assert (half.low, half.high) == pytest.approx((split.low, split.high))

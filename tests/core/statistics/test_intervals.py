@@ -155,7 +155,7 @@ def noisy(num_won: int) -> Limits:
 
 
 def test_what_rare_wins_would_move_is_missed_until_some_are_seen() -> None:
-    """Of 30 questions 11.6% may be won whole and none of them be drawn: 1 - .025^(1/30)."""
+    """With 30 questions, 11.6% may be won whole and none be drawn: 1 - .025^(1/30)."""
     none, some = noisy(0), noisy(3)
     assert none.high[0] - none.low[0] < 2 * 0.116
     assert none.misses_rare[0]

@@ -58,7 +58,7 @@ def record_file(store: Store, part: Part) -> Path:
 
 
 def edit_record(store: Store, part: Part, change: Callable[[dict], object]) -> None:
-    """As an earlier release might have written it: without a digest."""
+    """Writes the record like an earlier release: without a digest."""
     path = record_file(store, part)
     value = json.loads(path.read_text())
     for later in ("digest", "coordinate"):

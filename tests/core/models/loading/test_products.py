@@ -84,7 +84,7 @@ def as_attention(one: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
 
 
 def as_groups(one: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
-    """Of 5, none and 11 rows."""
+    """Groups of 5, 0 and 11 rows."""
     offs = torch.tensor([5, 5, 16], dtype=torch.int32)
     return grouped_mm(one.reshape(-1, 64)[:16], weight[:3], offs=offs)
 
@@ -201,7 +201,7 @@ def tiny_gpt2() -> PreTrainedModel:
 @pytest.mark.parametrize("make", [tiny_qwen_moe, tiny_gpt_oss, tiny_gpt2])
 @torch.inference_mode()
 def test_no_family_is_left_with_slow_products(make: Callable[[], PreTrainedModel]) -> None:
-    """As exact as torch's own, seen from float64, and none of its products is torch's."""
+    """The error against float64 is no larger than torch's, and no product is torch's own."""
     torch.manual_seed(0)
     model = make().eval()
     ids = torch.randint(60, (1, 24))
