@@ -310,7 +310,7 @@ def _selection(random: Random, words: list[bytes]) -> list[Picked]:
 def _numbers() -> dict[str, list[list[str]]]:
     return {
         "models": [["role", "model", "revision", "digest"], ["teacher", "t", "main", "0" * 12]],
-        "thresholds": [["alpha", "0.1"], ["beta", "0.1"]],
+        "thresholds": [["setting", "value"], ["alpha", "0.1"], ["beta", "0.1"]],
     }
 
 

@@ -78,7 +78,10 @@ class Difference:
     """`accuracy`, or a class."""
     number: Number
     gained: int | None
+    """Questions that the first solves and the second does not."""
     lost: int | None
+    detectable: float | None = None
+    """The smallest true difference that so many questions show with 80% power."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,9 +176,13 @@ class Bundle:
     """`teacher`: largest teacher advantage; `boosted`: largest boost; `near`: smallest margin."""
     selection: list[Picked]
     numbers: dict[str, list[list[str]]]
-    """Heading to rows of cells: models, segmenter, thresholds, seeds, noise, proxies, machine,
-    seconds and tokens a stage."""
+    """Heading to rows of cells, the first of which names the columns: models, segmenter,
+    thresholds, seeds, noise, proxies, machine, seconds and tokens a stage."""
     traces: Traces
     sentences: Sentences
     text: bytes
     """UTF-8 of all traces, one after the other."""
+    is_measured: tuple[bool, ...] = ()
+    """For each configuration: false where `near` is assumed, since no noise was measured."""
+    num_left_out: int = 0
+    """Traces that would make the page too large; every number still counts them."""
