@@ -8,11 +8,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from flows.configurations import sources_of
 from flows.workspace import Opened
 from rdpt_core.sources import account
 from rdpt_core.sources.preview import preview
 from rdpt_core.sources.problems import PocketSource
+from settings.inventory import sources_of
 from tasks import sources
 
 

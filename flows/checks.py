@@ -13,7 +13,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from flows.configurations import imports_thoughts, models_of, sources_of
 from flows.disk import Room, estimated_room
 from flows.workspace import Opened
 from rdpt_core.machine.processor import has_gpu
@@ -21,6 +20,7 @@ from rdpt_core.machine.resources import NoRoom, amount, free_space, no_room
 from rdpt_core.models.files import quantisation, stated_rows
 from rdpt_core.models.refusals import check_folder, check_packing, check_weights
 from rdpt_core.models.rendering.special_ids import check_rows
+from settings.inventory import imports_thoughts, models_of, sources_of
 from settings.loading import BadSettings
 from settings.secrets import is_plain
 from tasks import sources

@@ -9,158 +9,22 @@ from __future__ import annotations
 
 from itertools import product
 from pathlib import Path
-from typing import Annotated, Literal, TypeVar
+from typing import Annotated, TypeVar
 
-from pydantic import Discriminator, Field, Tag, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from rdpt_core.finetune.recipe import TrainingRecipe
 from rdpt_core.grading.verdicts import GradeRule
-from rdpt_core.models.spec import USES_OF, ModelSpec, ModelUse, Sampling, Scoring, obeys, refuse
+from rdpt_core.models.spec import Scoring
 from rdpt_core.provenance.labels import LabelRule
 from rdpt_core.selection.picks import PoolRule, Selector
 from rdpt_core.sources.problems import ProblemSource
-from rdpt_core.sources.traces import TraceSource
 from rdpt_core.tables.recipe import Rule
 from rdpt_core.text.segmentation import SegmentRule
+from settings.models import Name, NamedModel, Student
+from settings.texts import Benchmark, Generate, Import, Traces
 
 E = TypeVar("E", bound=Rule)
-Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,59}$")]
-
-
-READING = ("dtype", "thinking", "system", "think", "template", "context")
-"""How a model is read, as against where it lies."""
-
-
-class NamedModel(ModelSpec):
-    """A teacher, or any model that an experiment names."""
-
-    name: Name
-
-    @property
-    def spec(self) -> ModelSpec:
-        """The model without its name: what reaches keys."""
-        return ModelSpec(**self.model_dump(include=set(ModelSpec.model_fields)))
-
-
-Build = Annotated[
-    Annotated[str, Tag("path")] | Annotated[ModelSpec, Tag("table")],
-    Discriminator(lambda given: "path" if isinstance(given, str) else "table"),
-]
-"""A model by its folder or hub id, or as a table of its settings."""
-
-
-class Student(NamedModel):
-    """A base model and how it is distilled."""
-
-    source: Literal["train", "import", "select"] = "train"
-    """`select` trains nothing: its traces are scored and selected for it, no more."""
-    distilled: Build | None = None
-    """With `import`: the model that was distilled from this base, as a folder or hub id; or a
-    table such as `{path = "...", gguf = "..."}` where it is another kind of build than the base.
-    How it is read is as the base is where the table does not say, but for `rope`: whether its
-    positions are stretched stands in its own config.json."""
-    distilled_revision: str | None = None
-    """Commit of that hub id."""
-    distilled_adapter: str | None = None
-    """With `import`, instead of `distilled`: a folder with a LoRA adapter of this base."""
-
-    @property
-    def distilled_spec(self) -> ModelSpec:
-        """The imported distilled model, read as its base is."""
-        if self.distilled_adapter is not None:
-            changes = {"adapter": self.distilled_adapter}
-            return ModelSpec.model_validate(self.spec.model_dump() | changes)
-        if isinstance(self.distilled, ModelSpec):
-            return self._read_as_the_base_is(self.distilled, READING)
-        assert self.distilled is not None
-        plain = ModelSpec(path=self.distilled, revision=self.distilled_revision)
-        return self._read_as_the_base_is(plain, (*READING, "rope"))
-
-    def _read_as_the_base_is(self, build: ModelSpec, names: tuple[str, ...]) -> ModelSpec:
-        """`build` with these fields of the base's, as far as its backend obeys them."""
-        given = {name: getattr(build, name) for name in build.model_fields_set}
-        inherited = {
-            name: getattr(self, name)
-            for name in names
-            if name not in given and all(obeys(name, use) for use in USES_OF[build.backend])
-        }
-        return ModelSpec.model_validate(inherited | given)
-
-    @model_validator(mode="after")
-    def _imported_has_a_path(self) -> Student:
-        given = (self.distilled is not None) + (self.distilled_adapter is not None)
-        if given != (self.source == "import"):
-            raise ValueError(
-                '`distilled` or `distilled_adapter` is needed with source = "import", and only then'
-            )
-        if self.distilled_revision is not None and not isinstance(self.distilled, str):
-            raise ValueError("`distilled_revision` goes with a hub id as `distilled`")
-        if self.distilled_adapter is not None and self.adapter is not None:
-            raise ValueError(
-                "`distilled_adapter` excludes an `adapter` of its base: leave one of them out"
-            )
-        if self.backend == "logged" or (given and self.distilled_spec.backend == "logged"):
-            raise ValueError(
-                "a student's own log-probabilities are needed for every trace, and so are its "
-                'distilled self\'s: give backend = "hf" or "server"'
-            )
-        if self.source == "train":
-            refuse(self.spec, ModelUse.TRAIN)
-        return self
-
-
-class Generate(Rule):
-    """Traces that a model samples."""
-
-    source: Literal["generate"] = "generate"
-    samples: int = Field(default=4, ge=1, le=1024)
-    """Traces for each problem."""
-    sampling: Sampling = Sampling()
-
-
-class Import(TraceSource):
-    """Traces that come from elsewhere."""
-
-    source: Literal["import"]
-
-
-Traces = Annotated[Generate | Import, Field(discriminator="source")]
-
-
-class Answers(Generate):
-    """Traces that a model samples on a benchmark."""
-
-    author: Literal["distilled", "teacher", "student"] = "distilled"
-    """Who writes them. The other two are controls: a text is likely under the model that wrote
-    it, so some of what a distilled student's answers seem to owe to training is owed to that
-    (docs/scoring.md, T36)."""
-
-
-class Benchmark(Rule):
-    """Held-out problems, and how they are sampled and graded."""
-
-    name: Name
-    problems: ProblemSource | None = None
-    traces: Annotated[Answers | Import, Field(discriminator="source")] = Answers(samples=1)
-    grading: GradeRule = GradeRule()
-
-    @property
-    def own_answers(self) -> bool:
-        """True if each distilled student writes its own answers."""
-        return isinstance(self.traces, Answers) and self.traces.author == "distilled"
-
-    @property
-    def is_control(self) -> bool:
-        """True if the teacher or the undistilled student writes the answers."""
-        return isinstance(self.traces, Answers) and not self.own_answers
-
-    @model_validator(mode="after")
-    def _has_problems(self) -> Benchmark:
-        if (self.problems is None) != isinstance(self.traces, Import):
-            raise ValueError(
-                "a benchmark needs either `problems`, or imported `traces`, which bring theirs"
-            )
-        return self
 
 
 class Matrix(Rule):

@@ -11,9 +11,10 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from rdpt_core.provenance.curves import CurveRule, PositionCounts, position_counts
 from rdpt_core.provenance.labels import LabelRule
-from rdpt_core.results import comparisons, summary
+from rdpt_core.results import comparisons, counts, summary, train_side
 from rdpt_core.results.comparisons import Answered
-from rdpt_core.results.summary import Attribution, QuestionCounts
+from rdpt_core.results.counts import QuestionCounts
+from rdpt_core.results.summary import Attribution
 from rdpt_core.selection.picks import Selector
 from rdpt_core.tables.rows import (
     Candidate,
@@ -163,8 +164,8 @@ def answered_of(
     outcomes = outcomes_of(traces, grades)
     if labels is None:
         return Answered(outcomes, draw=draw)
-    classes = summary.merged(
-        summary.class_counts({trace.trace_id: trace.problem_id for trace in rows}, {}, labelled)
+    classes = counts.merged(
+        counts.class_counts({trace.trace_id: trace.problem_id for trace in rows}, {}, labelled)
         for rows, labelled in zip(traces, labels, strict=True)
     )
     return Answered(outcomes, classes, draw)
@@ -215,8 +216,8 @@ def selected(
     records = list(records_of(traces, pool, teacher, student, student_scores, rule))
     picks = [pick for rows in selection for pick in rows]
     target = target_of(records, reference, seed)
-    yield from summary.pool_results(configuration, source, records)
-    yield from summary.selection_results(
+    yield from train_side.pool_results(configuration, source, records)
+    yield from train_side.selection_results(
         configuration, source, records, picks, selector, seed, target_tokens=target
     )
 
@@ -252,7 +253,7 @@ def training(
         configuration,
         source,
     )
-    yield from summary.training_results(
+    yield from train_side.training_results(
         configuration, source, [step for rows in steps for step in rows]
     )
 
@@ -262,8 +263,8 @@ def domains_of(problems: Parts[Problem]) -> dict[str, str]:
 
 
 def outcomes_of(traces: Parts[Trace], grades: Parts[Grade]) -> QuestionCounts:
-    return summary.merged(
-        summary.outcome_counts({trace.trace_id: trace.problem_id for trace in rows}, graded)
+    return counts.merged(
+        counts.outcome_counts({trace.trace_id: trace.problem_id for trace in rows}, graded)
         for rows, graded in zip(traces, grades, strict=True)
     )
 
@@ -278,7 +279,7 @@ def attribution_of(
     for rows, graded, labelled in zip(traces, grades, labels, strict=True):
         problem_of = {trace.trace_id: trace.problem_id for trace in rows}
         outcome_of = {grade.trace_id: grade.outcome for grade in graded}
-        classes.append(summary.class_counts(problem_of, outcome_of, labelled))
-        three_way.append(summary.class_counts(problem_of, outcome_of, labelled, rule))
+        classes.append(counts.class_counts(problem_of, outcome_of, labelled))
+        three_way.append(counts.class_counts(problem_of, outcome_of, labelled, rule))
         positions = positions + position_counts(labelled, outcome_of)
-    return Attribution(summary.merged(classes), summary.merged(three_way), positions)
+    return Attribution(counts.merged(classes), counts.merged(three_way), positions)

@@ -33,7 +33,7 @@ from rdpt_core.report.tables import aligned
 from rdpt_core.report.terminal import Terminal, terminal_width
 from rdpt_core.results.summary import BY_DOMAIN
 from rdpt_core.tables.rows import Result
-from settings.experiment import Answers, Benchmark
+from settings.texts import Answers, Benchmark
 from tasks.plan import Plan
 from tasks.progress import say
 

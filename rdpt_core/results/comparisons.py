@@ -21,7 +21,8 @@ from rdpt_core.results.arms import (
     draws_note,
     total_difference,
 )
-from rdpt_core.results.summary import QuestionCounts, mean_correct, metric_rows
+from rdpt_core.results.counts import QuestionCounts, mean_correct
+from rdpt_core.results.summary import metric_rows
 from rdpt_core.statistics.effects import Estimate, with_note
 from rdpt_core.tables.rows import Label, Result
 

@@ -10,7 +10,7 @@ import pytest
 from pydantic import ValidationError
 
 from rdpt_core.tables.rows import SentenceScore, TrainingStep
-from settings.experiment import Student
+from settings.models import Student
 from tasks.plan import Plan
 from tasks.stage import Parts
 from tests.core.models import tiny

@@ -16,8 +16,8 @@ from rdpt_core.models.loading.weights import load
 from rdpt_core.models.spec import ModelSpec, Sampling
 from rdpt_core.pocket import MODELS
 from rdpt_core.tables.rows import Provenance, ScoreSource, ScoreStatus, TokenScores
-from settings.experiment import Student
 from settings.loading import BadSettings, read_experiment
+from settings.models import Student
 from settings.runtime import Runtime
 from tasks.plan import Plan
 from tasks.worker import Worker

@@ -7,13 +7,13 @@ from collections.abc import Iterator
 
 from flows.checks import models_in
 from flows.commands.doctor.findings import Finding, State
-from flows.configurations import imports_thoughts
 from flows.workspace import Opened
 from rdpt_core.machine.processor import has_units
 from rdpt_core.models.files import own_limit
 from rdpt_core.models.rendering.contract import UndeclaredThinking
 from rdpt_core.models.spec import Logged
-from settings.experiment import Generate
+from settings.inventory import imports_thoughts
+from settings.texts import Generate
 from tasks.models import Model
 
 HUB_ADVICE = "go online once, or give a local folder"

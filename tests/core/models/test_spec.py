@@ -34,7 +34,7 @@ from rdpt_core.models.spec import (
     Variables,
 )
 from rdpt_core.scoring.hf import HfScorer
-from settings.experiment import Student
+from settings.models import Student
 from tasks.students import check_context
 from tests.core.models import tiny
 from tests.core.models.loading.gguf_files import write_gguf

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from rdpt_core.provenance.labels import FOUR_WAY
-from rdpt_core.results.comparisons import Answered, comparison_results, tokens_difference
-from rdpt_core.results.summary import outcome_counts
+from rdpt_core.results.comparisons import (
+    Answered,
+    arm_results,
+    comparison_results,
+    tokens_difference,
+)
+from rdpt_core.results.counts import outcome_counts
 from rdpt_core.statistics.effects import CONSERVATIVE
 from rdpt_core.tables.rows import Label
-from tests.core.results.test_summary import GRADED, answered, by_metric, found, grades, problem_of
-
-__all__ = ["found"]
+from tests.core.results.graded_questions import GRADED, answered, by_metric, grades, problem_of
 
 
 def test_arms_with_one_seed_are_compared_on_their_checkpoints() -> None:
@@ -49,3 +54,10 @@ def test_tokens_are_paired_by_question() -> None:
     row = next(tokens_difference("c1", "pocket", "random", {"a": 9.0, "b": 3.0}, {"a": 5.0}))
     assert (row.side, row.metric) == ("train", "selection/difference/tokens/random")
     assert (row.value, row.n) == (7.0, 2)
+
+
+def test_an_arm_of_several_draws_has_a_mean_over_them() -> None:
+    arm = [replace(answered({"q1": 1, "q2": 2}), draw=f"random_draw{n}") for n in range(3)]
+    (row,) = arm_results("c", "b", arm)
+    assert (row.metric, row.value, row.n) == ("grades/arm_accuracy", 1.0, 2)
+    assert (row.note or "").endswith("covers 3 draws")

@@ -2,69 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import replace
-
 import pytest
 
 from rdpt_core.provenance.curves import CurveRule, position_counts
 from rdpt_core.provenance.labels import LabelRule
-from rdpt_core.results.comparisons import (
-    Answered,
-    arm_results,
-)
-from rdpt_core.results.summary import (
-    Attribution,
-    QuestionCounts,
-    benchmark_results,
-    class_counts,
-    merged,
-    outcome_counts,
-    pool_results,
-    selection_results,
-    training_results,
-)
-from rdpt_core.selection.candidates import CandidateRecord
-from rdpt_core.selection.picks import Selector, select
+from rdpt_core.results.counts import class_counts, outcome_counts
+from rdpt_core.results.summary import Attribution, benchmark_results
 from rdpt_core.statistics.effects import CONSERVATIVE
-from rdpt_core.tables.rows import Grade, Label, Outcome, Provenance, Result, TrainingStep
-
-C, W, T, U = Outcome.CORRECT, Outcome.WRONG, Outcome.TRUNCATED, Outcome.UNGRADED
-Graded = dict[str, tuple[Outcome, ...]]
-GRADED: Graded = {"a": (C, W), "b": (C, T), "c": (W, Outcome.UNPARSED), "d": (C, C)}
-
-
-def problem_of(graded: Graded) -> dict[str, str]:
-    return {f"{q}{i}": q for q, outcomes in graded.items() for i in range(len(outcomes))}
-
-
-def outcome_of(graded: Graded) -> dict[str, Outcome]:
-    return {f"{q}{i}": one for q, outcomes in graded.items() for i, one in enumerate(outcomes)}
-
-
-def grades(graded: Graded) -> list[Grade]:
-    return [Grade(trace, one, None) for trace, one in outcome_of(graded).items()]
-
-
-def by_metric(rows: Iterable[Result]) -> dict[str, Result]:
-    rows = list(rows)
-    found = {row.metric: row for row in rows}
-    assert len(found) == len(rows)  # metric is part of the key
-    return found
-
-
-def sentence(trace: str, position: int, label: Label | None, gap: float) -> Provenance:
-    return Provenance(trace, position, label, None, None, 0.5 + gap, 0.5, 0.5, None)
-
-
-SENTENCES = [
-    sentence("a0", 0, Label.TEACHER, 0.3),
-    sentence("a0", 1, Label.SHARED, 0.0),
-    sentence("a1", 0, Label.BOOSTED, 0.05),
-    sentence("b0", 0, Label.TEACHER, 0.3),
-    Provenance("b0", 1, None, None, None, None, None, None, "partial"),
-    sentence("c0", 0, Label.STUDENT, -0.3),
-]
+from rdpt_core.tables.rows import Provenance, Result
+from tests.core.results.graded_questions import (
+    GRADED,
+    SENTENCES,
+    C,
+    Graded,
+    U,
+    W,
+    by_metric,
+    counted,
+    grades,
+    outcome_of,
+    problem_of,
+)
 
 
 def attribution() -> Attribution:
@@ -133,10 +91,6 @@ def test_gained_and_lost_questions_are_those_that_most_samples_solve() -> None:
         assert row.low < (row.value or 0) < row.high
 
 
-def counted(graded: Graded) -> QuestionCounts:
-    return outcome_counts(problem_of(graded), grades(graded))
-
-
 def test_accuracy_by_domain_shows_what_the_mean_hides(found: dict[str, Result]) -> None:
     easy, hard = found["grades/accuracy/easy"], found["grades/accuracy/hard"]
     assert (easy.value, easy.n) == (0.75, 2)
@@ -159,13 +113,6 @@ def test_one_domain_says_no_more_than_the_accuracy() -> None:
         "grades/accuracy/algebra",
         "grades/accuracy/no domain",
     }
-
-
-def test_an_arm_of_several_draws_has_a_mean_over_them() -> None:
-    arm = [replace(answered({"q1": 1, "q2": 2}), draw=f"random_draw{n}") for n in range(3)]
-    (row,) = arm_results("c", "b", arm)
-    assert (row.metric, row.value, row.n) == ("grades/arm_accuracy", 1.0, 2)
-    assert (row.note or "").endswith("covers 3 draws")
 
 
 def test_t33a_class_shares_leave_missing_labels_out_and_count_them(
@@ -224,94 +171,3 @@ def test_nothing_scored_is_none_not_zero() -> None:
     assert shown["teacher_share"].value is None
     assert shown["provenance/missing"].value == 1
     assert shown["curves/area/full/teacher"].value is None
-
-
-def test_parts_add_up_in_any_cut() -> None:
-    problems, outcomes = problem_of(GRADED), outcome_of(GRADED)
-    whole = class_counts(problems, outcomes, SENTENCES)
-    pieces = merged(class_counts(problems, outcomes, [row]) for row in reversed(SENTENCES))
-    assert whole.keys() == pieces.keys()
-    assert all((whole[q] == pieces[q]).all() for q in whole)
-
-
-def test_three_way_labels_do_not_need_those_of_the_rows() -> None:
-    # beta below alpha: four-way Shared, three-way Teacher.
-    rows = [sentence("a0", 0, Label.SHARED, 0.08)]
-    counts = class_counts({"a0": "a"}, {}, rows, LabelRule(beta=0.05))
-    assert counts["a"].sum(axis=0).tolist() == [1, 0, 0, 0, 0, 0]
-
-
-def answered(num_teacher: dict[str, int]) -> Answered:
-    """Four sentences of each question, some of them Teacher and the rest Student; none where 0."""
-    kept = {q: n for q, n in num_teacher.items() if n}
-    rows = [
-        sentence(f"{q}0", i, Label.TEACHER if i < n else Label.STUDENT, 0.0)
-        for q, n in kept.items()
-        for i in range(4)
-    ]
-    problems = {f"{q}0": q for q in num_teacher}
-    graded = [Grade(trace_id, Outcome.CORRECT, None) for trace_id in problems]
-    return Answered(outcome_counts(problems, graded), class_counts(problems, {}, rows))
-
-
-# ---------------------------------------------------------------- the train side
-
-RECORDS = [
-    CandidateRecord("q1", "a", "eligible", 30, 10, 0, 5, 0),
-    CandidateRecord("q1", "b", "eligible", 20, 6, 0, 6, 0),
-    CandidateRecord("q2", "c", "eligible", 40, 12, 0, 3, 1),
-    CandidateRecord("q2", "d", "wrong", 50, 12, 8, 2, 1),
-]
-
-
-def test_the_pool_in_numbers() -> None:
-    rows = by_metric(pool_results("c1", "pocket", RECORDS))
-    assert rows["pool/num_candidates"].value == 4
-    assert rows["pool/num_questions"].value == 2
-    assert rows["pool/share/eligible"].value == 0.75
-    assert rows["pool/share/wrong"].value == 0.25
-    assert rows["pool/teacher_share"].value == pytest.approx(16 / 40)
-    assert rows["pool/missing"].value == pytest.approx(8 / 48)
-    longest = rows["pool/longest_is_most_teacher"]
-    assert (longest.value, longest.n) == (0.0, 1)
-    assert {(row.side, row.benchmark) for row in rows.values()} == {("train", "pocket")}
-
-
-def test_an_arm_in_numbers() -> None:
-    selector = Selector(name="teacher_count")
-    picks = select(RECORDS, selector, 0)
-    rows = by_metric(selection_results("c1", "pocket", RECORDS, picks, selector, 0))
-    assert rows["tokens"].value == 60
-    assert rows["selection/num_examples"].value == 2
-    assert rows["selection/tie_rate"].value == 0
-    assert rows["selection/overlap_longest"].value == 0.5
-    assert rows["selection/teacher_share"].value == 0.5
-    assert "selection/token_gap" not in rows
-    matched = Selector(name="random", match_tokens="longest")
-    rows = by_metric(selection_results("c1", "p", RECORDS, picks, matched, 0, None, 70))
-    assert (rows["selection/token_gap"].note or "").startswith("not within 1%")
-
-
-def test_an_empty_train_side_has_rows_without_values() -> None:
-    selector = Selector(name="longest")
-    rows = by_metric(pool_results("c", "p", []))
-    assert rows["pool/teacher_share"].value is None
-    rows = by_metric(selection_results("c", "p", [], [], selector, 0))
-    assert rows["selection/teacher_share"].value is None
-    assert by_metric(training_results("c", "p", []))["students/last_loss"].value is None
-
-
-def test_training_reports_its_last_step() -> None:
-    steps = [
-        TrainingStep("s", 2, 1.5, 1e-4, None, 900, 700, 450, None),
-        TrainingStep("s", 1, 2.5, 1e-4, None, 450, 500, 450, None),
-    ]
-    rows = by_metric(training_results("c", "p", steps))
-    assert (rows["students/tokens_seen"].value, rows["students/tokens_seen"].n) == (900, 2)
-    assert rows["students/last_loss"].value == 1.5
-    assert rows["students/fed_per_step"].value == 600
-    assert rows["students/trained_per_step"].value == 450
-    assert "students/last_held_out_loss" not in rows
-    steps.append(TrainingStep("s", 3, 1.4, 1e-4, None, 999, 99, 99, 1.25))
-    held_out = by_metric(training_results("c", "p", steps))["students/last_held_out_loss"]
-    assert (held_out.value, held_out.n) == (1.25, 1)
