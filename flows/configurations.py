@@ -18,14 +18,8 @@ from rdpt_core.models.spec import ModelSpec, Scoring
 from rdpt_core.selection.picks import Selector
 from rdpt_core.sources.problems import ProblemSource
 from rdpt_core.tables import ids
-from settings.experiment import (
-    Answers,
-    Benchmark,
-    Experiment,
-    Generate,
-    Import,
-    Pairing,
-)
+from settings.experiment import Experiment, Pairing
+from settings.texts import Answers, Benchmark, Generate, Import
 from tasks import attribution, results, sources, students, traces
 from tasks.models import Distilled, Model
 from tasks.stage import Stage, StageTable, Table
