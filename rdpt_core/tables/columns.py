@@ -237,6 +237,10 @@ def _canonical(array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
 # ---------------------------------------------------------------------------- Parquet
 
 
+SMALL = 1_000_000
+"""Bytes of a file that one thread reads."""
+
+
 def write_parquet(row: type, rows: Sequence[Any], path: Path) -> None:
     """zstd; float32 arrays split by byte (DuckDB 2.0 cannot read split float16)."""
     split = [f"{c.name}.list.element" for c in columns(row) if c.type == pa.list_(pa.float32())]
@@ -253,5 +257,6 @@ def write_parquet(row: type, rows: Sequence[Any], path: Path) -> None:
 def read_parquet(row: type[R], path: Path) -> list[R]:
     file = pq.ParquetFile(path)
     if file.schema_arrow.equals(schema(row)):  # a quarter of the time of a data set, which fills in
-        return from_arrow(row, file.read())
+        # Below a megabyte, handing columns to threads takes longer than decoding them.
+        return from_arrow(row, file.read(use_threads=path.stat().st_size > SMALL))
     return from_arrow(row, pq.read_table(path, schema=schema(row)))
