@@ -11,7 +11,8 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
-from flows.configurations import Configuration, Study
+from flows.configurations import Configuration
+from flows.study.study import Study
 from rdpt_core.files.replacing import write_durably
 from rdpt_core.models.files import HashMemory
 from rdpt_core.store.notes import Notes

@@ -1,0 +1,1 @@
+"""From an experiment to the tables that it needs: pure description, nothing is computed here."""
