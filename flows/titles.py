@@ -7,6 +7,8 @@ from collections.abc import Iterable, Sequence
 from flows.configurations import Configuration
 from tasks.stage import Table
 
+MAX_NAMED = 3
+"""So many users of a table are counted, fewer are named."""
 MAX_TAGGED = 20
 """Configurations that a table's tags name."""
 
@@ -29,6 +31,14 @@ def title(table: Table, users: Sequence[Configuration]) -> str:
     sides = list(dict.fromkeys(use.side for _, use in uses))
     whose = users[0].name if len(users) == 1 else "all" if users else ""
     return " ".join([table.name, *roles[:1], *sides[:1], f"[{whose}]"])
+
+
+def used_by(table: Table, users: Sequence[Configuration]) -> tuple[str, str, str]:
+    """Names of its users, or how many they are; role and side where it has one of them."""
+    uses = [use for c in users for use in c.uses if use.table.digest == table.digest]
+    names = " and ".join(c.name for c in users)
+    whose = names if len(users) < MAX_NAMED else f"{len(users)} configurations"
+    return whose, next((u.role for u in uses if u.role), ""), next((u.side for u in uses), "")
 
 
 def tags_of(table: Table, users: Sequence[Configuration], experiment: str) -> frozenset[str]:

@@ -101,6 +101,11 @@ class Plan:
                 self._tables[table.digest] = known
             return known
 
+    def known(self, table: Table) -> TableState:
+        """What was last seen of a table, with the parts that were committed since. Cheap, so that
+        an estimate may ask every second; inputs that exist by now may be missing in it."""
+        return self._tables.get(table.digest) or self.state(table)
+
     def parts(self) -> Iterator[Part]:
         """The committed parts of all tables looked up so far; a part may come several times."""
         for state in list(self._tables.values()):

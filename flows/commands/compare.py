@@ -1,13 +1,14 @@
 """`rdpt compare`: the configurations of an experiment side by side, and where MLflow shows them.
 
-Read from the store alone. A person gets tables of at most 100 columns where names allow it, a
+Read from the store alone. A person gets tables that fit the terminal, a
 program the rows of `results` behind them, tab-separated, with every digit.
 """
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 
 from pydantic import Field
@@ -19,9 +20,9 @@ from flows.results.cells import (
     Footnotes,
     count,
     count_interval,
-    interval,
     points,
-    points_interval,
+    ranged_points,
+    ranged_share,
     share,
 )
 from flows.results.rows import (
@@ -35,11 +36,21 @@ from flows.results.rows import (
     domains_of,
     rows_of,
 )
-from flows.results.tables import print_domains, print_table, say_address, titled
+from flows.results.standings import Standing, standings
+from flows.results.tables import (
+    print_domains,
+    print_fitted,
+    print_groups,
+    print_heading,
+    print_notes,
+    say_address,
+    titled,
+)
 from flows.runtime import read_runtime
 from flows.workspace import Opened, open_asked
 from rdpt_core.files.writing import csv_writer
 from rdpt_core.provenance.labels import FOUR_WAY
+from rdpt_core.report.tables import Cell, Column, Ranged, Row
 from rdpt_core.results.summary import BY_DOMAIN
 from rdpt_core.tables.rows import Result
 from settings.loading import BadSettings
@@ -64,6 +75,12 @@ class Compared:
     train: dict[str, Result]
     seconds: Result
     """Seconds of building all parts that it uses, shared ones included."""
+    own_seconds: float
+    """Seconds of parts that no other configuration uses."""
+
+    @property
+    def name(self) -> str:
+        return self.configuration.name
 
 
 class Compare(Verb):
@@ -102,20 +119,29 @@ def compare(file: str) -> int:
 
 
 def _compared(opened: Opened, side: str, plan: Plan) -> Iterator[Compared]:
-    for configuration in opened.study.configurations():
+    configurations = opened.study.configurations()
+    users = Counter(key for one in configurations for key in _parts(one, plan))
+    for configuration in configurations:
         test = rows_of(configuration, side, plan)
         if test:
             train = rows_of(configuration, "train", plan)
-            seconds = _seconds(configuration, side, plan)
-            yield Compared(configuration, test, train, seconds)
+            parts = _parts(configuration, plan)
+            own = sum(seconds for key, seconds in parts.items() if users[key] == 1)
+            yield Compared(configuration, test, train, _seconds(configuration, side, parts), own)
 
 
-def _seconds(configuration: Configuration, side: str, plan: Plan) -> Result:
-    parts = {
+def _parts(configuration: Configuration, plan: Plan) -> dict[tuple[str, str], float]:
+    """Seconds of each part that a configuration uses, by table and key."""
+    return {
         (part.table, part.key): part.seconds
         for use in configuration.uses
         for part in plan.state(use.table).parts
     }
+
+
+def _seconds(
+    configuration: Configuration, side: str, parts: Mapping[tuple[str, str], float]
+) -> Result:
     note = "n counts parts, those that others use too included"
     return Result(
         configuration.digest,
@@ -136,35 +162,50 @@ def _seconds(configuration: Configuration, side: str, plan: Plan) -> Result:
 def _print_tables(opened: Opened, found: dict[str, list[Compared]], plan: Plan) -> None:
     configurations = opened.study.configurations()
     for benchmark in opened.experiment.benchmarks:
-        rows = found[benchmark.name]
-        sys.stdout.write(
-            f"\n{titled(benchmark)}: avg@k with its 95% interval, shares of labelled sentences\n"
-        )
-        means = arm_means(configurations, f"test:{benchmark.name}", plan)
-        print_table(_lines(rows, means))
-        print_domains({one.configuration.name: one.test for one in rows})
-        pairs = list(_pairs(rows, configurations, f"test:{benchmark.name}", plan))
+        side = f"test:{benchmark.name}"
+        places = standings(configurations, side, plan)
+        rows = sorted(found[benchmark.name], key=lambda one: places.order.index(one.name))
+        about = "avg@k with its 95% interval, shares of labelled sentences"
+        print_heading(f"{titled(benchmark, places)}: {about}")
+        print_groups(_COLUMNS, places, _cells)
+        _print_cost(rows)
+        print_domains({one.name: one.test for one in rows})
+        pairs = list(_pairs(rows, configurations, side, plan))
         if pairs:
-            sys.stdout.write("\ndifferences on the same questions: accuracy and shares in points\n")
+            print_heading("differences on the same questions: accuracy and shares in points")
             _print_pairs(pairs)
 
 
-def _lines(
-    rows: Sequence[Compared], means: Iterable[tuple[str, Result]]
-) -> Iterator[tuple[str, ...]]:
-    yield ("configuration", "accuracy", "95%", *FOUR_WAY, "tokens", "seconds")
-    for one in rows:
-        accuracy = one.test["accuracy"]
-        yield (
-            one.configuration.name,
-            share(accuracy),
-            interval(accuracy),
-            *(share(one.test.get(metric)) for metric in SHARES),
-            count(one.train.get("tokens")),
-            count(one.seconds),
+_COLUMNS = (Column("configuration"), Column("accuracy"), *(Column(str(n)) for n in FOUR_WAY))
+
+
+def _cells(one: Standing) -> tuple[Cell, ...]:
+    return (ranged_share(one.accuracy), *(share(one.rows.get(metric)) for metric in SHARES))
+
+
+_COST = (
+    Column("configuration"),
+    Column("tokens trained on", "tokens"),
+    Column("own seconds", "own s"),
+    Column("shared seconds", "shared s"),
+)
+
+
+def _print_cost(rows: Sequence[Compared]) -> None:
+    """Work that several configurations use was done once, so the columns do not add up."""
+    print_heading("work: own is that of one configuration, shared serves others as well")
+    lines = [
+        Row(
+            (
+                one.name,
+                count(one.train.get("tokens")),
+                f"{one.own_seconds:,.0f}",
+                f"{(one.seconds.value or 0.0) - one.own_seconds:,.0f}",
+            )
         )
-    for name, accuracy in means:
-        yield (name, share(accuracy), interval(accuracy), *("-" for _ in range(6)))
+        for one in rows
+    ]
+    print_fitted(_COST, lines)
 
 
 @dataclass(frozen=True)
@@ -177,14 +218,11 @@ class Pair:
     detectable: Result | None = None
     """The smallest that would be found."""
 
-    def cells(self) -> tuple[str, str, str]:
+    def cells(self) -> tuple[Cell, Cell]:
         if self.what == "tokens":
-            return count(self.difference, "+"), count_interval(self.difference), ""
-        return (
-            points(self.difference),
-            points_interval(self.difference),
-            points(self.detectable).lstrip("+") if self.detectable else "",
-        )
+            return Ranged(count(self.difference, "+"), count_interval(self.difference)), ""
+        detectable = points(self.detectable).lstrip("+") if self.detectable else ""
+        return ranged_points(self.difference), detectable
 
 
 def _pairs(
@@ -209,14 +247,23 @@ def _pairs(
             yield Pair("" if number else pair.name, what, found[metric], detectable)
 
 
+_PAIRS = (
+    Column(""),
+    Column("difference"),
+    Column("smallest detectable", "detectable", rank=1),
+    Column("note", rank=2),
+)
+
+
 def _print_pairs(pairs: Sequence[Pair]) -> None:
     """The numbers of two arms below their names; what an interval covers or does not below all."""
     notes = Footnotes()
-    lines = [("", "difference", "95%", "smallest detectable", "note")]
+    rows: list[Row] = []
     for one in pairs:
-        lines += [(one.name, "", "", "", "")] if one.name else []
-        lines.append((f"  {one.what}", *one.cells(), notes.mark(one.difference)))
-    print_table(lines, notes)
+        rows += [Row((one.name,), "bold")] if one.name else []
+        rows.append(Row((f"  {one.what}", *one.cells(), notes.mark(one.difference))))
+    print_fitted(_PAIRS, rows)
+    print_notes(notes)
 
 
 # ---------------------------------------------------------------------------- for programs

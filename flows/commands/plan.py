@@ -4,83 +4,135 @@ from __future__ import annotations
 
 import sys
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 
 from pydantic import Field
-from pydantic_settings import CliPositionalArg
+from pydantic_settings import CliPositionalArg, CliToggleFlag
 
 from flows import accounts
 from flows.checks import check_inputs
 from flows.commands.verb import FILE_HELP, Verb
-from flows.configurations import TableUse
 from flows.disk import BYTES, estimated_room, knows_imports
-from flows.results.tables import print_table
+from flows.results.tables import print_fitted, print_table
 from flows.runtime import read_runtime
+from flows.titles import used_by, users_of
 from flows.workspace import Opened, open_file
 from rdpt_core.machine.processor import cpu_flags, has_gpu
 from rdpt_core.machine.resources import amount, free_space
+from rdpt_core.report.tables import Column, Row
 from rdpt_core.report.terminal import terminal_width
 from rdpt_core.scoring.paths import faster_path
 from settings.loading import find_experiment
+from tasks.pace import Pace
 from tasks.plan import Plan, TableState
 from tasks.progress import say
-from tasks.stage import StageTable
+from tasks.stage import StageTable, Table
 
-STATES = {"cached": "green", "to build": "yellow", "blocked": "red"}
-"""Colours of a table's state, where there are colours."""
+UNKNOWN = "unknown"
+"""Parts of a table whose source was not read."""
 
 
 class ShowPlan(Verb):
     """Show what a run would build, without writing anything.
 
-    rdpt plan pocket                           tables of each configuration
-    rdpt plan my-study.toml | grep build       only what is missing
+    rdpt plan pocket                           what is left to build, and how long it takes
+    rdpt plan pocket --all                     what is cached as well
+    rdpt plan my-study.toml | grep build       in a pipe, every table of each configuration
     """
 
     file: CliPositionalArg[str] = Field(description=FILE_HELP)
+    all: CliToggleFlag[bool] = Field(default=False, description="list what is cached as well")
 
     def act(self) -> int:
         opened = open_file(find_experiment(self.file), read_runtime(), read_only=True)
         check_inputs(opened)
-        print_plan(opened)
+        print_plan(opened, self.all)
         return 0
 
 
-def print_plan(opened: Opened) -> None:
-    """One line for every table of every configuration; then what the sources are read as."""
+def print_plan(opened: Opened, lists_cached: bool = False) -> None:
+    """Its sum; the tables, and what the sources are read as."""
     plan = Plan(opened.store, peek=True)
-    lines = [
-        (
-            configuration.name,
-            use.side,
-            use.table.name,
-            use.role or "",
-            _state(state),
-            _parts(state),
-            _estimate(use, state),
-        )
-        for configuration in opened.study.configurations()
-        for use in configuration.uses
-        if (state := plan.state(use.table)).places or isinstance(use.table, StageTable)
-    ]
+    pace = Pace(plan, opened.study.tables(), opened.runtime.workers)
     if terminal_width() is None:
+        say(sum_of(opened, plan, pace))
         headings = ("configuration", "side", "table", "role", "state", "parts", "estimate")
-        print_table([headings, *lines], styles=STATES)
+        print_table([headings, *_lines(opened, plan)])
     else:
-        print_table(_grouped(lines), styles=STATES)
+        sys.stdout.write(f"{sum_of(opened, plan, pace)}\n")
+        if rows := list(_grouped(opened, plan, pace, lists_cached)):
+            print_fitted(_COLUMNS, rows)
     sys.stdout.writelines(f"{line}\n" for line in accounts.plan_lines(opened))
     _say_room(opened, plan)
     _say_path(opened)
 
 
-def _grouped(lines: Iterable[tuple[str, ...]]) -> Iterator[tuple[str, ...]]:
-    """For a terminal: the tables of each side of a configuration below its name."""
-    groups: dict[str, list[tuple[str, ...]]] = defaultdict(list)
-    for configuration, side, table, role, *others in lines:
-        groups[f"{configuration}, {side}"].append((f"  {table} {role}".rstrip(), *others))
-    yield ("table", "state", "parts", "estimate")
-    for name, tables in groups.items():
-        yield from ((name, "", "", ""), *tables)
+def sum_of(opened: Opened, plan: Plan, pace: Pace) -> str:
+    """`12 of 49 tables cached; 37 to build, ~3 min`"""
+    states = [plan.state(table) for table in opened.study.tables()]
+    num_cached = sum(state.complete for state in states)
+    cached = f"{num_cached} of {len(states)} tables cached"
+    if num_cached == len(states):
+        return f"{cached}; nothing to build"
+    left = pace.left()
+    when = f", {left.time}" if left.time else ""
+    return f"{cached}; {len(states) - num_cached} to build{when}"
+
+
+def _lines(opened: Opened, plan: Plan) -> Iterator[tuple[str, ...]]:
+    """A line for every table of every configuration."""
+    for configuration in opened.study.configurations():
+        for use in configuration.uses:
+            state = plan.state(use.table)
+            if state.places or isinstance(use.table, StageTable):
+                yield (
+                    configuration.name,
+                    use.side,
+                    use.table.name,
+                    use.role or "",
+                    _state(state),
+                    _parts(state),
+                    _estimate(use.table, state),
+                )
+
+
+_COLUMNS = (
+    Column("table"),
+    Column("state", rank=1),
+    Column("parts", rank=2),
+    Column("work", rank=1),
+    Column("time"),
+)
+
+
+def _grouped(opened: Opened, plan: Plan, pace: Pace, lists_cached: bool) -> Iterator[Row]:
+    """For a terminal: every table once, below those that use it and their side."""
+    groups: dict[tuple[str, str], list[Row]] = defaultdict(list)
+    users = users_of(opened.study.configurations())
+    for table in opened.study.tables():
+        state = plan.state(table)
+        if state.places and (lists_cached or not state.complete):
+            whose, role, side = used_by(table, users.get(table.digest, []))
+            name = f"  {table.name} {role}".rstrip()
+            groups[whose, side].append(Row((name, *_cells(table, state, pace))))
+    alike: dict[tuple[str, tuple[Row, ...]], list[str]] = defaultdict(list)
+    for (whose, side), rows in groups.items():
+        alike[side, tuple(rows)].append(whose)
+    for (side, tables), names in alike.items():
+        yield Row((f"{_shown(names)}, {side}",), "bold")
+        yield from tables
+
+
+def _cells(table: Table, state: TableState, pace: Pace) -> tuple[str, ...]:
+    is_left = isinstance(table, StageTable) and not state.complete
+    time = pace.of(table).time if is_left else ""
+    parts = _parts(state)
+    return (_state(state), "" if parts == UNKNOWN else parts, _estimate(table, state), time)
+
+
+def _shown(names: Sequence[str]) -> str:
+    """Of configurations that lack the same tables, the first."""
+    return names[0] if len(names) == 1 else f"{names[0]} and {len(names) - 1} more, each"
 
 
 def _say_room(opened: Opened, plan: Plan) -> None:
@@ -113,21 +165,21 @@ def _state(state: TableState) -> str:
 def _parts(state: TableState) -> str:
     done = len(state.parts) if state.committed else 0
     is_known = any(state.places.values()) or not state.places
-    return f"{done} of {len(state.places)}" if is_known else "unknown"
+    return f"{done} of {len(state.places)}" if is_known else UNKNOWN
 
 
-def _estimate(use: TableUse, state: TableState) -> str:
+def _estimate(table: Table, state: TableState) -> str:
     """Traces, and at most so many tokens, of what is left to build."""
     traces = sum(wanted.size for wanted in state.missing)
-    if not isinstance(use.table, StageTable):
+    if not isinstance(table, StageTable):
         return f"{sum(part.num_rows for part in state.parts)} rows"
     if not traces:
         return ""
-    sampling = use.table.parameters.get("sampling")
-    if use.table.name == "traces" and sampling is not None:
+    sampling = table.parameters.get("sampling")
+    if table.name == "traces" and sampling is not None:
         tokens = traces * sampling.max_new_tokens
         return f"{traces} traces, <= {tokens:,} tokens"
     size = sum(part.size for wanted in state.missing for part in wanted.inputs.get("traces", ()))
-    if use.table.name == "scores" and size:
+    if table.name == "scores" and size:
         return f"{traces} traces, ~{round(size / BYTES['traces']):,} tokens"
     return f"{traces} rows in"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from rdpt_core.report.tables import Cell, Ranged
 from rdpt_core.tables.rows import Result
 
 
@@ -24,6 +25,16 @@ def points_interval(row: Result | None) -> str:
     if row is None or row.low is None or row.high is None:
         return "-"
     return f"[{100 * row.low:+.1f}, {100 * row.high:+.1f}]"
+
+
+def ranged_share(row: Result | None) -> Cell:
+    """With its interval, if it has one."""
+    return share(row) if row is None or row.low is None else Ranged(share(row), interval(row))
+
+
+def ranged_points(row: Result | None) -> Cell:
+    has_none = row is None or row.low is None
+    return points(row) if has_none else Ranged(points(row), points_interval(row))
 
 
 def count(row: Result | None, sign: str = "") -> str:

@@ -48,6 +48,8 @@ class ArmDifference:
     configuration: str
     """The first configuration of the arm."""
     name: str
+    against: str
+    """Name of the other arm."""
     rows: dict[str, Result]
     """By metric, without the name of the other arm at its end."""
 
@@ -64,7 +66,8 @@ def differences(
                 continue
             against = use.role.removeprefix("against ")
             rows = {row.metric.removesuffix(f"/{against}"): row for row in _rows(use.table, plan)}
-            yield ArmDifference(configuration.name, f"{configuration.arm} - {against}", rows)
+            name = f"{configuration.arm} - {against}"
+            yield ArmDifference(configuration.name, name, against, rows)
 
 
 def domains_of(found: Iterable[Mapping[str, Result]]) -> list[str]:

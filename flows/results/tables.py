@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import takewhile
 
 from flows.configurations import Configuration
@@ -12,9 +12,9 @@ from flows.results.cells import (
     Footnotes,
     count,
     count_interval,
-    interval,
     points,
-    points_interval,
+    ranged_points,
+    ranged_share,
     share,
 )
 from flows.results.rows import (
@@ -23,14 +23,16 @@ from flows.results.rows import (
     GAINED,
     LOST,
     NET,
-    arm_means,
     differences,
     domains_of,
     rows_of,
 )
+from flows.results.standings import Standing, Standings, standings
 from flows.workspace import Opened
-from rdpt_core.report.tables import aligned
+from rdpt_core.provenance.labels import FOUR_WAY
+from rdpt_core.report.tables import Cell, Column, Row, aligned, fitted
 from rdpt_core.report.terminal import Terminal, terminal_width
+from rdpt_core.report.words import broken
 from rdpt_core.results.summary import BY_DOMAIN
 from rdpt_core.tables.rows import Result
 from settings.texts import Answers, Benchmark
@@ -49,37 +51,46 @@ def print_results(opened: Opened) -> None:
     configurations = opened.study.configurations()
     for benchmark in opened.experiment.benchmarks:
         side = f"test:{benchmark.name}"
-        sys.stdout.write(f"\n{titled(benchmark)}: accuracy is avg@k, intervals are 95%\n")
-        print_table(_accuracy_lines(configurations, side, plan))
-        notes = Footnotes()
-        compared = list(_comparison_lines(configurations, benchmark.name, plan, notes))
-        if len(compared) > 1:
-            sys.stdout.write("\n")
-            print_table(compared, notes)
-        sys.stdout.write("\n")
-        print_table(_share_lines(configurations, side, plan))
-        print_domains({c.name: rows_of(c, side, plan) for c in configurations})
-    trained = list(_training_lines(configurations, plan))
-    if len(trained) > 1:
-        sys.stdout.write("\ntraining side\n")
-        print_table(trained)
+        found = standings(configurations, side, plan)
+        print_heading(f"{titled(benchmark, found)}: accuracy is avg@k, intervals are 95%")
+        _print_accuracy(found)
+        _print_differences(configurations, side, plan)
+        _print_shares(found)
+        print_domains({one.name: one.rows for one in (*found.arms, *found.baselines)})
+    _print_training(configurations, plan)
 
 
-def print_table(
-    lines: Iterable[tuple[str, ...]],
-    notes: Footnotes | None = None,
-    styles: Mapping[str, str] | None = None,
-) -> None:
-    """Columns to stdout, headings first, no wider than its terminal; notes below."""
-    Terminal().print(aligned(list(lines), terminal_width(), styles))
-    sys.stdout.write(notes.text() if notes else "")
+def print_heading(line: str) -> None:
+    """Above a table, apart from what precedes it."""
+    sys.stdout.write(f"\n{_broken(line)}\n")
 
 
-def titled(benchmark: Benchmark) -> str:
-    """Its name, and who wrote the answers of a control."""
+def _broken(line: str) -> str:
+    """In a file a line stays one."""
+    width = terminal_width()
+    return line if width is None else broken(line, width)
+
+
+def print_fitted(columns: Sequence[Column], rows: Sequence[Row]) -> None:
+    """A table to stdout, as wide as its terminal allows."""
+    Terminal().print(fitted(columns, rows, terminal_width()))
+
+
+def print_notes(notes: Footnotes) -> None:
+    sys.stdout.writelines(f"{_broken(line)}\n" for line in notes.text().splitlines())
+
+
+def print_table(lines: Iterable[tuple[str, ...]]) -> None:
+    """Columns to stdout, headings first, no wider than its terminal."""
+    Terminal().print(aligned(list(lines), terminal_width()))
+
+
+def titled(benchmark: Benchmark, found: Standings) -> str:
+    """Its name, who wrote the answers of a control, and how many questions all were asked."""
+    name, num = benchmark.name, found.num_questions
     if isinstance(benchmark.traces, Answers) and benchmark.is_control:
-        return f"{benchmark.name} (written by the {benchmark.traces.author})"
-    return benchmark.name
+        name = f"{name} (written by the {benchmark.traces.author})"
+    return name if num is None else f"{name}, {num} questions"
 
 
 def say_address(opened: Opened) -> None:
@@ -92,35 +103,43 @@ def say_address(opened: Opened) -> None:
         say(f"the comparison in MLflow{served}: {address}")
 
 
-def _accuracy_lines(
-    configurations: Iterable[Configuration], side: str, plan: Plan
-) -> Iterator[tuple[str, ...]]:
-    yield (
-        "configuration",
-        "accuracy",
-        "95%",
-        "lift over student",
-        "95%",
-        "truncated",
-        "unparsed",
-        "questions",
+_ACCURACY = (
+    Column("configuration"),
+    Column("accuracy"),
+    Column("lift over student", "lift"),
+    Column("truncated", "trunc.", rank=1),
+    Column("unparsed", "unpars.", rank=1),
+)
+
+
+def _print_accuracy(found: Standings) -> None:
+    """How many questions a line is about stands above, or in a column where they differ."""
+    columns = [*_ACCURACY, *([Column("questions")] if found.num_questions is None else [])]
+    print_groups(columns, found, _accuracy_cells)
+
+
+def _accuracy_cells(one: Standing) -> tuple[Cell, ...]:
+    found = one.rows
+    return (
+        ranged_share(one.accuracy),
+        ranged_points(found.get("grades/lift")),
+        share(found.get("grades/share/truncated")),
+        share(found.get("grades/share/unparsed")),
+        str(one.accuracy.n),
     )
-    for configuration in configurations:
-        found = rows_of(configuration, side, plan)
-        if found:
-            accuracy = found["accuracy"]
-            yield (
-                configuration.name,
-                share(accuracy),
-                interval(accuracy),
-                points(found.get("grades/lift")),
-                points_interval(found.get("grades/lift")),
-                share(found.get("grades/share/truncated")),
-                share(found.get("grades/share/unparsed")),
-                str(accuracy.n),
-            )
-    for name, mean in arm_means(configurations, side, plan):
-        yield name, share(mean), interval(mean), "-", "-", "-", "-", str(mean.n)
+
+
+def print_groups(
+    columns: Sequence[Column], found: Standings, cells: Callable[[Standing], tuple[Cell, ...]]
+) -> None:
+    """Arms, means and baselines apart, the best marked; below, what the mark means."""
+    rows: list[Row] = []
+    for group in found.groups:
+        rows += [Row()] if rows else []
+        rows += [Row((found.name(one), *cells(one)), found.style(one)) for one in group]
+    print_fitted(columns, rows)
+    if found.verdict:
+        sys.stdout.write(f"{_broken(found.verdict)}\n")
 
 
 def print_domains(found: Mapping[str, Mapping[str, Result]]) -> None:
@@ -131,10 +150,10 @@ def print_domains(found: Mapping[str, Mapping[str, Result]]) -> None:
         say(f"accuracy in {len(domains)} domains: `rdpt compare` in a pipe, or table `results`")
     elif domains:
         shared = _shared_start(domains)
-        sys.stdout.write("\naccuracy by domain" + (f" ({shared}...)\n" if shared else "\n"))
+        print_heading("accuracy by domain" + (f" ({shared}...)" if shared else ""))
         print_table(_domain_lines(found, domains))
     if any(GAINED in rows for rows in found.values()):
-        sys.stdout.write("\nquestions gained and lost over the undistilled student\n")
+        print_heading("questions gained and lost over the undistilled student")
         print_table(_change_lines(found))
 
 
@@ -176,63 +195,90 @@ def _shared_start(names: Sequence[str]) -> str:
     return "".join(step[0] for step in alike)
 
 
-def _share_lines(
-    configurations: Iterable[Configuration], side: str, plan: Plan
-) -> Iterator[tuple[str, ...]]:
-    classes = ("teacher", "shared", "boosted", "student")
-    yield ("where its sentences come from", *classes, "unscored", "sentences")
-    for configuration in configurations:
-        found = rows_of(configuration, side, plan)
-        if "provenance/num_sentences" in found:
-            shares = [found[f"provenance/share/{name}"] for name in classes]
-            yield (
-                configuration.name,
-                *(f"{share(s)} {interval(s)}" for s in shares),
-                share(found["provenance/missing"]),
-                count(found["provenance/num_sentences"]),
+_SHARES = (
+    Column("configuration"),
+    *(Column(str(name)) for name in FOUR_WAY),
+    Column("unscored", rank=2),
+    Column("sentences", rank=1),
+)
+
+
+def _print_shares(found: Standings) -> None:
+    with_sentences = [one for one in found.arms if "provenance/num_sentences" in one.rows]
+    if not with_sentences:
+        return
+    rows = [
+        Row(
+            (
+                one.name,
+                *(ranged_share(one.rows[f"provenance/share/{name}"]) for name in FOUR_WAY),
+                share(one.rows["provenance/missing"]),
+                count(one.rows["provenance/num_sentences"]),
             )
+        )
+        for one in with_sentences
+    ]
+    print_heading("where its sentences come from")
+    print_fitted(_SHARES, rows)
 
 
-def _training_lines(
-    configurations: Iterable[Configuration], plan: Plan
-) -> Iterator[tuple[str, ...]]:
-    yield (
-        "configuration",
-        "candidates",
-        "teacher share",
-        "longest is most teacher",
-        "examples",
-        "tokens",
-        "tie rate",
-        "overlap with longest",
-    )
-    for configuration in configurations:
-        found = rows_of(configuration, "train", plan)
-        if found:
-            pool = found["pool/teacher_share"]
-            yield (
+_TRAINING = (
+    Column("configuration"),
+    Column("candidates", rank=1),
+    Column("teacher share"),
+    Column("longest is most teacher", "longest is most", rank=2),
+    Column("examples"),
+    Column("tokens"),
+    Column("tie rate"),
+    Column("overlap with longest", "overlap"),
+)
+
+
+def _print_training(configurations: Iterable[Configuration], plan: Plan) -> None:
+    rows = [
+        Row(
+            (
                 configuration.name,
                 count(found["pool/num_candidates"]),
-                f"{share(pool)} {interval(pool)}",
+                ranged_share(found["pool/teacher_share"]),
                 share(found["pool/longest_is_most_teacher"]),
                 count(found["selection/num_examples"]),
                 count(found["tokens"]),
                 share(found["selection/tie_rate"]),
                 share(found["selection/overlap_longest"]),
             )
+        )
+        for configuration in configurations
+        if (found := rows_of(configuration, "train", plan))
+    ]
+    if rows:
+        print_heading("training side")
+        print_fitted(_TRAINING, rows)
 
 
-def _comparison_lines(
-    configurations: Sequence[Configuration], benchmark: str, plan: Plan, notes: Footnotes
-) -> Iterator[tuple[str, ...]]:
-    yield ("difference in accuracy", "points", "95%", "smallest detectable", "note")
-    for one in differences(configurations, f"test:{benchmark}", plan):
-        accuracy = one.rows.get(DIFFERENCE)
-        if accuracy is not None:
-            yield (
+_DIFFERENCES = (
+    Column("difference in accuracy"),
+    Column("points"),
+    Column("smallest detectable", "detectable"),
+    Column("note"),
+)
+
+
+def _print_differences(configurations: Sequence[Configuration], side: str, plan: Plan) -> None:
+    notes = Footnotes()
+    rows = [
+        Row(
+            (
                 one.name,
-                points(accuracy),
-                points_interval(accuracy),
+                ranged_points(accuracy),
                 points(one.rows[DETECTABLE]).lstrip("+"),
                 notes.mark(accuracy),
             )
+        )
+        for one in differences(configurations, side, plan)
+        if (accuracy := one.rows.get(DIFFERENCE)) is not None
+    ]
+    if rows:
+        sys.stdout.write("\n")
+        print_fitted(_DIFFERENCES, rows)
+        print_notes(notes)

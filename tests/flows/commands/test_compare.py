@@ -1,4 +1,4 @@
-"""`rdpt compare`: for people tables of 100 columns, for programs the rows with all digits."""
+"""`rdpt compare`: for people tables that fit, for programs the rows with all digits."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import csv
 import io
 import os
 import pty
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -98,13 +99,16 @@ def test_in_a_terminal_it_fits_80_columns(study: Opened) -> None:
     assert "\x1b[1mconfiguration" in written
     shown = Text.from_ansi(written).plain
     assert max(map(len, shown.splitlines())) <= 80
-    assert "configuration  accuracy  95%" in shown
+    heading = ["configuration", "accuracy", "95%", "teacher", "student", "shared", "boosted"]
+    assert shown.splitlines()[2].split() == heading
     assert "\nrandom - teacher_count\n" in shown
     assert "\nrandom - student\n" in shown
     domains = shown[shown.index("\naccuracy by domain\n") + 1 :].splitlines()
     assert domains[1].split() == ["configuration", "even", "odd"]
-    assert domains[2].split() == ["teacher", "0.00", "0.00"]
+    assert ["teacher", "0.00", "0.00"] in [line.split() for line in domains]
     assert domains[6].split() == ["questions", "4", "4"]
+    work = shown[shown.index("\nwork: ") + 1 :].splitlines()
+    assert work[1].split()[-4:] == ["own", "seconds", "shared", "seconds"]
     changes = shown[shown.index("\nquestions gained and lost") + 1 :].splitlines()
     assert changes[1].split() == ["configuration", "gained", "lost", "net", "95%", "questions"]
     assert [line.split()[0] for line in changes[2:4]] == ["random", "teacher_count"]
@@ -118,9 +122,19 @@ def test_in_a_terminal_it_fits_80_columns(study: Opened) -> None:
 def test_a_plan_in_a_terminal_fits_80_columns(tmp_path: Path) -> None:
     lines = in_a_terminal(tmp_path, "plan", "smoke", TERM="dumb").splitlines()
     assert max(map(len, lines)) <= 80
-    tables = lines[lines.index("random, train") + 1 :]
+    assert lines[0] == "0 of 51 tables cached; 51 to build"
+    tables = lines[lines.index("teacher_count and random, train") + 1 :]
     assert tables[0].split()[:2] == ["problems", "to"]
     assert not any(line.startswith("  rejects") for line in lines), "a table of no parts"
+
+
+def test_a_plan_in_a_terminal_lists_what_is_left(study: Opened) -> None:
+    lines = in_a_terminal(study.base, "plan", study.file.name, TERM="dumb").splitlines()
+    num = len(study.study.tables())
+    assert lines[0] == f"{num} of {num} tables cached; nothing to build"
+    assert not any(line.startswith("table ") for line in lines)
+    every = in_a_terminal(study.base, "plan", "--all", study.file.name, TERM="dumb")
+    assert re.search(r"^  traces +cached +\d of \d$", every, re.MULTILINE)
 
 
 def test_who_reads_no_further_is_no_error(study: Opened) -> None:
@@ -189,9 +203,9 @@ def test_what_all_domains_begin_with_is_said_once(capsys: pytest.CaptureFixture[
     print_domains(in_domains("depth-1", "depth-2"))
     assert capsys.readouterr().out == (
         "\naccuracy by domain (depth-...)\n"
-        "configuration  1     2\n"
+        "configuration     1     2\n"
         "random         0.56  0.56\n"
-        "questions      40    40\n"
+        "questions        40    40\n"
     )
     print_domains(in_domains("algebra", "arithmetic"))
     assert "(a" not in capsys.readouterr().out, "words are not cut"
