@@ -157,7 +157,7 @@ def _steps(table: StageTable, plan: Plan) -> float:
     recipe = table.parameters["recipe"]
     problems = plan.known(table.tables["problems"]).parts
     num_examples = sum(part.num_rows for part in problems)
-    return max(1.0, recipe.epochs * num_examples / recipe.global_batch)
+    return max(1.0, float(recipe.epochs * num_examples / recipe.global_batch))
 
 
 # ---------------------------------------------------------------------------- records
@@ -195,7 +195,8 @@ def _kind(table: StageTable) -> Kind:
     model = table.parameters.get("model")
     while trained := getattr(model, "table", None):
         model = trained.parameters["model"]
-    return table.name, _weights(model.identity() if hasattr(model, "identity") else None)
+    identity = getattr(model, "identity", dict)
+    return table.name, _weights(identity())
 
 
 def _weights(identity: Any) -> str:

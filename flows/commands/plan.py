@@ -124,8 +124,9 @@ def _grouped(opened: Opened, plan: Plan, pace: Pace, lists_cached: bool) -> Iter
 
 
 def _cells(table: Table, state: TableState, pace: Pace) -> tuple[str, ...]:
-    is_left = isinstance(table, StageTable) and not state.complete
-    time = pace.of(table).time if is_left else ""
+    time = ""
+    if isinstance(table, StageTable) and not state.complete:
+        time = pace.of(table).time
     parts = _parts(state)
     return (_state(state), "" if parts == UNKNOWN else parts, _estimate(table, state), time)
 

@@ -85,9 +85,9 @@ def print_table(lines: Iterable[tuple[str, ...]]) -> None:
     Terminal().print(aligned(list(lines), terminal_width()))
 
 
-def titled(benchmark: Benchmark, found: Standings) -> str:
+def titled(benchmark: Benchmark, found: Standings | None = None) -> str:
     """Its name, who wrote the answers of a control, and how many questions all were asked."""
-    name, num = benchmark.name, found.num_questions
+    name, num = benchmark.name, found.num_questions if found else None
     if isinstance(benchmark.traces, Answers) and benchmark.is_control:
         name = f"{name} (written by the {benchmark.traces.author})"
     return name if num is None else f"{name}, {num} questions"

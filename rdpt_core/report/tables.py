@@ -146,8 +146,8 @@ def fitted(columns: Sequence[Column], rows: Sequence[Row], width: int | None = N
             if width is None or layout.width <= width:
                 return layout.shown(width, _left_out(columns, kept))
         rank = max(columns[i].rank for i in kept)
-        if not rank:
-            return layout.cut(width).shown(width, _left_out(columns, kept))
+        if not rank or width is None:
+            return layout.cut(width or 0).shown(width, _left_out(columns, kept))
         kept.remove(next(i for i in reversed(kept) if columns[i].rank == rank))
 
 
