@@ -1,0 +1,6 @@
+"""Figures of an experiment by matplotlib, as pure functions of what the report's bundle holds.
+
+matplotlib takes half a second to import, so import a file of this package where it is used.
+"""
+
+from rdpt_core.report.figures.by_position import class_shares as class_shares

@@ -1,0 +1,85 @@
+"""What the figures of one benchmark show, taken from the report's bundle."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from rdpt_core.report.bundle import Bundle, Curve, Difference, Number, Shown
+
+ACCURACY = "accuracy"
+SHARE = "provenance/share/"
+"""Metric of the share of a class, up to its name."""
+DETECTABLE, DETECTABLE_LIFT = "grades/detectable_difference/", "grades/detectable_lift"
+MISSING = Number(None, None, None, 0, None)
+BASELINES = ("teacher", "student")
+"""Kinds that are drawn as lines: nothing was distilled."""
+
+
+@dataclass(frozen=True, slots=True)
+class Compared:
+    """The configurations of an experiment on one benchmark."""
+
+    benchmark: str
+    shown: list[Shown]
+    """In the order of rows: best accuracy first."""
+    curves: dict[str, Curve]
+    """By name of the configuration."""
+    differences: list[Difference]
+    labels: list[str]
+    """Classes, in the order of panels."""
+    min_traces: int
+
+
+def compared(bundle: Bundle, benchmark: str) -> Compared:
+    at = bundle.benchmarks.index(benchmark)
+    return Compared(
+        benchmark,
+        by_accuracy(bundle.configurations, benchmark),
+        {
+            bundle.configurations[curve.configuration].name: curve
+            for curve in bundle.curves
+            if curve.benchmark == at
+        },
+        [one for one in bundle.differences if one.benchmark == at],
+        bundle.labels,
+        bundle.min_traces,
+    )
+
+
+def by_accuracy(shown: Sequence[Shown], benchmark: str) -> list[Shown]:
+    """Those with results on the benchmark; without an accuracy last."""
+    found = [one for one in shown if one.results.get(benchmark)]
+    values = {one.name: number(one, benchmark, ACCURACY).value for one in found}
+    return sorted(found, key=lambda one: -1.0 if (v := values[one.name]) is None else v)[::-1]
+
+
+def number(one: Shown, benchmark: str, metric: str) -> Number:
+    return one.results.get(benchmark, {}).get(metric, MISSING)
+
+
+def with_shares(one: Compared) -> tuple[list[Shown], list[str]]:
+    """Configurations with a share of any class, and the classes with a share in any of these."""
+    values = {
+        (shown.name, label): number(shown, one.benchmark, f"{SHARE}{label}").value
+        for shown in one.shown
+        for label in one.labels
+    }
+    shown = [s for s in one.shown if any(values[s.name, label] is not None for label in one.labels)]
+    labels = [name for name in one.labels if any(values[s.name, name] is not None for s in shown)]
+    return shown, labels
+
+
+def detectable(one: Compared, difference: Difference) -> float | None:
+    """The smallest true difference in accuracy that the questions would show, where the results of
+    the first arm say it."""
+    metrics = [f"{DETECTABLE}{difference.second}"]
+    if any(s.name == difference.second and s.kind == "student" for s in one.shown):
+        metrics.append(DETECTABLE_LIFT)
+    values = [
+        number(shown, one.benchmark, metric).value
+        for shown in one.shown
+        if difference.first in (shown.name, shown.selector)
+        for metric in metrics
+    ]
+    return next((value for value in values if value is not None), None)
