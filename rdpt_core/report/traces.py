@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from rich.style import Style
 from rich.text import Text
 
-from rdpt_core.report.figures import FILLS, LETTERS, TEXT
+from rdpt_core.report.palette import FILLS, LETTERS, TEXT
 from rdpt_core.report.terminal import Terminal, printable
 from rdpt_core.tables.rows import Label, Provenance, Sentence, ZoneKind
 

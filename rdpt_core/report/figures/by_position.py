@@ -9,41 +9,12 @@ import numpy as np
 
 from rdpt_core.provenance.curves import SIDES, CurveRule, Curves, PositionCounts, curves
 from rdpt_core.provenance.labels import FOUR_WAY, LABELS
+from rdpt_core.report.palette import LETTERS, LINES, STYLES, TEXT
 from rdpt_core.tables.rows import Label
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-LETTERS = {
-    Label.TEACHER: "T",
-    Label.STUDENT: "S",
-    Label.COMMON: "=",
-    Label.SHARED: "=",
-    Label.BOOSTED: "+",
-}
-FILLS = {
-    Label.TEACHER: "#97C2FC",
-    Label.STUDENT: "#FCD64D",
-    Label.COMMON: "#F3F3F3",
-    Label.SHARED: "#F3F3F3",
-    Label.BOOSTED: "#DC96B7",
-}
-LINES = {
-    Label.TEACHER: "#0B57A4",
-    Label.STUDENT: "#9A5B00",
-    Label.COMMON: "#555555",
-    Label.SHARED: "#555555",
-    Label.BOOSTED: "#8A2A5E",
-}
-"""Chosen for the largest smallest distance under colour-vision deficiencies, on white."""
-STYLES = {
-    Label.TEACHER: "-",
-    Label.STUDENT: "--",
-    Label.COMMON: ":",
-    Label.SHARED: ":",
-    Label.BOOSTED: "-.",
-}
-TEXT = "#1A1A1A"
 WIDTH, HEIGHT = 5.9, 4.6
 """Inches; the shape of the pane, some 590 px wide, in which MLflow shows artifacts."""
 DPI = 150

@@ -10,7 +10,6 @@ from rdpt_core.report.bundle import Bundle, Curve, Difference, Number, Shown
 ACCURACY = "accuracy"
 SHARE = "provenance/share/"
 """Metric of the share of a class, up to its name."""
-DETECTABLE, DETECTABLE_LIFT = "grades/detectable_difference/", "grades/detectable_lift"
 MISSING = Number(None, None, None, 0, None)
 BASELINES = ("teacher", "student")
 """Kinds that are drawn as lines: nothing was distilled."""
@@ -51,7 +50,7 @@ def by_accuracy(shown: Sequence[Shown], benchmark: str) -> list[Shown]:
     """Those with results on the benchmark; without an accuracy last."""
     found = [one for one in shown if one.results.get(benchmark)]
     values = {one.name: number(one, benchmark, ACCURACY).value for one in found}
-    return sorted(found, key=lambda one: -1.0 if (v := values[one.name]) is None else v)[::-1]
+    return sorted(found, key=lambda one: 1.0 if (v := values[one.name]) is None else -v)
 
 
 def number(one: Shown, benchmark: str, metric: str) -> Number:
@@ -68,18 +67,3 @@ def with_shares(one: Compared) -> tuple[list[Shown], list[str]]:
     shown = [s for s in one.shown if any(values[s.name, label] is not None for label in one.labels)]
     labels = [name for name in one.labels if any(values[s.name, name] is not None for s in shown)]
     return shown, labels
-
-
-def detectable(one: Compared, difference: Difference) -> float | None:
-    """The smallest true difference in accuracy that the questions would show, where the results of
-    the first arm say it."""
-    metrics = [f"{DETECTABLE}{difference.second}"]
-    if any(s.name == difference.second and s.kind == "student" for s in one.shown):
-        metrics.append(DETECTABLE_LIFT)
-    values = [
-        number(shown, one.benchmark, metric).value
-        for shown in one.shown
-        if difference.first in (shown.name, shown.selector)
-        for metric in metrics
-    ]
-    return next((value for value in values if value is not None), None)

@@ -13,7 +13,7 @@ from matplotlib.figure import Figure, FigureBase
 
 from rdpt_core.report.bundle import Difference
 from rdpt_core.report.figures.accuracies import NO_VALUE, draw_interval
-from rdpt_core.report.figures.compared import ACCURACY, Compared, detectable
+from rdpt_core.report.figures.compared import ACCURACY, Compared
 from rdpt_core.report.figures.style import (
     COLUMN,
     GRID,
@@ -29,7 +29,7 @@ from rdpt_core.report.figures.style import (
 )
 from rdpt_core.report.palette import LETTERS, LINES, TEXT
 
-FRAME, TITLE = 0.42, 0.2
+FRAME, TITLE = 0.54, 0.2
 
 
 @styled
@@ -77,15 +77,24 @@ def draw_differences(axes: Axes, one: Compared, width: float, metric: str = ACCU
     axes.axvline(0, color=TEXT, linewidth=0.8)
     color = LINES.get(metric, TEXT)
     for difference, y in zip(found, places, strict=True):
-        least = detectable(one, difference) if metric == ACCURACY else None
+        least = difference.detectable
         if least is not None:
             axes.barh([y], [2 * least], 0.13, left=-least, color=GRID, zorder=1.5)
         draw_interval(axes, difference.number, y, "o", color=color, text=_text(difference))
     axes.margins(x=0.04)
-    axes.set_xlabel(f"difference in accuracy on {one.benchmark}, 95% interval")
+    axes.set_xlabel(f"difference in accuracy on {one.benchmark}, 95% interval{_legend(found)}")
     if not found:
         axes.set_axis_off()
         note(axes, "no arms to compare")
+
+
+def _legend(found: Sequence[Difference]) -> str:
+    parts = []
+    if any(each.gained is not None for each in found):
+        parts.append("(questions gained and lost)")
+    if any(each.detectable is not None for each in found):
+        parts.append("grey: smallest detectable")
+    return "\n" + ", ".join(parts) if parts else ""
 
 
 def _of(one: Compared, metric: str) -> list[Difference]:

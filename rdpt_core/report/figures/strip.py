@@ -29,8 +29,9 @@ from rdpt_core.report.palette import (
     ROLES,
 )
 
-HEIGHT = 2.3
-LANES = 0.45
+HEIGHT, LEGEND_ROW = 2.2, 0.16
+"""Inches; of all but the legend, and of a row of that."""
+LANES = 0.5
 """Height of the lanes, as a share of that of the probabilities."""
 MARKED = 60
 """Sentences up to which each has a marker on the lines."""
@@ -78,7 +79,8 @@ def strip_title(bundle: Bundle, trace: int) -> str:
 
 @styled
 def strip(one: Strip, width: float = PAGE) -> Figure:
-    figure = new_figure(width, HEIGHT)
+    handles, num_columns = _handles(one), 5 if width >= PAGE else 2
+    figure = new_figure(width, HEIGHT + LEGEND_ROW * -(-len(handles) // num_columns))
     above, below = figure.subplots(2, 1, sharex=True, height_ratios=[1, LANES])
     _draw_ground(above, one)
     _draw_probabilities(above, one)
@@ -88,9 +90,7 @@ def strip(one: Strip, width: float = PAGE) -> Figure:
     above.tick_params(labelbottom=False)
     below.locator_params(axis="x", integer=True)
     below.set_xlabel("sentence position")
-    figure.legend(
-        handles=_handles(one), loc="outside lower center", ncols=5 if width >= PAGE else 3
-    )
+    figure.legend(handles=handles, loc="outside lower center", ncols=num_columns)
     if not one.label:
         note(above, "no sentence")
     return figure
@@ -192,8 +192,8 @@ def _lanes(one: Strip) -> list[str]:
 
 
 def _mark(one: Strip) -> float:
-    """Points; a sixth of a sentence's width, and visible among 2,000."""
-    return float(np.clip(60 / max(len(one.label), 1), 0.5, 2.5))
+    """Points; about half of a sentence's width in a paper's two columns."""
+    return float(np.clip(200 / max(len(one.label), 1), 0.2, 2.5))
 
 
 def _handles(one: Strip) -> Sequence[Line2D | Patch]:

@@ -50,7 +50,6 @@ RC = {
     "axes.labelcolor": TEXT,
     "xtick.color": TEXT,
     "ytick.color": TEXT,
-    "text.parse_math": False,  # a name may hold dollar signs
     "axes.unicode_minus": False,
     "xtick.major.width": 0.6,
     "ytick.major.width": 0.6,

@@ -9,7 +9,7 @@ from rich.color import Color, ColorSystem
 from rich.console import Console
 from rich.text import Text
 
-from rdpt_core.report.figures import FILLS
+from rdpt_core.report.palette import FILLS
 from rdpt_core.report.traces import Shown, legend, text_lines, trace_lines
 from rdpt_core.tables.rows import Label, Provenance, Sentence, ZoneKind
 

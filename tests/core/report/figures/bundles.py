@@ -26,10 +26,8 @@ def number(value: float, half: float = 0.05) -> Number:
     return Number(value, max(value - half, 0.0), min(value + half, 1.0), 240, None)
 
 
-def shown(name: str, accuracy: Number, kind: str = "arm", others: Sequence[str] = ()) -> Shown:
-    metrics = {"accuracy": accuracy, "grades/detectable_lift": Number(0.09, None, None, 240, None)}
-    for other in others:
-        metrics[f"grades/detectable_difference/{other}"] = Number(0.064, None, None, 240, None)
+def shown(name: str, accuracy: Number, kind: str = "arm") -> Shown:
+    metrics = {"accuracy": accuracy}
     if kind == "arm":
         for label, value in zip(FOUR, (0.08, 0.3, 0.54, 0.08), strict=True):
             metrics[f"provenance/share/{label}"] = number(value, 0.03)
@@ -71,7 +69,7 @@ def bundle(
     configurations = [
         shown("big", number(0.9), "teacher"),
         shown("small", number(0.3), "student"),
-        *(shown(a, number(0.8 - 0.03 * i), others=arms) for i, a in enumerate(arms)),
+        *(shown(a, number(0.8 - 0.03 * i)) for i, a in enumerate(arms)),
     ]
     differences = [
         difference("accuracy", arms[0], "small", 0.41),
@@ -113,9 +111,10 @@ def bundle(
 
 
 def difference(metric: str, first: str, second: str, value: float) -> Difference:
-    changed = (30, 12) if metric == "accuracy" else (None, None)
     found = Number(value, value - 0.05, value + 0.05, 240, None)
-    return Difference(0, first, second, metric, found, *changed)
+    if metric != "accuracy":
+        return Difference(0, first, second, metric, found, None, None)
+    return Difference(0, first, second, metric, found, gained=30, lost=12, detectable=0.064)
 
 
 def traces(num_sentences: int) -> Traces:
@@ -143,6 +142,7 @@ def sentences(num: int) -> Sentences:
     zone[num // 3 : num // 3 + 1] = 0
     margin = np.full(num, 0.05, np.float32)
     margin[2::7] = 0.001
+    margin[-1:] = np.nan
     return Sentences(
         start=place.astype(np.uint32),
         stop=(place + 1).astype(np.uint32),
