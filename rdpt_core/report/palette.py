@@ -2,14 +2,24 @@
 
 The fills were searched for the largest smallest distance in OKLab between any two classes, for
 normal sight and for each deficiency of colour vision. Keys are the values of `Label`, so that this
-file imports nothing.
+file imports no library.
 """
 
 from __future__ import annotations
 
+from typing import Literal
+
+LineStyle = Literal["-", "--", ":", "-."]
+"""In matplotlib's spelling."""
+
 LETTERS = {"teacher": "T", "student": "S", "common": "=", "shared": "=", "boosted": "+"}
-STYLES = {"teacher": "-", "student": "--", "common": ":", "shared": ":", "boosted": "-."}
-"""Of lines, in matplotlib's spelling."""
+STYLES: dict[str, LineStyle] = {
+    "teacher": "-",
+    "student": "--",
+    "common": ":",
+    "shared": ":",
+    "boosted": "-.",
+}
 
 FILLS = {
     "teacher": "#97C2FC",
@@ -46,4 +56,4 @@ DARK_TEXT = "#F2F2F2"
 ROLES = ("teacher", "student", "distilled")
 """Models, in the order of a sentence's three probabilities."""
 ROLE_LINES = {"teacher": "#0072B2", "student": "#D55E00", "distilled": "#000000"}
-ROLE_STYLES = {"teacher": "-", "student": "--", "distilled": ":"}
+ROLE_STYLES: dict[str, LineStyle] = {"teacher": "-", "student": "--", "distilled": ":"}

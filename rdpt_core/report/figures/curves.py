@@ -28,9 +28,9 @@ from rdpt_core.report.figures.style import (
     styled,
     wrapped,
 )
-from rdpt_core.report.palette import LETTERS, LINES, TEXT
+from rdpt_core.report.palette import LETTERS, LINES, TEXT, LineStyle
 
-SIDES = {"correct": "-", "incorrect": "--"}
+SIDES: dict[str, LineStyle] = {"correct": "-", "incorrect": "--"}
 PANEL, NUMBERS, FRAME = 1.25, 0.42, 0.45
 """Inches: height of the shares, of the numbers of traces below them, and of titles and legend."""
 TAIL = 1.15

@@ -6,6 +6,7 @@ It fits the pane, some 590 px wide, in which MLflow shows an artifact.
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 from matplotlib.figure import Figure
 
@@ -36,7 +37,7 @@ def overview(one: Compared, configuration: str | None = None) -> Figure:
         differences_height(one, SCREEN),
     ]
     figure = new_figure(SCREEN, sum(heights))
-    rooms = figure.subfigures(len(heights), 1, height_ratios=heights)
+    rooms: Any = figure.subfigures(len(heights), 1, height_ratios=heights)
     draw_accuracies(rooms[0].subplots(), one, SCREEN)
     draw_shares(rooms[1], one, SCREEN)
     draw_curves(rooms[2], panels, one.min_traces, SCREEN)

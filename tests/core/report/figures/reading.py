@@ -7,7 +7,7 @@ from itertools import pairwise
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.backends.backend_agg import FigureCanvasAgg, RendererAgg
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.text import Text
@@ -28,25 +28,28 @@ def y_of(line: Line2D) -> list[float]:
 
 
 def words(figure: Figure) -> str:
-    return "\n".join(text.get_text() for text in figure.findobj(Text))  # type: ignore[attr-defined]
+    return "\n".join(text.get_text() for text in figure.findobj(Text))
 
 
 def is_cut(figure: Figure) -> bool:
     """True if anything leaves the figure, as it is drawn."""
-    canvas = FigureCanvasAgg(figure)
-    canvas.draw()
-    box = figure.get_tightbbox(canvas.get_renderer())
+    box = figure.get_tightbbox(_drawn(figure))
     width, height = figure.get_size_inches()
     return bool(min(box.x0, box.y0, width - box.x1, height - box.y1) < -1 / DPI)
 
 
 def covered(figure: Figure) -> Iterator[tuple[str, str]]:
     """Names of rows that overlap."""
-    canvas = FigureCanvasAgg(figure)
-    canvas.draw()
+    renderer = _drawn(figure)
     for axes in figure.axes:
         labels = [label for label in axes.get_yticklabels() if label.get_text()]
         for one, other in pairwise(labels):
-            a, b = (label.get_window_extent(canvas.get_renderer()) for label in (one, other))
+            a, b = (label.get_window_extent(renderer) for label in (one, other))
             if a.y0 < b.y1 - 1 and b.y0 < a.y1 - 1:
                 yield one.get_text(), other.get_text()
+
+
+def _drawn(figure: Figure) -> RendererAgg:
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()  # type: ignore[no-untyped-call]
+    return canvas.get_renderer()  # type: ignore[no-untyped-call]

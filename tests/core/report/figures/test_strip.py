@@ -56,7 +56,9 @@ def test_lanes_mark_the_sentences_of_each_class(one: Strip) -> None:
 def test_the_band_is_beta_around_the_student(one: Strip) -> None:
     above, _ = strip(one).axes
     (band,) = (c for c in above.collections if c.get_gid() == "beta band")
-    drawn = {round(float(y), 6) for path in band.get_paths() for y in path.vertices[:, 1]}
+    drawn = {
+        round(float(y), 6) for path in band.get_paths() for y in np.asarray(path.vertices)[:, 1]
+    }
     student = one.p[:-1, ROLES.index("student")].astype(float)
     assert drawn == {round(float(y), 6) for y in (*(student - 0.1), *(student + 0.1))}
 
