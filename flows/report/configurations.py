@@ -1,0 +1,207 @@
+"""The configurations of a report with their rows of `results`, and what is compared."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from flows.configurations import Configuration
+from flows.report.reader import TRAIN, Reader, Use
+from flows.results.rows import DETECTABLE, DIFFERENCE, GAINED, LOST, differences, rows_of
+from rdpt_core.provenance.labels import FOUR_WAY
+from rdpt_core.report.bundle import Difference, Number, Shown
+from rdpt_core.results.comparisons import ARM_ACCURACY
+from rdpt_core.tables.rows import Result
+from tasks.stage import Parts
+
+LIFT, DETECTABLE_LIFT = "grades/lift", "grades/detectable_lift"
+
+
+@dataclass(frozen=True)
+class Cast:
+    """The configurations and sides of a report, with the names and indices that it gives them."""
+
+    configurations: list[Configuration]
+    names: dict[str, str]
+    """Digest of a configuration to its name; one that has another's name says its kind."""
+    benchmarks: list[str]
+    """Names of the benchmarks; the training side last, where it is shown as one."""
+
+    @classmethod
+    def of(cls, reader: Reader) -> Cast:
+        configurations = reader.opened.study.configurations()
+        count = Counter(c.name for c in configurations)
+        names = {
+            c.digest: c.name if count[c.name] == 1 else f"{c.name} ({c.kind})"
+            for c in configurations
+        }
+        benchmarks = [b.name for b in reader.opened.experiment.benchmarks]
+        shows_candidates = not any(
+            reader.parts(c, "provenance", f"test:{name}")
+            for c in configurations
+            for name in benchmarks
+        )
+        return cls(configurations, names, [*benchmarks, *([TRAIN] if shows_candidates else [])])
+
+    @property
+    def sides(self) -> list[str]:
+        return [name if name == TRAIN else f"test:{name}" for name in self.benchmarks]
+
+    def uses(self, reader: Reader) -> list[Use]:
+        """The texts that exist. Candidates, and labels of theirs, that several arms share are shown
+        once, under the first of them."""
+        found, seen = [], set()
+        for shown, configuration in enumerate(self.configurations):
+            for benchmark, side in enumerate(self.sides):
+                keys = [p.key for p in reader.parts(configuration, "traces", side)]
+                labels = [p.key for p in reader.parts(configuration, "provenance", side)]
+                same = (side, *keys, *labels)
+                if keys and not (side == TRAIN and same in seen):
+                    found.append(Use(configuration, side, shown, benchmark))
+                    seen.add(same)
+        return found
+
+    @property
+    def baseline(self) -> str | None:
+        """Name of the undistilled student."""
+        return next((self.names[c.digest] for c in self.configurations if c.kind == "student"), None)
+
+    def undistilled(self, configuration: Configuration) -> str | None:
+        """Name of the student that a configuration's was distilled from."""
+        for one in self.configurations:
+            if (one.kind, one.student) == ("student", configuration.student):
+                return self.names[one.digest]
+        return None
+
+    def arm_name(self, configuration: Configuration, arm: str | None) -> str:
+        """Of an arm of the same teacher and student: its mean's where it has several runs."""
+        runs = [
+            c
+            for c in self.configurations
+            if (c.teacher, c.student, c.arm) == (configuration.teacher, configuration.student, arm)
+        ]
+        if len(runs) == 1:
+            return self.names[runs[0].digest]
+        several = [
+            name
+            for name, values in (
+                (configuration.student, {c.student for c in self.configurations if c.arm}),
+                (configuration.teacher, {c.teacher for c in self.configurations if c.arm}),
+            )
+            if name and len(values) > 1
+        ]
+        return f"{'-'.join([arm or '', *several])} (all runs)"
+
+
+# ---------------------------------------------------------------------------- configurations
+
+
+def shown(cast: Cast, reader: Reader) -> list[Shown]:
+    """Every configuration, in the order of its index, then the means of arms of several runs."""
+    return [*(_shown(cast, c, reader) for c in cast.configurations), *_means(cast, reader)]
+
+
+def _shown(cast: Cast, configuration: Configuration, reader: Reader) -> Shown:
+    is_import = configuration.kind == "arm" and configuration.selector is None
+    found = {
+        _benchmark(side): _numbers(rows_of(configuration, side, reader.plan))
+        for side in configuration.sides
+    }
+    return Shown(
+        name=cast.names[configuration.digest],
+        kind="distilled" if is_import else configuration.kind,
+        teacher=configuration.teacher,
+        student=configuration.student,
+        selector=configuration.selector,
+        seed=configuration.seed,
+        results={name: numbers for name, numbers in found.items() if numbers},
+    )
+
+
+def _means(cast: Cast, reader: Reader) -> Iterator[Shown]:
+    for configuration in cast.configurations:
+        results: dict[str, dict[str, Number]] = {}
+        for use in configuration.uses:
+            if use.role == "arm":
+                parts = Parts(reader.plan.store, Result, reader.plan.state(use.table).parts)
+                rows = {row.metric: row for found in parts for row in found}
+                if ARM_ACCURACY in rows:
+                    number = _number(rows[ARM_ACCURACY])
+                    results[_benchmark(use.side)] = {"accuracy": number, ARM_ACCURACY: number}
+        if results:
+            yield Shown(
+                name=cast.arm_name(configuration, configuration.arm),
+                kind="mean",
+                teacher=configuration.teacher,
+                student=configuration.student,
+                selector=configuration.arm,
+                seed=None,
+                results=results,
+            )
+
+
+def _benchmark(side: str) -> str:
+    return side.removeprefix("test:")
+
+
+def _numbers(rows: Mapping[str, Result]) -> dict[str, Number]:
+    return {metric: _number(row) for metric, row in rows.items()}
+
+
+def _number(row: Result) -> Number:
+    return Number(row.value, row.low, row.high, row.n, row.note)
+
+
+# ---------------------------------------------------------------------------- differences
+
+
+def compared(cast: Cast, reader: Reader) -> list[Difference]:
+    """Each arm against the undistilled student, then the arms against each other."""
+    found = []
+    for benchmark, side in enumerate(cast.sides):
+        found += _over_student(cast, reader, benchmark, side)
+        found += _between_arms(cast, reader, benchmark, side)
+    return found
+
+
+def _over_student(cast: Cast, reader: Reader, benchmark: int, side: str) -> Iterator[Difference]:
+    for configuration in cast.configurations:
+        rows = rows_of(configuration, side, reader.plan)
+        against = cast.undistilled(configuration)
+        if LIFT in rows and against is not None:
+            gained, lost = (rows[name].value for name in (GAINED, LOST))
+            yield Difference(
+                benchmark=benchmark,
+                first=cast.names[configuration.digest],
+                second=against,
+                metric="accuracy",
+                number=_number(rows[LIFT]),
+                gained=None if gained is None else round(gained),
+                lost=None if lost is None else round(lost),
+                detectable=rows[DETECTABLE_LIFT].value,
+            )
+
+
+def _between_arms(cast: Cast, reader: Reader, benchmark: int, side: str) -> Iterator[Difference]:
+    by_name = {c.name: c for c in cast.configurations if c.arm}
+    for one in differences(cast.configurations, side, reader.plan):
+        first = by_name[one.configuration]
+        other = one.name.removeprefix(f"{first.arm} - ")
+        names = cast.arm_name(first, first.arm), cast.arm_name(first, other)
+        detectable = one.rows.get(DETECTABLE)
+        metrics = {DIFFERENCE: "accuracy"} | {
+            f"provenance/difference/{name}": str(name) for name in FOUR_WAY
+        }
+        for metric, name in metrics.items():
+            if metric in one.rows:
+                yield Difference(
+                    benchmark=benchmark,
+                    first=names[0],
+                    second=names[1],
+                    metric=name,
+                    number=_number(one.rows[metric]),
+                    gained=None,
+                    lost=None,
+                    detectable=detectable.value if detectable and name == "accuracy" else None,
+                )

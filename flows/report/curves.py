@@ -1,0 +1,103 @@
+"""Position curves with their bands, over all answers: also those that the page leaves out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from flows.report.reader import Reader, Use, codes
+from rdpt_core.provenance.bands import NO_SIDE, Bands, PlacedLabels, bands, counts_at
+from rdpt_core.provenance.curves import OUTCOMES, SIDES, CurveRule
+from rdpt_core.provenance.labels import FOUR_WAY, THREE_WAY
+from rdpt_core.report.bundle import Curve
+from rdpt_core.tables.rows import Grade, Label, Outcome, Provenance, Trace
+from flows.report.reader import TRAIN
+
+MIN_TRACES = 10
+"""At a position, for its share to be drawn."""
+MAX_POINTS = 200
+SEED = 0
+DIGITS = 4
+
+
+def gather_curves(reader: Reader, uses: Sequence[Use]) -> list[Curve]:
+    found = (_curve(reader, use) for use in uses)
+    return [curve for curve in found if curve is not None]
+
+
+def labels_of(use: Use) -> tuple[Label, ...]:
+    return THREE_WAY if use.side == TRAIN else FOUR_WAY
+
+
+def _curve(reader: Reader, use: Use) -> Curve | None:
+    if not reader.parts(use.configuration, Provenance.TABLE, use.side):
+        return None
+    labels = labels_of(use)
+    placed, num_questions = _placed(reader, use, labels)
+    positions = _positions(placed)
+    if not positions:
+        return None
+    counts = counts_at(placed, positions, num_questions, len(labels))
+    sides = {str(side): bands(counts[s], SEED) for s, side in enumerate(SIDES)}
+    return Curve(
+        configuration=use.shown,
+        benchmark=use.benchmark,
+        position=positions,
+        num_traces={side: found.num_traces.tolist() for side, found in sides.items()},
+        share={
+            str(name): {side: _points(found, n) for side, found in sides.items()}
+            for n, name in enumerate(labels)
+        },
+    )
+
+
+def _placed(
+    reader: Reader, use: Use, labels: Sequence[Label]
+) -> tuple[PlacedLabels, int]:
+    """Every labelled sentence, and the number of questions."""
+    rows = reader.query(f"""
+        WITH problems AS (
+            SELECT trace_id, dense_rank() OVER (ORDER BY problem_id) - 1 AS question
+            FROM {reader.relation(Trace, use)}),
+        placed AS (
+            SELECT trace_id, label,
+                row_number() OVER (PARTITION BY trace_id ORDER BY position) - 1 AS ordinal
+            FROM {reader.relation(Provenance, use)})
+        SELECT question, ordinal, {codes("label", labels, -1)} AS label,
+            {codes("outcome", OUTCOMES, OUTCOMES.index(Outcome.UNGRADED))} AS outcome
+        FROM placed JOIN problems USING (trace_id)
+        LEFT JOIN {reader.relation(Grade, use)} USING (trace_id)
+        WHERE label IS NOT NULL""")
+    columns = {name: rows[name].to_numpy().astype(np.int64) for name in rows.column_names}
+    num_questions = int(columns["question"].max(initial=-1)) + 1
+    side = _sides()[columns.pop("outcome")]
+    return PlacedLabels(**columns, side=side), num_questions
+
+
+def _sides() -> NDArray[np.int64]:
+    """Outcome to side."""
+    rule, found = CurveRule(), np.full(len(OUTCOMES), NO_SIDE, dtype=np.int64)
+    for number, side in enumerate(SIDES):
+        found[[OUTCOMES.index(outcome) for outcome in rule.outcomes(side)]] = number
+    return found
+
+
+def _positions(placed: PlacedLabels) -> list[int]:
+    """Those with enough traces on either side, from 1; thinned evenly where they are many."""
+    enough = set()
+    for side in range(len(SIDES)):
+        counts = np.bincount(placed.ordinal[placed.side == side])
+        enough |= set(np.flatnonzero(counts >= MIN_TRACES).tolist())
+    found = [ordinal + 1 for ordinal in sorted(enough)]
+    return found[:: -(-len(found) // MAX_POINTS) or 1]
+
+
+def _points(found: Bands, label: int) -> list[list[float | None]]:
+    columns = (found.share[:, label], found.low[:, label], found.high[:, label])
+    points = np.stack(columns, axis=1).round(DIGITS).tolist()
+    return [
+        [None if value != value or n < MIN_TRACES else value for value in point]
+        for point, n in zip(points, found.num_traces.tolist(), strict=True)
+    ]

@@ -1,0 +1,115 @@
+"""How sure a position curve is: 95% bands that resample whole questions.
+
+Sentences of one trace, and traces of one question, go together, so a resample takes a question with
+all of its traces or leaves it out (a cluster bootstrap). The sums are of small integers, which
+float32 holds exactly: neither threads nor their order move a band.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rdpt_core.provenance.curves import SIDES
+from rdpt_core.statistics.intervals import TAIL, Floats
+
+Ints = NDArray[np.int64]
+
+NUM_RESAMPLES = 1_000
+MIN_QUESTIONS = 5
+"""At a position; fewer say nothing of how questions differ, and have no band."""
+NO_SIDE = -1
+
+
+@dataclass(frozen=True, slots=True)
+class PlacedLabels:
+    """Parallel arrays, one element a labelled sentence."""
+
+    question: Ints
+    side: Ints
+    """Index into SIDES of its trace's outcome; NO_SIDE where the trace is on neither."""
+    ordinal: Ints
+    """Among the sentences of its trace outside tags, from 0."""
+    label: Ints
+    """Index into the labels that are counted."""
+
+
+@dataclass(frozen=True, slots=True)
+class Bands:
+    """Of one side; NaN where there is none."""
+
+    share: Floats
+    """positions x labels, as are the limits."""
+    low: Floats
+    high: Floats
+    num_traces: Ints
+    """positions"""
+
+
+def counts_at(
+    placed: PlacedLabels, positions: Sequence[int], num_questions: int, num_labels: int
+) -> Ints:
+    """sides x questions x positions x labels; `positions` from 1, as in curves."""
+    last = int(placed.ordinal.max(initial=-1)) + 1
+    column = np.full(last, -1, dtype=np.int64)
+    wanted = np.array([p - 1 for p in positions if p <= last], dtype=np.int64)
+    column[wanted] = np.arange(len(wanted))
+    kept = (placed.side != NO_SIDE) & (column[placed.ordinal] >= 0)
+    shape = (len(SIDES), num_questions, len(positions), num_labels)
+    at = (
+        placed.side[kept],
+        placed.question[kept],
+        column[placed.ordinal[kept]],
+        placed.label[kept],
+    )
+    flat = np.bincount(np.ravel_multi_index(at, shape), minlength=int(np.prod(shape)))
+    return flat.reshape(shape)
+
+
+def bands(counts: Ints, seed: int) -> Bands:
+    """Shares of one side with their limits, from its questions x positions x labels."""
+    totals = counts.sum(axis=0)
+    num_traces = totals.sum(axis=1)
+    share = _shares(totals.astype(np.float64))
+    low, high = _resampled(counts, share, seed)
+    reached = (counts.sum(axis=2) > 0).sum(axis=0)
+    low, high = _widened(share, low, high, reached)
+    few = (reached < MIN_QUESTIONS)[:, None]
+    return Bands(share, np.where(few, np.nan, low), np.where(few, np.nan, high), num_traces)
+
+
+def _shares(totals: Floats) -> Floats:
+    """NaN where nothing is counted."""
+    n = totals.sum(axis=-1, keepdims=True)
+    return np.divide(totals, n, out=np.full(totals.shape, np.nan), where=n > 0)
+
+
+def _resampled(counts: Ints, share: Floats, seed: int) -> tuple[Floats, Floats]:
+    """Percentiles of the shares over resamples; one that does not reach a position counts as the
+    share itself, of which there are few where a band is kept."""
+    num_questions, *shape = counts.shape
+    random = np.random.default_rng(seed)
+    even = np.full(num_questions, 1 / max(num_questions, 1))
+    weights = random.multinomial(num_questions, even, size=NUM_RESAMPLES).astype(np.float32)
+    sums = (weights @ counts.reshape(num_questions, -1).astype(np.float32)).T.reshape(*shape, -1)
+    totals = sums.sum(axis=1, keepdims=True)
+    shares = np.divide(sums, totals, out=np.full_like(sums, np.nan), where=totals > 0)
+    shares = np.where(np.isnan(shares), share[:, :, None].astype(np.float32), shares)
+    ends = [int(TAIL * NUM_RESAMPLES), int((1 - TAIL) * NUM_RESAMPLES)]
+    shares.partition(ends, axis=2)
+    low, high = (shares[:, :, end].astype(np.float64) for end in ends)
+    return low, high
+
+
+def _widened(
+    share: Floats, low: Floats, high: Floats, reached: NDArray[np.int_]
+) -> tuple[Floats, Floats]:
+    """Where a class is absent, or alone, every resample says the same; its limit is the share that
+    so many questions miss with a probability of 2.5%."""
+    unseen = 1 - TAIL ** (1 / np.maximum(reached, 1))[:, None]
+    high = np.where(share == 0, np.maximum(high, unseen), high)
+    low = np.where(share == 1, np.minimum(low, 1 - unseen), low)
+    return low, high
