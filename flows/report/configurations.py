@@ -65,7 +65,9 @@ class Cast:
     @property
     def baseline(self) -> str | None:
         """Name of the undistilled student."""
-        return next((self.names[c.digest] for c in self.configurations if c.kind == "student"), None)
+        return next(
+            (self.names[c.digest] for c in self.configurations if c.kind == "student"), None
+        )
 
     def undistilled(self, configuration: Configuration) -> str | None:
         """Name of the student that a configuration's was distilled from."""

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
-from flows.report.reader import Reader, Use, codes
+from flows.report.reader import TRAIN, Reader, Use, codes
 from rdpt_core.provenance.bands import NO_SIDE, Bands, PlacedLabels, bands, counts_at
 from rdpt_core.provenance.curves import OUTCOMES, SIDES, CurveRule
 from rdpt_core.provenance.labels import FOUR_WAY, THREE_WAY
 from rdpt_core.report.bundle import Curve
 from rdpt_core.tables.rows import Grade, Label, Outcome, Provenance, Trace
-from flows.report.reader import TRAIN
 
 MIN_TRACES = 10
 """At a position, for its share to be drawn."""
@@ -53,9 +52,7 @@ def _curve(reader: Reader, use: Use) -> Curve | None:
     )
 
 
-def _placed(
-    reader: Reader, use: Use, labels: Sequence[Label]
-) -> tuple[PlacedLabels, int]:
+def _placed(reader: Reader, use: Use, labels: Sequence[Label]) -> tuple[PlacedLabels, int]:
     """Every labelled sentence, and the number of questions."""
     rows = reader.query(f"""
         WITH problems AS (

@@ -54,20 +54,18 @@ def _spread(
 ) -> list[Telling]:
     """The first of each text and trace; no configuration takes more than its share of the places
     while others have some to offer."""
-    rows = list(_different(order, traces, sentences, text))
-    num_offering = len({int(traces.configuration[trace]) for _, trace in rows})
+    rows = list(enumerate(_different(order, traces, sentences, text)))
+    num_offering = len({int(traces.configuration[trace]) for _, (_, trace) in rows})
     most = -(-NUM_TELLING // max(num_offering, 1))
     taken: Counter[int] = Counter()
     first, later = [], []
     for row in rows:
-        configuration = int(traces.configuration[row[1]])
+        configuration = int(traces.configuration[row[1][1]])
         (first if taken[configuration] < most else later).append(row)
         taken[configuration] += 1
-    found = [*first, *later][:NUM_TELLING]
-    found.sort(key=lambda row: (-value[row[0]] if value is not None else 0.0, row[0]))
     return [
         Telling(trace, at - int(traces.first_sentence[trace]), float(value[at]))
-        for at, trace in found
+        for _, (at, trace) in sorted([*first, *later][:NUM_TELLING])
     ]
 
 

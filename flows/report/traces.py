@@ -7,7 +7,6 @@ many sentences that it opens at once: of more, questions are left out, with all 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -53,9 +52,7 @@ def gather_texts(reader: Reader, uses: Sequence[Use]) -> Texts:
     questions = _questions(reader, uses)
     kept = _kept_questions(listed, questions)
     index = {key: number for number, key in enumerate(kept)}
-    chosen = [
-        _chosen(rows, use, index) for rows, use in zip(listed, uses, strict=True)
-    ]
+    chosen = [_chosen(rows, use, index) for rows, use in zip(listed, uses, strict=True)]
     cut = [_cut(reader, use, rows) for use, rows in zip(uses, chosen, strict=True)]
     texts = [_texts(reader, use, rows) for use, rows in zip(uses, chosen, strict=True)]
     num_kept = sum(rows.num_rows for rows in chosen)
@@ -133,7 +130,9 @@ def _kept_questions(listed: Iterable[pa.Table], questions: dict[Key, Question]) 
 
 def _chosen(rows: pa.Table, use: Use, index: dict[Key, int]) -> pa.Table:
     """The traces of the questions that are kept, numbered in the order of the page."""
-    question = [index.get((use.benchmark, problem), -1) for problem in rows["problem_id"].to_pylist()]
+    question = [
+        index.get((use.benchmark, problem), -1) for problem in rows["problem_id"].to_pylist()
+    ]
     rows = rows.append_column("question", pa.array(question, pa.int64()))
     rows = rows.filter(pa.array([number >= 0 for number in question], pa.bool_()))
     rows = rows.sort_by([(name, "ascending") for name in ("question", "sample_index", "trace_id")])
@@ -205,7 +204,9 @@ def _traces(
         np.bincount(_numpy(rows, "number").astype(np.int64), minlength=traces.num_rows)
         for rows, traces in zip(cut, chosen, strict=True)
     ]
-    shown = [use.shown for use, rows in zip(uses, chosen, strict=True) for _ in range(rows.num_rows)]
+    shown = [
+        use.shown for use, rows in zip(uses, chosen, strict=True) for _ in range(rows.num_rows)
+    ]
     return Traces(
         configuration=np.array(shown, np.uint16),
         question=_joined(chosen, "question", np.uint32),
