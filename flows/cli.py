@@ -49,6 +49,9 @@ VERBS = {
     "select": VerbEntry("flows.tools.select:Select", "rank candidate traces"),
     "compare": VerbEntry("flows.commands.compare:Compare", "compare configurations"),
     "export": VerbEntry("flows.commands.export:Export", "write tables for other tools"),
+    "report": VerbEntry(
+        "flows.commands.report:Report", "write the report: one page with results and traces"
+    ),
     "show": VerbEntry("flows.commands.show:Show", "show a trace, each sentence with its label"),
     "why": VerbEntry("flows.commands.why:Why", "explain why a part would be built"),
     "status": VerbEntry("flows.commands.status:Status", "show the progress of active runs"),

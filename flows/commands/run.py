@@ -12,6 +12,7 @@ from flows.catalogue import is_published, publish_catalogue
 from flows.checks import check_before_work, is_complete
 from flows.commands.verb import FILE_HELP, Verb
 from flows.prefect_home import prepare_prefect
+from flows.report.files import address, update
 from flows.results.tables import print_results, say_address
 from flows.runtime import read_runtime
 from flows.workspace import Opened, freeze, is_frozen, open_file
@@ -55,6 +56,9 @@ def run(opened: Opened) -> int:
     print_results(opened)
     sys.stdout.flush()  # before MLflow is imported, which takes seconds
     say_address(opened)
+    path = update(opened)
+    if path is not None:
+        say(f"the report: {address(path)}")
     return 0
 
 

@@ -202,8 +202,8 @@ def _unknown(
     arms = [c for c in cast.configurations if c.kind == "arm" and c.seed is not None]
     if arms and len({c.seed for c in arms}) < 3:
         yield (
-            "How far another fine-tuning seed would move an arm: intervals cover questions, and the "
-            "numbers are conditional on these checkpoints. Three seeds or more would tell."
+            "How far another fine-tuning seed would move an arm: intervals cover questions, and "
+            "the numbers are conditional on these checkpoints. Three seeds or more would tell."
         )
     if any(c.find("provenance", side) for c in cast.configurations for side in c.sides):
         measured = {row.scorer for row in contents.noise}
@@ -217,7 +217,10 @@ def _unknown(
         for benchmark, numbers in one.results.items():
             ungraded = numbers.get("grades/share/ungraded")
             if ungraded is not None and ungraded.value:
-                yield f"Whether {ungraded.value:.1%} of the answers of {one.name} to {benchmark} are correct: they have no gold."
+                yield (
+                    f"If {ungraded.value:.1%} of the answers of {one.name} to {benchmark} are "
+                    "correct: they were not graded, as without a gold."
+                )
     for row in contents.scorers:
         if row.backend == "server":
             yield f"Which weights {row.model} serves: it is known by its answers to fixed prompts."

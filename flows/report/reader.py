@@ -78,7 +78,7 @@ class Reader:
         for name, table in tables.items():
             self.connection.register(name, table)
         try:
-            return self.connection.execute(sql).to_arrow_table().combine_chunks()
+            return self.connection.sql(sql).to_arrow_table().combine_chunks()
         finally:
             for name in tables:
                 self.connection.unregister(name)

@@ -86,12 +86,12 @@ def _picks(reader: Reader, use: Use) -> pa.Table:
     return reader.query(f"""
         WITH student AS (
             SELECT trace_id, list(logprob ORDER BY position) AS logprobs,
-                sum(num_tokens) AS num_scored
-            FROM {reader.relation(SentenceScore, use, "student")}
+                sum(scores.num_tokens) AS num_scored
+            FROM {reader.relation(SentenceScore, use, "student")} AS scores
             JOIN {reader.relation(Pick, use)} AS picks USING (trace_id) GROUP BY trace_id),
         problems AS (SELECT DISTINCT ON (problem_id) problem_id, domain
             FROM {reader.relation(Problem, use)} ORDER BY problem_id, domain)
-        SELECT picks.trace_id, problem_id, rank, merit, picks.num_tokens, domain, logprobs,
+        SELECT picks.trace_id, problem_id, rank, merit, picks.num_tokens, domain, student.logprobs,
             num_scored
         FROM {reader.relation(Pick, use)} AS picks
         JOIN {reader.relation(Trace, use)} AS traces USING (trace_id)

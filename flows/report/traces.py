@@ -80,8 +80,8 @@ def _listed(reader: Reader, use: Use) -> pa.Table:
         SELECT trace_id, problem_id, sample_index, finish_reason, extracted,
             {codes("outcome", OUTCOMES, OUTCOMES.index(Outcome.UNGRADED))}::UTINYINT AS outcome,
             coalesce(num, len(zones)) AS num_sentences, strlen(text) AS num_bytes
-        FROM {reader.relation(Trace, use)}
-        LEFT JOIN {reader.relation(Grade, use)} USING (trace_id)
+        FROM {reader.relation(Trace, use)} AS traces
+        LEFT JOIN {reader.relation(Grade, use)} AS grades USING (trace_id)
         LEFT JOIN cut USING (trace_id)
         ORDER BY problem_id, sample_index, trace_id""")
 
@@ -158,8 +158,8 @@ def _cut(reader: Reader, use: Use, chosen: pa.Table) -> pa.Table:
             CASE WHEN zone = '{ZoneKind.TAG}' OR label IS NOT NULL THEN {NONE}
                  ELSE {codes("reason", REASONS, REASONS.index(NOT_ATTRIBUTED))} END::UTINYINT
                  AS reason
-        FROM kept JOIN {reader.relation(Sentence, use)} USING (trace_id)
-        LEFT JOIN {reader.relation(Provenance, use)} USING (trace_id, position)
+        FROM kept JOIN {reader.relation(Sentence, use)} AS sentences USING (trace_id)
+        LEFT JOIN {reader.relation(Provenance, use)} AS labels USING (trace_id, position)
         LEFT JOIN {reader.relation(SentenceScore, use, "teacher")} AS teacher
             USING (trace_id, position)
         ORDER BY number, position""",

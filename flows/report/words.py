@@ -7,12 +7,14 @@ be told, and what would tell it.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 
 from flows.report.reader import TRAIN
 from rdpt_core.report.bundle import Difference, Number, Shown
+from rdpt_core.results.arms import MIN_RUNS
 
-MIN_SEEDS = 3
+TEACHER_SHARE = "provenance/share/teacher"
 MOST_QUESTIONS = 100
 """Times those of the benchmark; more of them are out of reach."""
 
@@ -72,39 +74,46 @@ def _value(one: Shown, benchmark: str, metric: str) -> Number | None:
 def _on_benchmark(
     shown: Sequence[Shown], benchmark: str, index: int, differences: Sequence[Difference]
 ) -> Iterator[str]:
-    arms = _answered(shown, benchmark)
-    best = max(arms, key=lambda one: _value(one, benchmark, "accuracy").value or 0.0)  # type: ignore[union-attr]
-    accuracy = _value(best, benchmark, "accuracy")
-    assert accuracy is not None
-    highest = f" has the highest accuracy of {len(arms)}:" if len(arms) > 1 else " answers"
+    arms = sorted(_answered(shown, benchmark), key=lambda one: -_accuracy(one, benchmark))
+    best, others = arms[0], arms[1:]
+    accuracy = best.results[benchmark]["accuracy"]
+    own = [d for d in differences if d.benchmark == index and d.metric == "accuracy"]
+    paired = {one.name: _of_best(best, one.name, own) for one in others}
     yield (
-        f"On {benchmark}, {best.name}{highest} {_share(accuracy)} "
-        f"{'correct ' if len(arms) == 1 else ''}of {accuracy.n:,} questions."
+        f"On {benchmark}, {best.name} {_standing(paired)} {_share(accuracy)} of "
+        f"{accuracy.n:,} questions."
     )
     yield from _teachers_part(shown, best, benchmark)
-    own = [d for d in differences if d.benchmark == index and d.metric == "accuracy"]
     yield from _over_student(best, own, shown)
-    others = [other for other in arms if other is not best]
-    yield from _against_others(best, others, own)
-    yield from _seeds(shown, best, benchmark, accuracy)
+    yield from _against_others(best, paired)
+    yield from _seeds(best, accuracy)
+
+
+def _accuracy(one: Shown, benchmark: str) -> float:
+    return one.results[benchmark]["accuracy"].value or 0.0
+
+
+def _standing(paired: Mapping[str, Difference | None]) -> str:
+    """Best of all only where that holds against each other one."""
+    if not paired:
+        return "answers"
+    is_best = all(one is not None and not _is_open(one.number) for one in paired.values())
+    return f"{'is the best' if is_best else 'has the highest accuracy'} of {len(paired) + 1}:"
 
 
 def _teachers_part(shown: Sequence[Shown], best: Shown, benchmark: str) -> Iterator[str]:
-    share = _value(best, benchmark, "provenance/share/teacher")
+    share = _value(best, benchmark, TEACHER_SHARE)
     if share is not None:
         yield f"{_share(share)} of its sentences are the teacher's."
     elif best.kind == "mean":
-        runs = [
-            found
-            for one in shown
-            if one.kind == "arm" and _is_run(one, {(best.teacher, best.student, best.selector)})
-            if (found := _value(one, benchmark, "provenance/share/teacher")) is not None
-        ]
-        values = [run.value for run in runs if run.value is not None]
+        means = {(best.teacher, best.student, best.selector)}
+        runs = [one for one in shown if one.kind == "arm" and _is_run(one, means)]
+        found = [number for one in runs if (number := _value(one, benchmark, TEACHER_SHARE))]
+        values = [number.value for number in found if number.value is not None]
         if values:
             yield (
-                f"Between {min(values):.1%} and {max(values):.1%} of the sentences of its "
-                f"{len(values)} runs are the teacher's."
+                f"In its {len(values)} runs, {min(values):.1%} to {max(values):.1%} of the "
+                "sentences are the teacher's."
             )
 
 
@@ -116,51 +125,49 @@ def _over_student(
         if one.first == best.name and one.second in students:
             if _is_open(one.number):
                 yield (
-                    f"It cannot be told from the undistilled student: {_points(one.number)}"
-                    f"{_what_would_tell(one)}."
+                    "It cannot be told whether that is more than the undistilled student: "
+                    f"{_points(one.number)}{_what_would_tell(one)}."
                 )
+            elif (one.number.value or 0.0) > 0:
+                yield f"The undistilled student is worse by {_by(one.number)}."
             else:
-                word = "above" if (one.number.value or 0) > 0 else "below"
-                yield f"It is {word} the undistilled student by {_points(one.number)}."
+                yield f"The undistilled student is better by {_by(_turned(one.number))}."
 
 
-def _against_others(
-    best: Shown, others: Sequence[Shown], differences: Sequence[Difference]
-) -> Iterator[str]:
-    """What is better for certain, and what is not told apart."""
-    paired = {one.name: _between(best, one, differences) for one in others}
-    better = [name for name, d in paired.items() if d is not None and not _is_open(d.number)]
-    unclear = {name: d for name, d in paired.items() if d is not None and _is_open(d.number)}
-    unpaired = [name for name, d in paired.items() if d is None]
-    if better:
-        several = ", each interval for itself" if len(better) > 1 else ""
+def _against_others(best: Shown, paired: Mapping[str, Difference | None]) -> Iterator[str]:
+    """What is worse for certain, and what is not told apart: of that the nearest in full."""
+    known = {name: one for name, one in paired.items() if one is not None}
+    worse = {name: one for name, one in known.items() if not _is_open(one.number)}
+    unclear = [(name, one) for name, one in known.items() if name not in worse]
+    if worse:
+        pairs = [f"{name} by {_by(one.number)}" for name, one in worse.items()]
+        several = "; no interval is widened for comparing several" if len(pairs) > 1 else ""
+        yield f"{best.name} is better than {_listed(pairs)}{several}."
+    if unclear:
+        names, (first, nearest) = [name for name, _ in unclear], unclear[0]
+        against = f"against {first} " if len(names) > 1 else ""
         yield (
-            f"It is better than {_listed(better)} ("
-            + "; ".join(_points(_signed(best, paired[name])) for name in better)
-            + f"{several})."
+            f"It cannot be told whether {best.name} is better than {_listed(names)}: {against}"
+            f"{_points(nearest.number)}{_what_would_tell(nearest)}."
         )
-    for name, found in unclear.items():
-        yield (
-            f"Whether it is better than {name} cannot be told: "
-            f"{_points(_signed(best, found))}{_what_would_tell(found)}."
-        )
-    if unpaired:
-        yield f"It is not compared with {_listed(unpaired)}, which other models made."
+    if unpaired := [name for name, one in paired.items() if one is None]:
+        yield f"{best.name} is not compared with {_listed(unpaired)}, of another teacher or student."
 
 
-def _between(best: Shown, other: Shown, differences: Sequence[Difference]) -> Difference | None:
+def _of_best(best: Shown, other: str, differences: Sequence[Difference]) -> Difference | None:
+    """Of the best one minus the other, whichever way it is kept."""
     for one in differences:
-        if {one.first, one.second} == {best.name, other.name}:
+        if (one.first, one.second) == (best.name, other):
             return one
+        if (one.first, one.second) == (other, best.name):
+            return replace(
+                one, first=best.name, second=other, number=_turned(one.number),
+                gained=one.lost, lost=one.gained,
+            )  # fmt: skip
     return None
 
 
-def _signed(best: Shown, one: Difference | None) -> Number:
-    """Of the best one minus the other."""
-    assert one is not None
-    number = one.number
-    if one.first == best.name:
-        return number
+def _turned(number: Number) -> Number:
     value, low, high = (None if x is None else -x for x in (number.value, number.high, number.low))
     return Number(value, low, high, number.n, number.note)
 
@@ -176,32 +183,32 @@ def _what_would_tell(one: Difference) -> str:
     number, detectable = one.number, one.detectable
     if not detectable or number.value is None:
         return ""
-    least = f"{number.n:,} questions show differences of {100 * detectable:.1f} points or more"
+    least = f"; {number.n:,} questions show differences of {100 * detectable:.1f} points or more"
     if abs(number.value) >= detectable:
-        return f"; {least}"
+        return least
     needed = math.inf if number.value == 0 else number.n * (detectable / number.value) ** 2
     if needed > MOST_QUESTIONS * number.n:
-        return f"; {least}, and one so small is out of reach"
-    return f"; {least}, and one of this size takes about {_rounded(needed):,}"
+        return f"{least}, and one so small is out of reach"
+    return f"{least}, and one of this size takes about {_rounded(needed):,}"
 
 
 def _rounded(value: float) -> int:
     """Two digits, upwards: more would be pretence."""
-    step = 10 ** max(math.floor(math.log10(value)) - 1, 0)
+    step: int = 10 ** max(math.floor(math.log10(value)) - 1, 0)
     return math.ceil(value / step) * step
 
 
-def _seeds(shown: Sequence[Shown], best: Shown, benchmark: str, accuracy: Number) -> Iterator[str]:
+def _seeds(best: Shown, accuracy: Number) -> Iterator[str]:
     """What intervals do not cover."""
     if best.kind == "arm" and best.seed is not None:
         yield (
-            "One fine-tuning seed: what another training would give is not known; "
-            f"{MIN_SEEDS} seeds or more would tell."
+            "All this is of one fine-tuning seed: how far another would move it is not known; "
+            f"{MIN_RUNS} seeds or more would tell."
         )
     elif best.kind == "mean" and "conditional on" in (accuracy.note or ""):
         yield (
-            "Too few runs to say how far an arm moves with its seed; "
-            f"{MIN_SEEDS} or more would tell."
+            "The runs are too few to say how far an arm moves with them; "
+            f"{MIN_RUNS} or more would tell."
         )
 
 
@@ -252,6 +259,12 @@ def _points(number: Number) -> str:
     if number.low is None or number.high is None:
         return value
     return f"{value} (95% interval {100 * number.low:+.1f} to {100 * number.high:+.1f})"
+
+
+def _by(number: Number) -> str:
+    """How much better; the interval excludes 0."""
+    ends = [100 * x for x in (number.value, number.low, number.high) if x is not None]
+    return "{:.1f} points (95% interval {:.1f} to {:.1f})".format(*ends)
 
 
 def _listed(names: Sequence[str]) -> str:

@@ -1,0 +1,76 @@
+"""`rdpt report`: an experiment as one HTML page that opens from disk."""
+
+from __future__ import annotations
+
+import sys
+import webbrowser
+from pathlib import Path
+
+from pydantic import AliasChoices, Field
+from pydantic_settings import CliPositionalArg, CliToggleFlag
+
+from flows.commands.verb import EXPERIMENT_HELP, Verb
+from flows.report import write
+from flows.report.files import address, default_path, publish, write_file
+from flows.runtime import read_runtime
+from flows.workspace import open_asked
+from rdpt_core.files.records import BadTable
+from settings.loading import BadSettings
+from tasks.progress import say
+
+STDOUT = "-"
+
+
+class Report(Verb):
+    """Write the report of an experiment: one page with its results, curves and coloured traces.
+
+    rdpt report                      the last run, into the workspace
+    rdpt report pocket --open        open it in the browser
+    rdpt report pocket -o pocket.html
+    rdpt report --publish site       a folder that any static host serves
+    """
+
+    file: CliPositionalArg[str] = Field(
+        default="", description=f"{EXPERIMENT_HELP} (default: the last run)"
+    )
+    out: str = Field(
+        default="",
+        validation_alias=AliasChoices("o", "output", "out"),
+        description="output: an HTML file, or - (default: reports/NAME.html of the workspace)",
+    )
+    open: CliToggleFlag[bool] = Field(default=False, description="open it in the browser")
+    publish: str = Field(
+        default="", description="folder for a static host: gets index.html and .nojekyll"
+    )
+
+    def act(self) -> int:
+        return report(self.file, self.out, self.open, self.publish)
+
+
+def report(file: str, out: str, opens: bool, folder: str) -> int:
+    """Writes the page and prints its address. Raises BadSettings, BadTable."""
+    if out and folder:
+        raise BadSettings("report", ["-o and --publish exclude each other: leave one of them out"])
+    if out == STDOUT and opens:
+        raise BadSettings("report", ["--open needs a file: give -o another name, or leave it out"])
+    opened = open_asked(file, read_runtime())
+    page = write(opened)
+    if out == STDOUT:
+        sys.stdout.buffer.write(page)
+        return 0
+    path = _written(Path(out) if out else default_path(opened), folder, page)
+    print(address(path))
+    if opens and not webbrowser.open(address(path)):
+        say("warning: no browser could be opened: open the address above in yours")
+    return 0
+
+
+def _written(path: Path, folder: str, page: bytes) -> Path:
+    try:
+        if folder:
+            return publish(Path(folder), page)
+        write_file(path, page)
+    except OSError as error:
+        place = error.filename or folder or path
+        raise BadTable(f"{place}: cannot be written: {error.strerror}") from error
+    return path
