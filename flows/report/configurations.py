@@ -160,7 +160,7 @@ def _number(row: Result) -> Number:
 
 def compared(cast: Cast, reader: Reader) -> list[Difference]:
     """Each arm against the undistilled student, then the arms against each other."""
-    found = []
+    found: list[Difference] = []
     for benchmark, side in enumerate(cast.sides):
         found += _over_student(cast, reader, benchmark, side)
         found += _between_arms(cast, reader, benchmark, side)

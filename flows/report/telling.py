@@ -58,7 +58,8 @@ def _spread(
     num_offering = len({int(traces.configuration[trace]) for _, (_, trace) in rows})
     most = -(-NUM_TELLING // max(num_offering, 1))
     taken: Counter[int] = Counter()
-    first, later = [], []
+    first: list[tuple[int, tuple[int, int]]] = []
+    later: list[tuple[int, tuple[int, int]]] = []
     for row in rows:
         configuration = int(traces.configuration[row[1][1]])
         (first if taken[configuration] < most else later).append(row)

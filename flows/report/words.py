@@ -80,7 +80,7 @@ def _on_benchmark(
     own = [d for d in differences if d.benchmark == index and d.metric == "accuracy"]
     paired = {one.name: _of_best(best, one.name, own) for one in others}
     yield (
-        f"On {benchmark}, {best.name} {_standing(paired)} {_share(accuracy)} of "
+        f"On {benchmark}, {best.name} {_standing(paired)} {_share(accuracy, named=True)} of "
         f"{accuracy.n:,} questions."
     )
     yield from _teachers_part(shown, best, benchmark)
@@ -151,7 +151,8 @@ def _against_others(best: Shown, paired: Mapping[str, Difference | None]) -> Ite
             f"{_points(nearest.number)}{_what_would_tell(nearest)}."
         )
     if unpaired := [name for name, one in paired.items() if one is None]:
-        yield f"{best.name} is not compared with {_listed(unpaired)}, of another teacher or student."
+        names = _listed(unpaired)
+        yield f"{best.name} is not compared with {names}, of another teacher or student."
 
 
 def _of_best(best: Shown, other: str, differences: Sequence[Difference]) -> Difference | None:
@@ -226,8 +227,8 @@ def _on_candidates(shown: Sequence[Shown]) -> Iterator[str]:
     assert share is not None
     count = f"{round(num.value):,} " if num is not None and num.value is not None else ""
     yield (
-        f"{_share(share)} of the sentences of {count}candidates, to {share.n:,} questions, are the "
-        "teacher's."
+        f"{_share(share, named=True)} of the sentences of {count}candidates, to {share.n:,} "
+        "questions, are the teacher's."
     )
     picked = {
         one.selector: found
@@ -246,10 +247,12 @@ def _on_candidates(shown: Sequence[Shown]) -> Iterator[str]:
 # ---------------------------------------------------------------------------- cells
 
 
-def _share(number: Number) -> str:
+def _share(number: Number, named: bool = False) -> str:
+    """The first interval of a text says that it is one."""
     if number.low is None or number.high is None:
         return f"{number.value:.1%}"
-    return f"{number.value:.1%} (95% interval {100 * number.low:.1f} to {100 * number.high:.1f})"
+    interval = f"{100 * number.low:.1f} to {100 * number.high:.1f}"
+    return f"{number.value:.1%} ({'95% interval ' if named else ''}{interval})"
 
 
 def _points(number: Number) -> str:
@@ -258,13 +261,13 @@ def _points(number: Number) -> str:
     value = f"{100 * number.value + 0.0:+.1f} points"
     if number.low is None or number.high is None:
         return value
-    return f"{value} (95% interval {100 * number.low:+.1f} to {100 * number.high:+.1f})"
+    return f"{value} ({100 * number.low:+.1f} to {100 * number.high:+.1f})"
 
 
 def _by(number: Number) -> str:
     """How much better; the interval excludes 0."""
     ends = [100 * x for x in (number.value, number.low, number.high) if x is not None]
-    return "{:.1f} points (95% interval {:.1f} to {:.1f})".format(*ends)
+    return "{:.1f} points ({:.1f} to {:.1f})".format(*ends)
 
 
 def _listed(names: Sequence[str]) -> str:

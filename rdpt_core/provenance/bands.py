@@ -84,7 +84,8 @@ def bands(counts: Ints, seed: int) -> Bands:
 def _shares(totals: Floats) -> Floats:
     """NaN where nothing is counted."""
     n = totals.sum(axis=-1, keepdims=True)
-    return np.divide(totals, n, out=np.full(totals.shape, np.nan), where=n > 0)
+    shares: Floats = np.divide(totals, n, out=np.full(totals.shape, np.nan), where=n > 0)
+    return shares
 
 
 def _resampled(counts: Ints, share: Floats, seed: int) -> tuple[Floats, Floats]:
