@@ -189,8 +189,7 @@ def _between_arms(cast: Cast, reader: Reader, benchmark: int, side: str) -> Iter
     by_name = {c.name: c for c in cast.configurations if c.arm}
     for one in differences(cast.configurations, side, reader.plan):
         first = by_name[one.configuration]
-        other = one.name.removeprefix(f"{first.arm} - ")
-        names = cast.arm_name(first, first.arm), cast.arm_name(first, other)
+        names = cast.arm_name(first, first.arm), cast.arm_name(first, one.against)
         detectable = one.rows.get(DETECTABLE)
         metrics = {DIFFERENCE: "accuracy"} | {
             f"provenance/difference/{name}": str(name) for name in FOUR_WAY

@@ -151,8 +151,8 @@ def _against_others(best: Shown, paired: Mapping[str, Difference | None]) -> Ite
             f"{_points(nearest.number)}{_what_would_tell(nearest)}."
         )
     if unpaired := [name for name, one in paired.items() if one is None]:
-        names = _listed(unpaired)
-        yield f"{best.name} is not compared with {names}, of another teacher or student."
+        named = _listed(unpaired)
+        yield f"{best.name} is not compared with {named}, of another teacher or student."
 
 
 def _of_best(best: Shown, other: str, differences: Sequence[Difference]) -> Difference | None:
