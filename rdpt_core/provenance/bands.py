@@ -13,11 +13,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from rdpt_core.provenance.curves import SIDES
-from rdpt_core.statistics.intervals import TAIL, Floats
+from rdpt_core.provenance.curves import SIDES, Floats
 
 Ints = NDArray[np.int64]
 
+TAIL = 0.025
+"""Probability that each end of a band leaves out."""
 NUM_RESAMPLES = 1_000
 MIN_QUESTIONS = 5
 """At a position; fewer say nothing of how questions differ, and have no band."""
