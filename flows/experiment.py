@@ -38,6 +38,8 @@ from flows.workspace import Opened, freeze, open_file, open_frozen
 from rdpt_core.store.parts import Damaged
 from settings.loading import find_experiment
 from tasks import stopping
+from tasks.bars import BARS
+from tasks.overview import RunOverview
 from tasks.progress import TableProgress, brief, say
 from tasks.run_logs import keep_run_logs_off_the_terminal, protect_run_logs
 from tasks.running import announced
@@ -162,6 +164,7 @@ def _leave_if_stopped(failures: dict[str, BaseException], opened: Opened) -> Non
 
 def _leave(code: int, line: str) -> NoReturn:
     """Ends the process at once: Prefect would first tell its server, for minutes if it is gone."""
+    BARS.clear()
     say(line)
     for child in psutil.Process().children(recursive=True):
         child.terminate()
@@ -240,8 +243,12 @@ class Walk:
         # worker they follow each other in the order in which they were asked for.
         several = self.opened.runtime.workers > 1
         pool: TaskRunner[Any] = ThreadPoolTaskRunner(max_workers=None if several else 1)
+        overview = RunOverview(
+            self.opened.plan, self.opened.study.tables(), self.opened.runtime.workers
+        )
         with ExitStack() as stack:
-            self._submit_all(stack.enter_context(pool))
+            stack.enter_context(overview)
+            self._submit_all(stack.enter_context(pool), overview)
             for configuration in self.opened.study.configurations():
                 if not all(self._ended(use.table) for use in configuration.uses):
                     break
@@ -250,19 +257,21 @@ class Walk:
                 stack.pop_all()  # to close the pool is to wait for a task that sleeps
             return self._errors()
 
-    def _submit_all(self, runner: TaskRunner[Any]) -> None:
+    def _submit_all(self, runner: TaskRunner[Any], overview: RunOverview) -> None:
         study, turns = self.opened.study, Turns(self.opened.runtime.workers)
         users = users_of(study.configurations())
         for table in study.tables():
-            task = self._task(table, users.get(table.digest, []), turns)
+            task = self._task(table, users.get(table.digest, []), turns, overview)
             needs = [self.futures[needed.digest] for needed in needs_of(table)]
             self.tasks[table.digest] = task
             self.futures[table.digest] = task.submit(runner, needs)
 
-    def _task(self, table: Table, users: list[Configuration], turns: Turns) -> TableTask:
+    def _task(
+        self, table: Table, users: list[Configuration], turns: Turns, overview: RunOverview
+    ) -> TableTask:
         opened, name = self.opened, title(table, users)
         unit = UNITS.get(table.name, "rows")
-        progress = TableProgress(name, unit)
+        progress = TableProgress(name, unit, overview=overview)
         progress.on_row = lambda row: self.tracker.step(users, row)
         tags = tags_of(table, users, opened.experiment.name)
         return TableTask(

@@ -17,6 +17,7 @@ from typing import Any, Generic, Literal, TypeVar, Union, get_args, get_origin
 
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
+from rdpt_core.machine.progress import ProgressCallback
 from rdpt_core.store.parts import PAYLOAD, Store
 from rdpt_core.store.record import Part
 
@@ -51,8 +52,10 @@ class Work:
     device: str
     options: Any
     """The Runtime; for loaders alone."""
-    progress: Callable[[int], None]
-    """Takes how many more units of work (tokens, steps, traces) are done."""
+    progress: ProgressCallback
+    """Takes how many more units of work (tokens, steps) are done, and how many items (traces)."""
+    expect: Callable[[int], None] = lambda num_units: None
+    """Takes how many units a part will take, from a stage that knows it only when it begins."""
     show_row: Callable[[Any], None] = lambda row: None
     """Takes a row as soon as it exists, for live views; a resumed stage may show it again."""
     notes: dict[str, Any] = field(default_factory=dict)

@@ -145,7 +145,7 @@ def _asked(
             batches.keep(index, rows)
         return rows
 
-    for rows in batches.resumed(len(traces), make, model.width):
+    for rows in batches.resumed(len(traces), make, model.width, work.progress):
         yield from rows
     failed.settle(len(traces), f"traces could not be scored by server {model.spec.server!r}")
     work.notes |= _warned(list(unread.values()), model, traces)

@@ -1,5 +1,7 @@
 """Bars of everything that works now, one below the other on a terminal, and lines above them.
 
+The last bar is the overall one, where there is one, and above all bars stands what is finished.
+
 Tables are built in threads, and rich's own refreshing thread may write between the parts of
 another thread's line. So nothing refreshes by itself: who has news draws, one at a time.
 """
@@ -8,7 +10,9 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Iterable
 
+from rich.console import RenderableType
 from rich.progress import BarColumn, Progress, TaskID, TaskProgressColumn, TextColumn
 from rich.table import Column
 from rich.text import Text
@@ -27,9 +31,14 @@ class Bars:
     def __init__(self, console: Terminal) -> None:
         self._console = console
         self._lock = threading.Lock()
-        self._live: Progress | None = None
+        self._live: _Live | None = None
         """There while a bar is open."""
         self._drawn = 0.0
+
+    @property
+    def are_shown(self) -> bool:
+        """False where stderr is not a terminal that can redraw a line."""
+        return self._console.is_interactive
 
     def say(self, line: str) -> None:
         """Prints a line above the bars; a terminal breaks it between words."""
@@ -40,24 +49,27 @@ class Bars:
             if self._live is not None:
                 self._live.refresh()
 
-    def open(self, name: str, total: int | None) -> Bar | None:
+    def open(self, name: str, total: int | None, is_overall: bool = False) -> Bar | None:
         """None where stderr is not a terminal that can redraw a line."""
-        if not self._console.is_interactive:
+        if not self.are_shown:
             return None
         with self._lock:
             if self._live is None:
                 self._live = _live(self._console)
                 self._live.start()
-            task = self._live.add_task(name, total=total, note=EMPTY)
+            task = self._live.add_task(name, total=total, note=EMPTY, is_overall=is_overall)
             self._live.refresh()
             return Bar(self, task)
 
-    def show(self, task: TaskID, num_done: int, note: str) -> None:
+    def show(
+        self, task: TaskID, num_done: float, note: str, name: str | None, finished: str | None
+    ) -> None:
         """Draws the bars if they were not drawn a moment ago."""
         with self._lock:
             if self._live is None:
                 return
-            self._live.update(task, completed=num_done, note=note or EMPTY)
+            self._live.update(task, completed=num_done, note=note or EMPTY, description=name)
+            self._live.finished_work = self._live.finished_work if finished is None else finished
             if time.monotonic() - self._drawn > REFRESH_SECONDS:
                 self._live.refresh()
                 self._drawn = time.monotonic()
@@ -73,6 +85,13 @@ class Bars:
                 self._live.stop()
                 self._live = None
 
+    def clear(self) -> None:
+        """Erases all bars, of a process that is about to end."""
+        with self._lock:
+            if self._live is not None:
+                self._live.stop()
+                self._live = None
+
 
 class Bar:
     """One of them."""
@@ -80,19 +99,33 @@ class Bar:
     def __init__(self, bars: Bars, task: TaskID) -> None:
         self._bars, self._task = bars, task
 
-    def show(self, num_done: int, note: str) -> None:
-        self._bars.show(self._task, num_done, note)
+    def show(
+        self, num_done: float, note: str, name: str | None = None, finished: str | None = None
+    ) -> None:
+        """A new `name`, and what stands above all bars, where they are given."""
+        self._bars.show(self._task, num_done, note, name, finished)
 
     def close(self) -> None:
         self._bars.close(self._task)
 
 
-def _live(console: Terminal) -> Progress:
+class _Live(Progress):
+    """What is finished, the bars of what works, the overall bar."""
+
+    finished_work = ""
+
+    def get_renderables(self) -> Iterable[RenderableType]:
+        if self.finished_work:
+            yield Text(self.finished_work, "dim", no_wrap=True, overflow="ellipsis")
+        yield self.make_tasks_table(sorted(self.tasks, key=lambda t: t.fields["is_overall"]))
+
+
+def _live(console: Terminal) -> _Live:
     """Names take what the other columns leave, and are cut there."""
     name = Column(ratio=1, no_wrap=True, overflow="ellipsis")
-    return Progress(
+    return _Live(
         TextColumn("{task.description}", markup=False, table_column=name),
-        BarColumn(bar_width=14),
+        BarColumn(bar_width=10),
         TaskProgressColumn(),
         TextColumn("{task.fields[note]}", markup=False, justify="right"),
         console=console,

@@ -12,6 +12,7 @@ from typing import Any, Generic, TypeVar
 
 from rdpt_core.files.replacing import sync, temporary
 from rdpt_core.machine.abreast import abreast
+from rdpt_core.machine.progress import ProgressCallback, silent
 from rdpt_core.store.parts import file_hash
 from rdpt_core.tables import columns
 from tasks.progress import say
@@ -38,11 +39,16 @@ class Batches(Generic[R]):
         return None
 
     def resumed(
-        self, number: int, make: Callable[[int], list[R]], width: int = 1
+        self,
+        number: int,
+        make: Callable[[int], list[R]],
+        width: int = 1,
+        progress: ProgressCallback = silent,
     ) -> Iterator[list[R]]:
         """The rows of all batches in order; missing ones are built, `width` at the same time, and
         saved by the thread that builds them."""
         kept = {index: self.kept(index) for index in range(number)}
+        progress(0, sum(len(rows) for rows in kept.values() if rows is not None))
         missing = [index for index, rows in kept.items() if rows is None]
         made = abreast(make, missing, width)
         for index in range(number):

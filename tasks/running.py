@@ -48,7 +48,11 @@ class Activity:
     items_done: int = 0
     """Rows of the driving parts."""
     items: int = 0
+    items_committed: int = 0
+    """Rows of the parts that are whole."""
     units: int = 0
+    units_expected: int = 0
+    """0 where it is not known."""
     seconds: float = 0.0
     """Since it was begun, by a clock that does not jump."""
     waits_for: str = ""
@@ -103,10 +107,16 @@ class Heartbeat(Watcher):
         self._write()
         self._watcher.started(table, num_items)
 
-    def units(self, num_done: int) -> None:
+    def units(self, num_done: int, num_items: int = 0) -> None:
         self._activity.units += num_done
+        self._activity.items_done += num_items
         self._write(at_once=False)
-        self._watcher.units(num_done)
+        self._watcher.units(num_done, num_items)
+
+    def expects(self, num_units: int) -> None:
+        self._activity.units_expected += num_units
+        self._write(at_once=False)
+        self._watcher.expects(num_units)
 
     def row(self, row: Any) -> None:
         self._activity.units += 1
@@ -115,6 +125,7 @@ class Heartbeat(Watcher):
 
     def committed(self, part: Part, num_items: int) -> None:
         self._activity.items_done += num_items
+        self._activity.items_committed += part.num_rows
         self._activity.waits_for = ""
         self._write(at_once=False)
         self._watcher.committed(part, num_items)

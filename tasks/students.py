@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from rdpt_core.finetune import training
+from rdpt_core.finetune.batches import num_steps
 from rdpt_core.finetune.recipe import HOW, Machine, TrainingRecipe
 from rdpt_core.finetune.training import TrainingExample
 from rdpt_core.models.adapters import is_adapter
@@ -31,6 +32,7 @@ def train(
     examples = _examples(selection, problems, traces, model)
     if model.spec.context is not None:
         check_context(examples, model.spec.context)
+    work.expect(num_steps(len(examples), recipe))
     steps = training.train(
         model.folder,
         examples,

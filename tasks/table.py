@@ -101,6 +101,7 @@ class TableTask:
             with beating(self.progress, self.runtime.workspace, activity) as watcher:
                 Worker(self.plan, self.runtime, watcher, turns=self.turns).build(self.table)
         finally:
+            self.progress.abandoned()  # nothing where it is finished
             self.building.clear()
         return self._completed(None, num_found)
 

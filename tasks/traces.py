@@ -44,7 +44,7 @@ def sample(
         batches.keep(index, traces)
         return traces
 
-    for traces in batches.resumed(len(cut), make, model.width):
+    for traces in batches.resumed(len(cut), make, model.width, work.progress):
         yield from traces
     work.notes |= note(model) | {"batches_kept_from_before": batches.num_found}
     if model.is_remote:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cache
 from importlib.metadata import version
@@ -12,10 +13,12 @@ from typing import Any
 
 from rdpt_core import __version__
 from rdpt_core.machine.abreast import abreast
+from rdpt_core.machine.progress import ProgressCallback
 from rdpt_core.machine.resources import no_room
 from rdpt_core.store.parts import Holder, Store
 from rdpt_core.store.record import Part
 from tasks import stopping
+from tasks.arguments import Kind
 from tasks.plan import MissingPart, Plan
 from tasks.stage import SourceTable, StageTable, Table, Work
 from tasks.turns import Turns
@@ -31,11 +34,42 @@ class Watcher:
     """Sees a table being built: for progress bars, the log, `rdpt status`. This one ignores it."""
 
     def started(self, table: Table, num_items: int) -> None: ...
-    def units(self, num_done: int) -> None: ...
+    def units(self, num_done: int, num_items: int = 0) -> None: ...
+    def expects(self, num_units: int) -> None: ...
     def row(self, row: Any) -> None: ...
     def committed(self, part: Part, num_items: int) -> None: ...
     def waits(self, table: StageTable, job: MissingPart, holder: Holder | None) -> None: ...
     def finished(self) -> None: ...
+
+
+@dataclass
+class ItemCount:
+    """Items of one part that were finished before it is committed."""
+
+    report: ProgressCallback
+    num_items: int = 0
+    lock: threading.Lock = field(default_factory=threading.Lock)
+    """Several texts of a part are requested at once."""
+
+    def __call__(self, num_done: int, num_items: int = 0, /) -> None:
+        with self.lock:
+            self.num_items += num_items
+        self.report(num_done, num_items)
+
+    def along(self, rows: Iterable[Any]) -> Iterator[Any]:
+        """Counts a trace when the first row of the next one comes."""
+        trace: str | None = None
+        for row in rows:
+            found = getattr(row, "trace_id", None)
+            if found != trace and trace is not None:
+                self(0, 1)
+            trace = found
+            yield row
+
+    def take_back(self) -> None:
+        """Of a part that failed nothing counts."""
+        with suppress(stopping.Stopped):
+            self(0, -self.num_items)
 
 
 @dataclass(frozen=True)
@@ -116,30 +150,33 @@ class Worker:
         """Builds a part. Its work folder survives every failure, so the next try resumes from it.
         Raises what the stage raises, and NoRoom if the disk is full."""
         folder = self.store.workdir(table.name, wanted.key)
+        count = ItemCount(self._progress)
         try:
-            part = self._run_stage(table, wanted)
+            part = self._run_stage(table, wanted, count)
         except Exception as error:
+            count.take_back()
             full = no_room(error, folder)
             if full is None or full is error:
                 raise
             raise full from error
         with self.lock:
-            self.watcher.committed(part, wanted.size)
+            self.watcher.committed(part, wanted.size - count.num_items)
         return part
 
-    def _run_stage(self, table: StageTable, wanted: MissingPart) -> Part:
+    def _run_stage(self, table: StageTable, wanted: MissingPart, count: ItemCount) -> Part:
         folder = self.store.begin(table.name, wanted.key)
         work = Work(
             folder,
             self.runtime.threads,
             self.runtime.device,
             self.runtime,
-            self._progress,
+            count,
+            self._expects,
             self._row,
         )
         begun = time.monotonic()
         handed = table.hand_over(self.store, wanted.inputs, wanted.parameters, work)
-        rows = list(table.stage.function(**handed))
+        rows = list(self._counted(table, table.stage.function(**handed), count))
         return self.store.commit(
             table.row,
             wanted.recipe,
@@ -151,10 +188,20 @@ class Worker:
             payload=work.payload if work.payload.is_dir() else None,
         )
 
-    def _progress(self, num_done: int) -> None:
+    def _progress(self, num_done: int, num_items: int = 0) -> None:
         stopping.check()
         with self.lock:
-            self.watcher.units(num_done)
+            self.watcher.units(num_done, num_items)
+
+    def _expects(self, num_units: int) -> None:
+        with self.lock:
+            self.watcher.expects(num_units)
+
+    def _counted(self, table: StageTable, rows: Iterable[Any], count: ItemCount) -> Iterator[Any]:
+        """Rows of a stage that reports nothing by itself, with its traces counted."""
+        if any(a.kind is Kind.WORK for a in table.stage.arguments.values()):
+            return iter(rows)
+        return count.along(rows)
 
     def _row(self, row: Any) -> None:
         stopping.check()

@@ -13,6 +13,7 @@ from flows import accounts
 from flows.checks import check_inputs
 from flows.commands.verb import FILE_HELP, Verb
 from flows.disk import BYTES, estimated_room, knows_imports
+from flows.forecast import pace_of, sum_of
 from flows.results.tables import print_fitted, print_table
 from flows.runtime import read_runtime
 from flows.titles import used_by, users_of
@@ -53,7 +54,7 @@ class ShowPlan(Verb):
 def print_plan(opened: Opened, lists_cached: bool = False) -> None:
     """Its sum; the tables, and what the sources are read as."""
     plan = Plan(opened.store, peek=True)
-    pace = Pace(plan, opened.study.tables(), opened.runtime.workers)
+    pace = pace_of(opened, plan)
     if terminal_width() is None:
         say(sum_of(opened, plan, pace))
         headings = ("configuration", "side", "table", "role", "state", "parts", "estimate")
@@ -65,18 +66,6 @@ def print_plan(opened: Opened, lists_cached: bool = False) -> None:
     sys.stdout.writelines(f"{line}\n" for line in accounts.plan_lines(opened))
     _say_room(opened, plan)
     _say_path(opened)
-
-
-def sum_of(opened: Opened, plan: Plan, pace: Pace) -> str:
-    """`12 of 49 tables cached; 37 to build, ~3 min`"""
-    states = [plan.state(table) for table in opened.study.tables()]
-    num_cached = sum(state.complete for state in states)
-    cached = f"{num_cached} of {len(states)} tables cached"
-    if num_cached == len(states):
-        return f"{cached}; nothing to build"
-    left = pace.left()
-    when = f", {left.time}" if left.time else ""
-    return f"{cached}; {len(states) - num_cached} to build{when}"
 
 
 def _lines(opened: Opened, plan: Plan) -> Iterator[tuple[str, ...]]:

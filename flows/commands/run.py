@@ -11,6 +11,7 @@ from flows import accounts, errors
 from flows.catalogue import is_published, publish_catalogue
 from flows.checks import check_before_work, is_complete
 from flows.commands.verb import FILE_HELP, Verb
+from flows.forecast import pace_of, sum_of
 from flows.prefect_home import prepare_prefect
 from flows.report.files import address, update
 from flows.results.tables import print_results, say_address
@@ -41,6 +42,8 @@ class Run(Verb):
 
 def run(opened: Opened) -> int:
     """Builds what is missing; ends with the account of imports and the table of results."""
+    log = opened.runtime.workspace / "logs" / f"{opened.experiment.name}.jsonl"
+    say(f"{opened.experiment.name} in {opened.runtime.workspace} (log: {log})")
     check_before_work(opened)
     if is_complete(opened):
         say("up to date: every part exists")
@@ -64,6 +67,7 @@ def run(opened: Opened) -> int:
 
 def _build(opened: Opened) -> int:
     """The exit code of what stopped the run; 0 where nothing did."""
+    say(sum_of(opened, opened.plan, pace_of(opened, opened.plan)))
     prepare_prefect(opened.runtime)
     from flows.experiment import run_flow
 

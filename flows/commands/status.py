@@ -13,10 +13,12 @@ from pydantic import Field
 from pydantic_settings import CliPositionalArg
 
 from flows.commands.verb import EXPERIMENT_HELP, Verb
+from flows.forecast import pace_of
 from flows.runtime import read_runtime
 from flows.workspace import NO_RUNS, Opened, brief, each_frozen, frozen_names, open_asked
-from rdpt_core.report.tables import aligned
+from rdpt_core.report.tables import Column, Row, fitted
 from rdpt_core.report.terminal import printable, terminal_width
+from rdpt_core.report.words import broken
 from settings.loading import BadSettings
 from tasks.plan import Plan
 from tasks.running import Activity, activities
@@ -48,8 +50,10 @@ def status(file: str) -> int:
     dead = [activity for activity, lives, _ in found if not lives]
 
     def show(opened: Opened) -> None:
+        width = terminal_width()
         for line in _lines(opened, _of(opened, running), _of(opened, dead)):
-            sys.stdout.write(printable(line) + "\n")
+            shown = printable(line)
+            sys.stdout.write((shown if width is None else broken(shown, width)) + "\n")
 
     if file:
         show(open_asked(file, runtime))
@@ -67,11 +71,12 @@ def _lines(opened: Opened, running: Sequence[Activity], dead: Sequence[Activity]
     plan = Plan(opened.store)
     runs = [activity for activity in running if not activity.title]
     workers = [activity for activity in running if activity.title]
-    yield f"{opened.experiment.name}: {_how(runs, workers)}; {_how_far(opened, plan)}"
+    left = f", {pace_of(opened, plan).left(_in_parts(workers))}" if runs else ""
+    yield f"{opened.experiment.name}: {_how(runs, workers)}; {_how_far(opened, plan)}{left}"
     if workers:
-        table = [_HEAD, *(_cells(worker, opened, plan) for worker in workers)]
+        rows = [Row(_cells(worker, opened, plan)) for worker in workers]
         room = None if (width := terminal_width()) is None else width - 2
-        yield from (f"  {line}" for line in aligned(table, room).plain.splitlines())
+        yield from (f"  {line}" for line in fitted(_COLUMNS, rows, room).plain.splitlines())
     for worker in workers:
         if worker.waits_for:
             yield f"  {worker.title} waits for part {worker.waits_for}"
@@ -95,7 +100,24 @@ def _how_far(opened: Opened, plan: Plan) -> str:
     return f"{complete} of {len(states)} tables, {parts} of {at_least}{all_parts} parts"
 
 
-_HEAD = ("table", "parts", "done", "rate", "left", "worker")
+_COLUMNS = (
+    Column("table"),
+    Column("parts", rank=2),
+    Column("done"),
+    Column("rate"),
+    Column("left"),
+    Column("worker", rank=1),
+)
+
+
+def _in_parts(workers: Sequence[Activity]) -> dict[str, float]:
+    """Steps, or items of parts that are not committed yet, by the digest of their table."""
+    return {
+        worker.table: float(worker.units)
+        if worker.unit == "steps"
+        else float(max(worker.items_done - worker.items_committed, 0))
+        for worker in workers
+    }
 
 
 def _cells(worker: Activity, opened: Opened, plan: Plan) -> tuple[str, ...]:
@@ -107,26 +129,35 @@ def _cells(worker: Activity, opened: Opened, plan: Plan) -> tuple[str, ...]:
     return (
         worker.title,
         parts,
-        f"{worker.items_done} of {worker.items}",
+        _done(worker),
         _rate(worker),
         _left(worker),
         f"{worker.pid} on {worker.host}{word}",
     )
 
 
+def _done(worker: Activity) -> str:
+    if worker.units_expected:
+        return f"{worker.units:,} of {worker.units_expected:,} {worker.unit}"
+    return f"{worker.items_done} of {worker.items}"
+
+
 def _rate(worker: Activity) -> str:
-    if not worker.units or worker.seconds <= 0:
+    if worker.units < 2 or worker.seconds < 1:
         return "-"
     rate = worker.units / worker.seconds
     return f"{rate:,.{0 if rate >= 10 else 1}f} {worker.unit}/s"
 
 
 def _left(worker: Activity) -> str:
-    """Remaining time by the rows that are done; unknown before the first."""
-    if not worker.items_done:
+    """Remaining time by the rows or steps that are done; unknown before the first."""
+    by_units = worker.units_expected > 0
+    done = worker.units if by_units else worker.items_done
+    if not done:
         return "-"
     seconds = worker.seconds + time.time() - worker.beat
-    return _span(max(seconds * worker.items / worker.items_done - seconds, 0.0))
+    total = worker.units_expected if by_units else worker.items
+    return _span(max(seconds * total / done - seconds, 0.0))
 
 
 def _died(opened: Opened, runs: Sequence[Activity], dead: Sequence[Activity]) -> Iterator[str]:

@@ -45,13 +45,23 @@ def held_out(trace_ids: Sequence[str], share: float, seed: int) -> set[str]:
 
     Raises ValueError where nothing would be left to train on.
     """
-    num = max(1, round(share * len(trace_ids))) if share else 0
+    num = num_held_out(len(trace_ids), share)
     if num and num >= len(trace_ids):
         raise ValueError(
             f"held_out = {share} of {len(trace_ids)} selected traces leaves none to train on: "
             "select more, or hold out less"
         )
     return set(sorted(trace_ids, key=lambda name: ids.digest("held out", seed, name))[:num])
+
+
+def num_held_out(num_examples: int, share: float) -> int:
+    return max(1, round(share * num_examples)) if share else 0
+
+
+def num_steps(num_examples: int, recipe: TrainingRecipe) -> int:
+    """Optimiser steps of a training, without its batches."""
+    num = num_examples - num_held_out(num_examples, recipe.held_out)
+    return int(recipe.epochs * -(-num // recipe.global_batch))
 
 
 def plan(

@@ -53,13 +53,11 @@ def grade(
     gold = {problem.problem_id: problem.answer for problem in problems}
     pairs = [(gold[trace.problem_id], trace) for trace in traces]
     groups = [pairs[start : start + _GROUP] for start in range(0, len(pairs), _GROUP)]
-    num_done = 0
     with ThreadPoolExecutor(num_workers) as pool:
         try:
             for graded in pool.map(lambda group: _graded(group, rule), groups):
                 yield from graded
-                num_done += len(graded)
-                progress(num_done)
+                progress(len(graded), len(graded))
         finally:  # also when nobody asks for the rest
             pool.shutdown(cancel_futures=True)
 

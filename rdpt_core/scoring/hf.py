@@ -91,7 +91,7 @@ class HfScorer:
         ):
             trace, layout = traces[one.index], layouts[one.index]
             rows[one.index] = self._row(trace, layout, one)
-            progress(len(layout.completion_ids))
+            progress(len(layout.completion_ids), 1)
         yield from (rows[index] for index in range(len(traces)))
 
     def _row(self, trace: Trace, layout: Layout, one: ScoredSequence) -> TokenScores:

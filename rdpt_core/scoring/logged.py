@@ -47,7 +47,7 @@ class LoggedScorer:
             )
         for trace in traces:
             row = self._row(trace)
-            progress(len(row.token_bytes))
+            progress(len(row.token_bytes), 1)
             yield replace(
                 row,
                 source=ScoreSource.LOGGED,

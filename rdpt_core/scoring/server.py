@@ -71,7 +71,7 @@ class ServerScorer:
         start = len(layout.prompt_ids)
         ranks = None if told.ranks is None else told.ranks[start:]
         found = Statistics.of_logprobs(told.logprobs[start:], ranks)
-        progress(len(layout.completion_ids))
+        progress(len(layout.completion_ids), 1)
         return scored(
             trace, self.scorer, layout, found, split=False, topk=None, source=ScoreSource.SERVER
         )

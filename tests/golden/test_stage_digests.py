@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from rdpt_core.grading.verdicts import GradeRule
+from rdpt_core.machine.progress import silent
 from rdpt_core.provenance.labels import LabelRule
 from rdpt_core.selection.picks import PoolRule, Selector
 from rdpt_core.tables import columns, ids
@@ -108,7 +109,7 @@ def planted(tmp_path_factory: pytest.TempPathFactory) -> Planted:
         graders = 1
 
     folder = tmp_path_factory.mktemp("work")
-    return Planted(Work(folder, 1, "cpu", Options(), lambda num_done: None))
+    return Planted(Work(folder, 1, "cpu", Options(), silent))
 
 
 @pytest.mark.parametrize("stage", GOLDEN)

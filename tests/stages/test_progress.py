@@ -54,3 +54,41 @@ def test_a_finished_table_takes_one_line_of_a_terminal(
     (line,) = capsys.readouterr().err.splitlines()
     assert len(line) <= 80
     assert line.endswith(" s")
+
+
+def test_a_table_that_is_generated_counts_tokens_against_their_cap(wanted: tuple[Any, Any]) -> None:
+    class Sampling:
+        max_new_tokens = 320
+
+    class Generated(toy_stages.StageTable):
+        parameters = {"sampling": Sampling()}  # noqa: RUF012
+
+    table, _ = wanted
+    progress = TableProgress("traces train", "tokens", quiet=True)
+    progress.started(Generated(table.stage, table.arguments), 32)
+    progress.units(1024)
+    assert progress.counts == "1,024 of <= 10,240 tokens"
+    assert progress.share == pytest.approx(0.1)
+    progress.units(64, 16)  # texts end before their cap
+    assert progress.share == pytest.approx(0.5)
+
+
+def test_a_training_counts_steps_of_those_that_it_will_take(wanted: tuple[Any, Any]) -> None:
+    progress = TableProgress("students", "steps", quiet=True)
+    progress.started(wanted[0], 221)
+    progress.expects(42)
+    for _ in range(21):
+        progress.row(object())
+    assert progress.counts == "21 of 42 steps"
+    assert progress.share == pytest.approx(0.5)
+
+
+def test_a_rate_of_a_moment_or_of_one_unit_is_not_shown(
+    capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for units, step in ((5000, 0.01), (1, 5.0)):
+        monkeypatch.setattr("tasks.progress.time.monotonic", count(0.0, step).__next__)
+        progress = TableProgress("results", "rows")
+        progress.units(units)
+        progress.finished()
+        assert "/s" not in capsys.readouterr().err

@@ -59,6 +59,7 @@ def sample_batch(
     rows = [index for index, sample in enumerate(samples) if not sample.done]
     if not rows:
         return samples
+    num_alive = len(rows)
     device = next(decoder.parameters()).device
     uniforms_BT = _uniforms([seeds[row] for row in rows], [budgets[row] for row in rows])
     ids_BL, mask_BL = _left_pad([prompts[row] for row in rows], device)
@@ -82,9 +83,10 @@ def sample_batch(
             rule,
             ends,
         )
-        progress(len(rows))
         step += 1
         alive = [index for index, row in enumerate(rows) if not samples[row].done]
+        progress(num_alive, num_alive - len(alive))
+        num_alive = len(alive)
         if not alive:
             return samples
         ids_BL, positions_BL = chosen_B[:, None], positions_BL[:, -1:] + 1

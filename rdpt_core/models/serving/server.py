@@ -63,7 +63,7 @@ class ServerGenerator:
         sound = self._remote.scoring_fault is None  # else its values did not stand the probe
         logprobs = np.array(done.logprobs, np.float32) if kept and done.logprobs and sound else None
         raw = self._sampling.temperature == 1.0 and self._sampling.top_p == 1.0
-        progress(done.num_tokens or 0)
+        progress(done.num_tokens or 0, 1)
         return self._author.trace(
             problem,
             index,

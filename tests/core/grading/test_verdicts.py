@@ -201,9 +201,10 @@ def test_grades_do_not_depend_on_order_or_company() -> None:
 def test_progress_counts_every_trace() -> None:
     seen: list[int] = []
 
-    def progress(num_done: int) -> None:
+    def progress(num_done: int, num_items: int = 0) -> None:
+        assert num_items == num_done
         seen.append(num_done)
 
     traces = [trace("18", f"t{n}") for n in range(70)]
     assert len(list(grade([problem("18")], traces, GradeRule(grader="exact"), progress))) == 70
-    assert seen == [64, 70]
+    assert seen == [64, 6]

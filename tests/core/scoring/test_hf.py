@@ -292,10 +292,13 @@ def test_top_statistics_are_asked_for(models: Path) -> None:
 
 
 def test_progress_hears_of_each_scored_token(models: Path) -> None:
-    heard: list[int] = []
+    heard: list[tuple[int, int]] = []
     loaded = model(models, "qwen")
-    list(
-        HfScorer(loaded).score([tiny.problem()], traces(), lambda num_done: heard.append(num_done))
-    )
+
+    def progress(num_done: int, num_items: int = 0) -> None:
+        heard.append((num_done, num_items))
+
+    list(HfScorer(loaded).score([tiny.problem()], traces(), progress))
     laid = [loaded.renderer.lay(tiny.problem(), trace) for trace in traces()]
-    assert sum(heard) == sum(len(layout.completion_ids) for layout in laid)
+    assert sum(tokens for tokens, _ in heard) == sum(len(row.completion_ids) for row in laid)
+    assert sum(items for _, items in heard) == len(laid)
