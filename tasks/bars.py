@@ -116,7 +116,7 @@ class _Live(Progress):
 
     def get_renderables(self) -> Iterable[RenderableType]:
         if self.finished_work:
-            yield Text(self.finished_work, "dim", no_wrap=True, overflow="ellipsis")
+            yield Text(broken(self.finished_work, self.console.width), "dim")
         yield self.make_tasks_table(sorted(self.tasks, key=lambda t: t.fields["is_overall"]))
 
 

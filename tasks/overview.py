@@ -131,7 +131,7 @@ class RunOverview:
         """Stages that are begun and not whole, for the line above the bars."""
         with self._lock:
             begun = [
-                f"{stage} {fold.num_done} of {fold.num_wanted}"
+                f"{stage} {fold.num_done}/{fold.num_wanted}"
                 for stage, fold in self._folds.items()
                 if 0 < fold.num_done < fold.num_wanted
             ]

@@ -145,6 +145,7 @@ class TableProgress(Meter, Watcher):
         self._cap = num_items * _most_tokens(table)
         self.begin(num_items, bar=not self._quiet)
         self._logged = self._begun
+        self.advance()
         if self._overview is not None:
             self._overview.begun(self)
 
