@@ -16,6 +16,7 @@ METAVARS = {"str": "NAME", "int": "INT", "float": "FLOAT"}
 """Type of an option's value to what help calls it."""
 VALUES = {
     **dict.fromkeys(("o", "out", "output"), "FILE"),
+    **dict.fromkeys(("publish", "figures"), "FOLDER"),
     "model": "MODEL",
     "revision": "COMMIT",
     "delimiters": "TAG",

@@ -28,6 +28,7 @@ class Report(Verb):
     rdpt report pocket --open        open it in the browser
     rdpt report pocket -o pocket.html
     rdpt report --publish site       a folder that any static host serves
+    rdpt report --figures figures    every figure as SVG, PDF and PNG, for a paper
     """
 
     file: CliPositionalArg[str] = Field(
@@ -42,9 +43,34 @@ class Report(Verb):
     publish: str = Field(
         default="", description="folder for a static host: gets index.html and .nojekyll"
     )
+    figures: str = Field(
+        default="",
+        description="folder for every figure as SVG, PDF and PNG, instead of the page: in the "
+        "width of one column of a paper (3.3 in) and, as -wide, of two (6.8 in)",
+    )
 
     def act(self) -> int:
+        if self.figures:
+            return figures(self.file, self.figures, bool(self.out or self.publish or self.open))
         return report(self.file, self.out, self.open, self.publish)
+
+
+def figures(file: str, folder: str, writes_page: bool) -> int:
+    """Writes the figures and prints how many. Raises BadSettings, BadTable."""
+    if writes_page:
+        lines = ["--figures writes no page: leave out -o, --open and --publish, or --figures"]
+        raise BadSettings("report", lines)
+    opened = open_asked(file, read_runtime())
+    from flows.report.bundle import gather
+    from rdpt_core.report.figures.every import write_figures  # brings matplotlib
+
+    try:
+        files = write_figures(gather(opened), Path(folder))
+    except OSError as error:
+        place = error.filename or folder
+        raise BadTable(f"{place}: cannot be written: {error.strerror}") from error
+    print(f"{folder}: {len(files)} files")
+    return 0
 
 
 def report(file: str, out: str, opens: bool, folder: str) -> int:

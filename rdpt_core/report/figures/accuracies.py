@@ -7,7 +7,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from rdpt_core.report.bundle import Number, Shown
-from rdpt_core.report.figures.compared import ACCURACY, BASELINES, Compared, number
+from rdpt_core.report.figures.compared import ACCURACY, BASELINES, Compared, has_accuracy, number
 from rdpt_core.report.figures.style import (
     COLUMN,
     QUIET,
@@ -45,9 +45,10 @@ def _row_names(one: Compared, width: float) -> list[str]:
 
 
 def _name(shown: Shown) -> str:
-    return {"teacher": "{} (teacher)", "student": "{} (undistilled)"}.get(shown.kind, "{}").format(
-        shown.name
-    )
+    """The name, and what a baseline is; where names collide, they say their kind already."""
+    what = {"teacher": "teacher", "student": "undistilled"}.get(shown.kind)
+    name = shown.name.removesuffix(f" ({shown.kind})")
+    return f"{name} ({what})" if what else shown.name
 
 
 def draw_accuracies(axes: Axes, one: Compared, width: float) -> None:
@@ -62,7 +63,7 @@ def draw_accuracies(axes: Axes, one: Compared, width: float) -> None:
         draw_interval(axes, found, y, marker, text, hollow=shown.kind in BASELINES)
     axes.set_xlabel(f"accuracy on {one.benchmark}, 95% interval")
     axes.margins(x=0.04)
-    if not any(number(s, one.benchmark, ACCURACY).value is not None for s in one.shown):
+    if not has_accuracy(one):
         axes.set_xlim(0, 1)
     if not one.shown:
         note(axes, "no results yet")

@@ -31,15 +31,13 @@ class Compared:
 
 
 def compared(bundle: Bundle, benchmark: str) -> Compared:
-    at = bundle.benchmarks.index(benchmark)
+    at, shown = bundle.benchmarks.index(benchmark), by_accuracy(bundle.configurations, benchmark)
+    names = [one.name for one in bundle.configurations]
+    curves = {names[one.configuration]: one for one in bundle.curves if one.benchmark == at}
     return Compared(
         benchmark,
-        by_accuracy(bundle.configurations, benchmark),
-        {
-            bundle.configurations[curve.configuration].name: curve
-            for curve in bundle.curves
-            if curve.benchmark == at
-        },
+        shown,
+        {one.name: curves[one.name] for one in shown if one.name in curves},
         [one for one in bundle.differences if one.benchmark == at],
         bundle.labels,
         bundle.min_traces,
@@ -55,6 +53,14 @@ def by_accuracy(shown: Sequence[Shown], benchmark: str) -> list[Shown]:
 
 def number(one: Shown, benchmark: str, metric: str) -> Number:
     return one.results.get(benchmark, {}).get(metric, MISSING)
+
+
+def has_accuracy(one: Compared) -> bool:
+    return any(number(shown, one.benchmark, ACCURACY).value is not None for shown in one.shown)
+
+
+def of_metric(one: Compared, metric: str) -> list[Difference]:
+    return [difference for difference in one.differences if difference.metric == metric]
 
 
 def with_shares(one: Compared) -> tuple[list[Shown], list[str]]:

@@ -67,8 +67,7 @@ def class_panels(curve: Curve) -> list[Panel]:
 
 def _figure(title: str, panels: Sequence[Panel], min_traces: int, width: float) -> Figure:
     figure = new_figure(width, curves_height(panels, width))
-    draw_curves(figure, panels, min_traces, width)
-    figure.suptitle(title, color=TEXT)
+    draw_curves(figure, panels, min_traces, width, title)
     return figure
 
 
@@ -81,13 +80,11 @@ def _num_columns(panels: Sequence[Panel], width: float) -> int:
     return max(min(len(panels), 2 if width < SCREEN else 4), 1)
 
 
-def draw_curves(figure: FigureBase, panels: Sequence[Panel], min_traces: int, width: float) -> None:
-    if not panels:
-        axes = figure.subplots()
-        axes.set_axis_off()
-        return note(axes, "no position curves")
+def draw_curves(
+    figure: FigureBase, panels: Sequence[Panel], min_traces: int, width: float, title: str
+) -> None:
     num_columns = _num_columns(panels, width)
-    num_rows = -(-max(len(panels), 1) // num_columns)
+    num_rows = -(-len(panels) // num_columns)
     grid_of = figure.subplots(
         2 * num_rows,
         num_columns,
@@ -105,8 +102,14 @@ def draw_curves(figure: FigureBase, panels: Sequence[Panel], min_traces: int, wi
             continue
         _draw_shares(above, panels[at], min_traces)
         _draw_numbers(below, panels[at].curve, min_traces)
-        above.set_title(wrapped(panels[at].title, 22), loc="left", weight="bold")
+        above.set_title(
+            wrapped(panels[at].title, int(width / num_columns * 11)), loc="left", weight="bold"
+        )
+        if at + num_columns >= len(panels):  # the last of its column
+            below.set_xlabel("sentence position")
+            below.tick_params(labelbottom=True)
     _draw_axes(grid_of, panels)
+    figure.suptitle(title, color=TEXT, fontsize=7)
     _draw_legend(figure)
 
 
@@ -121,8 +124,6 @@ def _draw_axes(grid_of: Any, panels: Sequence[Panel]) -> None:
     last = max((_last(panel.curve) for panel in panels), default=0)
     grid_of[0][0].set_xlim(0, max(last * TAIL, 2))
     grid_of[0][0].locator_params(axis="x", integer=True, nbins=5)
-    for axes in grid_of[-1]:
-        axes.set_xlabel("sentence position")
 
 
 def _last(curve: Curve) -> float:

@@ -13,7 +13,7 @@ from matplotlib.figure import Figure, FigureBase
 
 from rdpt_core.report.bundle import Difference
 from rdpt_core.report.figures.accuracies import NO_VALUE, draw_interval
-from rdpt_core.report.figures.compared import ACCURACY, Compared
+from rdpt_core.report.figures.compared import ACCURACY, Compared, of_metric
 from rdpt_core.report.figures.style import (
     COLUMN,
     GRID,
@@ -40,16 +40,16 @@ def accuracy_differences(one: Compared, width: float = COLUMN) -> Figure:
 
 
 def differences_height(one: Compared, width: float) -> float:
-    return max(rows_height(_names(_of(one, ACCURACY), width)), 0.3) + FRAME
+    return max(rows_height(_names(of_metric(one, ACCURACY), width)), 0.3) + FRAME
 
 
 @styled
 def class_differences(one: Compared, width: float = COLUMN) -> Figure:
     """A panel for each class."""
-    labels = [label for label in one.labels if _of(one, label)]
+    labels = [label for label in one.labels if of_metric(one, label)]
     num_columns = max(min(len(labels), 1 if width < PAGE else 2), 1)
     num_rows = -(-max(len(labels), 1) // num_columns)
-    rows = max([rows_height(_names(_of(one, label), width)) for label in labels], default=0.3)
+    rows = max([rows_height(_names(of_metric(one, label), width)) for label in labels], default=0.3)
     figure = new_figure(width, num_rows * (rows + TITLE) + FRAME)
     _draw_classes(figure, one, labels, (num_rows, num_columns), width)
     return figure
@@ -71,7 +71,7 @@ def _draw_classes(
 
 
 def draw_differences(axes: Axes, one: Compared, width: float, metric: str = ACCURACY) -> None:
-    found = _of(one, metric)
+    found = of_metric(one, metric)
     places = name_rows(axes, _names(found, width))
     grid(axes, "x")
     axes.axvline(0, color=TEXT, linewidth=0.8)
@@ -95,10 +95,6 @@ def _legend(found: Sequence[Difference]) -> str:
     if any(each.detectable is not None for each in found):
         parts.append("grey: smallest detectable")
     return "\n" + ", ".join(parts) if parts else ""
-
-
-def _of(one: Compared, metric: str) -> list[Difference]:
-    return [difference for difference in one.differences if difference.metric == metric]
 
 
 def _names(found: Sequence[Difference], width: float) -> list[str]:

@@ -11,7 +11,14 @@ from matplotlib.figure import Figure
 from rdpt_core.files.replacing import replacing
 from rdpt_core.report.bundle import Bundle
 from rdpt_core.report.figures.accuracies import accuracies
-from rdpt_core.report.figures.compared import Compared, compared
+from rdpt_core.report.figures.compared import (
+    ACCURACY,
+    Compared,
+    compared,
+    has_accuracy,
+    of_metric,
+    with_shares,
+)
 from rdpt_core.report.figures.curves import curves_by_configuration, curves_of
 from rdpt_core.report.figures.differences import accuracy_differences, class_differences
 from rdpt_core.report.figures.overview import overview
@@ -51,10 +58,15 @@ def figures_of(bundle: Bundle) -> Iterator[tuple[str, Figure]]:
 
 
 def _of_benchmark(one: Compared, width: float) -> Iterator[tuple[tuple[str, ...], Figure]]:
-    yield ("accuracy", one.benchmark), accuracies(one, width)
-    yield ("shares", one.benchmark), shares(one, width)
-    yield ("difference", one.benchmark), accuracy_differences(one, width)
-    yield ("class-difference", one.benchmark), class_differences(one, width)
+    """What the benchmark does not have is left out."""
+    if has_accuracy(one):
+        yield ("accuracy", one.benchmark), accuracies(one, width)
+    if with_shares(one)[0]:
+        yield ("shares", one.benchmark), shares(one, width)
+    if of_metric(one, ACCURACY):
+        yield ("difference", one.benchmark), accuracy_differences(one, width)
+    if any(of_metric(one, label) for label in one.labels):
+        yield ("class-difference", one.benchmark), class_differences(one, width)
     for name, curve in one.curves.items():
         yield ("curves", one.benchmark, name), curves_of(name, curve, one.min_traces, width)
     for label in one.labels:

@@ -12,7 +12,7 @@ import pytest
 from rdpt_core.report.figures import every
 from rdpt_core.report.figures.accuracies import accuracies
 from rdpt_core.report.figures.compared import compared
-from rdpt_core.report.figures.curves import curves_of
+from rdpt_core.report.figures.curves import curves_by_configuration, curves_of
 from rdpt_core.report.figures.differences import accuracy_differences, class_differences
 from rdpt_core.report.figures.every import figures_of, file_name, write_figures
 from rdpt_core.report.figures.overview import overview
@@ -42,6 +42,7 @@ def test_nothing_is_cut_or_covered(name: str, width: float) -> None:
         accuracy_differences(one, width),
         class_differences(one, width),
         curves_of("random", curve, one.min_traces, width),
+        curves_by_configuration("teacher", one.curves, one.min_traces, width),
         strip(strip_of(found, 0), width),
     ):
         assert not is_cut(figure)
@@ -56,7 +57,7 @@ def test_nothing_of_the_overview_is_cut_or_covered(name: str) -> None:
 
 
 def test_every_figure_has_a_name_of_its_own() -> None:
-    names = [name for name, _ in figures_of(bundle(["random"]))]
+    names = [name for name, _ in figures_of(bundle())]
     assert len(names) == len(set(names))
     kinds = ("accuracy", "shares", "difference", "class-difference", "curves", "class-curves")
     for start in kinds:
