@@ -12,6 +12,7 @@ from flows.workspace import Opened
 from rdpt_core.sources import account
 from rdpt_core.sources.preview import preview
 from rdpt_core.sources.problems import PocketSource
+from rdpt_core.text.printable import printable
 from settings.inventory import sources_of
 from tasks import sources
 
@@ -19,7 +20,7 @@ from tasks import sources
 def plan_lines(opened: Opened) -> Iterator[str]:
     """Three rows of every source as they will be read, and its account."""
     for name, source in _sources(opened):
-        yield f"{name}: the first rows of {account.printable(source.label)} as they will be read"
+        yield f"{name}: the first rows of {printable(source.label)} as they will be read"
         try:
             yield from preview(source, opened.base)
         except ConnectionError as error:  # of a set that was read before; its account is here

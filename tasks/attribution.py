@@ -101,8 +101,13 @@ def _is_own(model: Model, trace: Trace) -> bool:
 
 def _quoted(model: Model, traces: list[Trace]) -> dict[str, int]:
     """How many thoughts and answers hold a control token, which is text there (T16)."""
-    vocabulary = model.renderer.vocabulary
-    return {"quoting_control_tokens": sum(map(vocabulary.holds_control, _texts(traces)))}
+    vocabulary, count = model.renderer.vocabulary, 0
+    for trace in traces:
+        raw = trace.text.encode()
+        for zone in trace.zones:
+            if zone.kind is not ZoneKind.TAG:
+                count += vocabulary.holds_control(raw[zone.start : zone.stop].decode())
+    return {"quoting_control_tokens": count}
 
 
 def _merging(model: Model, problems: list[Problem], traces: list[Trace]) -> dict[str, int]:
@@ -113,15 +118,6 @@ def _merging(model: Model, problems: list[Problem], traces: list[Trace]) -> dict
         with suppress(ValueError, KeyError):  # what cannot be laid becomes an error row
             count += renderer.merges(by_id[trace.problem_id], trace)
     return {"merging_with_prompt": count}
-
-
-def _texts(traces: list[Trace]) -> Iterator[str]:
-    """Texts of the zones outside tags."""
-    for trace in traces:
-        raw = trace.text.encode()
-        for zone in trace.zones:
-            if zone.kind is not ZoneKind.TAG:
-                yield raw[zone.start : zone.stop].decode()
 
 
 def _asked(

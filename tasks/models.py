@@ -319,12 +319,8 @@ _SOUND: dict[tuple[Path, str], Path] = {}
 
 def note(model: Model) -> dict[str, Any]:
     """Description of the model in a part's record, for the user."""
-    return {"model": model.spec.place, "scorer": model.scorer} | _server_note(model)
-
-
-def _server_note(model: Model) -> dict[str, Any]:
-    """A server's description of itself; empty if it is unreachable and all its results were
-    cached."""
-    with suppress(ConnectionError):
-        return {"server": model.remote.about()} if model.is_remote else {}
-    return {}
+    found: dict[str, Any] = {"model": model.spec.place, "scorer": model.scorer}
+    if model.is_remote:
+        with suppress(ConnectionError):  # all its results may be cached
+            found["server"] = model.remote.about()
+    return found

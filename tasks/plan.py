@@ -156,7 +156,9 @@ class Plan:
         over = described.stage.over
         driving: Iterable[Coordinate] = tables[over].places if over else [()]
         for suffix, parameters in self._bindings(described):
-            identity = parameters and _identities(parameters)
+            identity = parameters and {
+                name: plain(identity_of(value), name) for name, value in parameters.items()
+            }
             for above in driving:
                 at = (*above, *suffix)
                 yield at, known.get(at) or self._place(described, tables, at, parameters, identity)
@@ -219,7 +221,3 @@ def _inputs(
         if len(inputs[name]) < len(places):
             return None
     return inputs
-
-
-def _identities(parameters: Mapping[str, Any]) -> dict[str, Plain]:
-    return {name: plain(identity_of(value), name) for name, value in parameters.items()}

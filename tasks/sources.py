@@ -120,14 +120,12 @@ class Source:
     def _read(self, store: Store) -> None:
         """Commits every part that is missing, block by block; once, whoever asks for it."""
         with store.lock("sources", self.name, wait=True):
-            if not self.is_read(store):
-                self._commit(store)
-
-    def _commit(self, store: Store) -> None:
-        keys: list[tuple[str, str]] = []
-        for table, at, rows in _placed(self.groups()):
-            keys.append((table, _committed(store, table, rows, at).key))
-        store.notes.write(self._memory(store), keys)
+            if self.is_read(store):
+                return
+            keys: list[tuple[str, str]] = []
+            for table, at, rows in _placed(self.groups()):
+                keys.append((table, _committed(store, table, rows, at).key))
+            store.notes.write(self._memory(store), keys)
 
     def _peeked(self) -> tuple[list[Part], list[Account]]:
         """The parts as they would be committed, in memory only, and the account."""
@@ -208,7 +206,7 @@ def check(rule: ProblemSource | TraceSource, part_size: int, base: Path, store: 
         return
     parts: list[Any] = [rule, getattr(rule, "companion", None)]
     for part in filter(None, parts):
-        if not _is_of_hub(part):
+        if part.path is not None and not isinstance(part, HubSource):
             _check_file(part, base)
         elif not source_of(rule, part_size, base).is_read(store):
             check_hub(part.hub_set)
@@ -220,10 +218,6 @@ def _check_file(rule: FileSource | TraceSource | CompanionSource, base: Path) ->
         import_columns(rule, records)
     elif isinstance(rule, FileSource):
         problem_columns(rule.columns, names_of(records))
-
-
-def _is_of_hub(rule: FileSource | HubSource | TraceSource | CompanionSource) -> bool:
-    return isinstance(rule, HubSource) or rule.path is None
 
 
 def source_of(rule: ProblemSource | TraceSource, part_size: int, base: Path) -> Source:

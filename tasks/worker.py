@@ -105,8 +105,10 @@ class Worker:
     def _build_all(self, table: StageTable, missing: Sequence[MissingPart], turns: Turns) -> None:
         self.watcher.started(table, sum(wanted.size for wanted in missing))
 
+        is_remote = any(getattr(v, "is_remote", False) for v in table.parameters.values())
+
         def claim(wanted: MissingPart) -> bool:
-            with turns.slot(not _is_remote(table)):
+            with turns.slot(not is_remote):
                 return self._claim(table, wanted)
 
         while missing:
@@ -141,7 +143,10 @@ class Worker:
         holder = self.store.holder(table.name, wanted.key)
         is_ours = holder is not None and holder.is_this_process
         if not self.runtime.wait and not is_ours:
-            raise Busy(_busy(table, wanted, holder))
+            who = "another run"
+            if holder:
+                who = f"process {holder.pid} on {holder.host} since {holder.since}"
+            raise Busy(f"{table.name}/{wanted.key[:12]} is being built by {who}")
         self.watcher.waits(table, wanted, holder)
         stopping.check()
         time.sleep(WAIT_SECONDS)
@@ -215,18 +220,9 @@ def _loads_a_model(table: StageTable) -> bool:
     return here and not table.stage.own_process
 
 
-def _is_remote(table: StageTable) -> bool:
-    return any(getattr(value, "is_remote", False) for value in table.parameters.values())
-
-
 @cache
 def _packages() -> dict[str, str]:
     """The versions that built a part, for people; never identity."""
     return {name: version(name) for name in ("torch", "transformers", "trl", "math-verify")} | {
         "rdpt": __version__
     }
-
-
-def _busy(table: StageTable, wanted: MissingPart, holder: Holder | None) -> str:
-    who = f"process {holder.pid} on {holder.host} since {holder.since}" if holder else "another run"
-    return f"{table.name}/{wanted.key[:12]} is being built by {who}"

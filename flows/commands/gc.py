@@ -13,11 +13,11 @@ from flows.commands.verb import Verb
 from flows.runtime import read_runtime
 from flows.workspace import Opened, brief, frozen_names, open_frozen
 from rdpt_core.machine.resources import amount
-from rdpt_core.report.terminal import printable
 from rdpt_core.report.words import counted
 from rdpt_core.store import sweep
 from rdpt_core.store.parts import Store
 from rdpt_core.store.sweep import PartName, Stray
+from rdpt_core.text.printable import printable
 from settings.loading import BadSettings
 from settings.runtime import Runtime
 from tasks.plan import Plan, TableState

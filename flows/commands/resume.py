@@ -5,10 +5,8 @@ from __future__ import annotations
 from pydantic import Field
 from pydantic_settings import CliPositionalArg, CliToggleFlag
 
-from flows.commands.run import NO_WAIT, run
+from flows.commands.run import NO_WAIT
 from flows.commands.verb import RUN_HELP, Verb
-from flows.runtime import read_runtime
-from flows.workspace import open_frozen
 
 
 class Resume(Verb):
@@ -24,4 +22,8 @@ class Resume(Verb):
     no_wait: CliToggleFlag[bool] = Field(default=False, description=NO_WAIT)
 
     def act(self) -> int:
+        from flows.building import run
+        from flows.runtime import read_runtime
+        from flows.workspace import open_frozen
+
         return run(open_frozen(self.name or None, read_runtime(wait=not self.no_wait)))

@@ -7,7 +7,7 @@ import sys
 from flows.commands.verb import Verb
 from flows.runtime import read_runtime
 from flows.workspace import NO_RUNS, Opened, brief, each_frozen, frozen_names
-from rdpt_core.report.terminal import printable
+from rdpt_core.text.printable import printable
 from tasks.plan import Plan
 from tasks.progress import say
 

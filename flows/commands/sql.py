@@ -27,9 +27,9 @@ from flows.results.tables import print_table
 from flows.runtime import read_runtime
 from flows.workspace import NO_RUNS, frozen_names
 from rdpt_core.files.writing import csv_writer
-from rdpt_core.report.terminal import printable
 from rdpt_core.store import catalog
 from rdpt_core.store.parts import Store
+from rdpt_core.text.printable import printable
 from settings.loading import BadSettings
 from settings.runtime import Runtime
 from tasks.progress import say

@@ -17,8 +17,9 @@ from flows.forecast import pace_of
 from flows.runtime import read_runtime
 from flows.workspace import NO_RUNS, Opened, brief, each_frozen, frozen_names, open_asked
 from rdpt_core.report.tables import Column, Row, fitted
-from rdpt_core.report.terminal import printable, terminal_width
+from rdpt_core.report.terminal import terminal_width
 from rdpt_core.report.words import broken
+from rdpt_core.text.printable import printable
 from settings.loading import BadSettings
 from tasks.plan import Plan
 from tasks.running import Activity, activities

@@ -19,10 +19,10 @@ from flows.workspace import CONTENTS, EXPERIMENT, MODELS, NOISE, ORIGIN, ORIGINS
 from rdpt_core.machine.resources import amount
 from rdpt_core.models.files import MEMORY
 from rdpt_core.models.serving.fingerprint import KNOWN
-from rdpt_core.report.terminal import printable
 from rdpt_core.report.words import counted
 from rdpt_core.store import catalog, integrity, notes
 from rdpt_core.store.parts import Store
+from rdpt_core.text.printable import printable
 from settings.loading import BadSettings, read_experiment
 from settings.runtime import Runtime
 from tasks import sources

@@ -23,7 +23,7 @@ from flows.runtime import read_runtime
 from flows.titles import title, users_of
 from flows.workspace import Opened, named, open_asked
 from rdpt_core.report.words import counted
-from rdpt_core.store.differences import Difference, Made, Records, differences, first_pair
+from rdpt_core.store.differences import Made, Records, differences, first_pair
 from rdpt_core.store.record import Record
 from rdpt_core.tables.rows import ROWS
 from rdpt_core.tables.spelling import nearest
@@ -167,7 +167,7 @@ class Asker:
             if kind == "inputs":
                 yield from self._input(table, made, near, name)
                 continue
-            yield _line(difference)
+            yield f"{difference.field}: {_value(difference.old)} -> {_value(difference.new)}"
             if kind not in late and hasattr(table.parameters.get(kind), "bind"):
                 late.add(kind)
                 yield from self._trained(kind, table.parameters[kind].table)
@@ -210,10 +210,6 @@ class Asker:
 
 def _arguments(table: StageTable) -> dict[str, str]:
     return {name: needed.name for name, needed in table.tables.items()}
-
-
-def _line(difference: Difference) -> str:
-    return f"{difference.field}: {_value(difference.old)} -> {_value(difference.new)}"
 
 
 def _value(value: Any) -> str:

@@ -163,13 +163,12 @@ class ParquetRows:
         if group not in self._cache:
             with _sound(self.path):
                 self._cache[group] = self._file.read_row_group(group)
-            while len(self._cache) > 1 and self._cached_bytes() > _CACHE_BYTES:
+            sizes = [table.nbytes for table in self._cache.values()]
+            while len(sizes) > 1 and sum(sizes) > _CACHE_BYTES:
+                sizes.pop(0)
                 self._cache.popitem(last=False)
         self._cache.move_to_end(group)
         return self._cache[group]
-
-    def _cached_bytes(self) -> int:
-        return sum(table.nbytes for table in self._cache.values())
 
 
 @contextmanager

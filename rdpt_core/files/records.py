@@ -114,7 +114,11 @@ class JsonLines:
             try:
                 yield from file
             except OSError as error:
-                raise self._damaged(error) from error
+                if self.compression is None:
+                    raise
+                raise BadTable(
+                    f"{self.path} is not {self.compression}, or is cut or damaged: {error}"
+                ) from error
 
     def _open(self) -> IO[bytes]:
         if self.compression is None:
@@ -122,20 +126,14 @@ class JsonLines:
         return io.BufferedReader(_Unpacking(self.path, self.compression), 1 << 20)
 
     def _seekable(self) -> IO[bytes]:
-        if self._unpacked is None:
-            self._unpacked = self.path.open("rb") if self.compression is None else self._unpack()
+        if self._unpacked is None and self.compression is None:
+            self._unpacked = self.path.open("rb")
+        elif self._unpacked is None:
+            unpacked = tempfile.TemporaryFile()  # noqa: SIM115 - as long as this reader lives
+            with self._open() as packed:
+                shutil.copyfileobj(packed, unpacked, 1 << 20)
+            self._unpacked = unpacked
         return self._unpacked
-
-    def _unpack(self) -> IO[bytes]:
-        unpacked = tempfile.TemporaryFile()  # noqa: SIM115 - as long as this reader lives
-        with self._open() as packed:
-            shutil.copyfileobj(packed, unpacked, 1 << 20)
-        return unpacked
-
-    def _damaged(self, error: OSError) -> Exception:
-        if self.compression is None:
-            return error
-        return BadTable(f"{self.path} is not {self.compression}, or is cut or damaged: {error}")
 
 
 class _Unpacking(io.RawIOBase):

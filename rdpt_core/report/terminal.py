@@ -8,13 +8,9 @@ change colours or reorder text. rich decides about colours (NO_COLOR, TERM, COLO
 from __future__ import annotations
 
 import sys
-import unicodedata
 from typing import IO
 
 from rich.console import Console
-
-HIDDEN = ("Cc", "Cf", "Cn", "Co", "Cs", "Zl", "Zp")
-"""Unicode categories that are shown as escapes: controls, bidirectional marks, line separators."""
 
 
 class Terminal(Console):
@@ -37,17 +33,3 @@ class Terminal(Console):
 def terminal_width() -> int | None:
     """Columns of the terminal that stdout goes to; None for a file or a pipe."""
     return Terminal().width if sys.stdout.isatty() else None
-
-
-def printable(text: str) -> str:
-    """Text without a character that a terminal would act on: those become escapes (`\\x1b`)."""
-    return "".join(
-        _escaped(c) if unicodedata.category(c) in HIDDEN else c for c in text.replace("\t", "    ")
-    )
-
-
-def _escaped(character: str) -> str:
-    number = ord(character)
-    if number < 0x100:
-        return f"\\x{number:02x}"
-    return f"\\u{number:04x}" if number < 0x10000 else f"\\U{number:08x}"

@@ -12,8 +12,9 @@ from rich.style import Style
 from rich.text import Text
 
 from rdpt_core.report.palette import FILLS, LETTERS, TEXT
-from rdpt_core.report.terminal import Terminal, printable
+from rdpt_core.report.terminal import Terminal
 from rdpt_core.tables.rows import Label, Provenance, Sentence, ZoneKind
+from rdpt_core.text.printable import printable
 
 NEAR = 0.01
 """A margin below it is marked where noise was not measured: two scorers of one model may differ by

@@ -72,18 +72,14 @@ class Arm:
 
     def replicates(self, questions: Sequence[str]) -> list[Ratio]:
         """One for each draw, its seeds averaged; of one draw, one for each seed."""
-        ratios = [_ratio(run, questions) for run in self.runs]
+        tables = [np.array([run[q] for q in questions], dtype=np.float64) for run in self.runs]
+        ratios = [linearised(table[:, :1], table[:, 1:]) for table in tables]
         if self.num_draws < 2:
             return ratios
         return [
             averaged([r for r, of in zip(ratios, self.draws, strict=True) if of == draw])
             for draw in dict.fromkeys(self.draws)
         ]
-
-
-def _ratio(run: Counted, questions: Sequence[str]) -> Ratio:
-    table = np.array([run[question] for question in questions], dtype=np.float64)
-    return linearised(table[:, :1], table[:, 1:])
 
 
 # ---------------------------------------------------------------- estimates

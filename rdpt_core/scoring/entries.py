@@ -90,13 +90,15 @@ class Statistics:
 
     def cut(self, sizes: Sequence[int]) -> list[Statistics]:
         """Consecutive stretches of these sizes."""
-        stops = accumulate(sizes)
-        return [self._between(stop - size, stop) for size, stop in zip(sizes, stops, strict=True)]
-
-    def _between(self, start: int, stop: int) -> Statistics:
         columns = {name: getattr(self, name) for name in self.__slots__}
-        some: dict[str, Any] = {n: None if c is None else c[start:stop] for n, c in columns.items()}
-        return Statistics(**some)
+        found = []
+        for size, stop in zip(sizes, accumulate(sizes), strict=True):
+            some: dict[str, Any] = {
+                name: None if column is None else column[stop - size : stop]
+                for name, column in columns.items()
+            }
+            found.append(Statistics(**some))
+        return found
 
     @classmethod
     def of_logprobs(cls, logprobs: ArrayLike, ranks: Sequence[int] | None = None) -> Statistics:

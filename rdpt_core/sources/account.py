@@ -15,6 +15,7 @@ from rich.cells import cell_len, set_cell_size
 
 from rdpt_core.files.records import SourceRow
 from rdpt_core.tables.rows import Account, Reject
+from rdpt_core.text.printable import printable
 
 ROW, TRACE, PROBLEM = "rows", "traces", "problems"
 """What is counted beside the columns."""
@@ -86,14 +87,9 @@ def _example(value: Any) -> str:
     return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 3]}..."
 
 
-def printable(text: str) -> str:
-    """Text for a terminal: what is not printable stands as its escape."""
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
-
-
 def shortened(text: str, width: int) -> str:
     """Printable text that is at most `width` columns of a terminal wide."""
-    shown = printable(text[: width + 1])
+    shown = printable(text[: width + 1].replace("\n", r"\n"))
     if len(text) <= width and cell_len(shown) <= width:
         return shown
     return f"{set_cell_size(shown, width - 3).rstrip()}..."

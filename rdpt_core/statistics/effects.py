@@ -69,7 +69,11 @@ def ratios(numerators: Floats, denominators: Floats) -> list[Estimate]:
     if len(bottoms) == 1:
         return [exact(float(value), 1, ONE_QUESTION) for value in ratio.value]
     limits = share_limits(ratio)
-    return [_shown(ratio.value, limits, at, len(bottoms)) for at in range(num_columns)]
+    columns = zip(ratio.value, limits.low, limits.high, strict=True)
+    return [
+        Estimate(float(value), float(low), float(high), len(bottoms), limits_note(limits, at))
+        for at, (value, low, high) in enumerate(columns)
+    ]
 
 
 def ratio(numerators: Floats, denominators: Floats) -> Estimate:
@@ -88,11 +92,6 @@ def proportion(num_hits: int, num_trials: int) -> Estimate:
     hits = np.zeros(num_trials)
     hits[:num_hits] = 1
     return mean(hits)
-
-
-def _shown(values: Floats, limits: Limits, at: int, n: int) -> Estimate:
-    low, high = float(limits.low[at]), float(limits.high[at])
-    return Estimate(float(values[at]), low, high, n, limits_note(limits, at))
 
 
 def limits_note(limits: Limits, at: int = 0) -> str | None:

@@ -175,9 +175,10 @@ def difference_limits(one: Ratio, other: Ratio, runs: Sequence[Sequence[Ratio]] 
     below = _joined(one.value - a.low, b.high - other.value, r)
     above = _joined(a.high - one.value, other.value - b.low, r)
     unseen = _unseen_share(np.minimum(one.num_at_least, other.num_at_least)) ** 2
-    unseen /= 1 + _num_effective(_differences(one, other))
-    more, unsure = _between_runs(runs)
     gap = one.value - other.value
+    of_each = one.residuals - other.residuals + gap / one.num_questions
+    unseen /= 1 + _num_effective(of_each)
+    more, unsure = _between_runs(runs)
     low, high = gap - np.sqrt(below + unseen + more), gap + np.sqrt(above + unseen + more)
     width = np.sqrt(below + unseen) + np.sqrt(above + unseen)
     wide = _is_wide(width, _variance(one.residuals - other.residuals))
@@ -198,12 +199,6 @@ def _correlation(one: Floats, other: Floats) -> Floats:
 def _unseen_share(num: Floats | int) -> Floats:
     """Share of all questions that `num` of them miss with a probability of TAIL."""
     return np.asarray(1 - TAIL ** (1 / np.asarray(num)))
-
-
-def _differences(one: Ratio, other: Ratio) -> Floats:
-    """What each question adds to the difference."""
-    gap = (one.value - other.value) / one.num_questions
-    return np.asarray(one.residuals - other.residuals + gap)
 
 
 def _num_effective(gaps: Floats) -> Floats:

@@ -14,6 +14,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields, replace
 from itertools import groupby
+from operator import attrgetter
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -375,13 +376,15 @@ def literal(text: str) -> str:
 
 # ---------------------------------------------------------------------------- as a note
 
+PLACE = ("configuration", "side", "benchmark", "table", "role", "scorer")
+
 
 def plain(contents: Contents) -> dict[str, Any]:
     """The form for a note: everything except the noise, which is stored once for all. It holds the
     parts of a table once, however many configurations use the table."""
     tables: dict[tuple[tuple[str, Coordinate | None], ...], int] = {}
     uses = []
-    for place, of_table in groupby(contents.uses, _place):
+    for place, of_table in groupby(contents.uses, attrgetter(*PLACE)):
         parts = tuple((use.part, use.coordinate) for use in of_table)
         uses.append([*place, tables.setdefault(parts, len(tables))])
     return {
@@ -390,10 +393,6 @@ def plain(contents: Contents) -> dict[str, Any]:
         "tables": list(tables),
         "uses": uses,
     }
-
-
-def _place(use: PartUse) -> tuple[str | None, ...]:
-    return (use.configuration, use.side, use.benchmark, use.table, use.role, use.scorer)
 
 
 def _uses(tables: Sequence[Any], uses: Iterable[Any]) -> Iterator[PartUse]:

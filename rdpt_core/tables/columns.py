@@ -125,13 +125,10 @@ def _list_array(column: Column, values: list[Any]) -> pa.Array:
     if len(flat) >= 2**31:
         raise ValueError(f"a part holds {len(flat)} values of {column.name}: use a smaller part")
     offsets = np.concatenate([np.zeros(1, np.int64), ends]).astype(np.int32)
-    mask = pa.array([v is None for v in values]) if None in map(_none, values) else None
+    missing = [v is None for v in values]
+    mask = pa.array(missing) if any(missing) else None
     items = pa.array(flat, type=column.type.value_type, from_pandas=True)
     return pa.ListArray.from_arrays(pa.array(offsets), items, type=column.type, mask=mask)
-
-
-def _none(value: object) -> object:
-    return None if value is None else True
 
 
 def from_arrow(row: type[R], table: pa.Table) -> list[R]:
@@ -147,16 +144,14 @@ def _values(column: Column, array: pa.Array) -> list[Any]:
         return _list_values(column, array)
     values: list[Any] = array.to_pylist()
     if pa.types.is_list(column.type):
+        struct, fields = column.python, columns(column.python)
         return [
-            v if v is None else tuple(_struct(column.python, item) for item in v) for v in values
+            v if v is None else tuple(struct(*(f.python(i[f.name]) for f in fields)) for i in v)
+            for v in values
         ]
     if issubclass(column.python, StrEnum):
         return [v if v is None else column.python(v) for v in values]
     return values
-
-
-def _struct(python: type, item: dict[str, Any]) -> Any:
-    return python(*(c.python(item[c.name]) for c in columns(python)))
 
 
 def _list_values(column: Column, array: pa.Array) -> list[Any]:

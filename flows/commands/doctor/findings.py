@@ -10,7 +10,8 @@ from rich.table import Table
 from rich.text import Text
 
 from flows import errors
-from rdpt_core.report.terminal import Terminal, printable, terminal_width
+from rdpt_core.report.terminal import Terminal, terminal_width
+from rdpt_core.text.printable import printable
 
 
 class State(StrEnum):

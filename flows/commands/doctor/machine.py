@@ -43,7 +43,8 @@ def machine_findings(runtime: Runtime) -> Iterator[Finding]:
     yield from _ports()
     yield _device(runtime)
     yield _threads(runtime)
-    yield _variables()
+    ignored = ", ".join(IGNORED_VARIABLES) or "none"
+    yield Finding(State.OK, "ignored variables", f"{ignored} (those that would move numbers)")
 
 
 # ---------------------------------------------------------------------------- packages
@@ -221,8 +222,3 @@ def _threads(runtime: Runtime) -> Finding:
             "bits of what is sampled",
         )
     return Finding(State.OK, "threads", said)
-
-
-def _variables() -> Finding:
-    ignored = ", ".join(IGNORED_VARIABLES) or "none"
-    return Finding(State.OK, "ignored variables", f"{ignored} (those that would move numbers)")

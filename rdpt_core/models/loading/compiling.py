@@ -26,19 +26,15 @@ def compile_decoder(decoder: PreTrainedModel) -> Callable[..., Any]:
     on uncompiled without a word. So what earlier models left is dropped first (one that is still
     in use finds its graphs on disk), and reaching the limit is an error.
     """
-    _quote_library_folder()
+    # torch 2.13 splits its linker's command like a shell and quotes every folder in it but this
+    # one, so an environment whose path holds a space compiled nothing.
+    cpp_extension.TORCH_LIB_PATH = shlex.quote(str(Path(torch.__file__).parent / "lib"))
     torch._dynamo.reset()
     torch._dynamo.utils.counters.clear()
     torch._dynamo.config.recompile_limit = MOST_GRAPHS
     torch._dynamo.config.fail_on_recompile_limit_hit = True
     compiled: Callable[..., Any] = torch.compile(decoder, dynamic=False)
     return compiled
-
-
-def _quote_library_folder() -> None:
-    """torch 2.13 splits its linker's command like a shell and quotes every folder in it but this
-    one, so an environment whose path holds a space compiled nothing."""
-    cpp_extension.TORCH_LIB_PATH = shlex.quote(str(Path(torch.__file__).parent / "lib"))
 
 
 def num_graphs() -> int:

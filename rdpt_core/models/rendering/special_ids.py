@@ -1,4 +1,4 @@
-"""How one model reads: the layout of a trace or why there is none, its limit, its ends of turn.
+"""Ids that end a model's turn, and the check that its weights hold every id that a prompt needs.
 
 Only a model's small files are needed here, no weights.
 """

@@ -46,14 +46,12 @@ def environment() -> ImmutableSandboxedEnvironment:
     found = ImmutableSandboxedEnvironment(
         trim_blocks=True, lstrip_blocks=True, extensions=[_Generation, loopcontrols]
     )
-    found.filters["tojson"] = _to_json
+    found.filters["tojson"] = lambda value, indent=None: json.dumps(
+        value, ensure_ascii=False, indent=indent
+    )
     found.globals["raise_exception"] = _refuse
     found.globals["strftime_now"] = CLOCK.strftime
     return found
-
-
-def _to_json(value: Any, indent: int | None = None) -> str:
-    return json.dumps(value, ensure_ascii=False, indent=indent)
 
 
 def _refuse(message: str) -> None:

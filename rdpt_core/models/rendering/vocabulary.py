@@ -221,7 +221,13 @@ class Vocabulary:
         self._alone = self._starter
         if '"add_prefix_space": true' in json.dumps(self._steps["pre_tokenizer"]):
             self._alone = self._text_reader(dummy_prefix=True, prefix_space=True)
-        self._renamed = self._moved_ids()
+        # A reader counts added tokens without the gaps that a file may have.
+        ids_there = {
+            key: self._encoder.token_to_id(item["content"]) for key, item in self._added.items()
+        }
+        self._renamed = {
+            there: own for own, there in ids_there.items() if there is not None and there != own
+        }
 
     def _is_guarded(self, item: dict[str, Any]) -> bool:
         return bool(item["special"]) or item["content"] in self._guarded
@@ -251,14 +257,6 @@ class Vocabulary:
             reader.add_special_tokens([token]) if special else reader.add_tokens([token])
         reader.encode_special_tokens = True
         return reader
-
-    def _moved_ids(self) -> dict[int, int]:
-        """Ids of added tokens in a reader, which counts them without the gaps that a file may
-        have, to their own."""
-        pairs = (
-            (self._encoder.token_to_id(item["content"]), key) for key, item in self._added.items()
-        )
-        return {there: own for there, own in pairs if there is not None and there != own}
 
     def _read(self, token_id: int) -> bytes:
         added = self._added.get(token_id)

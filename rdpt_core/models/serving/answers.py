@@ -141,10 +141,10 @@ def check_prompt(found: Any, token_ids: Sequence[int]) -> None:
 
 def label(value: Any) -> str | None:
     """A short label such as a version; None where there is none."""
-    return printable(value)[:100] if isinstance(value, str) and value else None
+    return one_line(value)[:100] if isinstance(value, str) and value else None
 
 
-def printable(text: str) -> str:
+def one_line(text: str) -> str:
     """Text of a server for a terminal: on one line, without control characters."""
     return "".join(c if c.isprintable() else "?" for c in " ".join(text.split()))
 

@@ -251,19 +251,16 @@ class Echo(_Completions):
         tokens = answers.as_list(told.get("tokens"), "tokens")[: len(token_ids)]
         answers.check_length(tokens, token_ids)
         for token, token_id in zip(tokens, token_ids, strict=True):
-            if not self._is(token, token_id):
-                raise Garbage(f"it reads {token!r} where rdpt has {self.name_of(token_id)!r}")
+            own = self.name_of(token_id)
+            # A piece of a character, and a control token, have no text of their own.
+            silent = "\ufffd" in own or self.vocabulary.is_control(token_id)
+            if not isinstance(token, str) or not (token == own or silent):
+                raise Garbage(f"it reads {token!r} where rdpt has {own!r}")
         found = answers.as_list(told.get("token_logprobs"), "token_logprobs")[: len(token_ids)]
         answers.check_length(found, token_ids)
         tops = [*(answers.top_logprobs(told) or ({},) * len(token_ids))][: len(token_ids)]
         best = [*map(answers.likeliest, tops)]
         return Echoed([math.nan, *map(answers.logprob, found[1:])], None, best)
-
-    def _is(self, token: Any, token_id: int) -> bool:
-        """A piece of a character, and a control token, have no text of their own."""
-        own = self.name_of(token_id)
-        silent = "\ufffd" in own or self.vocabulary.is_control(token_id)
-        return isinstance(token, str) and (token == own or silent)
 
     def name_of(self, token_id: int) -> str:
         return self.vocabulary.bytes_of(token_id).decode(errors="replace")

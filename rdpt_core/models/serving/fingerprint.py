@@ -145,19 +145,18 @@ class KnownServers:
     def identify(self, place: str, found: Fingerprint) -> str:
         """The name of the nearest fingerprint within the tolerance; else of a new one."""
         with self.notes.alone(self.file):
-            return self._identify(place, found)
-
-    def _identify(self, place: str, found: Fingerprint) -> str:
-        known = self._known()
-        near = {
-            name: distance(one, found) for name, one in known.models.items() if is_same(one, found)
-        }
-        name = min(near, key=near.__getitem__) if near else found.digest
-        if name not in known.models or known.places.get(place) != name:
-            models = {name: found, **known.models}
-            kept = Known(models=models, places={**known.places, place: name})
-            self.notes.write(self.file, kept.model_dump(mode="json"))
-        return name
+            known = self._known()
+            near = {
+                name: distance(one, found)
+                for name, one in known.models.items()
+                if is_same(one, found)
+            }
+            name = min(near, key=near.__getitem__) if near else found.digest
+            if name not in known.models or known.places.get(place) != name:
+                models = {name: found, **known.models}
+                kept = Known(models=models, places={**known.places, place: name})
+                self.notes.write(self.file, kept.model_dump(mode="json"))
+            return name
 
     def last(self, place: str) -> str | None:
         """What was there when it last answered."""

@@ -28,7 +28,7 @@ from typing import Any, TypeVar
 
 import httpx
 
-from rdpt_core.models.serving.answers import Garbage, Interrupted, parse, printable
+from rdpt_core.models.serving.answers import Garbage, Interrupted, one_line, parse
 from rdpt_core.models.serving.endpoint import ModelServer
 from rdpt_core.models.serving.window import TICK_SECONDS, Outage, Say, Tick, Window
 
@@ -199,7 +199,9 @@ class Client:
         self, address: str, body: dict[str, Any] | None, tick: Tick, num_tokens: int
     ) -> _Answer:
         deadline = self.server.deadline + num_tokens * self.server.token_seconds
-        future = asyncio.run_coroutine_threadsafe(self._send(address, body, deadline), self._loop)
+        with self._lock:
+            loop = self._running
+        future = asyncio.run_coroutine_threadsafe(self._send(address, body, deadline), loop)
         try:
             while True:
                 with suppress(TimeoutError):
@@ -212,7 +214,7 @@ class Client:
         except httpx.DecodingError as error:
             raise Garbage("its compression is damaged") from error
         except httpx.TransportError as error:
-            told = self.redacted(printable(str(error))) or type(error).__name__
+            told = self.redacted(one_line(str(error))) or type(error).__name__
             again = _Again(f"{self.server.url} cannot be reached ({told})")
             raise self._failure(again) from error
         finally:
@@ -243,11 +245,6 @@ class Client:
                         )
                 return _Answer(response.status_code, response.headers, bytes(content))
 
-    @property
-    def _loop(self) -> asyncio.AbstractEventLoop:
-        with self._lock:
-            return self._running
-
     @cached_property
     def _running(self) -> asyncio.AbstractEventLoop:
         loop = asyncio.new_event_loop()
@@ -272,22 +269,18 @@ class Client:
         """What a server says that refuses, on one line."""
         text = content[:4096].decode(errors="replace")
         with suppress(ValueError, RecursionError):
-            text = _said(json.loads(content))
-        return printable(self.redacted(text))[:300]
+            found = json.loads(content)
+            # OpenAI: {"error": {"message": ...}}, vLLM: {"error": ...}, FastAPI: {"detail": ...}
+            for key in ("error", "detail", "message"):
+                if isinstance(found, dict) and found.get(key):
+                    found = found[key]
+            text = found if isinstance(found, str) else json.dumps(found)
+        return one_line(self.redacted(text))[:300]
 
     def redacted(self, text: str) -> str:
         key = self.server.api_key
         secret = "" if key is None else key.get_secret_value()
         return text.replace(secret, "[key]") if secret else text
-
-
-def _said(found: Any) -> str:
-    """The sentence in an error: {"error": {"message": ...}} of OpenAI, {"error": ...} of vLLM's
-    keys, {"detail": ...} of FastAPI."""
-    for key in ("error", "detail", "message"):
-        if isinstance(found, dict) and found.get(key):
-            found = found[key]
-    return found if isinstance(found, str) else json.dumps(found)
 
 
 class _Tries:
@@ -327,7 +320,7 @@ class _Tries:
     def garbage(self, error: Garbage) -> None:
         self._garbage += 1
         if self._garbage >= GARBAGE_TRIES:
-            told = self._client.redacted(printable(f"returned an unusable response ({error})"))
+            told = self._client.redacted(one_line(f"returned an unusable response ({error})"))
             raise ItemFailed(f"{self._client.server.url} {told}, {self._garbage} times") from error
 
 

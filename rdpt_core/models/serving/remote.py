@@ -10,7 +10,7 @@ from functools import cached_property
 from typing import Any
 
 from rdpt_core.models.rendering.render import Renderer
-from rdpt_core.models.serving.answers import Garbage, label, printable
+from rdpt_core.models.serving.answers import Garbage, label, one_line
 from rdpt_core.models.serving.dialects import Chat, Completion, Dialect, Echo, Echoed, Prompt, Vllm
 from rdpt_core.models.serving.fingerprint import Fingerprint
 from rdpt_core.models.serving.http import Client, ItemFailed, Refused, Unreachable
@@ -163,7 +163,7 @@ def _models(answer: dict[str, Any]) -> dict[str, dict[str, Any]]:
     data = answer.get("data")
     if not isinstance(data, list) or not all(isinstance(one, dict) for one in data):
         raise Garbage("it lists no models")
-    return {printable(str(one.get("id"))): one for one in data}
+    return {one_line(str(one.get("id"))): one for one in data}
 
 
 def _version(answer: dict[str, Any]) -> str | None:

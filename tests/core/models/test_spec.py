@@ -213,38 +213,6 @@ def test_an_entry_with_variables_is_a_value(folder: Path) -> None:
     assert json.loads(one.model_dump_json())["template"] == {"mode": ["x", {"y": 1}]}
 
 
-def test_an_imported_distilled_model_is_read_as_its_base_is_where_its_backend_can() -> None:
-    base = {
-        "name": "s",
-        "path": "base",
-        "source": "import",
-        "dtype": "bfloat16",
-        "system": "Be brief.",
-        "rope": {"factor": 2.0},
-    }
-    plain = Student(**base, distilled="d", distilled_revision="0" * 40).distilled_spec
-    assert (plain.path, plain.revision, plain.dtype) == ("d", "0" * 40, "bfloat16")
-    assert (plain.system, plain.rope) == ("Be brief.", Student(**base, distilled="d").rope)
-    packed = Student(**base, distilled={"path": "d", "gguf": "d.gguf", "dtype": "float32"})
-    assert (packed.distilled_spec.gguf, packed.distilled_spec.dtype) == ("d.gguf", "float32")
-    assert packed.distilled_spec.rope is None, "its own config.json says so"
-    served = {"path": "d", "backend": "server", "server": "lab"}
-    found = Student(**base, distilled=served).distilled_spec
-    assert (found.backend, found.rope, found.dtype) == ("server", None, "float32")
-    assert found.system == "Be brief."
-    with pytest.raises(ValidationError, match="own log-probabilities"):
-        Student(**base, distilled={"path": "d", "backend": "logged"})
-    with pytest.raises(ValidationError, match="distilled_revision"):
-        Student(**base, distilled=served, distilled_revision="0" * 40)
-
-
-def test_a_base_that_is_only_read_may_be_any_build() -> None:
-    fields = {"name": "s", "path": "base", "gguf": "base.gguf"}
-    assert Student(**fields, source="import", distilled="d").distilled_spec.gguf is None
-    with pytest.raises(ValidationError, match="`gguf` cannot be trained"):
-        Student(**fields)
-
-
 def test_every_backend_is_refused_what_its_uses_refuse() -> None:
     assert {use for uses in USES_OF.values() for use in uses} | {
         ModelUse.TRAIN,

@@ -1,0 +1,82 @@
+"""The machine's settings, from variables and `.env`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from pydantic import ValidationError
+
+from settings import runtime
+from settings.runtime import Runtime, unknown_variables
+
+
+@pytest.fixture(autouse=True)
+def alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder without `.env`, and no variable of a developer's shell."""
+    monkeypatch.chdir(tmp_path)
+    for name in ("RDPT_WORKSPACE", "RDPT_THREADS", "RDPT_WORKERS", "RDPT_TRACKING"):
+        monkeypatch.delenv(name, raising=False)
+    return tmp_path
+
+
+def test_a_variable_comes_before_the_env_file_and_that_before_the_default(
+    alone: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert Runtime().threads == 1
+    (alone / ".env").write_text("RDPT_THREADS=2\nRDPT_GRADERS=7\n")
+    assert (Runtime().threads, Runtime().graders) == (2, 7)
+    monkeypatch.setenv("RDPT_THREADS", "3")
+    assert (Runtime().threads, Runtime().graders) == (3, 7)
+
+
+def test_all_that_a_workspace_holds_lies_in_it() -> None:
+    found = Runtime(workspace=Path("here"))
+    assert (found.store, found.catalog) == (Path("here/store"), Path("here/rdpt.duckdb"))
+    assert found.tracking_uri == "sqlite:///here/mlflow.db"
+    assert Runtime(tracking="http://lab:5000").tracking_uri == "http://lab:5000"
+
+
+def test_no_more_workers_than_fit_into_memory_by_default(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(runtime, "has_gpu", lambda device: False)
+    monkeypatch.setattr(runtime, "num_processors", lambda: 64)
+    assert Runtime().workers == runtime.MOST_WORKERS
+    monkeypatch.setattr(runtime, "num_processors", lambda: 2)
+    assert Runtime().workers == 2
+
+
+@pytest.mark.parametrize(
+    ("name", "line"),
+    [
+        ("RDPT_WORKSPASE", "did you mean RDPT_WORKSPACE?"),
+        ("RDPT_SERVERS__LAB__API_KEI", "did you mean RDPT_SERVERS__LAB__API_KEY?"),
+        ("rdpt_thread", "did you mean RDPT_THREADS?"),
+    ],
+)
+def test_an_unknown_variable_is_told_its_nearest_name(
+    name: str, line: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(name, "x")
+    assert unknown_variables() == [f"{name} is not a setting of rdpt, {line}"]
+
+
+def test_an_unknown_name_in_the_env_file_is_found_too(alone: Path) -> None:
+    (alone / ".env").write_text("RDPT_GRADER=2\nOTHER=1\n")
+    assert unknown_variables() == [
+        "RDPT_GRADER is not a setting of rdpt, did you mean RDPT_GRADERS?"
+    ]
+
+
+def test_a_fault_of_a_server_repeats_no_value(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RDPT_SERVERS", '{"lab": {"url": 3, "api_key": "canary-0123456789"}}')
+    with pytest.raises(ValidationError) as refused:
+        Runtime()
+    (error,) = refused.value.errors(include_input=False)
+    assert "url" in error["msg"]
+    assert "canary" not in error["msg"]
+
+
+@pytest.mark.parametrize("address", ["http://me:secret@lab:5000", "https://lab/?token=secret"])
+def test_an_address_of_mlflow_holds_no_secret(address: str) -> None:
+    with pytest.raises(ValidationError, match="MLFLOW_TRACKING_PASSWORD"):
+        Runtime(tracking=address)
