@@ -3,7 +3,7 @@
 
 PYTHON := .venv/bin/python
 .DEFAULT_GOAL := help
-.PHONY: help run test check format ui pocket lock bootstrap
+.PHONY: help run test check format ui docs pocket lock bootstrap
 
 help:
 	@echo "make run      run or resume the pocket experiment"
@@ -11,6 +11,7 @@ help:
 	@echo "make check    only lint, types and layers"
 	@echo "make format   format the code as make check expects it"
 	@echo "make ui       serve MLflow and Prefect, on this machine only"
+	@echo "make docs     build the documentation into build/site"
 	@echo "make pocket   train the pocket teacher and student again (some 90 minutes on one core)"
 	@echo "make lock     update constraints.txt to the newest versions that install together"
 
@@ -35,6 +36,11 @@ format: bootstrap
 
 ui: bootstrap
 	@./rdpt ui
+
+# Strict: a link to a page, a heading or an image that does not exist is an error.
+docs: bootstrap
+	NO_MKDOCS_2_WARNING=1 $(PYTHON) -m mkdocs build --quiet --strict
+	@echo "build/site/index.html"
 
 pocket: bootstrap
 	$(PYTHON) -m perf.pocket --threads 2

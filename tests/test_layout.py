@@ -17,9 +17,10 @@ import pytest
 
 TOP_LEVEL = {
     *("flows", "tasks", "rdpt_core", "settings", "tests", "mlflow", "docs", "perf"),
-    *("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "LICENSE"),
+    *("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "CITATION.cff", "LICENSE"),
     *("Makefile", "rdpt", "pyproject.toml", "constraints.txt", "prefect.yaml"),
-    *(".ci", ".gitignore", ".pre-commit-config.yaml"),
+    *("mkdocs.yml", "Dockerfile", ".dockerignore"),
+    *(".ci", ".github", ".gitignore", ".pre-commit-config.yaml"),
 }
 PACKAGES = ("flows", "tasks", "rdpt_core", "settings")
 READS_ENVIRONMENT = re.compile(r"\bos\.(environ(\.get\b|\[|\.items\b)|getenv\b)|\bin os\.environ\b")
@@ -91,6 +92,7 @@ def test_the_core_needs_no_accelerator_package(pyproject: dict[str, Any]) -> Non
         "gguf",
         "awq",
         "sentencepiece",
+        "docs",
         "dev",
     }
 

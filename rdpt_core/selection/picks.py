@@ -44,7 +44,7 @@ class PoolRule(Rule):
 
 class Selector(Rule):
     name: str
-    """One of SELECTORS."""
+    """A selector of docs/method.md, section 6."""
     match_tokens: str | None = None
     """Name of the arm whose total tokens this one matches within 1%, as many examples."""
     seed: int | None = Field(default=None, ge=0, lt=2**63)
