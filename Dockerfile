@@ -6,7 +6,7 @@
 #   docker run --rm --gpus all --volume "$PWD:/study" rdpt run mine.toml
 #
 # The experiment, its files and the workspace are in the mounted folder. To keep models of the hub:
-#   --volume "$HOME/.cache/huggingface:/home/ubuntu/.cache/huggingface"
+#   --volume "$HOME/.cache/huggingface:/models"
 # To read or write the mounted folder as another user: --user "$(id -u):$(id -g)" --env HOME=/tmp
 FROM nvidia/cuda:13.0.1-runtime-ubuntu24.04
 
@@ -19,6 +19,7 @@ RUN apt-get update \
 ENV PATH=/opt/rdpt/bin:$PATH \
     PIP_NO_CACHE_DIR=1 \
     PIP_DISABLE_PIP_VERSION_CHECK=1 \
+    HF_HOME=/models \
     RDPT_WORKSPACE=/study/workspace
 
 WORKDIR /source
