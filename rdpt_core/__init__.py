@@ -9,10 +9,30 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from rdpt_core.api import grade, label, load_scorer, read, score, segment, select
+    from rdpt_core.api import (
+        curves,
+        grade,
+        label,
+        load_experiment,
+        load_scorer,
+        read,
+        score,
+        segment,
+        select,
+    )
 
 __version__ = "0.1.0"
-__all__ = ["grade", "label", "load_scorer", "read", "score", "segment", "select"]
+__all__ = [
+    "curves",
+    "grade",
+    "label",
+    "load_experiment",
+    "load_scorer",
+    "read",
+    "score",
+    "segment",
+    "select",
+]
 
 
 def __getattr__(name: str) -> Any:

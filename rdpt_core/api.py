@@ -1,16 +1,19 @@
 """The public names: the steps of rdpt for an importer with texts and rows in hand.
 
     from rdpt_core import grade, label, load_scorer, read, score, segment, select
+    from rdpt_core import curves, label, load_experiment
 
-Each function takes plain values and returns rows or arrays; none needs a workspace but `read`. The
-same steps on files are `rdpt segment`, `rdpt score`, `rdpt label`, `rdpt grade`, `rdpt select`.
+The functions of the first line take plain values and return rows or arrays; none needs a workspace
+but `read`. The same steps on files are `rdpt segment`, `rdpt score`, `rdpt label`, `rdpt grade`,
+`rdpt select`. Those of the second are for notebooks: an experiment as data frames, its sentences
+labelled with other thresholds, and position curves (docs/tutorials/notebook.ipynb).
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -41,6 +44,9 @@ from rdpt_core.tables.columns import schema
 from rdpt_core.tables.rows import ROWS, Grade, Label, Pick, Problem, TokenScores, ZoneKind
 from rdpt_core.text import segmentation
 from rdpt_core.text.delimiters import Delimiters, named_delimiters, trace_of
+
+if TYPE_CHECKING:
+    from rdpt_core.report.frames import Frame, Frames
 
 
 class TextSentence(NamedTuple):
@@ -143,6 +149,8 @@ def label(
     ['teacher', 'common']
     >>> [found.value for found in label([0.5, 0.2], [0.5, 0.2], [0.5, 0.9])]
     ['shared', 'boosted']
+
+    Columns of a data frame do as well: `label(s["p_teacher"], s["p_student"], beta=0.2)`.
     """
     found = labels.label(
         np.asarray(p_teacher, float),
@@ -203,3 +211,38 @@ def read(workspace: str | Path, table: str) -> pa.Table:
     files = [store.sound_file(record.part) for record in store.records(table)]
     parts = [pq.read_table(file, schema=schema(row)) for file in files]
     return pa.concat_tables([schema(row).empty_table(), *parts])
+
+
+def load_experiment(
+    source: str | Path, experiment: str | None = None, side: Literal["test", "train"] = "test"
+) -> Frames:
+    """An experiment as data frames: `configurations`, `results`, `traces` and `sentences`.
+
+    `source` is a file of `rdpt export NAME -o NAME.duckdb`, or a workspace; `experiment` is needed
+    where it holds several. `test` are the answers on the benchmarks, `train` the candidates. pandas
+    frames where pandas is installed, Arrow tables otherwise.
+
+    >>> pocket = load_experiment("pocket.duckdb")
+    >>> pocket.sentences[["position", "sentence", "label"]].to_dict("records")
+    [{'position': 0, 'sentence': 'So 7.', 'label': 'teacher'}]
+    """
+    from rdpt_core.report.frames import load_frames  # brings DuckDB
+
+    return load_frames(Path(source), experiment, side)
+
+
+def curves(sentences: Frame, min_traces: int = 10) -> Frame:
+    """Position curves of a frame of sentences, such as that of `load_experiment`: the share of each
+    class among the k-th sentences, of correct and incorrect traces apart, with 95% bands that
+    resample questions. Positions with fewer than `min_traces` are left out.
+
+    It reads the columns `configuration`, `benchmark`, `problem_id`, `trace_id`, `position`,
+    `outcome` and `label`; replace the last by that of `label` to see other thresholds.
+
+    >>> found = curves(load_experiment("pocket.duckdb").sentences, min_traces=1)
+    >>> found[found["share"] > 0][["label", "side", "position", "share"]].to_dict("records")
+    [{'label': 'teacher', 'side': 'correct', 'position': 1, 'share': 1.0}]
+    """
+    from rdpt_core.report.frames import curve_frame  # brings DuckDB
+
+    return curve_frame(sentences, min_traces)
