@@ -153,10 +153,11 @@ def curve_frame(sentences: Frame, min_traces: int) -> Frame:
         places = connection.execute(PLACES).fetchall()
         codes = {"labels": list(LABELS), "outcomes": list(OUTCOMES)}
         found = connection.execute(PLACED, codes).fetchnumpy()
+        arrays = {name: np.asarray(values) for name, values in found.items()}
     columns: dict[str, list[Any]] = {name: [] for name in CURVE}
     for at, place in enumerate(places):
-        kept = found["place"] == at
-        for row in _points({name: found[name][kept] for name in PLACED_COLUMNS}, min_traces):
+        kept = arrays["place"] == at
+        for row in _points({name: arrays[name][kept] for name in PLACED_COLUMNS}, min_traces):
             for name, value in zip(CURVE, (*place, *row), strict=True):
                 columns[name].append(value)
     return frame(pa.table(columns, CURVE_SCHEMA))

@@ -11,10 +11,10 @@ import pytest
 
 from rdpt_core.api import curves, label, load_experiment
 from rdpt_core.tables.rows import Label, Outcome
-from tests.core.report.exports import write_export
+from tests.core.report.exports import Labels, write_export
 
 T, S, B, H = Label.TEACHER, Label.STUDENT, Label.BOOSTED, Label.SHARED
-TRACES = {
+TRACES: dict[str, tuple[Outcome, Labels]] = {
     "a": (Outcome.CORRECT, [T, S, None]),
     "b-tag": (Outcome.CORRECT, [T, H]),
     "c": (Outcome.WRONG, [S, B]),
@@ -78,7 +78,7 @@ def test_a_frame_labelled_with_other_thresholds_has_other_curves(export: Path) -
     sentences = load_experiment(export).sentences
     columns = [sentences[f"p_{role}"] for role in ("teacher", "student", "distilled")]
     assert label(*columns) == [None if pd.isna(one) else one for one in sentences["label"]]
-    again = sentences.assign(label=label(*columns, beta=0.7))
+    again = sentences.assign(label=label(columns[0], columns[1], columns[2], beta=0.7))
     found = curves(again, min_traces=1)
     assert set(found[found["share"] > 0]["label"]) == {"shared", "boosted"}
 
