@@ -20,7 +20,7 @@ CONTROL = (
 
 def cells(**changes: str | None) -> list[tuple[str, str, str | None, int | None]]:
     return [
-        (c.teacher.name, c.student.name, c.selector and c.selector.label, c.seed)
+        (c.teacher.name, c.student.name, c.selector.label if c.selector else None, c.seed)
         for c in experiment(**changes).pairings()
     ]
 

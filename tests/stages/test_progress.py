@@ -13,6 +13,7 @@ import pytest
 from rdpt_core.store.parts import Holder, Store
 from tasks.plan import Plan
 from tasks.progress import TableProgress
+from tasks.stage import StageTable
 from tests.stages import toy_stages
 
 Capture = pytest.CaptureFixture[str]
@@ -60,7 +61,7 @@ def test_a_table_that_is_generated_counts_tokens_against_their_cap(wanted: tuple
     class Sampling:
         max_new_tokens = 320
 
-    class Generated(toy_stages.StageTable):
+    class Generated(StageTable):
         parameters = {"sampling": Sampling()}  # noqa: RUF012
 
     table, _ = wanted

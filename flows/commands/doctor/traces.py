@@ -14,6 +14,7 @@ from tempfile import TemporaryDirectory
 
 from flows.catalogue import model_of
 from flows.workspace import Opened
+from rdpt_core.machine.progress import silent
 from rdpt_core.provenance.noise import ENOUGH_TRACES
 from rdpt_core.store.parts import Store
 from rdpt_core.tables.rows import Problem, Sentence, Trace
@@ -131,4 +132,4 @@ def _sampled(opened: Opened, source: LabelledSide, store: Store) -> list[tuple[P
 def work_of(opened: Opened, folder: Path) -> Work:
     """What a model is loaded with; it writes nothing there."""
     runtime = opened.runtime
-    return Work(folder, runtime.threads, runtime.device, runtime, lambda num_done: None)
+    return Work(folder, runtime.threads, runtime.device, runtime, silent)

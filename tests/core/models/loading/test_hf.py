@@ -18,7 +18,7 @@ __all__ = ["qwen"]
 def test_progress_hears_of_each_new_token(qwen: LoadedModel) -> None:
     heard: list[int] = []
     traces = HfGenerator(qwen, Sampling(max_new_tokens=9), 1).generate(
-        PROBLEMS, 0, lambda num_done: heard.append(num_done)
+        PROBLEMS, 0, lambda num_done, num_items=0: heard.append(num_done)
     )
     assert sum(heard) == sum(trace.num_tokens or 0 for trace in traces)
 
