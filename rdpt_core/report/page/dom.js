@@ -25,9 +25,9 @@ function button(label, act, attributes) {
 
 function select(label, options, value, act) {
   const choices = options.map(([key, text]) => h("option", { value: key, selected: key === value }, text));
-  const node = h("select", {}, ...choices);
+  const node = h("select", { "aria-label": label }, ...choices);
   node.addEventListener("change", () => act(node.value));
-  return h("label", {}, h("span", {}, label), node);
+  return h("label", {}, h("span", { "aria-hidden": "true" }, label), node);
 }
 
 const isNumber = (x) => typeof x === "number" && Number.isFinite(x);

@@ -133,7 +133,7 @@ function filterBar() {
 }
 
 function words() {
-  const input = h("input", { type: "search", id: "search", value: filters.words, placeholder: "problem, answer or trace" });
+  const input = h("input", { type: "search", id: "search", "aria-label": "text", value: filters.words, placeholder: "problem, answer or trace" });
   let timer = 0;
   input.addEventListener("input", () => {
     clearTimeout(timer);
@@ -143,7 +143,7 @@ function words() {
 }
 
 function least(label, key, set) {
-  const input = h("input", { type: "number", min: 0, max: 100, step: 5, value: filters[key] });
+  const input = h("input", { type: "number", "aria-label": label, min: 0, max: 100, step: 5, value: filters[key] });
   input.addEventListener("input", () => set(key)(clamp(Number(input.value) || 0, 0, 100)));
   return h("label", {}, h("span", {}, label), input);
 }

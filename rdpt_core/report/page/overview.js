@@ -163,18 +163,18 @@ function shareWords(rows, labels, benchmark) {
 
 function overview() {
   const section = byId("overview");
-  const chosen = h("div", { class: "controls" });
+  const chosen = h("span", { class: "chooser" });
   const options = bundle.benchmarks.map((one, i) => [String(i), one]).filter(([i, one]) => rowsOf(one).length || bundle.curves.some((curve) => curve.benchmark === Number(i)));
   if (options.length > 1) {
-    chosen.append(select("Benchmark", options, options[0][0], (value) => {
+    chosen.append(select("on", options, options[0][0], (value) => {
       state.benchmark = Number(value);
       tell("benchmark");
     }));
   }
   const figures = h("div", { class: "figures-row" });
-  section.append(h("p", { class: "sentence", id: "result-sentence" }, bundle.sentence), chosen, figures);
+  section.append(h("p", { class: "sentence", id: "result-sentence" }, bundle.sentence), figures);
   const redraws = [
-    panel(figures, "Accuracy", "dot: mean over questions; line: 95% interval; dashed: teacher and undistilled student", accuracyPlot, "accuracy-figure"),
+    panel(figures, ["Accuracy", chosen], "dot: mean over questions; line: 95% interval; dashed: teacher and undistilled student", accuracyPlot, "accuracy-figure"),
     panel(figures, "Where sentences come from", "bar: share; line: 95% interval", sharePlot, "share-figure"),
   ];
   curvesPanel(figures);
@@ -183,6 +183,6 @@ function overview() {
 
 function panel(parent, title, caption, draw, id) {
   const canvas = h("div", { class: "canvas", id });
-  parent.append(h("figure", {}, h("figcaption", { class: "title" }, title), canvas, h("p", { class: "caption" }, caption)));
+  parent.append(h("figure", {}, h("figcaption", { class: "title" }, ...[title].flat()), canvas, h("p", { class: "caption" }, caption)));
   return figure(canvas, draw);
 }

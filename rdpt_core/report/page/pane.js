@@ -8,15 +8,23 @@ function makePane(root, prefix, choose) {
   pane.strips = [h("div", { class: "strip-box", id: `${prefix}-strip` }), h("div", { class: "strip-box closer" })];
   pane.detail = makeDetail();
   pane.text = h("div", { class: "text", role: "listbox", tabindex: "0", "aria-label": "Sentences of the trace", id: `${prefix}-text` });
-  root.append(...pane.strips, pane.detail.root, pane.text);
+  pane.head = h("p", { class: "pane-head" });
+  root.append(pane.head, ...pane.strips, pane.detail.root, pane.text);
   new ResizeObserver(() => root.clientWidth !== pane.width && drawStrips(pane)).observe(root);
   linkText(pane);
   return pane;
 }
 
+function outcomeMark(trace) {
+  const outcome = outcomeOf(trace);
+  const mark = { correct: "\u2713", wrong: "\u2717" }[outcome] ?? "\u2013";
+  return h("span", { class: `outcome ${outcome === "correct" ? "right" : "wrong"}` }, `${mark} ${outcome}`);
+}
+
 async function showTrace(pane, trace, sentence) {
   const opened = ++pane.opened;
   Object.assign(pane, { trace, sentence, items: itemsOf(trace) });
+  pane.head.replaceChildren(h("b", {}, name(configurationOf(trace).name)), " ", name(bundle.extracted[trace] ?? "no answer"), " ", outcomeMark(trace));
   drawStrips(pane);
   describe(pane, sentence);
   const parts = await traceParts(trace, pane.prefix);

@@ -27,14 +27,14 @@ function featureTable() {
   const rows = bundle.selection.map((picked) => h("tr", {},
     h("th", { scope: "row" }, name(picked.arm)), h("td", { class: "number" }, picked.num_traces.toLocaleString("en")),
     ...keys.flatMap((key) => featureCells(key, picked.features[key]))));
-  return tableOf("Means of what was picked, with 95% intervals", ["arm", "traces", ...titles.flatMap((title) => [title, ""])], rows);
+  return tableOf("Means of what was picked, with 95% intervals", ["arm", "traces", ...titles.flatMap((title) => [title, "interval"])], rows);
 }
 
 function featureCells(key, number) {
   if (!number || !isNumber(number.value)) return [h("td", { class: "number" }, "-"), h("td", {})];
   const write = FEATURES[key] ? FEATURES[key][1] : (x) => x.toPrecision(4);
   const range = isNumber(number.low) ? `${write(number.low)} to ${write(number.high)}` : "";
-  return [h("td", { class: "number strong", "data-value": number.value }, write(number.value)), h("td", { class: "muted" }, range)];
+  return [h("td", { class: "number strong", "data-value": number.value }, write(number.value)), h("td", { class: "muted range" }, range)];
 }
 
 function overlapTable() {
@@ -61,7 +61,7 @@ function domainBar(picked, domain) {
 
 function examples(picked) {
   if (!picked.examples.length) return null;
-  const cell = (title, body, merit) => h("div", { class: "example" }, h("h4", {}, title, isNumber(merit) ? h("span", { class: "muted" }, ` merit ${merit.toPrecision(4)}`) : ""), h("p", { class: "problem" }, body ?? "none"));
+  const cell = (title, body, merit) => h("div", { class: "example" }, h("h3", {}, title, isNumber(merit) ? h("span", { class: "muted" }, ` merit ${merit.toPrecision(4)}`) : ""), h("p", { class: "problem" }, body ?? "none"));
   return h("details", {}, h("summary", {}, "Examples of ", name(picked.arm), ` (${picked.examples.length})`),
     ...picked.examples.map((one) => h("div", { class: "examples" },
       cell("Problem", one.prompt), cell("Picked", one.text, one.merit), cell("Runner-up", one.runner_up, one.runner_up_merit))));

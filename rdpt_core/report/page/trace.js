@@ -94,12 +94,6 @@ function stepTrace(step) {
   if (next !== undefined && next !== state.trace) openTrace(next);
 }
 
-function outcomeMark(trace) {
-  const outcome = outcomeOf(trace);
-  const mark = { correct: "\u2713", wrong: "\u2717" }[outcome] ?? "\u2013";
-  return h("span", { class: `outcome ${outcome === "correct" ? "right" : "wrong"}` }, `${mark} ${outcome}`);
-}
-
 function questionCard() {
   const question = questionOf(state.trace);
   const counts = countsOf(state.trace);
@@ -115,7 +109,11 @@ function questionCard() {
     ["trace", name(bundle.trace_id[state.trace])],
   ];
   const facts = h("dl", {}, ...rows.filter(Boolean).flatMap(([key, ...values]) => [h("dt", {}, key), h("dd", {}, ...values)]));
-  return [h("h3", {}, "Problem"), h("p", { class: "problem" }, question.prompt), facts, h("h3", {}, "Classes of the trace"), countsTable(counts)];
+  return [
+    h("div", {}, h("h3", {}, "Problem"), h("p", { class: "problem" }, question.prompt)),
+    facts,
+    h("div", {}, h("h3", {}, "Classes of the trace"), countsTable(counts)),
+  ];
 }
 
 function countsTable(counts) {
