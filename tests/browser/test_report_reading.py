@@ -192,7 +192,7 @@ def test_labels_follow_the_thresholds_by_the_rule(open_report: Opening) -> None:
     report = open_report(bundle, fragment=f"#trace={bundle.traces.trace_id[0]}")
     assert report.value(READ_LABELS) == labels_on_page(bundle, bundle.sentences.label, 0)
     p = bundle.sentences.p.astype(np.float64)
-    for alpha, beta in ((0.1, 0.2), (0.3, 0.2), (0.0, 0.0), (0.5, 0.5)):
+    for alpha, beta in ((0.1, 0.2), (0.3, 0.2), (0.005, 0.005), (0.5, 0.5)):
         report.page.evaluate(MOVE, ["beta", beta])
         report.page.evaluate(MOVE, ["alpha", alpha])
         found = label(p[:, 0], p[:, 1], p[:, 2], LabelRule(alpha=alpha, beta=beta))

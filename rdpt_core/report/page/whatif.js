@@ -18,7 +18,7 @@ function whatIf() {
 
 function slider(key, act) {
   const shipped = bundle.rule[key];
-  const input = h("input", { type: "range", min: 0, max: MOST, step: STEP, id: `what-if-${key}`, "aria-describedby": "what-if-said" });
+  const input = h("input", { type: "range", min: STEP, max: MOST, step: STEP, id: `what-if-${key}`, "aria-describedby": "what-if-said" });
   const shown = h("output", { for: `what-if-${key}` });
   const one = { key, value: shipped, root: h("label", {}, h("span", {}, key), input, shown) };
   const show = () => (shown.textContent = one.value.toFixed(3));
