@@ -111,9 +111,7 @@ def packed_base64(content: bytes) -> str:
 
 
 def as_json(value: Any) -> str:
-    text = json.dumps(
-        _plain(value), ensure_ascii=False, allow_nan=False, sort_keys=True, separators=(",", ":")
-    )
+    text = json.dumps(_plain(value), ensure_ascii=False, allow_nan=False, separators=(",", ":"))
     return text.translate(ESCAPES)
 
 

@@ -18,7 +18,7 @@ def use_everything(page: Page) -> None:
     for key in ("c", "j", "n", "j", "k"):
         page.keyboard.press(key)
     page.evaluate(OPEN_ALL)
-    page.locator("#a-text [role=option]").nth(1).hover()
+    page.locator("#a-text [role=option]").nth(1).dispatch_event("pointerover")
     page.locator(".telling button").first.click()
     page.locator(".questions button.answer").first.click()
     page.locator(".differences button").first.click()

@@ -105,7 +105,7 @@ function countLines(curve, left, width, last, isFirst) {
     return g("polyline", { points: points.join(" "), class: `count ${side}` });
   });
   const labels = isFirst ? [text(26, top + 7, String(most), { "text-anchor": "end", class: "muted" }), text(26, top + 25, "n", { "text-anchor": "end", class: "muted" })] : [];
-  const marks = ticks(1, last, Math.min(4, last - 1)).filter((tick) => tick >= 1 && Number.isInteger(tick));
+  const marks = wholeTicks(1, last, 4);
   const base = g("line", { x1: left + 4, x2: x(last), y1: top + 22, y2: top + 22, class: "grid" });
   return [base, ...lines, ...labels, ...marks.map((tick) => text(x(tick), top + 36, String(tick), { "text-anchor": "middle", class: "muted" }))];
 }

@@ -65,6 +65,15 @@ function ticks(low, high, count) {
   return found;
 }
 
+// The same of whole numbers.
+function wholeTicks(low, high, count) {
+  const steps = ticks(low, high, count);
+  const step = steps.length > 1 ? Math.max(1, Math.round(steps[1] - steps[0])) : 1;
+  const found = [];
+  for (let k = Math.ceil(low / step) * step; k <= high; k += step) found.push(k);
+  return found;
+}
+
 function text(x, y, content, attributes) {
   return g("text", { x: round(x), y: round(y), ...attributes }, content);
 }

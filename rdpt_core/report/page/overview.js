@@ -134,7 +134,7 @@ function sharePlot(width) {
     const left = LABEL_WIDTH + j * column;
     const x = scale(0, high, left, left + column - 42);
     svg.append(text(left, 12, `${LETTERS[label]} ${TITLES[label]}`, { class: `strong line-${label}` }));
-    for (const tick of ticks(0, high, 1)) svg.append(
+    for (const tick of ticks(0, high, 2)) svg.append(
       g("line", { x1: x(tick), x2: x(tick), y1: top, y2: height - 34, class: "grid" }),
       text(x(tick), height - 20, percent(tick, 0), { "text-anchor": "middle", class: "muted" }));
     rows.forEach((row, i) => svg.append(...shareBar(row, share(row, label), label, x, top + each * (i + 0.5))));

@@ -126,9 +126,8 @@ function stripInto(pane, box, items, from = 0) {
   const { svg, x } = drawStrip(pane.trace, items, pane.width, stripWords(pane, items, from));
   Object.assign(box, { items, x });
   const end = STRIP_HEIGHT + 16;
-  for (const tick of ticks(1, items.length, Math.min(10, items.length))) {
-    const k = Math.round(tick);
-    if (k >= 1 && k <= items.length) svg.append(text(x(k - 0.5), end, String(k + from), { "text-anchor": "middle", class: "muted" }));
+  for (const position of wholeTicks(from + 1, from + items.length, Math.min(12, pane.width / 60))) {
+    svg.append(text(x(position - from - 0.5), end, String(position), { "text-anchor": "middle", class: "muted" }));
   }
   for (const kind of ["hovering", "chosen"]) svg.append(g("rect", { y: 2, height: STRIP_HEIGHT, class: `cursor ${kind}`, visibility: "hidden" }));
   box.replaceChildren(svg);

@@ -71,4 +71,8 @@ function countsOf(trace) {
   return counts;
 }
 
-const usedClasses = () => CLASS_ORDER.filter((label) => CODE[label] !== undefined && columns.label.includes(CODE[label]));
+// Classes that occur, in the order of the figures.
+const usedClasses = (() => {
+  let found = null;
+  return () => (found ||= CLASS_ORDER.filter((label) => CODE[label] !== undefined && columns.label.includes(CODE[label])));
+})();

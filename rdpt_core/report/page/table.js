@@ -21,7 +21,8 @@ function questionTable() {
     view.row = clamp(view.row, 0, Math.max(listed.questions.length - 1, 0));
     drawRows(view, true);
   };
-  for (const event of ["listed", "labels", "trace"]) on(event, redraw);
+  for (const event of ["listed", "labels"]) on(event, redraw);
+  on("trace", () => markOpen(view));
   new ResizeObserver(() => drawRows(view)).observe(scroller);
   addEventListener("beforeprint", () => ((view.limit = 300), drawRows(view, true)));
   addEventListener("afterprint", () => ((view.limit = 0), drawRows(view, true)));
@@ -39,7 +40,13 @@ function drawRows(view, isForced) {
   const rows = [];
   for (let i = first; i < last; i++) rows.push(questionRow(view, i));
   view.body.replaceChildren(spacer(first * LINE), ...rows, spacer(view.limit ? 0 : (total - last) * LINE));
+  markOpen(view);
   if (isFocused) activeCell(view)?.focus({ preventScroll: true });
+}
+
+function markOpen(view) {
+  const open = String(columns.question[state.trace]);
+  for (const row of view.body.rows) row.classList.toggle("open", row.dataset.question === open);
 }
 
 function spacer(height) {
@@ -51,12 +58,11 @@ function spacer(height) {
 function questionRow(view, i) {
   const index = listed.questions[i];
   const question = bundle.questions[index];
-  const isOpen = columns.question[state.trace] === index;
   const here = tracesOf(index);
   const cells = configurationsWithTraces().map((c) => here.filter((t) => columns.configuration[t] === c));
   const attributes = (column) => ({ tabindex: view.row === i && view.column === column ? 0 : -1, "data-row": i, "data-column": column });
   const title = button(name(short(question.prompt, 160) || question.problem_id), () => here.length && openFromTable(view, i, 0, here[0]), attributes(0));
-  return h("tr", { class: isOpen ? "open" : null, "aria-rowindex": i + 2 },
+  return h("tr", { "data-question": index, "aria-rowindex": i + 2 },
     h("td", { class: "column-flips" }, flip(index) > 0 ? h("span", { "aria-label": "differs" }, "\u2260") : ""),
     h("td", { class: "column-question" }, title),
     h("td", { class: "column-gold" }, name(question.gold ?? "")),
