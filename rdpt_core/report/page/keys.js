@@ -18,7 +18,7 @@ function stepKey(step) {
 function nextBeside() {
   const here = tracesOf(columns.question[state.trace]);
   const mine = columns.configuration[state.trace];
-  const others = [...new Set(here.map((t) => columns.configuration[t]))].filter((c) => c !== mine);
+  const others = besides(here, mine);
   const next = others[others.indexOf(state.second) + 1];
   chooseSecond(next === undefined ? "" : String(next));
 }

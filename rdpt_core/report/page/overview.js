@@ -3,7 +3,7 @@
 const LEAST_ROW = 22;
 const MOST_ROW = 36;
 const ROWS_HEIGHT = 120; // pixels that a few rows share
-const LABEL_WIDTH = 116;
+const LABEL_WIDTH = 134;
 const LABEL_CHARACTERS = 18;
 
 // One row for each arm (the mean of its runs, where there are several) or baseline with a text of

@@ -61,12 +61,18 @@ function secondTrace() {
   return same.find((t) => columns.sample[t] === columns.sample[state.trace]) ?? same[0] ?? null;
 }
 
+// Configurations to put beside `mine`: those that are compared first, then the others.
+function besides(here, mine) {
+  const others = [...new Set(here.map((t) => columns.configuration[t]))].filter((c) => c !== mine);
+  return [...others.filter((c) => compared().includes(c)), ...others.filter((c) => !compared().includes(c))];
+}
+
 function traceControls() {
   const here = tracesOf(columns.question[state.trace]);
   const configurations = [...new Set(here.map((t) => columns.configuration[t]))];
   const mine = columns.configuration[state.trace];
   const named = configurations.map((c) => [String(c), bundle.configurations[c].name]);
-  const others = named.filter(([key]) => key !== String(mine));
+  const others = besides(here, mine).map((c) => [String(c), bundle.configurations[c].name]);
   const samples = here.filter((t) => columns.configuration[t] === mine);
   const openFirstOf = (c) => openTrace(here.find((t) => columns.configuration[t] === Number(c)));
   return [
