@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Literal, Protocol
 
 import pytest
-from playwright.sync_api import Browser, Page, Request, sync_playwright
+from playwright.sync_api import Browser, Dialog, Page, Request, sync_playwright
 
 from rdpt_core.report.bundle import Bundle
 from rdpt_core.report.page import write_page
@@ -109,10 +109,14 @@ def _record(report: Opened) -> None:
         if request.url.split("#")[0] not in own:
             problems.append(f"request: {request.url[:200]}")
 
+    def opened(dialog: Dialog) -> None:
+        problems.append(f"dialog: {dialog.message}")
+        dialog.dismiss()
+
     page.on("request", asked)
     page.on("pageerror", lambda error: problems.append(f"error: {error}"))
     page.on("console", lambda line: problems.append(f"console: {line.type}: {line.text}"))
-    page.on("dialog", lambda dialog: (problems.append("dialog"), dialog.dismiss()))
+    page.on("dialog", opened)
     page.on("popup", lambda _: problems.append("popup"))
     page.add_init_script(
         "addEventListener('securitypolicyviolation',"
