@@ -6,7 +6,7 @@ import dataclasses
 
 import numpy as np
 
-from rdpt_core.report.bundle import Bundle, Question, Sentences, Shown, Traces
+from rdpt_core.report.bundle import Bundle, Question, Shown
 
 HOSTILE = (
     "<script>alert(1)</script>",
@@ -103,7 +103,7 @@ def _shown(one: Shown, names: dict[str, str], text: str) -> Shown:
     )
 
 
-def _texts(bundle: Bundle, text: str) -> dict[str, Traces | Sentences | bytes]:
+def _texts(bundle: Bundle, text: str) -> dict[str, Any]:
     """Every sentence of every trace is the text, in a block that holds them all."""
     content = f"{text}. ".encode("utf-8", "replace")
     size, per_trace = len(bundle.traces.trace_id), int(bundle.traces.first_sentence[1])

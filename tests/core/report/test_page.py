@@ -177,16 +177,16 @@ def test_a_trace_longer_than_a_block_is_one_of_its_own(
 
 
 def test_a_report_without_traces_is_a_page(bundle: Bundle) -> None:
-    none = np.zeros(0)
+    none: Any = np.zeros(0)
     sentences = dataclasses.replace(
         bundle.sentences,
         **{field.name: none for field in dataclasses.fields(bundle.sentences) if field.name != "p"},
-        p=np.zeros((0, 3)),
+        p=np.zeros((0, 3), np.float32),
     )
     traces = dataclasses.replace(
         bundle.traces,
         configuration=none, question=none, sample=none, outcome=none,
-        first_sentence=np.zeros(1), first_byte=np.zeros(1), trace_id=[], extracted=[], finish=[],
+        first_sentence=np.zeros(1, np.uint32), first_byte=np.zeros(1, np.uint64), trace_id=[], extracted=[], finish=[],
     )  # fmt: skip
     empty = dataclasses.replace(bundle, traces=traces, sentences=sentences, text=b"", telling={})
     assert encoding.encoded(empty).blocks == []
