@@ -185,9 +185,16 @@ def test_a_report_without_traces_is_a_page(bundle: Bundle) -> None:
     )
     traces = dataclasses.replace(
         bundle.traces,
-        configuration=none, question=none, sample=none, outcome=none,
-        first_sentence=np.zeros(1, np.uint32), first_byte=np.zeros(1, np.uint64), trace_id=[], extracted=[], finish=[],
-    )  # fmt: skip
+        configuration=none,
+        question=none,
+        sample=none,
+        outcome=none,
+        first_sentence=np.zeros(1, np.uint32),
+        first_byte=np.zeros(1, np.uint64),
+        trace_id=[],
+        extracted=[],
+        finish=[],
+    )
     empty = dataclasses.replace(bundle, traces=traces, sentences=sentences, text=b"", telling={})
     assert encoding.encoded(empty).blocks == []
     assert "<h1>" in write_page(empty)
