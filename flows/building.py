@@ -13,6 +13,7 @@ from flows.report.files import address, update
 from flows.results.tables import print_results, say_address
 from flows.workspace import Opened, freeze, is_frozen
 from tasks.artifacts import rehome
+from tasks.bars import BARS
 from tasks.progress import say
 
 
@@ -45,9 +46,13 @@ def _build(opened: Opened) -> int:
     """The exit code of what stopped the run; 0 where nothing did."""
     say(sum_of(opened, opened.plan, pace_of(opened, opened.plan)))
     prepare_prefect(opened.runtime)
+    BARS.open("starting Prefect's server", None)  # until the first table is begun
     from flows.experiment import run_flow
 
-    failures = run_flow(opened)
+    try:
+        failures = run_flow(opened)
+    finally:
+        BARS.clear()
     if not failures:
         return 0
     for table, error in failures.items():

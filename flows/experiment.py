@@ -315,6 +315,7 @@ def _error(future: Any) -> BaseException | None:
     """What stopped a task; None for one that did its work, or only lacked another."""
     if not future.wrapped_future.done():  # the run was stopped
         return stopping.asked()
+    future.wait()  # or its state is asked of the server, which Ctrl-C stops in a terminal as well
     if not (future.state.is_failed() or future.state.is_crashed() or future.state.is_cancelled()):
         return None
     error = future.state.result(raise_on_failure=False)

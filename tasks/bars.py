@@ -13,6 +13,7 @@ import time
 from collections.abc import Iterable
 
 from rich.console import RenderableType
+from rich.padding import Padding
 from rich.progress import BarColumn, Progress, TaskID, TaskProgressColumn, TextColumn
 from rich.table import Column
 from rich.text import Text
@@ -21,6 +22,9 @@ from rdpt_core.report.terminal import Terminal
 from rdpt_core.report.words import broken
 
 REFRESH_SECONDS = 0.25
+MARGIN = 3
+"""Columns right of the bars: a terminal that writes ^C there must not begin a new line, after which
+the bars would be erased one line too low."""
 EMPTY = " "
 """rich lays out no table of full width that has a column without a letter."""
 
@@ -116,8 +120,9 @@ class _Live(Progress):
 
     def get_renderables(self) -> Iterable[RenderableType]:
         if self.finished_work:
-            yield Text(broken(self.finished_work, self.console.width), "dim")
-        yield self.make_tasks_table(sorted(self.tasks, key=lambda t: t.fields["is_overall"]))
+            yield Text(broken(self.finished_work, self.console.width - MARGIN), "dim")
+        table = self.make_tasks_table(sorted(self.tasks, key=lambda t: t.fields["is_overall"]))
+        yield Padding(table, (0, MARGIN, 0, 0))
 
 
 def _live(console: Terminal) -> _Live:

@@ -52,6 +52,7 @@ class RunOverview:
         self._ticker = threading.Thread(target=self._tick, name="overview", daemon=True)
 
     def __enter__(self) -> RunOverview:
+        BARS.clear()  # of what a run waited for before
         self._bar = BARS.open(self.how_far(), len(self._tables), is_overall=True)
         self._ticker.start()
         return self
