@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page
 
 from tests.browser.conftest import Opening, Scheme
 from tests.browser.hostile import HOSTILE, poisoned
-from tests.core.report.example_bundles import example_bundle
+from tests.core.report.example_bundles import example_bundle, without_traces
 
 OPEN_ALL = "for (const one of document.querySelectorAll('details')) one.open = true"
 
@@ -120,3 +122,28 @@ def test_print_shows_the_whole_text(open_report: Opening) -> None:
     printed = report.value(heights)
     assert screen[0] < screen[1]
     assert printed[0] == printed[1]
+
+
+def test_a_report_without_traces_is_used_without_errors(open_report: Opening) -> None:
+    page = open_report(without_traces(example_bundle())).page
+    for key in ("j", "n", "c", "/"):
+        page.keyboard.press(key)
+    assert page.locator("#accuracy-figure .dot").count() == 3
+    assert page.locator("#trace-section").inner_text().startswith("Trace")
+    assert Axe().run(page).response["violations"] == []
+
+
+def test_a_report_without_any_number_is_a_page(open_report: Opening) -> None:
+    bundle = without_traces(example_bundle())
+    bare = dataclasses.replace(
+        bundle,
+        configurations=[dataclasses.replace(one, results={}) for one in bundle.configurations],
+        curves=[],
+        differences=[],
+        selection=[],
+        numbers={},
+        baseline=None,
+    )
+    page = open_report(bare).page
+    assert "No answer was graded here" in page.locator("#overview").inner_text()
+    assert Axe().run(page).response["violations"] == []

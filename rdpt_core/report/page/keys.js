@@ -44,7 +44,7 @@ function listenToKeys() {
   addEventListener("keydown", (event) => {
     if (event.ctrlKey || event.metaKey || event.altKey || isTyping(event.target) || byId("help").open) return;
     const found = KEYS.find(([key]) => key === event.key);
-    if (!found) return;
+    if (!found || (!numTraces() && found[2] !== showHelp)) return;
     event.preventDefault();
     found[2]();
   });

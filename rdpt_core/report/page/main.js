@@ -20,6 +20,10 @@ async function main() {
     applyFilters();
     if (!readHash()) openFirst();
     addEventListener("hashchange", readHash);
+  } else {
+    heading(byId("trace-section"), "trace-heading", "Trace");
+    heading(byId("find"), "find-heading", "Finding traces");
+    byId("trace-section").append(h("p", { class: "caption" }, "No answer has been sampled or imported yet."));
   }
   listenToKeys();
   themeButton();
@@ -34,4 +38,8 @@ async function main() {
   });
 }
 
-main();
+// A browser from before 2023 lacks DecompressionStream.
+main().catch((error) => {
+  byId("overview").append(h("p", { role: "alert" }, `This report could not be drawn: ${error.message}. It needs a browser of 2024 or later.`));
+  throw error;
+});

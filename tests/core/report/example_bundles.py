@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
+from typing import Any
+
 import numpy as np
 
-from rdpt_core.provenance.labels import DIRECTIONS, LABELS, MISSING, LabelRule, label
+from rdpt_core.provenance.labels import LABELS, MISSING, LabelRule, label
 from rdpt_core.report.bundle import (
     Bundle,
     Curve,
@@ -214,4 +217,20 @@ def _numbers() -> dict[str, list[list[str]]]:
     }
 
 
-assert len(DIRECTIONS) == 3  # codes of `direction` in the page
+def without_traces(bundle: Bundle) -> Bundle:
+    """The same experiment before any answer was sampled."""
+    none: Any = np.zeros(0)
+    columns = {field.name: none for field in dataclasses.fields(bundle.sentences)}
+    sentences = Sentences(**{**columns, "p": np.zeros((0, 3), np.float32)})
+    traces = Traces(
+        configuration=none,
+        question=none,
+        sample=none,
+        outcome=none,
+        first_sentence=np.zeros(1, np.uint32),
+        first_byte=np.zeros(1, np.uint64),
+        trace_id=[],
+        extracted=[],
+        finish=[],
+    )
+    return dataclasses.replace(bundle, traces=traces, sentences=sentences, text=b"", telling={})

@@ -18,7 +18,7 @@ import pytest
 from rdpt_core.report import encoding
 from rdpt_core.report.bundle import Bundle
 from rdpt_core.report.page import SCRIPTS, write_page
-from tests.core.report.example_bundles import example_bundle
+from tests.core.report.example_bundles import example_bundle, without_traces
 
 
 class Elements(HTMLParser):
@@ -177,25 +177,7 @@ def test_a_trace_longer_than_a_block_is_one_of_its_own(
 
 
 def test_a_report_without_traces_is_a_page(bundle: Bundle) -> None:
-    none: Any = np.zeros(0)
-    sentences = dataclasses.replace(
-        bundle.sentences,
-        **{field.name: none for field in dataclasses.fields(bundle.sentences) if field.name != "p"},
-        p=np.zeros((0, 3), np.float32),
-    )
-    traces = dataclasses.replace(
-        bundle.traces,
-        configuration=none,
-        question=none,
-        sample=none,
-        outcome=none,
-        first_sentence=np.zeros(1, np.uint32),
-        first_byte=np.zeros(1, np.uint64),
-        trace_id=[],
-        extracted=[],
-        finish=[],
-    )
-    empty = dataclasses.replace(bundle, traces=traces, sentences=sentences, text=b"", telling={})
+    empty = without_traces(bundle)
     assert encoding.encoded(empty).blocks == []
     assert "<h1>" in write_page(empty)
 
