@@ -20,6 +20,18 @@ from flows.workspace import (
     open_frozen,
 )
 from rdpt_core.store import catalog
+from rdpt_core.store.contents import (
+    CONTENTS_NOTE,
+    NOISE_NOTE,
+    ConfigurationRow,
+    Contents,
+    NoiseRow,
+    PartUse,
+    ScorerRow,
+    merged,
+    plain,
+    with_past,
+)
 from rdpt_core.store.parts import Store
 from rdpt_core.store.record import Part
 from settings.runtime import Runtime
@@ -39,7 +51,7 @@ def publish_catalogue(opened: Opened) -> None:
 
 def rebuild_catalogue(runtime: Runtime) -> None:
     """Writes the catalogue again; of an experiment that cannot be opened, what it used last."""
-    found: dict[str, catalog.Contents] = {}
+    found: dict[str, Contents] = {}
 
     def keep(opened: Opened) -> None:
         found[opened.experiment.name] = _keep_contents(opened)
@@ -59,13 +71,11 @@ def refresh_catalogue(runtime: Runtime) -> None:
         rebuild_catalogue(runtime)
 
 
-def _publish(
-    runtime: Runtime, fresh: Mapping[str, catalog.Contents], known: Iterable[Part] = ()
-) -> None:
+def _publish(runtime: Runtime, fresh: Mapping[str, Contents], known: Iterable[Part] = ()) -> None:
     """Publishes the contents in `fresh`, and for other experiments those of their notes."""
     paths = sorted((runtime.workspace / "runs").glob(f"*/{CONTENTS}"))
     others = [_known(path, runtime) for path in paths if path.parent.name not in fresh]
-    everything = replace(catalog.merged([*fresh.values(), *others]), noise=read_noise(runtime))
+    everything = replace(merged([*fresh.values(), *others]), noise=read_noise(runtime))
     by_key = {part.key: part for part in known}
     catalog.publish(runtime.catalog, Store(runtime.store, warn=say), everything, by_key)
 
@@ -77,28 +87,28 @@ def is_published(opened: Opened) -> bool:
     return catalog.is_current(opened.runtime.catalog, opened.store)
 
 
-def _known(path: Path, runtime: Runtime) -> catalog.Contents:
+def _known(path: Path, runtime: Runtime) -> Contents:
     """By its note, and where that is damaged by the experiment itself."""
-    found = notes_of(runtime).read(path, catalog.CONTENTS)
+    found = notes_of(runtime).read(path, CONTENTS_NOTE)
     if found is None:
         try:
             return _keep_contents(open_frozen(path.parent.name, runtime))
         except (ValueError, OSError) as error:
             say(f"warning: {path.parent.name} is not in the catalogue: {brief(error)}")
-    return found or catalog.Contents((), (), ())
+    return found or Contents((), (), ())
 
 
-def _keep_contents(opened: Opened) -> catalog.Contents:
+def _keep_contents(opened: Opened) -> Contents:
     plan, configurations = opened.plan, opened.study.configurations()
     contents = _contents(opened, configurations, plan)
     if past := _past(opened, configurations, plan):
-        contents = catalog.with_past(contents, past)
+        contents = with_past(contents, past)
     if opened.folder.exists():
-        opened.store.notes.write(opened.folder / CONTENTS, catalog.plain(contents))
+        opened.store.notes.write(opened.folder / CONTENTS, plain(contents))
     return contents
 
 
-def contents_of(opened: Opened) -> catalog.Contents:
+def contents_of(opened: Opened) -> Contents:
     """Configurations, scorers, their noise, and parts of an experiment, as far as they exist."""
     contents = _contents(opened, opened.study.configurations(), opened.plan)
     known = {row.scorer for row in contents.scorers}
@@ -106,20 +116,18 @@ def contents_of(opened: Opened) -> catalog.Contents:
     return replace(contents, noise=noise)
 
 
-def _contents(opened: Opened, configurations: list[Configuration], plan: Plan) -> catalog.Contents:
+def _contents(opened: Opened, configurations: list[Configuration], plan: Plan) -> Contents:
     uses = [row for c in configurations for use in c.uses for row in _uses(c, use, plan)]
     models = {m.scorer: m for c in configurations for m in _models(c, plan)}
     workspace = opened.runtime.workspace.resolve()
-    return catalog.Contents(
+    return Contents(
         tuple(_configuration_row(opened, c, plan) for c in configurations),
         tuple(_scorer_row(model, workspace) for model in models.values()),
         tuple(dict.fromkeys(uses)),
     )
 
 
-def _past(
-    opened: Opened, configurations: list[Configuration], plan: Plan
-) -> catalog.Contents | None:
+def _past(opened: Opened, configurations: list[Configuration], plan: Plan) -> Contents | None:
     """What an experiment that is not complete used when it was. Where a part was lost, those that
     follow from it cannot be derived until it is built again: without this, `gc` would take them.
     Tables that are complete have only the parts of now."""
@@ -133,17 +141,17 @@ def _past(
     return replace(past, uses=tuple(uses))
 
 
-def published(opened: Opened) -> catalog.Contents | None:
+def published(opened: Opened) -> Contents | None:
     """What an experiment used when the catalogue was last written for it."""
-    return opened.store.notes.read(opened.folder / CONTENTS, catalog.CONTENTS)
+    return opened.store.notes.read(opened.folder / CONTENTS, CONTENTS_NOTE)
 
 
 def _configuration_row(
     opened: Opened, configuration: Configuration, plan: Plan
-) -> catalog.ConfigurationRow:
+) -> ConfigurationRow:
     trained = configuration.find("students", "train")
     parts = plan.state(trained).parts if trained else ()
-    return catalog.ConfigurationRow(
+    return ConfigurationRow(
         configuration.digest,
         configuration.name,
         opened.experiment.name,
@@ -155,12 +163,12 @@ def _configuration_row(
     )
 
 
-def _uses(configuration: Configuration, use: TableUse, plan: Plan) -> Iterator[catalog.PartUse]:
+def _uses(configuration: Configuration, use: TableUse, plan: Plan) -> Iterator[PartUse]:
     model = model_of(use.table, plan) if use.table.name == "scores" else None
     scorer, place = model.scorer if model else None, _place(configuration, use)
     for coordinate, part in plan.state(use.table).places.items():
         if isinstance(part, Part):
-            yield catalog.PartUse(
+            yield PartUse(
                 place.configuration,
                 place.side,
                 place.benchmark,
@@ -172,15 +180,13 @@ def _uses(configuration: Configuration, use: TableUse, plan: Plan) -> Iterator[c
             )
 
 
-def _place(configuration: Configuration, use: TableUse) -> catalog.PartUse:
+def _place(configuration: Configuration, use: TableUse) -> PartUse:
     """A use of any part of that table."""
     side, _, benchmark = use.side.partition(":")
-    return catalog.PartUse(
-        configuration.digest, side, benchmark or None, use.table.name, "", use.role
-    )
+    return PartUse(configuration.digest, side, benchmark or None, use.table.name, "", use.role)
 
 
-def _place_of(use: catalog.PartUse) -> catalog.PartUse:
+def _place_of(use: PartUse) -> PartUse:
     return replace(use, part="", scorer=None, coordinate=None)
 
 
@@ -201,12 +207,12 @@ def model_of(table: Table, plan: Plan) -> Model | None:
     return found
 
 
-def _scorer_row(model: Model, workspace: Path) -> catalog.ScorerRow:
+def _scorer_row(model: Model, workspace: Path) -> ScorerRow:
     known = model.known
     place = model.spec.place
     if Path(place).is_relative_to(workspace):  # a student that was trained here: it may move
         place = str(Path(place).relative_to(workspace))
-    return catalog.ScorerRow(
+    return ScorerRow(
         model.scorer,
         place,
         known.revision,
@@ -223,12 +229,12 @@ def _scorer_row(model: Model, workspace: Path) -> catalog.ScorerRow:
 # ---------------------------------------------------------------------------- noise
 
 
-def read_noise(runtime: Runtime) -> tuple[catalog.NoiseRow, ...]:
+def read_noise(runtime: Runtime) -> tuple[NoiseRow, ...]:
     """What was measured in this workspace; `rdpt doctor scorer` measures again what was lost."""
-    return notes_of(runtime).read(runtime.workspace / NOISE, catalog.NOISE) or ()
+    return notes_of(runtime).read(runtime.workspace / NOISE, NOISE_NOTE) or ()
 
 
-def keep_noise(opened: Opened, measured: Iterable[catalog.NoiseRow]) -> None:
+def keep_noise(opened: Opened, measured: Iterable[NoiseRow]) -> None:
     """Beside the store, which cannot rebuild it: what was measured takes the place of what was
     known of the same scorers."""
     with opened.store.lock("catalogue", "noise", wait=True):

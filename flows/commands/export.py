@@ -18,7 +18,8 @@ from flows.runtime import read_runtime
 from flows.workspace import Opened, named, open_asked
 from rdpt_core.files.records import BadTable
 from rdpt_core.files.writing import create_table
-from rdpt_core.store import catalog, exported
+from rdpt_core.store import exported
+from rdpt_core.store.contents import Contents, PartUse
 from rdpt_core.store.exported import Before
 from rdpt_core.store.parts import Store
 from rdpt_core.store.record import Part
@@ -139,7 +140,7 @@ def _table(opened: Opened, table: str, configuration: str, out: str) -> int:
         return exported.write_rows(writer, rows[table], opened.store, parts, before, text)
 
 
-def _contents(opened: Opened) -> catalog.Contents:
+def _contents(opened: Opened) -> Contents:
     """Raises BadSettings where nothing exists."""
     contents = contents_of(opened)
     if not contents.uses:
@@ -169,7 +170,7 @@ def _require_known(table: str, known: Sequence[str]) -> None:
         )
 
 
-def _of(contents: catalog.Contents, configuration: Configuration) -> catalog.Contents:
+def _of(contents: Contents, configuration: Configuration) -> Contents:
     digest = configuration.digest
     return replace(
         contents,
@@ -179,7 +180,7 @@ def _of(contents: catalog.Contents, configuration: Configuration) -> catalog.Con
 
 
 def _parts(
-    store: Store, uses: Iterable[catalog.PartUse], table: str, before: Sequence[str]
+    store: Store, uses: Iterable[PartUse], table: str, before: Sequence[str]
 ) -> Iterator[tuple[Part, Before]]:
     """Each part with the columns that stand before its rows; the same pair once."""
     wanted = [use for use in uses if use.table == table]

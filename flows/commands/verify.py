@@ -20,7 +20,8 @@ from rdpt_core.machine.resources import amount
 from rdpt_core.models.files import MEMORY
 from rdpt_core.models.serving.fingerprint import KNOWN
 from rdpt_core.report.words import counted
-from rdpt_core.store import catalog, integrity, notes
+from rdpt_core.store import integrity, notes
+from rdpt_core.store.contents import CONTENTS_NOTE, NOISE_NOTE
 from rdpt_core.store.parts import Store
 from rdpt_core.text.printable import printable
 from settings.loading import BadSettings, read_experiment
@@ -32,9 +33,9 @@ from tasks.progress import BYTES, counting, say
 SHAPES: dict[str, TypeAdapter[Any]] = {
     MODELS: MEMORY,
     SERVERS: KNOWN,
-    NOISE: catalog.NOISE,
+    NOISE: NOISE_NOTE,
     f"runs/*/{ORIGIN}": ORIGINS,
-    f"runs/*/{CONTENTS}": catalog.CONTENTS,
+    f"runs/*/{CONTENTS}": CONTENTS_NOTE,
     "store/sources/*.json": sources.KEYS,
 }
 """The notes of a workspace. Files in `running/` are written in place, and so are none."""

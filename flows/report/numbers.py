@@ -14,7 +14,7 @@ from flows.report.configurations import Cast
 from flows.report.reader import Reader
 from rdpt_core.report.bundle import Shown
 from rdpt_core.report.traces import NEAR
-from rdpt_core.store.catalog import Contents
+from rdpt_core.store.contents import Contents
 from rdpt_core.store.record import Part
 from rdpt_core.tables.rows import SentenceScore, Trace
 from settings.texts import Generate

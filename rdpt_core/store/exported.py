@@ -19,7 +19,8 @@ import pyarrow.parquet as pq
 
 from rdpt_core.files.writing import TableWriter
 from rdpt_core.store import catalog
-from rdpt_core.store.catalog import Contents, literal, quoted
+from rdpt_core.store.catalog import literal, quoted
+from rdpt_core.store.contents import Contents
 from rdpt_core.store.parts import Store
 from rdpt_core.store.record import Part
 from rdpt_core.tables import columns

@@ -25,7 +25,7 @@ from flows.prefect_home import set_aside_if_damaged
 from flows.workspace import Opened, freeze, open_file
 from rdpt_core.finetune import training
 from rdpt_core.store import integrity, notes
-from rdpt_core.store.catalog import NoiseRow
+from rdpt_core.store.contents import NoiseRow
 from rdpt_core.store.notes import Notes
 from rdpt_core.store.parts import Damaged, Store
 from tasks import models

@@ -36,7 +36,7 @@ from rdpt_core.provenance.noise import (
     ScoredTraces,
     difference,
 )
-from rdpt_core.store.catalog import NoiseRow
+from rdpt_core.store.contents import NoiseRow
 from tasks.models import Model
 from tasks.progress import say
 

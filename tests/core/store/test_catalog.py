@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import shutil
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
@@ -12,6 +11,11 @@ import duckdb
 import pytest
 
 from rdpt_core.store import catalog
+from rdpt_core.store.contents import (
+    ConfigurationRow,
+    Contents,
+    PartUse,
+)
 from rdpt_core.store.parts import Store
 from rdpt_core.tables.recipe import Recipe
 from rdpt_core.tables.rows import ROWS
@@ -25,13 +29,13 @@ def published(root: Path, name: str = "toy") -> tuple[Path, Store]:
     store = Store(root / "store")
     plan = Plan(store)
     uses = tuple(
-        catalog.PartUse("c1", "train", None, part.table, part.key, None)
+        PartUse("c1", "train", None, part.table, part.key, None)
         for table in tables[:3]
         for part in plan.state(table).parts
     )
-    row = catalog.ConfigurationRow("c1", name, "study", None, None, None, None, None)
+    row = ConfigurationRow("c1", name, "study", None, None, None, None, None)
     path = root / "rdpt.duckdb"
-    catalog.publish(path, store, catalog.Contents((row,), (), uses))
+    catalog.publish(path, store, Contents((row,), (), uses))
     return path, store
 
 
@@ -65,7 +69,7 @@ def test_a_configuration_sees_the_parts_that_it_uses_and_no_other(tmp_path: Path
 def test_a_reader_blocks_no_run_and_keeps_what_it_opened(tmp_path: Path) -> None:
     path, store = published(tmp_path)
     with duckdb.connect(str(path), read_only=True) as reader:
-        catalog.publish(path, store, catalog.Contents((), (), ()))
+        catalog.publish(path, store, Contents((), (), ()))
         assert reader.execute("SELECT count(*) FROM configurations").fetchone() == (1,)
     assert query(path, "SELECT count(*) FROM configurations") == [(0,)]
 
@@ -128,41 +132,6 @@ def test_a_hostile_name_round_trips_and_changes_no_table(tmp_path: Path, name: s
     assert len(query(path, "FROM duckdb_tables()")) == 5
 
 
-def test_contents_survive_being_written_down() -> None:
-    row = catalog.ConfigurationRow("c", "n", "e", None, "s", None, None, 3)
-    scorer = catalog.ScorerRow("s", "m", None, "w", "t", "c", "float32", "exact", None, "hf")
-    uses = [
-        catalog.PartUse(name, "test", "b", "t", part, None, None, at)
-        for name in ("c", "d")
-        for part, at in (("p", (0, 0)), ("q", (0, 1)), ("p", (1, 0)))
-    ]
-    contents = catalog.Contents((row,), (scorer,), (*uses, replace(uses[0], role="teacher")))
-    written = json.loads(json.dumps(catalog.plain(contents)))
-    assert [len(parts) for parts in written["tables"]] == [3, 1], "once for both configurations"
-    assert catalog.CONTENTS.validate_python(written) == contents
-    assert catalog.merged([contents, contents]) == contents
-
-
-def test_contents_of_an_earlier_release_have_no_coordinates_until_they_are_written_again() -> None:
-    row = catalog.ConfigurationRow("c", "n", "e", None, "s", None, None, 3)
-    use = catalog.PartUse("c", "test", "b", "t", "p", None)
-    earlier = {name: value for name, value in asdict(use).items() if name != "coordinate"}
-    written = {"configurations": [asdict(row)], "scorers": [], "uses": [earlier]}
-    past = catalog.CONTENTS.validate_python(json.loads(json.dumps(written)))
-    assert past == catalog.Contents((row,), (), (use,))
-    now = replace(past, uses=(replace(use, coordinate=(2, 1)),))
-    assert catalog.with_past(now, past).uses == now.uses, "a part of both stands where it is now"
-
-
-def test_what_a_note_cannot_mean_is_refused() -> None:
-    place = ["c", "test", None, "t", None, None]
-    for uses in ([[*place, 1]], [[*place]], [None], 3):
-        with pytest.raises(ValueError, match="uses"):
-            catalog.CONTENTS.validate_python(
-                {"configurations": [], "scorers": [], "tables": [[["p", [0]]]], "uses": uses}
-            )
-
-
 def test_a_part_of_an_earlier_release_lacks_a_column_and_is_still_read(tmp_path: Path) -> None:
     @dataclass(frozen=True, slots=True)
     class EarlierStep:
@@ -175,6 +144,6 @@ def test_a_part_of_an_earlier_release_lacks_a_column_and_is_still_read(tmp_path:
     recipe = Recipe("students", 0, {}, {})
     store.commit(EarlierStep, recipe, [EarlierStep("s", 1)], inputs={}, seconds=0.0)
     path = tmp_path / "rdpt.duckdb"
-    catalog.publish(path, store, catalog.Contents((), (), ()))
+    catalog.publish(path, store, Contents((), (), ()))
     found = query(path, "SELECT part, student, step, loss FROM students")
     assert found == [(recipe.key, "s", 1, None)]

@@ -11,7 +11,8 @@ from flows import cli
 from flows.catalogue import publish_catalogue, published
 from flows.commands.gc import gc
 from flows.workspace import CONTENTS, freeze
-from rdpt_core.store import catalog, notes, sweep
+from rdpt_core.store import notes, sweep
+from rdpt_core.store.contents import Contents, plain
 from rdpt_core.store.parts import Store
 from rdpt_core.store.record import Part
 from rdpt_core.store.sweep import Stray
@@ -47,7 +48,7 @@ def lose(here: Studio, table: str) -> Part:
     return part
 
 
-def contents(here: Studio) -> catalog.Contents:
+def contents(here: Studio) -> Contents:
     """What the experiment uses, as it was last published."""
     found = published(here.open())
     assert found is not None
@@ -133,7 +134,7 @@ def test_what_was_used_before_gives_way_to_what_is_used_now(here: Studio, capsys
     replaced = replace(next(u for u in whole.uses if u.table == "traces"), part="replaced")
     elsewhere = replace(next(u for u in whole.uses if u.table == "students"), configuration="was")
     changed = replace(whole, uses=(*whole.uses, replaced, elsewhere))
-    notes.write(here.open().folder / CONTENTS, catalog.plain(changed))
+    notes.write(here.open().folder / CONTENTS, plain(changed))
     lose(here, "sentences")
     publish_catalogue(here.open())
     assert contents(here).configurations == whole.configurations

@@ -11,7 +11,7 @@ import pytest
 from flows import cli
 from flows.catalogue import keep_noise, publish_catalogue
 from flows.workspace import NOISE, Opened
-from rdpt_core.store.catalog import NoiseRow
+from rdpt_core.store.contents import NoiseRow
 from rdpt_core.tables.rows import Trace
 from tests.flows.recorded_requests import refused
 
