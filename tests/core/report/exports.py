@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from rdpt_core.store.catalog import ConfigurationRow, Contents, PartUse
+from rdpt_core.store.contents import ConfigurationRow, Contents, PartUse
 from rdpt_core.store.exported import write_database
 from rdpt_core.store.parts import Store
 from rdpt_core.tables.recipe import Recipe
