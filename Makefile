@@ -40,7 +40,7 @@ ui: bootstrap
 # Strict: a link to a page, a heading or an image that does not exist is an error.
 docs: bootstrap
 	NO_MKDOCS_2_WARNING=1 $(PYTHON) -m mkdocs build --quiet --strict
-	@echo "build/site/index.html"
+	@echo "build/site/index.html opens from disk; for its search: python3 -m http.server --directory build/site"
 
 pocket: bootstrap
 	$(PYTHON) -m perf.pocket --threads 2
