@@ -30,7 +30,7 @@ from flows.catalogue import publish_catalogue
 from flows.checks import check_before_work, is_complete
 from flows.configurations import Configuration
 from flows.journal import Journal
-from flows.projection.configuration import project
+from flows.projection.telling import tell_begun, tell_complete, tell_ended
 from flows.results.artifact import show_results
 from flows.runtime import read_runtime
 from flows.titles import tags_of, title, users_of
@@ -200,8 +200,10 @@ def build(opened: Opened) -> dict[str, BaseException]:
         journal = Journal(opened.runtime.workspace / "logs" / f"{opened.experiment.name}.jsonl")
         journal.note("started", file=opened.file)
         tracker = Tracker(opened.runtime, opened.experiment.name)
+        tell_begun(opened, tracker)
         try:
             failures = _until_sound(opened, tracker)
+            tell_ended(opened, tracker, failures)
         finally:
             tracker.close()
         for table, error in failures.items():
@@ -302,9 +304,7 @@ class Walk:
         plan = self.opened.plan
         if all(plan.state(use.table).complete for use in configuration.uses):
             publish_catalogue(self.opened)
-            self.tracker.configuration(
-                configuration.name, lambda: project(self.opened, configuration)
-            )
+            tell_complete(self.opened, self.tracker, configuration)
 
     def _errors(self) -> dict[str, BaseException]:
         found = {self.tasks[d].title: _error(future) for d, future in self.futures.items()}

@@ -1,8 +1,8 @@
 """MLflow's artifact folders of a workspace, including after the workspace has moved.
 
-MLflow stores the absolute address of each experiment's and each run's folder in its database. In a
-moved or copied workspace these name the old path, where MLflow would write and look for files. So
-rdpt corrects them before that database is opened.
+MLflow stores the absolute address of the folder of each experiment, run and model in its database.
+In a moved or copied workspace these name the old path, where MLflow would write and look for files.
+So rdpt corrects them before that database is opened.
 """
 
 from __future__ import annotations
@@ -46,11 +46,12 @@ def _put_right(database: sqlite3.Connection, runtime: Runtime) -> bool:
     for identity, old, new in moved:
         change = "UPDATE experiments SET artifact_location = ? WHERE experiment_id = ?"
         database.execute(change, [new, identity])
-        database.execute(
-            "UPDATE runs SET artifact_uri = ? || substr(artifact_uri, ?) "
-            "WHERE experiment_id = ? AND substr(artifact_uri, 1, ?) = ?",
-            [new, len(old) + 1, identity, len(old) + 1, f"{old}/"],
-        )
+        for table, column in (("runs", "artifact_uri"), ("logged_models", "artifact_location")):
+            database.execute(
+                f"UPDATE {table} SET {column} = ? || substr({column}, ?) "
+                f"WHERE experiment_id = ? AND substr({column}, 1, ?) = ?",
+                [new, len(old) + 1, identity, len(old) + 1, f"{old}/"],
+            )
     return bool(moved)
 
 

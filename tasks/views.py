@@ -75,6 +75,7 @@ def state_of(view: dict[str, Any]) -> dict[str, Any]:
         "isAccordionReordered": False,
         "autoRefreshEnabled": True,
         "viewMaximized": False,
+        "runListHidden": True,  # next to charts, which then have the page's width
         "globalLineChartConfig": {
             "xAxisKey": "step",
             "lineSmoothness": 0,
@@ -86,28 +87,30 @@ def state_of(view: dict[str, Any]) -> dict[str, Any]:
 
 def charts_of(view: dict[str, Any]) -> dict[str, Any]:
     """Sections of the page's charts. MLflow adds all other metrics, in sections named by the
-    metric's key up to its last `/`; those in `folded` are closed."""
+    metric's key up to its last `/`; those in `folded` are closed. A chart of several metrics draws
+    the second with dashes."""
     sections = view.get("sections", [])
     if not sections:
         return {}
     folded = [_section(name, name, False) for name in view.get("folded", [])]
     return {
         "compareRunSections": [
-            *(_section(s["title"], s["title"], True) for s in sections),
+            *(_section(s["title"], s["title"], True, s.get("columns", 2)) for s in sections),
             *folded,
         ],
         "compareRunCharts": [
-            _chart(metric, kind.upper(), section["title"])
+            _chart([metrics] if isinstance(metrics, str) else metrics, kind, section["title"])
             for section in sections
             for kind in ("line", "bar")
-            for metric in section.get(f"{kind}s", [])
+            for metrics in section.get(f"{kind}s", [])
         ],
         "isAccordionReordered": True,  # otherwise sections are sorted by name
     }
 
 
-def _section(uuid: str, name: str, shown: bool) -> dict[str, Any]:
+def _section(uuid: str, name: str, shown: bool, columns: int = 3) -> dict[str, Any]:
     return {
+        "columns": columns,
         "uuid": uuid,
         "name": name,
         "display": shown,
@@ -117,14 +120,14 @@ def _section(uuid: str, name: str, shown: bool) -> dict[str, Any]:
     }
 
 
-def _chart(metric: str, kind: str, section: str) -> dict[str, Any]:
-    """One chart of all configurations, with the metric's key as title; a line's x is the step."""
+def _chart(metrics: list[str], kind: str, section: str) -> dict[str, Any]:
+    """One chart of all configurations, with the metrics' keys as title; a line's x is the step."""
     chart = {
-        "uuid": metric,
-        "type": kind,
+        "uuid": metrics[0],
+        "type": kind.upper(),
         "metricSectionId": section,
-        "metricKey": metric,
-        "displayName": metric,
+        "metricKey": metrics[0],
+        "selectedMetricKeys": metrics,
         "runsCountToCompare": 10,
         "deleted": False,
         "isGenerated": False,
@@ -142,7 +145,7 @@ def _chart(metric: str, kind: str, section: str) -> dict[str, Any]:
         "useGlobalXaxisKey": True,
         "useGlobalLineSmoothing": True,
     }
-    return chart | line if kind == "LINE" else chart
+    return chart | line if kind == "line" else chart
 
 
 def quoted(column: str) -> str:

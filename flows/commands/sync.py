@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
-
 from pydantic import Field
 from pydantic_settings import CliPositionalArg
 
@@ -48,23 +46,20 @@ def _sync_all(runtime: Runtime) -> int:
 
 
 def _complete(opened: Opened) -> list[Configuration]:
-    table_of = opened.plan.state
-    return [
-        c
-        for c in opened.study.configurations()
-        if all(table_of(use.table).complete for use in c.uses)
-    ]
+    from flows.projection.telling import is_complete
+
+    return [c for c in opened.study.configurations() if is_complete(opened, c)]
 
 
 def _log(opened: Opened, complete: list[Configuration]) -> None:
-    from flows.projection.configuration import project
+    from flows.projection.telling import tell_again
     from tasks.tracking.tracker import Tracker
 
     tracker = Tracker(opened.runtime, opened.experiment.name)
-    for configuration in complete:
-        tracker.configuration(configuration.name, partial(project, opened, configuration))
+    num_unfinished = tell_again(opened, tracker, complete)
     tracker.close()
+    rest = f", {num_unfinished} not finished" if num_unfinished else ""
     say(
         f"{opened.experiment.name}: {len(complete)} complete configurations are up to date in "
-        "MLflow"
+        f"MLflow{rest}"
     )

@@ -1,4 +1,4 @@
-"""Files of a run: settings, results, examples, figures; and its datasets."""
+"""Files of a run: settings, results, examples, figures."""
 
 from __future__ import annotations
 
@@ -8,14 +8,13 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict, fields
 from typing import Any
 
+from flows.projection.made_of import model_of
 from flows.projection.metrics import MIN_TRACES, positions_of
 from flows.projection.told import R, Told
 from rdpt_core.files.writing import csv_writer
 from rdpt_core.report import figures
 from rdpt_core.store.parts import contents_digest, file_hash
 from rdpt_core.tables.rows import Pick, Problem, Result, Trace
-from tasks.models import CHECKPOINT
-from tasks.projection import Dataset
 from tasks.stage import Parts
 
 MAX_EXAMPLES = 200
@@ -24,9 +23,10 @@ MAX_EXAMPLES = 200
 def files_of(told: Told) -> Iterator[tuple[str, bytes]]:
     yield "experiment.toml", told.opened.file.read_bytes()
     yield "results.csv", _table(told).encode()
+    yield "tables.json", _json(dict(_tables(told)))
     model = model_of(told)
     if model is not None:
-        yield "students/model.json", (json.dumps(model, indent=1) + "\n").encode()
+        yield "students/model.json", _json(model)
     preview = _preview(told)
     if preview is not None:
         yield "students/preview.txt", preview
@@ -40,6 +40,25 @@ def files_of(told: Told) -> Iterator[tuple[str, bytes]]:
             yield f"provenance/{benchmark}.png", image
 
 
+def _json(value: Any) -> bytes:
+    return (json.dumps(value, indent=1) + "\n").encode()
+
+
+def _tables(told: Told) -> Iterator[tuple[str, dict[str, str]]]:
+    """Side to table to the digest of its parts: two runs with one digest share the table."""
+    for side in told.configuration.sides:
+        yield (
+            side,
+            {
+                " ".join([use.table.name, *([use.role] if use.role else [])]): contents_digest(
+                    told.plan.state(use.table).parts
+                )
+                for use in told.configuration.uses
+                if use.side == side
+            },
+        )
+
+
 def _table(told: Told) -> str:
     file = io.StringIO()
     writer = csv_writer(file.write)
@@ -47,26 +66,6 @@ def _table(told: Told) -> str:
     for rows in told.results.values():
         writer.writerows(asdict(row).values() for row in rows.values())
     return file.getvalue()
-
-
-def model_of(told: Told) -> dict[str, Any] | None:
-    """Where the trained model is, never a copy of it: the weights may be many gigabytes. The path
-    starts at the folder `store/` of the workspace; hashes are xxh3_128."""
-    for part in told.parts("students", "train"):
-        record = told.plan.store.record(part.table, part.key)
-        inside = f"{CHECKPOINT}/"
-        files = record.payload.items() if record else ()
-        return {
-            "name": f"{told.opened.experiment.name}/{told.configuration.name}",
-            "digest": part.content,
-            "path": f"{part.table}/{part.key}/{CHECKPOINT}",
-            "files": {
-                name.removeprefix(inside): {"size": size, "hash": digest}
-                for name, (size, digest) in files
-                if name.startswith(inside)
-            },
-        }
-    return None
 
 
 def _preview(told: Told) -> bytes | None:
@@ -109,18 +108,3 @@ def _wanted(parts: Parts[R], wanted: set[str], key: str) -> Mapping[str, R]:
         if len(found) == len(wanted):
             break
     return found
-
-
-def datasets_of(told: Told) -> Iterator[Dataset]:
-    """The problems of each side, by the source that their rows name."""
-    for side in told.configuration.sides:
-        parts = told.parts("problems", side)
-        if parts:
-            first = next(iter(told.rows(Problem, side)))
-            name = first[0].source if first else "problems"
-            source = {
-                "table": "problems",
-                "num_rows": sum(part.num_rows for part in parts),
-                "parts": [part.key for part in parts[:100]],
-            }
-            yield Dataset(name[:500], contents_digest(parts), side, json.dumps(source))

@@ -13,48 +13,101 @@ from rdpt_core.provenance.curves import SIDES, CurveRule, PositionCounts, curves
 from rdpt_core.provenance.labels import FOUR_WAY, LABELS
 from rdpt_core.results.summary import BY_DOMAIN
 from rdpt_core.tables.rows import Grade, Provenance, Result, TrainingStep
-from tasks.projection import Point, loss_points, metric_key
+from tasks.projection import Point, loss_points, metric_key, rounded
 
 MAX_METRICS = 60
 MAX_POINTS = 500
 MIN_TRACES = 10
 """At a position, for its share to be drawn."""
 BARE = ("accuracy", "teacher_share", "tokens")
-FIRST = ("grades/gained", "grades/lost", "grades/net_gained", BY_DOMAIN)
-"""Told before all other metrics: what a mean hides."""
+SHARE = "provenance/share/"
+WITH_INTERVAL = ("accuracy", "grades/lift")
+IMPORTANT = (
+    *BARE,
+    "grades/lift",
+    "grades/gained",
+    "grades/lost",
+    "grades/net_gained",
+    SHARE,
+    BY_DOMAIN,
+    "grades/detectable_lift",
+    "grades/share/",
+    "provenance/missing",
+    "pool/teacher_share",
+    "selection/",
+    "students/",
+    "provenance/",
+    "pool/",
+    "grades/",
+)
+"""Beginnings of metrics, in the order in which they are shown while there is room."""
 LESS = ("curves/area_with_truncated/", "curves/area/full/", "grades/num_samples")
 """In the table of results only."""
 
 
 def metric_points(told: Told, when: int) -> list[Point]:
-    """The most important first, at most 60 keys together with curves and loss."""
-    seconds = sum(part.seconds for part in told.all_parts)
+    """The most important, at most 60 keys together with curves and loss."""
     # Four digits, since MLflow's table prints all digits of a number.
-    first: dict[str, float | None] = {"seconds": float(f"{seconds:.4g}")}
-    second: dict[str, float | None] = {}
-    later: dict[str, float | None] = {}
+    found = {"seconds": rounded(sum(part.seconds for part in told.all_parts))}
+    if (mean := mean_accuracy(told)) is not None:
+        found["mean/accuracy"] = mean
+    for slices, row in sorted(_shown(told), key=lambda one: _rank(*one)):
+        found |= _named(row, slices)
+    curved = len(SIDES) * len(FOUR_WAY) if _labelled(told) else 0
+    room = MAX_METRICS - curved - len({point.key for point in loss_curve(told)})
+    return [Point(key, round(value, 4), 0, when) for key, value in list(found.items())[:room]]
+
+
+def mean_accuracy(told: Told) -> float | None:
+    """Over the benchmarks that a configuration answered itself, each counting alike; None where
+    there is one alone."""
+    named = {b.name for b in told.opened.experiment.benchmarks if b.own_answers}
+    sides = [f"test:{name}" for name in named]
+    found = [
+        rows["accuracy"].value for s in sides if "accuracy" in (rows := told.results.get(s, {}))
+    ]
+    values = [value for value in found if value is not None]
+    return sum(values) / len(values) if len(values) > 1 else None
+
+
+def _shown(told: Told) -> Iterator[tuple[tuple[str, ...], Result]]:
+    """Rows with a name in front of their key where they are of another benchmark than the first."""
     for side, rows in told.results.items():
-        other = side in told.benchmarks[1:]
-        slices = [side.partition(":")[2]] if other else []
+        slices = (side.partition(":")[2],) if side in told.benchmarks[1:] else ()
         less = (*LESS, BY_DOMAIN) if len(domains_of([rows])) > MAX_DOMAINS else LESS
         for row in rows.values():
             if not row.metric.startswith(less):
-                into = second if row.metric.startswith(FIRST) else later
-                (first if row.metric in BARE else into).update(_named(row, slices))
-    curved = len(SIDES) * len(FOUR_WAY) if _labelled(told) else 0
-    room = MAX_METRICS - curved - len({point.key for point in loss_curve(told)})
-    known = [(k, v) for k, v in {**first, **second, **later}.items() if v is not None]
-    return [Point(key, round(value, 4), 0, when) for key, value in known[:room]]
+                yield slices, row
 
 
-def _named(row: Result, slices: list[str]) -> dict[str, float | None]:
-    """A row's metric; `accuracy` also brings the ends of its interval."""
-    levels = 2 if row.metric.startswith(BY_DOMAIN) else -1  # a domain's name may hold a slash
-    key = metric_key(*row.metric.split("/", levels), *slices)
-    if row.metric != "accuracy":
-        return {key: row.value}
-    low, high = (metric_key(f"accuracy_{end}", *slices) for end in ("low", "high"))
-    return {key: row.value, low: row.low, high: row.high}
+def _rank(slices: tuple[str, ...], row: Result) -> tuple[int, int]:
+    found = [n for n, start in enumerate(IMPORTANT) if row.metric.startswith(start)]
+    rank = found[0] if found else len(IMPORTANT)
+    # Of other benchmarks, numbers that the first one has beside its accuracy come late.
+    return (rank if not slices or row.metric == "accuracy" else rank + len(BARE), len(slices))
+
+
+def _named(row: Result, slices: tuple[str, ...]) -> dict[str, float]:
+    """A row's metrics by key; some with the ends of their interval."""
+    key = key_of(row.metric)
+    values = {key: row.value}
+    if row.metric in WITH_INTERVAL:
+        values |= {f"{key}_low": row.low, f"{key}_high": row.high}
+    return {metric_key(*slices, *k.split("/")): v for k, v in values.items() if v is not None}
+
+
+def key_of(metric: str) -> str:
+    """A metric of `results` by the name that MLflow shows: what tells it apart comes first, since
+    titles of charts are cut at some 14 letters."""
+    for start in (SHARE, "grades/share/"):
+        if metric.startswith(start):
+            return f"{metric.removeprefix(start)}/share"
+    if metric.startswith(BY_DOMAIN):
+        domain = metric.removeprefix(BY_DOMAIN)
+        return f"{domain.replace('/', '-')} accuracy"
+    if metric.startswith(("grades/", "students/")):
+        return metric.partition("/")[2]
+    return metric
 
 
 def _labelled(told: Told) -> str | None:
@@ -82,7 +135,7 @@ def curve_points(told: Told, when: int) -> Iterator[Point]:
         for position in enough[:: -(-len(enough) // MAX_POINTS) or 1].tolist():
             for name in FOUR_WAY:
                 value = float(found.share[s, position, LABELS.index(name)])
-                yield Point(f"provenance/{name}/{which}", round(value, 4), position + 1, when)
+                yield Point(f"{name}/{which}", round(value, 4), position + 1, when)
 
 
 def loss_curve(told: Told) -> Iterator[Point]:

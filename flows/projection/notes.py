@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from flows.projection.files import MAX_EXAMPLES, model_of
-from flows.projection.metrics import BARE, FIRST
+from flows.projection.files import MAX_EXAMPLES
+from flows.projection.made_of import model_of
+from flows.projection.metrics import BARE
 from flows.projection.told import Told
 from flows.results.cells import interval, share
 from rdpt_core.provenance.labels import FOUR_WAY
+from rdpt_core.results.summary import BY_DOMAIN
 from rdpt_core.tables.rows import Result
 
 
@@ -59,7 +61,10 @@ def _headline(told: Told) -> Iterator[str]:
 def _is_main(metric: str) -> bool:
     main = (
         *BARE,
-        *FIRST,
+        "grades/gained",
+        "grades/lost",
+        "grades/net_gained",
+        BY_DOMAIN,
         "grades/lift",
         "grades/detectable_lift",
         "grades/share/",

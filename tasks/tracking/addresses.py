@@ -1,12 +1,17 @@
-"""Addresses of MLflow's pages; nothing is created there for a link."""
+"""Addresses of MLflow's pages; nothing is created there for a link.
+
+All of them say `workflowType=machine_learning`: without it a browser that was never there opens the
+pages for agents, which are empty.
+"""
 
 from __future__ import annotations
 
+import socket
 import sqlite3
 import threading
 import urllib.parse
-from collections.abc import Callable
-from contextlib import closing
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TypeVar
 
@@ -18,8 +23,10 @@ T = TypeVar("T")
 
 LINK_SECONDS = 10.0
 """Seconds that a command waits for the link to its results, if no run has logged to MLflow."""
-LOCAL = f"http://127.0.0.1:{MLFLOW_PORT}"
-"""Address at which `rdpt ui` serves the MLflow of a workspace, unless another port is given."""
+PORT_SECONDS = 0.5
+PORT_FILE = "mlflow.port"
+"""In the workspace, while `rdpt ui` serves its MLflow."""
+WORKFLOW = "workflowType=machine_learning"
 _OPENED: dict[tuple[str, str], str | None] = {}
 """Address and name to the id of an experiment that this process logged; None if MLflow failed, so
 that a run does not wait for it again to print a link."""
@@ -30,7 +37,11 @@ def remember(runtime: Runtime, experiment_name: str, identity: str | None) -> No
 
 
 def run_page(runtime: Runtime, experiment_id: str, run_id: str) -> str:
-    return f"{server_of(runtime)}/#/experiments/{experiment_id}/runs/{run_id}"
+    return f"{server_of(runtime)}/#/experiments/{experiment_id}/runs/{run_id}?{WORKFLOW}"
+
+
+def view_page(server: str, experiment_id: str, view: str) -> str:
+    return f"{server}/#/experiments/{experiment_id}/runs?{WORKFLOW}&viewStateShareKey={view}"
 
 
 def view_address(runtime: Runtime, experiment_name: str, view: str) -> str | None:
@@ -43,14 +54,36 @@ def view_address(runtime: Runtime, experiment_name: str, view: str) -> str | Non
         return None
     place = uri, experiment_name
     identity = _OPENED[place] if place in _OPENED else _experiment_id(uri, experiment_name)
-    page = f"#/experiments/{identity}/runs?viewStateShareKey={view}"
-    return identity and f"{server_of(runtime)}/{page}"
+    return identity and view_page(server_of(runtime), identity, view)
 
 
 def server_of(runtime: Runtime) -> str:
-    """Address of the pages: of a local file, where `rdpt ui` serves it."""
+    """Address of the pages: of a local file, where `rdpt ui` serves it, or would by default."""
     uri = runtime.tracking_uri
-    return shown(uri).rstrip("/") if uri.startswith(("http://", "https://")) else LOCAL
+    if uri.startswith(("http://", "https://")):
+        return shown(uri).rstrip("/")
+    return f"http://127.0.0.1:{_port(runtime.workspace / PORT_FILE) or MLFLOW_PORT}"
+
+
+@contextmanager
+def served_at(workspace: Path, port: int) -> Iterator[None]:
+    """Tells other processes on which port the workspace's MLflow is served during the block."""
+    path = workspace / PORT_FILE
+    path.write_text(f"{port}\n")
+    try:
+        yield
+    finally:
+        path.unlink(missing_ok=True)
+
+
+def _port(path: Path) -> int | None:
+    """None where nobody listens any more: one that was killed leaves its file."""
+    try:
+        port = int(path.read_text())
+        with socket.create_connection(("127.0.0.1", port), timeout=PORT_SECONDS):
+            return port
+    except (OSError, ValueError, OverflowError):
+        return None
 
 
 def _experiment_id(uri: str, name: str) -> str | None:

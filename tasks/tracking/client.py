@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
+from string import Template
 from typing import TYPE_CHECKING, Protocol
 
 from rdpt_core.store.locks import exclusive
 from settings.runtime import Runtime
 from tasks.artifacts import artifact_folder, rehome
-from tasks.projection import Point, Projection, run_name
+from tasks.projection import Point, Projection, State, run_name
 from tasks.tracking import addresses
 from tasks.tracking.connection import connect, probe, set_defaults
+from tasks.tracking.models import write_model
 from tasks.tracking.writing import (
     kept,
+    outdated,
     write_artifacts,
     write_datasets,
     write_losses,
@@ -25,6 +29,10 @@ from tasks.views import view_tags
 
 if TYPE_CHECKING:
     from mlflow.entities import Experiment, Run
+
+
+RUN = "run_"
+"""What the name of a run's id in a description begins with; the digest follows."""
 
 
 class Named(Protocol):
@@ -82,10 +90,16 @@ class Mlflow:
         return self._client.get_experiment(made)
 
     def _keep_views(self) -> None:
-        experiment = self._experiment
-        for key, value in view_tags(experiment.creation_time or 0).items():
-            for tag, text in kept(experiment.tags, key, value).items():
-                self._client.set_experiment_tag(experiment.experiment_id, tag, text)
+        for key, value in view_tags(self._experiment.creation_time or 0).items():
+            self._keep(key, value)
+        for key in outdated(self._experiment.tags):
+            self._client.delete_experiment_tag(self._experiment.experiment_id, key)
+
+    def _keep(self, key: str, value: str) -> None:
+        """Writes a tag of the experiment, unless a user edited it."""
+        for tag, text in kept(self._experiment.tags, key, value).items():
+            self._client.set_experiment_tag(self._experiment.experiment_id, tag, text)
+            self._experiment.tags[tag] = text
 
     # ------------------------------------------------------------------ runs
 
@@ -133,9 +147,52 @@ class Mlflow:
 
     def tell(self, projection: Projection) -> None:
         run_id = self._run_of(projection, projection.begun)
-        write_words(self._client, self._client.get_run(run_id), projection)
+        run = self._client.get_run(run_id)
+        if projection.state is State.KILLED and run.info.status == State.FAILED:
+            projection = _failed(run, projection)
+        write_words(self._client, run, self._placed(projection))
         write_losses(self._client, run_id, projection.losses)
         write_points(self._client, run_id, projection.points)
         write_datasets(self._client, run_id, projection.datasets)
         write_artifacts(self._client, run_id, projection.artifacts)
-        self._client.set_terminated(run_id, "FINISHED", projection.ended)
+        if projection.model is not None:
+            write_model(self._client, self._experiment.experiment_id, run_id, projection.model)
+        if projection.description:
+            self._keep("mlflow.note.content", self._linked(projection.description))
+        self._end(run, projection)
+
+    def _placed(self, projection: Projection) -> Projection:
+        """With the tag by which MLflow nests a run."""
+        if projection.parent is None:
+            return projection
+        parent = {"mlflow.parentRunId": self._run_of(projection.parent, projection.begun)}
+        return replace(projection, tags={**projection.tags, **parent})
+
+    def _linked(self, description: str) -> str:
+        """The description with the ids of runs, as far as there are runs."""
+        template = Template(description)
+        names = {name for name in template.get_identifiers() if name.startswith(RUN)}
+        found = {name: self._known_run(name.removeprefix(RUN)) for name in names}
+        ids = {name: run_id for name, run_id in found.items() if run_id is not None}
+        return template.safe_substitute(ids, experiment=self._experiment.experiment_id)
+
+    def _known_run(self, digest: str) -> str | None:
+        if digest not in self._runs:
+            found = self._found_run(digest)
+            return found.info.run_id if found else None
+        return self._runs[digest]
+
+    def _end(self, run: Run, projection: Projection) -> None:
+        """Where something changes: a run keeps its times."""
+        if projection.state is State.RUNNING:
+            if run.info.status != State.RUNNING:
+                self._client.update_run(run.info.run_id, State.RUNNING)
+        elif (run.info.status, run.info.end_time) != (projection.state, projection.ended):
+            self._client.set_terminated(run.info.run_id, projection.state, projection.ended)
+
+
+def _failed(run: Run, projection: Projection) -> Projection:
+    """What is still missing after a failure is missing because of it: the run keeps its words."""
+    tags = {k: v for k, v in projection.tags.items() if k not in run.data.tags}
+    note = run.data.tags.get("mlflow.note.content", "")
+    return replace(projection, state=State.FAILED, note=note, tags=tags)
