@@ -1,6 +1,6 @@
 """Lineage as Prefect's assets: an asset is a table with the contents that it has now.
 
-Its key ends in a digest of the parts' contents, which is also the tag `rdpt.parts...` of MLflow
+Its key ends in a digest of the parts' contents, which also stands in `tables.json` of MLflow
 runs. So equal tables of two runs are one asset, and one that was changed is another. There is an
 asset for each table, not for each part: a large table has thousands of parts.
 """

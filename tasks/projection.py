@@ -130,8 +130,3 @@ def run_name(name: str) -> str:
 def metric_key(*steps: str) -> str:
     """`benchmark/class/what`. A benchmark `a:b` loses what MLflow takes in no key."""
     return "/".join(NOT_IN_A_KEY.sub("-", step) for step in steps)
-
-
-def tag_key(*steps: str) -> str:
-    """`rdpt.parts.test-NAME.scores.teacher`; dots separate, so a name has none."""
-    return ".".join(re.sub(r"[^A-Za-z0-9_-]", "-", step) for step in steps)

@@ -38,7 +38,8 @@ def tell_again(opened: Opened, tracker: Tracker, complete: Sequence[Configuratio
     a run that is active are left to it."""
     for one in complete:
         tell_complete(opened, tracker, one)
-    rest = [one for one in opened.study.configurations() if one not in complete]
+    done = {one.digest for one in complete}
+    rest = [one for one in opened.study.configurations() if one.digest not in done]
     state = State.RUNNING if _is_active(opened) else State.KILLED
     for one in rest if state is State.KILLED else ():
         tell_unfinished(opened, tracker, one, state, ())

@@ -174,8 +174,8 @@ def test_the_address_opens_the_view_of_the_experiment(
     mlflow.open()
     assert cli.main(["compare", "study"]) == 0
     identity = mlflow._experiment.experiment_id
-    page = f"http://127.0.0.1:5000/#/experiments/{identity}/runs?viewStateShareKey=comparison"
-    assert capsys.readouterr().err.rstrip().endswith(page)
+    page = f"http://127.0.0.1:5000/#/experiments/{identity}/runs?workflowType=machine_learning"
+    assert capsys.readouterr().err.rstrip().endswith(f"{page}&viewStateShareKey=comparison")
 
 
 def test_an_mlflow_that_knows_nothing_is_not_made(tmp_path: Path, study: Opened) -> None:

@@ -9,7 +9,7 @@ from flows.workspace import Opened
 from settings.runtime import Runtime
 from tasks.projection import Projection
 from tasks.tracking.client import Mlflow
-from tests.flows.projection.toy_configuration import Question, configuration
+from tests.flows.projection.toy_configuration import STUDY, Question, ToyBenchmark, configuration
 from tests.stages import toy_stages
 
 
@@ -22,15 +22,14 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Opened:
     runtime = Runtime(workspace=folder / "workspace")
     tables = {use.table.digest: use.table for use in configuration().uses}
     toy_stages.build(runtime.store, list(tables.values()))
-    question = Question(
-        labels={"alpha": 0.1}, benchmarks=[{"name": "bench", "limit": 8}, {"name": "more"}]
-    )
+    benchmarks = [ToyBenchmark(name="bench", limit=8), ToyBenchmark(name="more")]
+    question = Question(labels={"alpha": 0.1}, benchmarks=benchmarks)
     return Opened(runtime, question, file, folder)  # type: ignore[arg-type]
 
 
 @pytest.fixture(scope="module")
 def whole(made: Opened) -> Projection:
-    return project(made, configuration())
+    return project(made, configuration(), STUDY)
 
 
 @pytest.fixture(scope="module")

@@ -9,24 +9,26 @@ import shutil
 import sqlite3
 import subprocess
 import sys
-import tomllib
 import zlib
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
 from flows.commands.ui.servers import mlflow_server
 from flows.workspace import Opened
-from rdpt_core.provenance.curves import SIDES
-from rdpt_core.provenance.labels import FOUR_WAY
 from settings.runtime import Runtime
 from tasks import views
 from tasks.artifacts import rehome
-from tasks.projection import LOSS, Point, Projection
+from tasks.projection import LOSS, Point, Projection, State
+from tasks.running import announced
+from tasks.tracking.abandoned import end_abandoned
 from tasks.tracking.client import Mlflow
-from tests.flows.projection.toy_configuration import DIGEST, runs_of
+from tasks.tracking.writing import OURS, short
+from tests.flows.projection.toy_configuration import DIGEST, STUDY, run_of, runs_of
 
 Capture = pytest.CaptureFixture[str]
 
@@ -35,7 +37,7 @@ Capture = pytest.CaptureFixture[str]
 
 
 def test_telling_again_changes_nothing(server: Mlflow, whole: Projection) -> None:
-    (run,) = runs_of(server)
+    run = run_of(server)
     client = server._client
     assert run.info.run_name == "random"
     assert run.info.status == "FINISHED"
@@ -43,9 +45,17 @@ def test_telling_again_changes_nothing(server: Mlflow, whole: Projection) -> Non
     assert len(client.get_metric_history(run.info.run_id, LOSS)) == 5
     assert len(client.get_metric_history(run.info.run_id, "accuracy")) == 1
     assert {k: run.data.params[k] for k in whole.params} == whole.params
-    assert len(run.inputs.dataset_inputs) == 1
+    assert len(run.inputs.dataset_inputs) == 3
     listed = {f.path for f in client.list_artifacts(run.info.run_id)}
-    assert listed == {"experiment.toml", "results.csv", "students", "selection", "provenance"}
+    assert listed == {
+        "experiment.toml",
+        "results.csv",
+        "tables.json",
+        "students",
+        "selection",
+        "provenance",
+    }
+    assert run.data.tags["mlflow.parentRunId"] == server._runs[STUDY.digest]
 
 
 def test_no_address_of_a_run_gets_into_the_table_of_results(server: Mlflow) -> None:
@@ -77,9 +87,10 @@ def test_a_workspace_that_moved_has_its_artifacts_in_its_new_place(
     told.tell(replace(whole, digest="f" * 32, name="another"))
     utils._artifact_repos_cache.clear()
     places = {run.info.artifact_uri for run in runs_of(told)} | {told._experiment.artifact_location}
+    places |= {model.artifact_location for model in models_of(told)}
     assert all(place.startswith(f"{moved.as_uri()}/mlartifacts/toy") for place in places)
     assert len([*(moved / "mlartifacts" / "toy").rglob("fresh.txt")]) == 1
-    assert len([*(moved / "mlartifacts" / "toy").rglob("results.csv")]) == 2
+    assert len([*(moved / "mlartifacts" / "toy").rglob("results.csv")]) == 2  # of both runs
     assert sorted(made.runtime.workspace.rglob("*")) == before
     Mlflow(Runtime(workspace=moved), "toy").open()
     assert capsys.readouterr().err == "", "once is enough"
@@ -93,7 +104,7 @@ def test_a_file_of_a_moved_workspace_opens_in_mlflows_page(
     shutil.copytree(made.runtime.workspace, runtime.workspace)
     shutil.rmtree(runtime.workspace / "store")
     rehome(runtime)
-    (run,) = [run for run in runs_of(server) if run.data.tags["rdpt.configuration"] == DIGEST]
+    run = run_of(server)
     away = made.runtime.workspace / "mlartifacts"
     away.rename(away.with_name("away"))
     try:
@@ -148,11 +159,11 @@ def test_losses_that_were_told_live_are_not_told_twice(server: Mlflow, whole: Pr
 
 
 def test_what_a_person_wrote_stays(server: Mlflow, whole: Projection) -> None:
-    (run,) = runs_of(server)
+    run = run_of(server)
     server._client.set_tag(run.info.run_id, "mlflow.note.content", "mine")
     server._client.set_tag(run.info.run_id, "mlflow.runName", "my name")
     server.tell(whole)
-    (run,) = runs_of(server)
+    run = run_of(server)
     assert run.data.tags["mlflow.note.content"] == "mine"
     assert run.info.run_name == "my name"
 
@@ -165,42 +176,127 @@ def test_the_view_is_there_and_a_changed_one_stays(server: Mlflow, made: Opened)
     assert value["name"] == "Comparison"
     assert state["orderByKey"] == "metrics.`accuracy`"
     assert "params.`selector`" in state["selectedColumns"]
-    assert state["columnWidths"]["metrics.`teacher_share`"] > 85
+    assert state["columnWidths"]["tags.`accuracy 95 CI`"] > 85
     server._client.set_experiment_tag(identity, tag, "mine")
     again = Mlflow(made.runtime, "toy")
     again.open()
     assert again._client.get_experiment(identity).tags[tag] == "mine"
 
 
-def test_each_view_charts_the_curves_of_all_configurations(whole: Projection) -> None:
-    state = views.state_of(
-        {
-            "order_by": "metrics.accuracy",
-            "columns": ["metrics.accuracy"],
-            "folded": ["grades"],
-            "sections": [
-                {"title": "By position", "lines": ["provenance/teacher/correct"]},
-                {"title": "Numbers", "bars": ["accuracy", "tokens"]},
-            ],
-        }
+# ---------------------------------------------------------------------------- models
+
+
+def models_of(mlflow: Mlflow) -> list[Any]:
+    return list(mlflow._client.search_logged_models([mlflow._experiment.experiment_id]))
+
+
+def test_a_student_is_one_model_that_names_its_data(server: Mlflow, whole: Projection) -> None:
+    """Told twice; it links to the run that made it, which has the data as inputs."""
+    (model,) = models_of(server)
+    run = run_of(server)
+    assert whole.model is not None
+    assert (str(model.status), model.source_run_id) == ("READY", run.info.run_id)
+    assert model.params == dict(whole.model.params)
+    assert [out.model_id for out in run.outputs.model_outputs] == [model.model_id]
+    given = {one.dataset.name for one in run.inputs.dataset_inputs}
+    assert {"traces of big", "selection of random"} <= given
+
+
+def test_a_model_holds_a_list_of_its_weights_and_no_weights(server: Mlflow, made: Opened) -> None:
+    (model,) = models_of(server)
+    folder = Path(model.artifact_location.removeprefix("file://"))
+    assert [path.name for path in folder.rglob("*") if path.is_file()] == ["model.json"]
+
+
+# ---------------------------------------------------------------------------- states
+
+
+def unfinished(state: State, digest: str = "9" * 32) -> Projection:
+    return Projection(
+        "late", digest, 1000, 2000, {"accuracy 95 CI": state.lower()}, {}, state, state=state
     )
-    shown = {s["name"]: s["display"] for s in state["compareRunSections"]}
-    assert shown == {"By position": True, "Numbers": True, "grades": False}
-    charts = [(c["metricSectionId"], c["type"], c["metricKey"]) for c in state["compareRunCharts"]]
-    assert charts == [
-        ("By position", "LINE", "provenance/teacher/correct"),
-        ("Numbers", "BAR", "accuracy"),
-        ("Numbers", "BAR", "tokens"),
-    ]
-    assert len({chart["uuid"] for chart in state["compareRunCharts"]}) == len(charts)
 
 
-def test_the_shipped_comparison_names_metrics_that_runs_have(whole: Projection) -> None:
-    (path,) = [path for path in views.view_files() if path.stem == "comparison"]
-    view = tomllib.loads(path.read_text())
-    curves = {f"provenance/{label}/{side}" for label in FOUR_WAY for side in SIDES}
-    assert set(view["sections"][0]["lines"]) == curves
-    bare = {key for key in (point.key for point in whole.points) if "/" not in key}
-    columns = {column.removeprefix("metrics.") for column in view["columns"]}
-    assert bare <= columns
-    assert set(view["widths"]) == set(view["columns"])
+def test_a_run_has_the_state_of_its_configuration(server: Mlflow) -> None:
+    for state in (State.RUNNING, State.FAILED, State.RUNNING, State.KILLED, State.FINISHED):
+        server.tell(unfinished(state))
+        run = run_of(server, "9" * 32)
+        assert (run.info.status, run.data.tags["accuracy 95 CI"]) == (state, state.lower())
+    assert run.info.end_time == 2000
+    server._client.delete_run(run.info.run_id)
+    del server._runs["9" * 32]
+
+
+def test_what_failed_stays_failed_until_it_is_built(server: Mlflow) -> None:
+    """`rdpt sync` sees only that it lacks parts."""
+    for state in (State.FAILED, State.KILLED):
+        server.tell(unfinished(state))
+    run = run_of(server, "9" * 32)
+    assert (run.info.status, run.data.tags["mlflow.note.content"]) == ("FAILED", "FAILED")
+    assert run.data.tags["accuracy 95 CI"] == "failed"
+    server._client.delete_run(run.info.run_id)
+    del server._runs["9" * 32]
+
+
+def test_a_run_whose_process_was_killed_is_running_no_more(
+    server: Mlflow, made: Opened, tmp_path: Path
+) -> None:
+    server.tell(unfinished(State.RUNNING))
+    runtime = Runtime(workspace=tmp_path)
+    shutil.copyfile(made.runtime.workspace / "mlflow.db", tmp_path / "mlflow.db")
+    with announced(tmp_path, "toy"):
+        end_abandoned(runtime)
+    assert states_in(tmp_path / "mlflow.db")["late"] == "RUNNING", "its process lives"
+    end_abandoned(runtime)
+    states = states_in(tmp_path / "mlflow.db")
+    assert (states["comparison"], states["late"]) == ("KILLED", "KILLED")
+    assert states[run_of(server).info.run_name] == "FINISHED"
+    server._client.delete_run(run_of(server, "9" * 32).info.run_id)
+    del server._runs["9" * 32]
+
+
+def states_in(path: Path) -> dict[str, str]:
+    query = "SELECT name, status FROM runs WHERE lifecycle_stage = 'active'"
+    with closing(sqlite3.connect(path)) as database:
+        return dict(database.execute(query).fetchall())
+
+
+# ---------------------------------------------------------------------------- earlier releases
+
+
+def test_tags_of_earlier_releases_go_and_edits_stay(made: Opened, whole: Projection) -> None:
+    """Their 29 digests, and marks of what rdpt wrote, which filled the lists of MLflow's pages."""
+    old = Mlflow(made.runtime, "old")
+    old.open()
+    identity = old._experiment.experiment_id
+    old.tell(replace(whole, digest="8" * 32, model=None))
+    run_id = old._runs["8" * 32]
+    tags = run_of(old, "8" * 32).data.tags
+    old._client.set_tag(run_id, "rdpt.parts.train.traces", "abc")
+    for name in ("note.content", "runName"):
+        old._client.delete_tag(run_id, OURS + name)
+        old._client.set_tag(run_id, f"rdpt.wrote.{name}", short(tags[f"mlflow.{name}"]))
+    old._client.set_tag(run_id, "mlflow.runName", "mine")
+    old._client.set_experiment_tag(identity, "rdpt.wrote.sharedViewState.comparison", "abc")
+    again = Mlflow(made.runtime, "old")
+    again.open()
+    again.tell(replace(whole, digest="8" * 32, model=None, note="a new note"))
+    run = run_of(again, "8" * 32)
+    assert not [key for key in run.data.tags if key.startswith(("rdpt.wrote", "rdpt.parts"))]
+    assert (run.info.run_name, run.data.tags["mlflow.note.content"]) == ("mine", "a new note")
+    stored = again._client.get_experiment(identity).tags
+    assert not [key for key in stored if key.startswith("rdpt.wrote")]
+
+
+# ---------------------------------------------------------------------------- the experiment's page
+
+
+def test_the_page_of_an_experiment_links_to_runs(server: Mlflow, whole: Projection) -> None:
+    text = f"random 0.1 [charts](#/experiments/$experiment/runs/$run_{DIGEST}) $$5 $run_{'0' * 32}"
+    server.tell(replace(whole, description=text))
+    experiment = server._client.get_experiment(server._experiment.experiment_id)
+    run_id = run_of(server).info.run_id
+    page = f"#/experiments/{experiment.experiment_id}/runs/{run_id}"
+    assert experiment.tags["mlflow.note.content"] == (
+        f"random 0.1 [charts]({page}) $5 $run_{'0' * 32}"
+    )

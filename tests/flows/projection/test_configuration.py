@@ -7,35 +7,60 @@ from dataclasses import replace
 
 import pytest
 
-from flows.projection.configuration import project
-from flows.projection.metrics import MAX_METRICS
+from flows.configurations import TableUse
+from flows.projection.configuration import project, project_unfinished
+from flows.projection.metrics import MAX_METRICS, key_of
 from flows.workspace import Opened
 from rdpt_core.store.parts import file_hash
-from tasks.projection import Point, Projection, metric_key, run_name, tag_key
-from tests.flows.projection.toy_configuration import configuration
-
-Capture = pytest.CaptureFixture[str]
-
-
-# ---------------------------------------------------------------------------- the projection
+from tasks.projection import Point, Projection, State, metric_key, run_name
+from tests.flows.projection.toy_configuration import STUDY, configuration
+from tests.stages import toy_stages
 
 
 def test_a_projection_is_the_same_each_time(made: Opened, whole: Projection) -> None:
-    assert project(made, configuration()) == whole
+    assert project(made, configuration(), STUDY) == whole
 
 
 def test_bare_metrics_are_rounded_and_other_benchmarks_have_a_slice(whole: Projection) -> None:
     values = {p.key: p.value for p in whole.points}
-    assert values["accuracy"] == values["accuracy/more"] == 0.1235
+    assert values["accuracy"] == values["more/accuracy"] == values["mean/accuracy"] == 0.1235
     assert (values["accuracy_low"], values["accuracy_high"], values["tokens"]) == (0.1, 0.2, 321)
     assert values["seconds"] > 0
-    assert "grades/nothing" not in values
+    assert "nothing" not in values
+
+
+def test_accuracy_and_its_interval_take_one_column(whole: Projection) -> None:
+    assert whole.tags["accuracy 95 CI"] == "0.123 [0.100, 0.200]"
 
 
 def test_accuracy_by_domain_is_told_of_few_domains_whatever_their_names(whole: Projection) -> None:
     """Before metrics that nobody asked for; those of nine domains would drown the others."""
-    found = [p.key for p in whole.points if p.key.startswith("grades/accuracy/")]
-    assert found == ["grades/accuracy/part 0-of nine", "grades/accuracy/part 1-of nine"]
+    found = [p.key for p in whole.points if p.key.endswith(" accuracy")]
+    assert found == ["part 0-of nine accuracy", "part 1-of nine accuracy"]
+
+
+def test_metrics_that_matter_most_are_never_cut(whole: Projection) -> None:
+    """The rows of the toy begin with what nobody asked for; both benchmarks' accuracy comes
+    before it."""
+    keys = [p.key for p in whole.points]
+    assert keys.index("more/accuracy") < keys.index("many/0")
+    assert "more/many/69" not in keys
+
+
+@pytest.mark.parametrize(
+    ("metric", "key"),
+    [
+        ("accuracy", "accuracy"),
+        ("provenance/share/teacher", "teacher/share"),
+        ("grades/share/truncated", "truncated/share"),
+        ("grades/accuracy/depth/2", "depth-2 accuracy"),
+        ("grades/net_gained", "net_gained"),
+        ("selection/teacher_share", "selection/teacher_share"),
+    ],
+)
+def test_what_tells_a_metric_apart_comes_first(metric: str, key: str) -> None:
+    """Titles of charts are cut at some 14 letters."""
+    assert key_of(metric) == key
 
 
 def test_t39_a_run_has_at_most_sixty_metrics(whole: Projection) -> None:
@@ -44,15 +69,44 @@ def test_t39_a_run_has_at_most_sixty_metrics(whole: Projection) -> None:
 
 
 def test_curves_are_of_positions_with_enough_traces(whole: Projection) -> None:
-    points = [p for p in whole.points if p.key == "provenance/teacher/correct"]
+    points = [p for p in whole.points if p.key == "teacher/correct"]
     assert [p.step for p in points] == [1]
     assert 0 <= points[0].value <= 1
 
 
-def test_every_table_has_a_tag(whole: Projection) -> None:
-    tables = {"problems", "traces", "grades", "sentences", "provenance", "results"}
-    assert {f"rdpt.parts.test-bench.{table}" for table in tables} <= set(whole.tags)
-    assert whole.tags["rdpt.parts.train.traces"] == whole.tags["rdpt.parts.test-more.traces"]
+def test_digests_of_tables_are_one_file(whole: Projection) -> None:
+    """29 of them filled the page of a run as tags."""
+    digests = json.loads(whole.artifacts["tables.json"])
+    assert {"problems", "traces", "grades", "sentences", "provenance"} <= set(digests["test:bench"])
+    assert digests["train"]["traces"] == digests["test:more"]["traces"]
+    assert set(whole.tags) == {"rdpt.experiment", "rdpt.kind", "accuracy 95 CI"}
+
+
+def test_a_student_names_the_data_that_it_was_made_of(whole: Projection) -> None:
+    digests = json.loads(whole.artifacts["tables.json"])["train"]
+    assert whole.model is not None
+    made_of = {table: whole.model.params[table] for table in ("problems", "traces", "selection")}
+    assert made_of == {table: digests[table] for table in made_of}
+    given = {one.name: one.digest for one in whole.datasets if one.context == "train"}
+    assert given["selection of random"] == digests["selection"]
+    assert given["traces of big"] == digests["traces"]
+
+
+def test_losses_are_rounded(whole: Projection) -> None:
+    assert [p.value for p in whole.losses] == [1.0, 0.5, 0.3333, 0.25, 0.2]
+
+
+def test_a_configuration_that_failed_is_a_run_with_its_reason(made: Opened) -> None:
+    lacking = replace(
+        configuration(),
+        uses=(*configuration().uses, TableUse("test:bench", "x", toy_stages.given([99]))),
+    )
+    run = project_unfinished(made, lacking, STUDY, State.FAILED, ("scores: out of `memory`",))
+    assert (run.state, run.parent, run.points) == (State.FAILED, STUDY, ())
+    assert run.tags["accuracy 95 CI"] == "failed"
+    assert "18 of 19 tables are complete" in run.note
+    assert "scores: out of 'memory'\n```" in run.note
+    assert "`rdpt resume toy`" in run.note
 
 
 def test_t39_settings_are_params_and_none_is_cut_silently(whole: Projection) -> None:
@@ -66,6 +120,7 @@ def test_artifacts_show_examples_the_batch_and_the_shares(whole: Projection) -> 
     assert set(whole.artifacts) == {
         "experiment.toml",
         "results.csv",
+        "tables.json",
         "students/model.json",
         "students/preview.txt",
         "selection/examples.jsonl",
@@ -95,7 +150,7 @@ def test_a_setting_of_the_experiment_is_not_taken_for_one_of_the_configuration(
     """The seed of a baseline stood in the comparison as if it had been trained with it."""
     seeded = made.experiment.model_copy(update={"seed": 17})
     baseline = replace(configuration(), seed=None, kind="teacher")
-    params = project(replace(made, experiment=seeded), baseline).params
+    params = project(replace(made, experiment=seeded), baseline, STUDY).params
     assert "seed" not in params
 
 
@@ -120,4 +175,3 @@ def test_numbers_that_are_none_are_refused(value: float) -> None:
 def test_names_are_what_mlflow_takes() -> None:
     assert run_name("../a <b>; (c)") == "..-a -b-- -c-"
     assert metric_key("accuracy", "a/b:c") == "accuracy/a-b-c"
-    assert tag_key("rdpt", "parts", "test:a.b", "traces") == "rdpt.parts.test-a-b.traces"

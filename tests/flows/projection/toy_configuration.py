@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from flows.configurations import Configuration, TableUse
+from flows.workspace import Opened
 from rdpt_core.tables.recipe import Rule
 from rdpt_core.tables.rows import (
     Direction,
@@ -19,6 +22,7 @@ from rdpt_core.tables.rows import (
     Sentence,
     TrainingStep,
 )
+from tasks.projection import Parent
 from tasks.stage import Parts, Work, stage
 from tasks.tracking.client import Mlflow
 from tests.stages import toy_stages
@@ -26,6 +30,7 @@ from tests.stages import toy_stages
 Capture = pytest.CaptureFixture[str]
 ANSWERS = 12
 DIGEST = "d" * 32
+STUDY = Parent("comparison", "5" * 32)
 
 
 # ---------------------------------------------------------------------------- a configuration
@@ -51,7 +56,17 @@ def learn(selection: Parts[Pick], work: Work) -> Iterator[TrainingStep]:
 
 @stage("results", version=1, row=Result)
 def sum_up(grades: Parts[Grade], side: str, benchmark: str) -> Iterator[Result]:
-    bare = {"test": {"accuracy": 0.123456, "teacher_share": 0.25}, "train": {"tokens": 321.0}}
+    bare = {
+        "test": {
+            "accuracy": 0.123456,
+            "teacher_share": 0.25,
+            "provenance/share/teacher": 0.25,
+            "grades/lift": 0.04,
+            "grades/gained": 3.0,
+            "grades/lost": 1.0,
+        },
+        "train": {"tokens": 321.0},
+    }
     for metric, value in bare[side].items():
         yield Result(DIGEST, side, benchmark, metric, value, 0.1, 0.2, 8, None)
     for number in range(2 if benchmark == "bench" else 9):
@@ -62,13 +77,22 @@ def sum_up(grades: Parts[Grade], side: str, benchmark: str) -> Iterator[Result]:
         yield Result(DIGEST, side, benchmark, f"grades/many/{number}", 1.0, None, None, 8, None)
 
 
+class ToyBenchmark(Rule):
+    name: str
+    limit: int | None = None
+
+    @property
+    def own_answers(self) -> bool:
+        return True
+
+
 class Question(Rule):
     """What an experiment is asked for its settings."""
 
     name: str = "toy"
     seed: int = 0
     labels: dict[str, float]
-    benchmarks: list[dict[str, Any]]
+    benchmarks: list[ToyBenchmark]
     long: str = "x" * 40_000
 
 
@@ -99,5 +123,25 @@ def configuration(benchmarks: tuple[str, ...] = ("bench", "more")) -> Configurat
     return Configuration("random", "arm", "big", "small", "random", 0, tuple(uses), DIGEST)
 
 
+def teacher() -> Configuration:
+    """A baseline that answered as the student did."""
+    tables = ("problems", "traces", "grades")
+    uses = [u for u in configuration().uses if u.side != "train" and u.table.name in tables]
+    return Configuration("big", "teacher", "big", None, None, None, tuple(uses), "7" * 32)
+
+
+def with_study(opened: Opened, configurations: list[Configuration]) -> Opened:
+    """The experiment, as if it described these."""
+    found = replace(opened)
+    found.__dict__["study"] = SimpleNamespace(configurations=lambda: configurations)
+    return found
+
+
 def runs_of(mlflow: Mlflow) -> list[Any]:
     return list(mlflow._client.search_runs([mlflow._experiment.experiment_id]))
+
+
+def run_of(mlflow: Mlflow, digest: str = DIGEST) -> Any:
+    """The run of a configuration."""
+    (run,) = [run for run in runs_of(mlflow) if run.data.tags["rdpt.configuration"] == digest]
+    return run
