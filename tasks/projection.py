@@ -91,7 +91,7 @@ class Projection:
     tags: Mapping[str, str]
     params: Mapping[str, str]
     note: str
-    """Markdown."""
+    """Markdown of the run's page: a template, as `description` is."""
     points: tuple[Point, ...] = ()
     losses: tuple[Point, ...] = ()
     """Points that may have been logged live, with other timestamps."""

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from flows.configurations import Configuration
 from flows.projection.files import files_of
+from flows.projection.links import in_template
 from flows.projection.made_of import datasets_of, trained_model
 from flows.projection.metrics import curve_points, loss_curve, metric_points
 from flows.projection.notes import note_of
@@ -34,7 +35,7 @@ def project(opened: Opened, configuration: Configuration, parent: Parent | None)
         losses=tuple(loss_curve(told)),
         artifacts=dict(files_of(told)),
         datasets=tuple(datasets_of(told)),
-        note=note_of(told),
+        note=note_of(told, parent),
         parent=parent,
         model=trained_model(told),
     )
@@ -57,7 +58,7 @@ def project_unfinished(
         ended=max(times),
         tags={**dict(_tags(told)), ACCURACY: WORDS[state]},
         params=params_of(told),
-        note=_missing(told, state, reasons),
+        note=in_template(_missing(told, state, reasons)),
         state=state,
         parent=parent,
     )

@@ -6,10 +6,10 @@ the beginning of the line as plain text. So the line begins with the best arm an
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping, Sequence
 
 from flows.configurations import Configuration
+from flows.projection.links import CHARTS, RUN, figures_of, plain, report_of
 from flows.projection.pairs import ACCURACY, Pair
 from flows.results.cells import count, interval, points, points_interval, share
 from flows.results.rows import GAINED, LOST, rows_of
@@ -20,13 +20,6 @@ from tasks.projection import State
 
 MAX_ROWS = 40
 """Of a table; the rest is in the page's own table."""
-RUN = "#/experiments/$experiment/runs/$run_{}?workflowType=machine_learning"
-FILE = "#/experiments/$experiment/runs/$run_{}/artifacts/{}?workflowType=machine_learning"
-IMAGE = "get-artifact?path={}&run_uuid=$run_{}"
-CHARTS = (
-    "#/experiments/$experiment/runs?workflowType=machine_learning"
-    "&viewStateShareKey=comparison&compareRunsMode=CHART"
-)
 
 
 def description_of(
@@ -39,12 +32,11 @@ def description_of(
 ) -> str:
     """`files` are those of the study's run: its report and figures are linked."""
     benchmarks = [benchmark.name for benchmark in opened.experiment.benchmarks]
-    lines = [_first_line(opened, configurations, study, files), ""]
+    lines = [_first_line(opened, configurations, study, files), "", *figures_of(study, files), ""]
     for benchmark in benchmarks:
         found = {one: rows_of(one, f"test:{benchmark}", opened.plan) for one in configurations}
-        lines += [f"### {_plain(benchmark)}", "", *_table(found, states), ""]
+        lines += [f"### {plain(benchmark)}", "", *_table(found, states), ""]
         lines += [*_differences([p for p in pairs if p.benchmark == benchmark]), ""]
-    lines += [f"![{name}]({IMAGE.format(name, study)})" for name in files if _is_figure(name)]
     return "\n".join(lines).rstrip() + "\n"
 
 
@@ -52,8 +44,8 @@ def _first_line(
     opened: Opened, configurations: Sequence[Configuration], study: str, files: Sequence[str]
 ) -> str:
     links = [f"[charts]({CHARTS})", f"[differences]({RUN.format(study)})"]
-    links += [f"[report]({FILE.format(study, name)})" for name in files if name == "report.html"]
-    return f"{_best(opened, configurations)} {' '.join(reversed(links))}"
+    found = [*report_of(study, files), *links]
+    return f"{_best(opened, configurations)} {', '.join(found)}"
 
 
 def _best(opened: Opened, configurations: Sequence[Configuration]) -> str:
@@ -66,7 +58,7 @@ def _best(opened: Opened, configurations: Sequence[Configuration]) -> str:
         if known:
             name = max(known, key=lambda n: known[n].value or 0.0)
             row, of = known[name], f"highest of {len(known)}"
-            return f"{_plain(name)} {share(row)} {interval(row)} is {of}:"
+            return f"{plain(name)} {share(row)} {interval(row)} is {of}:"
     return "No arm has a result yet:"
 
 
@@ -80,7 +72,7 @@ def _table(
         rows = found[one]
         state = states.get(one.digest)
         cells = [
-            f"[{_plain(one.name)}]({RUN.format(one.digest)})",
+            f"[{plain(one.name)}]({RUN.format(one.digest)})",
             share(rows.get("accuracy")),
             interval(rows.get("accuracy")),
             *(share(rows.get(f"provenance/share/{label}")) for label in FOUR_WAY),
@@ -102,13 +94,4 @@ def _differences(pairs: Sequence[Pair]) -> Iterator[str]:
         yield "| difference in accuracy | points | 95% |"
         yield "|---|---|---|"
     for pair in chosen:
-        yield f"| {_plain(pair.name)} | {points(pair.row)} | {points_interval(pair.row)} |"
-
-
-def _plain(name: str) -> str:
-    """A name as text: nothing in it is markup, or a place in the template."""
-    return re.sub(r"([|<>\[\]`\\])", r"\\\1", name).replace("$", "$$")
-
-
-def _is_figure(name: str) -> bool:
-    return name.endswith(".png")
+        yield f"| {plain(pair.name)} | {points(pair.row)} | {points_interval(pair.row)} |"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from flows.projection.files import MAX_EXAMPLES
+from flows.projection.links import RUN, in_template
 from flows.projection.made_of import model_of
 from flows.projection.metrics import BARE
 from flows.projection.told import Told
@@ -12,9 +13,10 @@ from flows.results.cells import interval, share
 from rdpt_core.provenance.labels import FOUR_WAY
 from rdpt_core.results.summary import BY_DOMAIN
 from rdpt_core.tables.rows import Result
+from tasks.projection import Parent
 
 
-def note_of(told: Told) -> str:
+def note_of(told: Told, study: Parent | None) -> str:
     """Markdown for the run's page: its main numbers with their intervals. The page shows the first
     three lines until the user opens the rest."""
     configuration = told.configuration
@@ -44,6 +46,9 @@ def note_of(told: Told) -> str:
         )
     num_rows = sum(len(rows) for rows in told.results.values())
     lines.append(f"All {num_rows} numbers are in `results.csv`.")
+    lines = [in_template(line) for line in lines]
+    if study is not None:
+        lines += ["", f"[comparison]({RUN.format(study.digest)})"]
     return "\n".join(lines) + "\n"
 
 

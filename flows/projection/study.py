@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from flows.configurations import Configuration
 from flows.projection.description import description_of
+from flows.projection.links import look_at
 from flows.projection.metrics import MAX_METRICS
 from flows.projection.pairs import TOKENS, Pair, pairs_csv, pairs_of
 from flows.projection.told import Told
@@ -24,14 +25,19 @@ def study_of(configurations: Sequence[Configuration]) -> Parent:
 
 
 def project_study(
-    opened: Opened, configurations: Sequence[Configuration], states: Mapping[str, State]
+    opened: Opened,
+    configurations: Sequence[Configuration],
+    states: Mapping[str, State],
+    files: Mapping[str, bytes],
 ) -> Projection:
-    """`states` has the configurations that are not complete, by digest."""
+    """`states` has the configurations that are not complete, by digest; `files` the report and
+    figures."""
     plan, study = opened.plan, study_of(configurations)
     benchmarks = [benchmark.name for benchmark in opened.experiment.benchmarks]
     pairs = pairs_of(configurations, benchmarks, plan)
     times = _times(opened, configurations)
     points = list(_points(opened, configurations, pairs, max(times)))
+    names = list(files)
     return Projection(
         name=study.name,
         digest=study.digest,
@@ -39,16 +45,28 @@ def project_study(
         ended=max(times),
         tags={"rdpt.experiment": opened.experiment.name, "rdpt.kind": "study"},
         params={},
-        note="Differences are paired: both answered the same questions. All of them, with "
-        "their notes, are in `differences.csv`.\n",
+        note=_note(study.digest, names),
         points=tuple(points[:MAX_METRICS]),
         artifacts={
             "experiment.toml": opened.file.read_bytes(),
             "differences.csv": pairs_csv(pairs),
+            **files,
         },
         state=_state(states),
-        description=description_of(opened, configurations, states, pairs, study.digest),
+        description=description_of(
+            opened, configurations, states, pairs, study.digest, list(files)
+        ),
     )
+
+
+def _note(study: str, files: Iterable[str]) -> str:
+    lines = [
+        "Differences are paired: both answered the same questions. All of them, with their notes, "
+        "are in `differences.csv`.",
+        "",
+        *look_at(study, study, files),
+    ]
+    return "\n".join(lines) + "\n"
 
 
 def _times(opened: Opened, configurations: Sequence[Configuration]) -> list[int]:

@@ -10,11 +10,12 @@ from functools import partial
 
 from flows.configurations import Configuration
 from flows.projection.configuration import project, project_unfinished
+from flows.projection.pictures import Pictures, pictures_of
 from flows.projection.study import project_study, study_of
 from flows.titles import title, users_of
 from flows.workspace import Opened
 from tasks import stopping
-from tasks.progress import brief
+from tasks.progress import brief, say
 from tasks.projection import State
 from tasks.running import activities
 from tasks.stage import StageTable, Table
@@ -28,9 +29,8 @@ def tell_begun(opened: Opened, tracker: Tracker) -> None:
     for one in unfinished:
         tell_unfinished(opened, tracker, one, State.RUNNING, ())
     if unfinished:
-        tell_study(
-            opened, tracker, dict.fromkeys([one.digest for one in unfinished], State.RUNNING)
-        )
+        states = dict.fromkeys([one.digest for one in unfinished], State.RUNNING)
+        tell_study(opened, tracker, states, None)
 
 
 def tell_again(opened: Opened, tracker: Tracker, complete: Sequence[Configuration]) -> int:
@@ -43,7 +43,8 @@ def tell_again(opened: Opened, tracker: Tracker, complete: Sequence[Configuratio
     state = State.RUNNING if _is_active(opened) else State.KILLED
     for one in rest if state is State.KILLED else ():
         tell_unfinished(opened, tracker, one, state, ())
-    tell_study(opened, tracker, dict.fromkeys([one.digest for one in rest], state))
+    states = dict.fromkeys([one.digest for one in rest], state)
+    tell_study(opened, tracker, states, _pictures(opened, tracker))
     return len(rest)
 
 
@@ -67,7 +68,8 @@ def tell_ended(opened: Opened, tracker: Tracker, failures: Mapping[str, BaseExce
             reasons = _reasons(one, users, faults)
             states[one.digest] = State.FAILED if reasons else State.KILLED
             tell_unfinished(opened, tracker, one, states[one.digest], reasons)
-    tell_study(opened, tracker, states)
+    stopped = len(faults) < len(failures)
+    tell_study(opened, tracker, states, None if stopped else _pictures(opened, tracker))
 
 
 def tell_unfinished(
@@ -84,9 +86,28 @@ def tell_unfinished(
     )
 
 
-def tell_study(opened: Opened, tracker: Tracker, states: Mapping[str, State]) -> None:
+def tell_study(
+    opened: Opened, tracker: Tracker, states: Mapping[str, State], pictures: Pictures | None
+) -> None:
+    """The comparison; then, in the run of every complete configuration, what is to be looked at."""
     configurations = opened.study.configurations()
-    tracker.configuration("the comparison", partial(project_study, opened, configurations, states))
+    files = pictures.of_study() if pictures else {}
+    study = partial(project_study, opened, configurations, states, files)
+    tracker.configuration("the comparison", study)
+    for one in configurations if pictures else ():
+        if one.digest not in states:
+            tracker.files(one, partial(pictures.of_configuration, one.name))
+
+
+def _pictures(opened: Opened, tracker: Tracker) -> Pictures | None:
+    """None where they cannot be made: the numbers are told without them."""
+    if not tracker.is_on:
+        return None
+    try:
+        return pictures_of(opened)
+    except Exception as error:
+        say(f"warning: MLflow gets no figures: {brief(error)}")
+        return None
 
 
 def is_complete(opened: Opened, configuration: Configuration) -> bool:

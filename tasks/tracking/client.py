@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from string import Template
@@ -161,12 +161,15 @@ class Mlflow:
             self._keep("mlflow.note.content", self._linked(projection.description))
         self._end(run, projection)
 
+    def add_files(self, configuration: Named, files: Mapping[str, bytes]) -> None:
+        write_artifacts(self._client, self._run_of(configuration), files)
+
     def _placed(self, projection: Projection) -> Projection:
-        """With the tag by which MLflow nests a run."""
-        if projection.parent is None:
-            return projection
-        parent = {"mlflow.parentRunId": self._run_of(projection.parent, projection.begun)}
-        return replace(projection, tags={**projection.tags, **parent})
+        """With the tag by which MLflow nests a run, and ids in its note."""
+        tags = dict(projection.tags)
+        if projection.parent is not None:
+            tags["mlflow.parentRunId"] = self._run_of(projection.parent, projection.begun)
+        return replace(projection, tags=tags, note=self._linked(projection.note))
 
     def _linked(self, description: str) -> str:
         """The description with the ids of runs, as far as there are runs."""

@@ -11,7 +11,8 @@ import math
 import queue
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import TypeVar
 
 from rdpt_core.tables.rows import TrainingStep
 from settings.runtime import Runtime
@@ -19,6 +20,8 @@ from tasks.progress import say
 from tasks.projection import Projection, loss_points
 from tasks.tracking.client import Mlflow, Named
 from tasks.tracking.connection import first_line, shown
+
+T = TypeVar("T")
 
 PATIENCE = 10.0
 """Seconds that a run waits for MLflow in total."""
@@ -62,17 +65,33 @@ class Tracker:
     def configuration(self, name: str, project: Callable[[], Projection]) -> None:
         """Logs everything about a complete configuration. `project` is called in this thread, since
         it reads the store, and only if tracking is on."""
+        projection = self._made(name, project)
+        if projection is not None:
+            self._work.put(lambda: self._mlflow.tell(projection))
+
+    def files(self, configuration: Named, make: Callable[[], Mapping[str, bytes]]) -> None:
+        """Adds files to the run of a configuration that was logged; `make` is called as `project`
+        is."""
+        files = self._made(f"a figure of {configuration.name}", make)
+        if files is not None:
+            self._work.put(lambda: self._mlflow.add_files(configuration, files))
+
+    def _made(self, name: str, make: Callable[[], T]) -> T | None:
         self._raise_or_warn()
         if self._silent:
-            return
+            return None
         try:
-            projection = project()
+            return make()
         except Exception as error:
             say(f"warning: {name} was not told to MLflow: {first_line(error)}; try `rdpt sync`")
             if self._required:
                 raise
-            return
-        self._work.put(lambda: self._mlflow.tell(projection))
+            return None
+
+    @property
+    def is_on(self) -> bool:
+        """True while MLflow takes what it is told."""
+        return not self._silent
 
     def run_address(self, configuration: Named) -> str | None:
         """The page of a configuration's run; None while MLflow has not been told of it."""

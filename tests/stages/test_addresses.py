@@ -37,6 +37,7 @@ def test_what_a_killed_server_left_is_no_port(tmp_path: Path, left: str) -> None
     assert addresses.server_of(Runtime(workspace=tmp_path)) == f"http://127.0.0.1:{MLFLOW_PORT}"
 
 
-def test_a_server_elsewhere_is_addressed_without_its_password(tmp_path: Path) -> None:
-    runtime = Runtime(workspace=tmp_path, tracking="https://me:secret@mlflow.example/")
-    assert addresses.server_of(runtime) == "https://mlflow.example"
+def test_a_server_elsewhere_is_at_its_own_address(tmp_path: Path) -> None:
+    runtime = Runtime(workspace=tmp_path, tracking="https://mlflow.example/")
+    with addresses.served_at(tmp_path, 5001):
+        assert addresses.server_of(runtime) == "https://mlflow.example"

@@ -6,7 +6,9 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from pathlib import Path
 
 from pydantic import Field
 
@@ -14,11 +16,13 @@ from flows import errors
 from flows.commands.ui.servers import (
     GRACE_SECONDS,
     LocalServer,
+    answers,
     listens,
     mlflow_server,
     password_file,
     prefect_server,
 )
+from flows.commands.ui.start_page import open_page, start_page
 from flows.commands.verb import Verb
 from flows.runtime import read_runtime
 from rdpt_core.defaults import MLFLOW_PORT, PREFECT_PORT
@@ -26,7 +30,12 @@ from settings.loading import BadSettings
 from settings.runtime import Runtime
 from tasks.artifacts import rehome
 from tasks.progress import say
+from tasks.tracking.abandoned import end_abandoned
+from tasks.tracking.addresses import WORKFLOW, served_at, server_of, view_page
+from tasks.tracking.listing import experiments_of
 
+START_SECONDS = 300.0
+"""The first start of both creates two databases."""
 CLIENT_SETTINGS = ("PREFECT_API_URL", "PREFECT_PROFILE")
 
 
@@ -49,21 +58,48 @@ def serve(mlflow_port: int, prefect_port: int) -> int:
     runtime = read_runtime()
     password = password_file(runtime.workspace / "prefect")
     servers = [prefect_server(runtime, prefect_port, password)]
+    serving = ExitStack()
     if _is_local(runtime):
-        rehome(runtime)
         servers.insert(0, mlflow_server(runtime, mlflow_port))
     require_free(servers)
-    for server in servers:
-        say(f"{server.name:<8} {server.address}")
-    say(f"Prefect asks for the password in {password}; its UI shows runs that get it as")
-    say(f"PREFECT_API_AUTH_STRING, and PREFECT_API_URL={servers[-1].address}/api")
-    if not _is_local(runtime):
-        say("MLflow is served elsewhere: see RDPT_TRACKING")
-    return watch(servers)
+    if _is_local(runtime):
+        rehome(runtime)
+        end_abandoned(runtime)
+        serving.enter_context(served_at(runtime.workspace, mlflow_port))
+    with serving:
+        return watch(servers, logs_of(runtime), lambda: greet(runtime, servers, password))
+
+
+def logs_of(runtime: Runtime) -> Path:
+    folder = runtime.workspace / "logs"
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
 
 
 def _is_local(runtime: Runtime) -> bool:
     return runtime.tracking_uri.startswith("sqlite:")
+
+
+def greet(runtime: Runtime, servers: Sequence[LocalServer], password: Path) -> None:
+    """Where everything is, once it is there; opens the reports."""
+    results: dict[str, tuple[str, str]] = {}
+    server = server_of(runtime)
+    say(f"MLflow   {server}/#/experiments?{WORKFLOW}")
+    for one in experiments_of(runtime):
+        page = view_page(server, one.experiment_id, "comparison")
+        results[one.name] = (one.result, page)
+        say(f"  {one.name}: {one.result}: {page}")
+    prefect = servers[-1].address
+    say(
+        f"Prefect  {prefect} asks for a password, the line in {password}; runs are shown "
+        f"there that are started with PREFECT_API_URL={prefect}/api and "
+        f"PREFECT_API_AUTH_STRING=$(cat {password})"
+    )
+    say(f"logs of the servers: {logs_of(runtime)}/ui-*.log; Ctrl-C ends them")
+    page_path = start_page(runtime.workspace, results)
+    if page_path is not None:
+        opened = "opened" if open_page(page_path) else "open in a browser"
+        say(f"reports  {page_path.resolve().as_uri()} ({opened})")
 
 
 def require_free(servers: Sequence[LocalServer]) -> None:
@@ -77,29 +113,53 @@ def require_free(servers: Sequence[LocalServer]) -> None:
         raise BadSettings("ui", lines)
 
 
-def watch(servers: Sequence[LocalServer]) -> int:
-    """Starts the servers and waits; none of them outlives this function."""
+def watch(servers: Sequence[LocalServer], logs: Path, greeting: Callable[[], None]) -> int:
+    """Starts the servers, greets when they answer, and waits; none outlives this function."""
     # Groups of their own: Ctrl-C comes to us alone, and we stop their workers with them.
     signal.signal(signal.SIGTERM, _terminate)
     children: list[subprocess.Popen[bytes]] = []
     try:
-        for server in servers:
-            # Settings of clients would send a server to another one.
-            ours = {k: v for k, v in os.environ.items() if k not in CLIENT_SETTINGS}
-            environment = {**ours, **server.environment}
-            children.append(
-                subprocess.Popen(server.command, env=environment, start_new_session=True)
-            )
+        children += [_started(server, log_of(server, logs)) for server in servers]
+        waiting, begun = list(servers), time.monotonic()
         while all(child.poll() is None for child in children):
+            if waiting:
+                waiting = [server for server in waiting if not answers(server)]
+                if not waiting:
+                    greeting()
+                elif time.monotonic() - begun > START_SECONDS:
+                    names = " and ".join(server.name for server in waiting)
+                    say(f"{names} did not answer in {START_SECONDS:.0f} s: see {logs}/ui-*.log")
+                    return errors.SERVICE
             time.sleep(0.2)
         for server, child in zip(servers, children, strict=True):
             if child.returncode is not None:
-                say(f"{server.name} ended by itself, with code {child.returncode}")
+                say(
+                    f"{server.name} ended by itself, with code {child.returncode}: "
+                    f"see {log_of(server, logs)}"
+                )
         return errors.SERVICE
     except KeyboardInterrupt:
         return 0
     finally:
         _stop(children)
+
+
+def _started(server: LocalServer, log: Path) -> subprocess.Popen[bytes]:
+    # Settings of clients would send a server to another one.
+    ours = {k: v for k, v in os.environ.items() if k not in CLIENT_SETTINGS}
+    with log.open("wb") as file:
+        return subprocess.Popen(
+            server.command,
+            env={**ours, **server.environment},
+            start_new_session=True,
+            stdin=subprocess.DEVNULL,
+            stdout=file,
+            stderr=subprocess.STDOUT,
+        )
+
+
+def log_of(server: LocalServer, logs: Path) -> Path:
+    return logs / f"ui-{server.name.lower()}.log"
 
 
 def _terminate(number: int, frame: object) -> None:

@@ -7,10 +7,12 @@ and a guard in front (`guard.py`).
 
 from __future__ import annotations
 
+import base64
 import re
 import secrets
 import socket
 import sys
+import urllib.request
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,6 +34,8 @@ class LocalServer:
     port: int
     command: Sequence[str]
     environment: Mapping[str, str]
+    health: str = "/health"
+    """Answered with 200 as soon as the pages are."""
 
     @property
     def address(self) -> str:
@@ -79,6 +83,7 @@ def prefect_server(runtime: Runtime, port: int, password: Path) -> LocalServer:
             "PREFECT_SERVER_API_AUTH_STRING": password.read_text().strip(),
             "PREFECT_API_AUTH_STRING": password.read_text().strip(),
         },
+        "/api/ready",
     )
 
 
@@ -94,6 +99,19 @@ def password_file(folder: Path) -> Path:
     if path.stat().st_mode & 0o077:
         say(f"warning: {path} can be read by other users: chmod 600 {path}")
     return path
+
+
+def answers(server: LocalServer) -> bool:
+    """True as soon as a server answers."""
+    request = urllib.request.Request(server.address + server.health)
+    login = server.environment.get("PREFECT_API_AUTH_STRING")
+    if login:
+        request.add_header("Authorization", f"Basic {base64.b64encode(login.encode()).decode()}")
+    try:
+        with urllib.request.urlopen(request, timeout=1) as response:
+            return bool(response.status == 200)
+    except OSError:
+        return False
 
 
 def listens(port: int) -> bool:

@@ -23,7 +23,9 @@ BOTH = [teacher(), configuration()]
 
 
 class Told:
-    """A tracker that keeps what it is told."""
+    """A tracker that keeps what it is told; it wants no figures."""
+
+    is_on = False
 
     def __init__(self) -> None:
         self.projections: list[Projection] = []
@@ -38,7 +40,7 @@ class Told:
 
 @pytest.fixture(scope="module")
 def study(made: Opened) -> Projection:
-    return project_study(made, BOTH, {})
+    return project_study(made, BOTH, {}, {"report.html": b"page", "overview-bench.png": b"png"})
 
 
 def test_differences_are_metrics_with_their_intervals(study: Projection) -> None:
@@ -73,9 +75,16 @@ def test_the_page_begins_with_the_best_arm_without_markup(study: Projection) -> 
     assert "| 0.123 | [0.100, 0.200] | 0.250 |" in row
 
 
+def test_the_page_links_the_report_and_shows_the_figure(study: Projection) -> None:
+    run = f"$run_{study.digest}"
+    assert f"/runs/{run}/artifacts/report.html?workflowType" in study.description.splitlines()[0]
+    assert f"![](get-artifact?path=overview-bench.png&run_uuid={run})" in study.description
+    assert study.artifacts["report.html"] == b"page"
+
+
 def test_names_are_no_markup_and_no_place_in_the_page(made: Opened) -> None:
     sly = replace(configuration(), name="a|b <i> $experiment [x](y)")
-    text = project_study(made, [sly], {}).description
+    text = project_study(made, [sly], {}, {}).description
     assert text.startswith(r"a\|b \<i\> $$experiment \[x\](y) 0.123")
 
 
