@@ -46,6 +46,7 @@ class Dataset:
     context: str
     source: str
     """JSON with the location of the rows."""
+    table: str
 
 
 @dataclass(frozen=True)
@@ -58,6 +59,8 @@ class TrainedModel:
     """What it was made of."""
     files: Mapping[str, bytes]
     """Where it is and what it learnt; never its weights."""
+    points: tuple[tuple[Point, Dataset], ...]
+    """What is known of it on a dataset: MLflow lists the datasets of a model by its metrics."""
 
 
 class State(StrEnum):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 
 from flows.projection.pictures import REPORT
 
@@ -14,14 +14,6 @@ CHARTS = (
     "#/experiments/$experiment/runs?workflowType=machine_learning"
     "&viewStateShareKey=comparison&compareRunsMode=CHART"
 )
-
-
-def look_at(run: str, study: str, files: Iterable[str]) -> Iterator[str]:
-    """Lines of a run's page: its figures, and the report among the files of the study."""
-    names = list(files)
-    yield ", ".join([*report_of(study, names), f"[comparison]({RUN.format(study)})"])
-    yield ""
-    yield from figures_of(run, names)
 
 
 def report_of(study: str, files: Iterable[str]) -> list[str]:

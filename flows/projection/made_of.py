@@ -11,7 +11,7 @@ from rdpt_core.store.parts import contents_digest
 from rdpt_core.store.record import Part
 from rdpt_core.tables.rows import Problem
 from tasks.models import CHECKPOINT
-from tasks.projection import Dataset, TrainedModel
+from tasks.projection import Dataset, Point, TrainedModel
 
 TAUGHT = ("traces", "selection")
 """Tables of the training side that a student is made of, next to the problems."""
@@ -44,7 +44,7 @@ def _dataset(table: str, name: str, parts: Sequence[Part], side: str) -> Dataset
         "num_rows": sum(part.num_rows for part in parts),
         "parts": [part.key for part in parts[:100]],
     }
-    return Dataset(name[:500], contents_digest(parts), side, json.dumps(source))
+    return Dataset(name[:500], contents_digest(parts), side, json.dumps(source), table)
 
 
 def trained_model(told: Told) -> TrainedModel | None:
@@ -61,7 +61,24 @@ def trained_model(told: Told) -> TrainedModel | None:
     if told.configuration.seed is not None:
         params["seed"] = str(told.configuration.seed)
     files = {"model.json": (json.dumps(model, indent=1) + "\n").encode()}
-    return TrainedModel(told.configuration.name, model["digest"], params, files)
+    points = tuple(_known(told))
+    return TrainedModel(told.configuration.name, model["digest"], params, files, points)
+
+
+def _known(told: Told) -> Iterator[tuple[Point, Dataset]]:
+    """How many rows of each dataset a student learnt from, and its accuracy on the first
+    benchmark."""
+    when = max(told.times)
+    for table in ("problems", *TAUGHT):
+        found = [one for one in datasets_of(told) if one.context == "train" and one.table == table]
+        for one in found:
+            num_rows = sum(part.num_rows for part in told.parts(table, "train"))
+            yield Point(f"rows/{table}", num_rows, 0, when), one
+    for side in told.benchmarks[:1]:
+        row = told.results[side].get("accuracy")
+        tested = [one for one in datasets_of(told) if one.context == side]
+        if row is not None and row.value is not None and tested:
+            yield Point("accuracy", round(row.value, 4), 0, when), tested[0]
 
 
 def model_of(told: Told) -> dict[str, Any] | None:

@@ -19,6 +19,8 @@ MAX_METRICS = 60
 MAX_POINTS = 500
 MIN_TRACES = 10
 """At a position, for its share to be drawn."""
+NUM_OF_MODEL = 3
+"""Metrics of a trained model that its run has, too: rows of the tables that it learnt from."""
 BARE = ("accuracy", "teacher_share", "tokens")
 SHARE = "provenance/share/"
 WITH_INTERVAL = ("accuracy", "grades/lift")
@@ -54,7 +56,8 @@ def metric_points(told: Told, when: int) -> list[Point]:
     for slices, row in sorted(_shown(told), key=lambda one: _rank(*one)):
         found |= _named(row, slices)
     curved = len(SIDES) * len(FOUR_WAY) if _labelled(told) else 0
-    room = MAX_METRICS - curved - len({point.key for point in loss_curve(told)})
+    learnt = NUM_OF_MODEL if told.parts("students", "train") else 0
+    room = MAX_METRICS - curved - learnt - len({point.key for point in loss_curve(told)})
     return [Point(key, round(value, 4), 0, when) for key, value in list(found.items())[:room]]
 
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from flows.configurations import Configuration
 from flows.projection.description import description_of
-from flows.projection.links import look_at
+from flows.projection.links import figures_of, report_of
 from flows.projection.metrics import MAX_METRICS
 from flows.projection.pairs import TOKENS, Pair, pairs_csv, pairs_of
 from flows.projection.told import Told
@@ -59,12 +59,14 @@ def project_study(
     )
 
 
-def _note(study: str, files: Iterable[str]) -> str:
+def _note(study: str, files: Sequence[str]) -> str:
     lines = [
         "Differences are paired: both answered the same questions. All of them, with their notes, "
         "are in `differences.csv`.",
         "",
-        *look_at(study, study, files),
+        *report_of(study, files),
+        "",
+        *figures_of(study, files),
     ]
     return "\n".join(lines) + "\n"
 

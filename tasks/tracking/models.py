@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from tasks.projection import TrainedModel, run_name
 
 if TYPE_CHECKING:
-    from mlflow.entities import LoggedModel
+    from mlflow.entities import LoggedModel, Metric
     from mlflow.tracking import MlflowClient
 
 TAG = "rdpt.students"
@@ -41,8 +41,18 @@ def write_model(
                 (Path(folder) / name).write_bytes(content)
                 client.log_model_artifact(logged.model_id, str(Path(folder) / name))
         client.log_outputs(run_id, [LoggedModelOutput(logged.model_id, 0)])
+        client.log_batch(run_id, metrics=_metrics(logged.model_id, run_id, model))
         logged = client.finalize_logged_model(logged.model_id, "READY")
     return logged
+
+
+def _metrics(model_id: str, run_id: str, model: TrainedModel) -> list[Metric]:
+    from mlflow.entities import Metric
+
+    return [
+        Metric(p.key, p.value, p.timestamp, p.step, model_id, data.name, data.digest, run_id)
+        for p, data in model.points
+    ]
 
 
 def _found(

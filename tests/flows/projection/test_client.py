@@ -199,6 +199,9 @@ def test_a_student_is_one_model_that_names_its_data(server: Mlflow, whole: Proje
     assert model.params == dict(whole.model.params)
     assert [out.model_id for out in run.outputs.model_outputs] == [model.model_id]
     given = {one.dataset.name for one in run.inputs.dataset_inputs}
+    used = {(metric.key, metric.dataset_name) for metric in model.metrics}
+    assert ("rows/selection", "selection of random") in used
+    assert "accuracy" in {key for key, _ in used}
     assert {"traces of big", "selection of random"} <= given
 
 
