@@ -6,8 +6,9 @@ What does not exist yet is left out and said; nothing is computed that the table
 from __future__ import annotations
 
 from flows.catalogue import contents_of
-from flows.report.configurations import Cast, compared, shown
+from flows.report.configurations import Cast, shown
 from flows.report.curves import MIN_TRACES, gather_curves
+from flows.report.differences import compared
 from flows.report.numbers import gather_numbers, nearness
 from flows.report.reader import Reader, reading
 from flows.report.selection import gather_selections

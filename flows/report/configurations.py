@@ -1,4 +1,4 @@
-"""The configurations of a report with their rows of `results`, and what is compared."""
+"""The configurations of a report with their rows of `results`."""
 
 from __future__ import annotations
 
@@ -8,14 +8,11 @@ from dataclasses import dataclass
 
 from flows.configurations import Configuration
 from flows.report.reader import TRAIN, Reader, Use
-from flows.results.rows import DETECTABLE, DIFFERENCE, GAINED, LOST, differences, rows_of
-from rdpt_core.provenance.labels import FOUR_WAY
-from rdpt_core.report.bundle import Difference, Number, Shown
+from flows.results.rows import rows_of
+from rdpt_core.report.bundle import Number, Shown
 from rdpt_core.results.comparisons import ARM_ACCURACY
 from rdpt_core.tables.rows import Result
 from tasks.stage import Parts
-
-LIFT, DETECTABLE_LIFT = "grades/lift", "grades/detectable_lift"
 
 
 @dataclass(frozen=True)
@@ -76,13 +73,14 @@ class Cast:
                 return self.names[one.digest]
         return None
 
+    def runs(self, configuration: Configuration, arm: str | None) -> list[Configuration]:
+        """Of an arm of the same teacher and student."""
+        of = configuration.teacher, configuration.student, arm
+        return [c for c in self.configurations if (c.teacher, c.student, c.arm) == of]
+
     def arm_name(self, configuration: Configuration, arm: str | None) -> str:
         """Of an arm of the same teacher and student: its mean's where it has several runs."""
-        runs = [
-            c
-            for c in self.configurations
-            if (c.teacher, c.student, c.arm) == (configuration.teacher, configuration.student, arm)
-        ]
+        runs = self.runs(configuration, arm)
         if len(runs) == 1:
             return self.names[runs[0].digest]
         several = [
@@ -129,7 +127,7 @@ def _means(cast: Cast, reader: Reader) -> Iterator[Shown]:
                 parts = Parts(reader.plan.store, Result, reader.plan.state(use.table).parts)
                 rows = {row.metric: row for found in parts for row in found}
                 if ARM_ACCURACY in rows:
-                    number = _number(rows[ARM_ACCURACY])
+                    number = number_of(rows[ARM_ACCURACY])
                     results[_benchmark(use.side)] = {"accuracy": number, ARM_ACCURACY: number}
         if results:
             yield Shown(
@@ -148,61 +146,8 @@ def _benchmark(side: str) -> str:
 
 
 def _numbers(rows: Mapping[str, Result]) -> dict[str, Number]:
-    return {metric: _number(row) for metric, row in rows.items()}
+    return {metric: number_of(row) for metric, row in rows.items()}
 
 
-def _number(row: Result) -> Number:
+def number_of(row: Result) -> Number:
     return Number(row.value, row.low, row.high, row.n, row.note)
-
-
-# ---------------------------------------------------------------------------- differences
-
-
-def compared(cast: Cast, reader: Reader) -> list[Difference]:
-    """Each arm against the undistilled student, then the arms against each other."""
-    found: list[Difference] = []
-    for benchmark, side in enumerate(cast.sides):
-        found += _over_student(cast, reader, benchmark, side)
-        found += _between_arms(cast, reader, benchmark, side)
-    return found
-
-
-def _over_student(cast: Cast, reader: Reader, benchmark: int, side: str) -> Iterator[Difference]:
-    for configuration in cast.configurations:
-        rows = rows_of(configuration, side, reader.plan)
-        against = cast.undistilled(configuration)
-        if LIFT in rows and against is not None:
-            gained, lost = (rows[name].value for name in (GAINED, LOST))
-            yield Difference(
-                benchmark=benchmark,
-                first=cast.names[configuration.digest],
-                second=against,
-                metric="accuracy",
-                number=_number(rows[LIFT]),
-                gained=None if gained is None else round(gained),
-                lost=None if lost is None else round(lost),
-                detectable=rows[DETECTABLE_LIFT].value,
-            )
-
-
-def _between_arms(cast: Cast, reader: Reader, benchmark: int, side: str) -> Iterator[Difference]:
-    by_name = {c.name: c for c in cast.configurations if c.arm}
-    for one in differences(cast.configurations, side, reader.plan):
-        first = by_name[one.configuration]
-        names = cast.arm_name(first, first.arm), cast.arm_name(first, one.against)
-        detectable = one.rows.get(DETECTABLE)
-        metrics = {DIFFERENCE: "accuracy"} | {
-            f"provenance/difference/{name}": str(name) for name in FOUR_WAY
-        }
-        for metric, name in metrics.items():
-            if metric in one.rows:
-                yield Difference(
-                    benchmark=benchmark,
-                    first=names[0],
-                    second=names[1],
-                    metric=name,
-                    number=_number(one.rows[metric]),
-                    gained=None,
-                    lost=None,
-                    detectable=detectable.value if detectable and name == "accuracy" else None,
-                )
