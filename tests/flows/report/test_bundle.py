@@ -13,15 +13,12 @@ import pytest
 
 from flows.report import write
 from flows.report.bundle import gather
-from flows.report.curves import DIGITS, MIN_TRACES
+from flows.report.curves import MIN_TRACES
 from flows.report.traces import REASONS
 from flows.workspace import Opened
 from rdpt_core.finetune import training
-from rdpt_core.provenance.curves import SIDES, CurveRule, curves, position_counts
-from rdpt_core.provenance.labels import FOUR_WAY, LABELS
+from rdpt_core.provenance.labels import FOUR_WAY
 from rdpt_core.report.bundle import Bundle
-from rdpt_core.tables.rows import Grade, Provenance
-from tasks.stage import Parts
 from tests.flows.conftest import TWO_ARMS
 from tests.flows.example_experiments import PLAIN, Studio, copying_train
 from tests.flows.report.pages import Page
@@ -171,36 +168,6 @@ def test_baselines_that_cut_no_sentences_are_shown_by_zone(bundle: Bundle) -> No
         assert set(s.label[first:last].tolist()) <= {255}
         reasons = s.reason[first:last][s.zone[first:last] != 0]
         assert all(REASONS[code] == "not attributed" for code in reasons)
-
-
-def test_curves_are_those_of_the_reference(built: Opened, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("flows.report.curves.MIN_TRACES", 1)
-    # Its answers of six tokens are all cut, so they are on neither side otherwise.
-    rule = CurveRule(with_truncated=True)
-    monkeypatch.setattr("flows.report.curves.CurveRule", lambda: rule)
-    bundle = gather(built)
-    (curve,) = [
-        one for one in bundle.curves if bundle.configurations[one.configuration].name == "random"
-    ]
-    (random,) = [c for c in built.study.configurations() if c.name == "random"]
-
-    def rows(row: type) -> list[Any]:
-        table = random.find(row.TABLE, "test:bench")  # type: ignore[attr-defined]
-        assert table is not None
-        parts: Parts[Any] = Parts(built.store, row, built.plan.state(table).parts)
-        return [one for found in parts for one in found]
-
-    outcome_of = {grade.trace_id: grade.outcome for grade in rows(Grade)}
-    expected = curves(position_counts(rows(Provenance), outcome_of), rule)
-    assert len(curve.position) > 1
-    assert set(curve.share) == set(FOUR_WAY)
-    for s, side in enumerate(SIDES):
-        for at, position in enumerate(curve.position):
-            assert curve.num_traces[side][at] == expected.num_traces[s, position - 1]
-            for name in FOUR_WAY:
-                share = expected.share[s, position - 1, LABELS.index(name)]
-                point = curve.share[name][side][at][0]
-                assert point == (None if np.isnan(share) else round(share, DIGITS))
 
 
 def test_a_curve_is_not_drawn_from_fewer_traces(bundle: Bundle) -> None:

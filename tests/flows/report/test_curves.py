@@ -1,0 +1,118 @@
+"""Curves out of planted tables, against the reference that reads rows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import numpy as np
+import pytest
+
+from flows.report import curves as module
+from flows.report.curves import DIGITS, MIN_TRACES, gather_curves
+from flows.report.reader import Reader, Use
+from rdpt_core.provenance.curves import OUTCOMES, SIDES, CurveRule, curves, position_counts
+from rdpt_core.provenance.labels import FOUR_WAY, LABELS
+from rdpt_core.report.bundle import Curve
+from rdpt_core.store.record import Part
+from rdpt_core.tables import columns
+from rdpt_core.tables.rows import FinishReason, Grade, Outcome, Provenance, Trace
+
+SIDE: Any = "test:bench"
+
+
+@dataclass
+class PlantedReader(Reader):
+    """Tables of one use, as files of a folder."""
+
+    folder: Path = Path()
+
+    def parts(
+        self, configuration: Any, table: str, side: str, role: str | None = None
+    ) -> tuple[Part, ...]:
+        found = self.folder / f"{table}.parquet"
+        return (Part(table, table, "", 0, 0.0, 0),) if found.exists() else ()
+
+    def _file(self, part: Part) -> str:
+        return str(self.folder / f"{part.key}.parquet")
+
+
+@dataclass
+class Planted:
+    reader: PlantedReader
+    labels: list[Provenance]
+    outcome_of: dict[str, Outcome]
+
+    def curve(self) -> Curve:
+        none: Any = None
+        (found,) = gather_curves(self.reader, [Use(none, SIDE, 3, 1)])
+        return found
+
+
+@pytest.fixture
+def planted(tmp_path: Path) -> Iterator[Planted]:
+    """60 traces to 20 questions, of up to 7 sentences, some without a label or a grade."""
+    random = np.random.default_rng(11)
+    traces, grades, labels = [], [], []
+    outcome_of: dict[str, Outcome] = {}
+    for n in range(60):
+        name = f"t{n:02}"
+        traces.append(
+            Trace(name, f"q{n // 3:02}", "", n % 3, "", (), FinishReason.STOP, *[None] * 6)
+        )
+        if n % 10:
+            outcome_of[name] = OUTCOMES[n % 4]
+            grades.append(Grade(name, outcome_of[name], None))
+        # Positions count tags, which have no row here.
+        for position in range(1, 2 * int(random.integers(1, 8)), 2):
+            code = int(random.integers(0, 6))
+            label = FOUR_WAY[code % 4] if code < 5 else None
+            labels.append(Provenance(name, position, label, *[None] * 6))
+    for row, rows in ((Trace, traces), (Grade, grades), (Provenance, labels)):
+        columns.write_parquet(row, rows, tmp_path / f"{row.TABLE}.parquet")
+    with duckdb.connect() as connection:
+        none: Any = None
+        yield Planted(PlantedReader(none, connection, folder=tmp_path), labels, outcome_of)
+
+
+def test_shares_and_numbers_are_those_of_the_reference(planted: Planted) -> None:
+    expected = curves(position_counts(planted.labels, planted.outcome_of), CurveRule())
+    curve = planted.curve()
+    assert (curve.configuration, curve.benchmark) == (3, 1)
+    enough = (expected.num_traces >= MIN_TRACES).any(axis=0)
+    assert curve.position == (np.flatnonzero(enough) + 1).tolist()
+    assert len(curve.position) > 3
+    for s, side in enumerate(SIDES):
+        for at, position in enumerate(curve.position):
+            num = expected.num_traces[s, position - 1]
+            assert curve.num_traces[side][at] == num
+            for name in FOUR_WAY:
+                value, low, high = curve.share[name][side][at]
+                share = expected.share[s, position - 1, LABELS.index(name)]
+                if num < MIN_TRACES:
+                    assert (value, low, high) == (None, None, None)
+                else:
+                    assert value == round(share, DIGITS)
+                    assert low is not None
+                    assert high is not None
+                    assert low <= value <= high
+
+
+def test_many_positions_are_thinned(planted: Planted, monkeypatch: pytest.MonkeyPatch) -> None:
+    every = planted.curve()
+    monkeypatch.setattr(module, "MAX_POINTS", 3)
+    some = planted.curve()
+    assert len(some.position) <= 3 < len(every.position)
+    assert some.position[0] == 1
+    kept = [every.position.index(position) for position in some.position]
+    points = every.share["teacher"]["correct"]
+    assert some.share["teacher"]["correct"] == [points[at] for at in kept]
+
+
+def test_without_labels_there_is_no_curve(planted: Planted) -> None:
+    (planted.reader.folder / "provenance.parquet").unlink()
+    none: Any = None
+    assert gather_curves(planted.reader, [Use(none, SIDE, 0, 0)]) == []
