@@ -60,13 +60,13 @@ def explain(error: BaseException, verbose: bool = False) -> int:
     if isinstance(error, SystemExit):
         return int(error.code) if isinstance(error.code, int) else STAGE
     if verbose:
-        say("".join(traceback.format_exception(error)))
+        say("".join(traceback.format_exception(error)), urgent=True)
     if isinstance(error, BrokenPipeError):
         # What is still buffered must not fail once more when Python ends.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     code = code_of(error)
     for line in [] if code == CLOSED else _lines(error)[:8]:
-        say(line)
+        say(line, urgent=True)
     return code
 
 

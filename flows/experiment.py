@@ -165,7 +165,7 @@ def _leave_if_stopped(failures: dict[str, BaseException], opened: Opened) -> Non
 def _leave(code: int, line: str) -> NoReturn:
     """Ends the process at once: Prefect would first tell its server, for minutes if it is gone."""
     BARS.clear()
-    say(line)
+    say(line, urgent=True)
     for child in psutil.Process().children(recursive=True):
         child.terminate()
     os._exit(code)

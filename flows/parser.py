@@ -7,6 +7,7 @@ from __future__ import annotations
 import argparse
 import re
 import sys
+from copy import copy
 from typing import NoReturn
 
 from rdpt_core.report.words import broken
@@ -20,10 +21,15 @@ VALUES = {
     "model": "MODEL",
     "revision": "COMMIT",
     "delimiters": "TAG",
+    "workspace": "DIR",
     "mlflow_port": "PORT",
     "prefect_port": "PORT",
 }
 """Options whose help says more than their type."""
+
+
+SHARED = ("-h", "-v", "-q", "--workspace", "--json", "-o")
+"""Options that help lists apart; `-o` only where a verb prints without it."""
 
 
 class Help(argparse.RawDescriptionHelpFormatter):
@@ -39,20 +45,26 @@ class Help(argparse.RawDescriptionHelpFormatter):
 
 
 class Parser(argparse.ArgumentParser):
-    """Names the verb or the option that a misspelt one may stand for."""
+    """Names the option that a misspelt one may stand for. Where it has the arguments of one verb,
+    its usage is that of the verb."""
+
+    def format_usage(self) -> str:
+        verb = self._only_verb()
+        return super().format_usage() if verb is None else verb.format_usage()
 
     def error(self, message: str) -> NoReturn:
         from tasks.progress import say
 
         self.print_usage(sys.stderr)
-        say(broken(f"{self.prog}: {self._explained(message)}", 79))
+        name = (self._only_verb() or self).prog
+        say(broken(f"{name}: {self._explained(message)}", 79), urgent=True)
         sys.exit(2)
 
+    def _only_verb(self) -> argparse.ArgumentParser | None:
+        verbs = _verbs(self)
+        return verbs[0] if len(verbs) == 1 else None
+
     def _explained(self, message: str) -> str:
-        what, _, listed = message.partition(" (choose from ")
-        if choice := re.search(r"invalid choice: '(.*)'$", what):
-            known = re.findall(r"[\w-]+", listed)
-            return f"{what}; {hint(choice[1], known)}known: {', '.join(known)}"
         if option := re.search(r"unrecognized arguments: (\S+)", message):
             return f"{message}; {hint(option[1], options(self))}".removesuffix("; ")
         return message
@@ -64,8 +76,9 @@ def options(parser: argparse.ArgumentParser) -> list[str]:
     return own + [name for verb in _verbs(parser) for name in options(verb)]
 
 
-def name_values(parser: argparse.ArgumentParser) -> None:
-    """Names what an option takes, where the source of settings shows a type or all verbs."""
+def adapt(parser: argparse.ArgumentParser) -> None:
+    """Names what an option takes, where the source of settings shows a type or all verbs; and sets
+    the options that verbs share apart, in help and from usage."""
     for action in parser._actions:
         if isinstance(action, argparse._SubParsersAction):
             action.metavar = "VERB"
@@ -73,7 +86,28 @@ def name_values(parser: argparse.ArgumentParser) -> None:
             name = action.dest.split(".")[-1].replace("-", "_")
             action.metavar = VALUES.get(name) or METAVARS.get(action.metavar, action.metavar)
     for verb in _verbs(parser):
-        name_values(verb)
+        adapt(verb)
+        _set_apart(verb)
+
+
+def _set_apart(verb: argparse.ArgumentParser) -> None:
+    shared = set(SHARED) if "--json" in options(verb) else set(SHARED) - {"-o"}
+    common = [action for action in verb._actions if shared & set(action.option_strings)]
+    group = verb.add_argument_group("options of most verbs")
+    for action in common:
+        verb._optionals._group_actions.remove(action)
+        group._group_actions.append(action)
+    own = [_as_required(action) for action in verb._actions if action not in common]
+    formatter = Help(verb.prog)
+    formatter.add_usage(None, own, [])
+    verb.usage = formatter.format_help().strip().removeprefix("usage: ").replace("%", "%%")
+
+
+def _as_required(action: argparse.Action) -> argparse.Action:
+    """What the settings require is optional for argparse, which would put it in brackets."""
+    shown = copy(action)
+    shown.required = action.required or (action.help or "").endswith("(required)")
+    return shown
 
 
 def _verbs(parser: argparse.ArgumentParser) -> list[argparse.ArgumentParser]:

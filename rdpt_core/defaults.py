@@ -25,3 +25,22 @@ GRADER: Final = "math"
 MLFLOW_PORT: Final = 5000
 PREFECT_PORT: Final = 4200
 SEGMENTER: Final = "maths"
+SELECTORS: Final = (
+    "teacher_count",
+    "teacher_count_min",
+    "teacher_ratio",
+    "soft_count",
+    "mean_log_ratio",
+    "longest",
+    "shortest",
+    "random",
+    "count_length_matched",
+    "count_length_residual",
+    "grape_mean",
+    "grape_sum",
+    "ppl",
+    "entropy",
+    "entropy_min",
+    "rsr",
+)
+"""Names of the formulas in `rdpt_core/selection/selectors.py`."""

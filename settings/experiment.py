@@ -8,7 +8,6 @@ does a path: what is found there does.
 from __future__ import annotations
 
 from itertools import product
-from pathlib import Path
 from typing import Annotated, TypeVar
 
 from pydantic import Field, field_validator, model_validator
@@ -212,9 +211,3 @@ def _named(key: str, entries: tuple[E, ...], names: tuple[str, ...]) -> tuple[E,
 def _label(entry: Rule) -> str:
     """What the matrix calls an entry; a matched selector is named after its arm too."""
     return str(getattr(entry, "label", None) or entry.name)  # type: ignore[attr-defined]
-
-
-def shipped() -> dict[str, Path]:
-    """The experiments that come with rdpt, by name."""
-    folder = Path(__file__).parent / "experiments"
-    return {path.stem: path for path in sorted(folder.glob("*.toml"))}

@@ -11,7 +11,8 @@ from typing import Any, get_args
 from pydantic import BaseModel, ValidationError
 
 from rdpt_core.tables.spelling import hint, nearest
-from settings.experiment import Experiment, shipped
+from settings.experiment import Experiment
+from settings.shipped import shipped
 
 
 class BadSettings(ValueError):

@@ -38,11 +38,13 @@ class Bars:
         self._live: _Live | None = None
         """There while a bar is open."""
         self._drawn = 0.0
+        self.quiet = False
+        """True to show no bar."""
 
     @property
     def are_shown(self) -> bool:
-        """False where stderr is not a terminal that can redraw a line."""
-        return self._console.is_interactive
+        """False where stderr is not a terminal that can redraw a line, or nothing is to be seen."""
+        return self._console.is_interactive and not self.quiet
 
     def say(self, line: str) -> None:
         """Prints a line above the bars; a terminal breaks it between words."""

@@ -252,8 +252,21 @@ def counting(
         meter.end()
 
 
-def say(line: str) -> None:
-    """Prints a line on stderr for the user, above the bars."""
+@contextmanager
+def quietly() -> Iterator[None]:
+    """No bar and no line while the block runs, but warnings and errors."""
+    before, BARS.quiet = BARS.quiet, True
+    try:
+        yield
+    finally:
+        BARS.quiet = before
+
+
+def say(line: str, urgent: bool = False) -> None:
+    """Prints a line on stderr for the user, above the bars. Urgent are errors; with warnings, they
+    are what `--quiet` leaves."""
+    if BARS.quiet and not urgent and not line.startswith("warning"):
+        return
     for each in harmless(line).split("\n"):
         BARS.say(each)
 

@@ -10,11 +10,9 @@ import sys
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
+from typing import Any
 
-from pydantic import Field
-from pydantic_settings import CliPositionalArg
-
-from flows.commands.verb import EXPERIMENT_HELP, Verb
+from flows.commands.documents import print_json
 from flows.configurations import Configuration
 from flows.results.cells import (
     Footnotes,
@@ -83,39 +81,47 @@ class Compared:
         return self.configuration.name
 
 
-class Compare(Verb):
-    """Compare configurations: accuracy, provenance, tokens, seconds, and their differences.
-
-    rdpt compare pocket              tables, and a link to MLflow
-    rdpt compare pocket > all.tsv    all their numbers, tab-separated
-    """
-
-    file: CliPositionalArg[str] = Field(description=EXPERIMENT_HELP)
-
-    def act(self) -> int:
-        return compare(self.file)
-
-
-def compare(file: str) -> int:
+def compare(file: str, as_json: bool = False) -> int:
     """Raises BadSettings where there is no result yet."""
     opened = open_asked(file, read_runtime())
     plan = Plan(opened.store)
-    found = {
-        b.name: list(_compared(opened, f"test:{b.name}", plan))
-        for b in opened.experiment.benchmarks
-    }
+    found = _found(opened, plan)
     if not any(found.values()):
         raise BadSettings(
             str(opened.file),
             [f"{opened.experiment.name} has no results yet: rdpt run {opened.file}"],
         )
-    if sys.stdout.isatty():
+    if as_json:
+        print_json(document(opened, plan))
+    elif sys.stdout.isatty():
         _print_tables(opened, found, plan)
     else:
         _print_rows(opened, found, plan)
     sys.stdout.flush()  # before MLflow is imported, which takes seconds
     say_address(opened)
     return 0
+
+
+def document(opened: Opened, plan: Plan) -> dict[str, Any]:
+    """Rows of `results` with the names of their configurations: what is compared, and all of the
+    training side."""
+    compared = list(_rows(opened, _found(opened, plan), plan))
+    known = {(row.configuration, row.side, row.metric) for row in compared}
+    trained = [
+        replace(row, configuration=one.name)
+        for one in opened.study.configurations()
+        for row in rows_of(one, "train", plan).values()
+        if (one.name, row.side, row.metric) not in known
+    ]
+    return {"experiment": opened.experiment.name, "results": [*compared, *trained]}
+
+
+def _found(opened: Opened, plan: Plan) -> dict[str, list[Compared]]:
+    """What is compared, by benchmark."""
+    return {
+        benchmark.name: list(_compared(opened, f"test:{benchmark.name}", plan))
+        for benchmark in opened.experiment.benchmarks
+    }
 
 
 def _compared(opened: Opened, side: str, plan: Plan) -> Iterator[Compared]:
@@ -274,25 +280,23 @@ def _print_rows(opened: Opened, found: dict[str, list[Compared]], plan: Plan) ->
     writer = csv_writer(sys.stdout.write, "\t")
     names = [field.name for field in fields(Result)]
     writer.writerow(names)
+    rows = _rows(opened, found, plan)
+    writer.writerows([getattr(row, name) for name in names] for row in rows)
+
+
+def _rows(opened: Opened, found: dict[str, list[Compared]], plan: Plan) -> Iterator[Result]:
     configurations = opened.study.configurations()
-    chosen = [
-        replace(row, configuration=one.configuration.name)
-        for rows in found.values()
-        for one in rows
-        for row in _numbers(one)
-    ]
-    chosen += [
-        replace(row, configuration=name)
-        for benchmark in found
-        for name, row in arm_means(configurations, f"test:{benchmark}", plan)
-    ]
-    chosen += [
-        replace(row, configuration=pair.configuration)
-        for side in (*(f"test:{benchmark}" for benchmark in found), "train")
-        for pair in differences(configurations, side, plan)
-        for row in pair.rows.values()
-    ]
-    writer.writerows([getattr(row, name) for name in names] for row in chosen)
+    for rows in found.values():
+        for one in rows:
+            for row in _numbers(one):
+                yield replace(row, configuration=one.configuration.name)
+    for benchmark in found:
+        for name, row in arm_means(configurations, f"test:{benchmark}", plan):
+            yield replace(row, configuration=name)
+    for side in (*(f"test:{benchmark}" for benchmark in found), "train"):
+        for pair in differences(configurations, side, plan):
+            for row in pair.rows.values():
+                yield replace(row, configuration=pair.configuration)
 
 
 def _numbers(one: Compared) -> Iterator[Result]:

@@ -8,11 +8,8 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import pyarrow as pa
-from pydantic import AliasChoices, Field
-from pydantic_settings import CliPositionalArg, CliToggleFlag
 
 from flows.catalogue import contents_of
-from flows.commands.verb import EXPERIMENT_HELP, Verb
 from flows.configurations import Configuration
 from flows.runtime import read_runtime
 from flows.workspace import Opened, named, open_asked
@@ -34,42 +31,6 @@ R = TypeVar("R")
 
 DATABASE = ".duckdb"
 OF_CATALOGUE = ("configurations", "scorers", "parts", "noise")
-
-
-class Export(Verb):
-    """Write a table, the whole experiment, or the selected traces as files for other tools.
-
-    rdpt export pocket results -o results.csv
-    rdpt export pocket provenance --configuration random -o labels.parquet
-    rdpt export pocket -o pocket.duckdb            all tables, for DuckDB 1.4
-    rdpt export pocket -o pocket.duckdb --tokens   and per-token numbers
-    rdpt export pocket --selection --configuration random -o train.jsonl
-    """
-
-    file: CliPositionalArg[str] = Field(description=EXPERIMENT_HELP)
-    table: CliPositionalArg[str] = Field(
-        default="", description="a table's name; left out for a .duckdb file"
-    )
-    out: str = Field(
-        default="",
-        validation_alias=AliasChoices("o", "out"),
-        description="output: .parquet, .csv, .jsonl, or - for JSONL; .duckdb for all tables",
-    )
-    configuration: str = Field(
-        default="", description="only rows of this configuration, with their side and role"
-    )
-    selection: CliToggleFlag[bool] = Field(
-        default=False,
-        description="selected traces as rows of `messages` (TRL, LLaMA-Factory, axolotl)",
-    )
-    tokens: CliToggleFlag[bool] = Field(
-        default=False, description="per-token tables, in a .duckdb file"
-    )
-
-    def act(self) -> int:
-        return export(
-            self.file, self.table, self.out, self.configuration, self.selection, self.tokens
-        )
 
 
 def export(

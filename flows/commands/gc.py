@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Iterator
-
-from pydantic import Field
-from pydantic_settings import CliToggleFlag
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
 
 from flows.catalogue import published, refresh_catalogue
-from flows.commands.verb import Verb
+from flows.commands.documents import print_json
 from flows.runtime import read_runtime
 from flows.workspace import Opened, brief, frozen_names, open_frozen
 from rdpt_core.machine.resources import amount
@@ -25,36 +23,39 @@ from tasks.progress import counting, say
 from tasks.running import Activity, activities, nobody_runs
 
 DAY = 86400.0
-GONE, WOULD_GO = "gone", "would go"
+GONE, WOULD_GO, KEPT = "gone", "would go", "kept: "
 LEFT_OVER = (".*.tmp", "runs/*/.*.tmp", "store/sources/*.tmp")
 """Temporary files that a crash may leave in a workspace, outside the store's parts."""
 
 
-class Gc(Verb):
-    """Remove parts that no experiment of the workspace uses, once older than RDPT_GC_GRACE_DAYS.
-
-    rdpt gc --dry-run                what would be removed, what kept and why
-    RDPT_GC_GRACE_DAYS=0 rdpt gc     without the grace period
-    """
-
-    dry_run: CliToggleFlag[bool] = Field(default=False, description="list only, remove nothing")
-
-    def act(self) -> int:
-        return gc(self.dry_run)
-
-
-def gc(dry_run: bool) -> int:
+def gc(dry_run: bool, as_json: bool = False) -> int:
     """Prints a line for everything that no experiment uses: removed, or why it is kept."""
     runtime = read_runtime()
     _require_own_store(runtime)
     with nobody_runs(runtime.workspace) as alone:
         fates = _fates(runtime, alone, dry_run)
-    for stray, fate in fates.items():
-        sys.stdout.write(f"{stray.kind}\t{printable(stray.name)}\t{stray.size}\t{fate}\n")
+    if as_json:
+        print_json({"dry_run": dry_run, "items": list(_documents(fates))})
+    else:
+        for stray, fate in fates.items():
+            sys.stdout.write(f"{stray.kind}\t{printable(stray.name)}\t{stray.size}\t{fate}\n")
     went = [stray for stray, fate in fates.items() if fate in (GONE, WOULD_GO)]
     kept = [stray for stray in fates if stray not in set(went)]
     say(f"{'would free' if dry_run else 'freed'} {_sum(went)}; kept though unused: {_sum(kept)}")
     return 0
+
+
+def _documents(fates: Mapping[Stray, str]) -> Iterator[dict[str, Any]]:
+    for stray, fate in fates.items():
+        removed = fate == GONE
+        reason = None if fate in (GONE, WOULD_GO) else fate.removeprefix(KEPT)
+        yield {
+            "kind": stray.kind,
+            "name": stray.name,
+            "bytes": stray.size,
+            "removed": removed,
+            "kept_because": reason,
+        }
 
 
 def _fates(runtime: Runtime, alone: bool, dry_run: bool) -> dict[Stray, str]:
@@ -76,7 +77,7 @@ def _removed(runtime: Runtime, going: list[Stray]) -> dict[Stray, str]:
         with counting("gc", "items", len(going)) as advance:
             for stray in going:
                 gone = sweep.remove(store, stray)
-                became[stray] = GONE if gone else "kept: another process is using it"
+                became[stray] = GONE if gone else f"{KEPT}another process is using it"
                 advance(1)
     finally:
         refresh_catalogue(runtime)
@@ -157,10 +158,10 @@ def _strays(runtime: Runtime, reached: set[PartName], working: set[PartName]) ->
 def _kept(stray: Stray, days: float, alone: bool, running: Iterable[Activity]) -> str | None:
     """Why something unused is kept; None if it is removed."""
     if stray.age < days * DAY:
-        return f"kept: younger than {days:g} days (RDPT_GC_GRACE_DAYS)"
+        return f"{KEPT}younger than {days:g} days (RDPT_GC_GRACE_DAYS)"
     if not alone and stray.kind != "quarantined":
         pids = sorted({str(activity.pid) for activity in running})
-        return f"kept: a run is active (process {', '.join(pids) or 'unknown'}) and may use it"
+        return f"{KEPT}a run is active (process {', '.join(pids) or 'unknown'}) and may use it"
     return None
 
 

@@ -5,13 +5,12 @@ from __future__ import annotations
 import sys
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
-
-from pydantic import Field
-from pydantic_settings import CliPositionalArg, CliToggleFlag
+from typing import Any
 
 from flows import accounts
 from flows.checks import check_inputs
-from flows.commands.verb import FILE_HELP, Verb
+from flows.commands.documents import print_json
+from flows.configurations import Configuration, TableUse
 from flows.disk import BYTES, estimated_room, knows_imports
 from flows.forecast import pace_of, sum_of
 from flows.results.tables import print_fitted, print_table
@@ -33,22 +32,53 @@ UNKNOWN = "unknown"
 """Parts of a table whose source was not read."""
 
 
-class ShowPlan(Verb):
-    """Show what a run would build, without writing anything.
+def plan(file: str, lists_cached: bool, as_json: bool) -> int:
+    opened = open_file(find_experiment(file), read_runtime(), read_only=True)
+    check_inputs(opened)
+    if as_json:
+        print_json(document(opened))
+    else:
+        print_plan(opened, lists_cached)
+    return 0
 
-    rdpt plan pocket                           what is left to build, and how long it takes
-    rdpt plan pocket --all                     what is cached as well
-    rdpt plan my-study.toml | grep build       in a pipe, every table of each configuration
-    """
 
-    file: CliPositionalArg[str] = Field(description=FILE_HELP)
-    all: CliToggleFlag[bool] = Field(default=False, description="list what is cached as well")
+def document(opened: Opened) -> dict[str, Any]:
+    """The tables of every configuration; `estimate` is for people, and may change its words."""
+    plan = Plan(opened.store, peek=True)
+    certain, most = estimated_room(opened, plan)
+    return {
+        "experiment": opened.experiment.name,
+        "tables": [_table_document(*found) for found in _planned(opened, plan)],
+        "sources": list(accounts.plan_lines(opened)),
+        "bytes_to_build": {"certain": certain, "most": most},
+        "bytes_free": free_space(opened.runtime.workspace),
+    }
 
-    def act(self) -> int:
-        opened = open_file(find_experiment(self.file), read_runtime(), read_only=True)
-        check_inputs(opened)
-        print_plan(opened, self.all)
-        return 0
+
+def _table_document(
+    configuration: Configuration, use: TableUse, state: TableState
+) -> dict[str, Any]:
+    is_known = any(state.places.values()) or not state.places
+    return {
+        "configuration": configuration.name,
+        "side": use.side,
+        "table": use.table.name,
+        "role": use.role,
+        "state": _state(state),
+        "parts_done": len(state.parts) if state.committed else 0,
+        "parts": len(state.places) if is_known else None,
+        "rows_in": sum(wanted.size for wanted in state.missing),
+        "estimate": _estimate(use.table, state) or None,
+    }
+
+
+def _planned(opened: Opened, plan: Plan) -> Iterator[tuple[Configuration, TableUse, TableState]]:
+    """Sources without a part in the store are left out."""
+    for configuration in opened.study.configurations():
+        for use in configuration.uses:
+            state = plan.state(use.table)
+            if state.places or isinstance(use.table, StageTable):
+                yield configuration, use, state
 
 
 def print_plan(opened: Opened, lists_cached: bool = False) -> None:
@@ -70,19 +100,16 @@ def print_plan(opened: Opened, lists_cached: bool = False) -> None:
 
 def _lines(opened: Opened, plan: Plan) -> Iterator[tuple[str, ...]]:
     """A line for every table of every configuration."""
-    for configuration in opened.study.configurations():
-        for use in configuration.uses:
-            state = plan.state(use.table)
-            if state.places or isinstance(use.table, StageTable):
-                yield (
-                    configuration.name,
-                    use.side,
-                    use.table.name,
-                    use.role or "",
-                    _state(state),
-                    _parts(state),
-                    _estimate(use.table, state),
-                )
+    for configuration, use, state in _planned(opened, plan):
+        yield (
+            configuration.name,
+            use.side,
+            use.table.name,
+            use.role or "",
+            _state(state),
+            _parts(state),
+            _estimate(use.table, state),
+        )
 
 
 _COLUMNS = (

@@ -6,10 +6,6 @@ import sys
 import webbrowser
 from pathlib import Path
 
-from pydantic import AliasChoices, Field
-from pydantic_settings import CliPositionalArg, CliToggleFlag
-
-from flows.commands.verb import EXPERIMENT_HELP, Verb
 from flows.report import write
 from flows.report.files import address, default_path, publish, write_file
 from flows.runtime import read_runtime
@@ -19,40 +15,6 @@ from settings.loading import BadSettings
 from tasks.progress import say
 
 STDOUT = "-"
-
-
-class Report(Verb):
-    """Write the report of an experiment: one page with its results, curves and coloured traces.
-
-    rdpt report                      the last run, into the workspace
-    rdpt report pocket --open        open it in the browser
-    rdpt report pocket -o pocket.html
-    rdpt report --publish site       a folder that any static host serves
-    rdpt report --figures figures    every figure as SVG, PDF and PNG, for a paper
-    """
-
-    file: CliPositionalArg[str] = Field(
-        default="", description=f"{EXPERIMENT_HELP} (default: the last run)"
-    )
-    out: str = Field(
-        default="",
-        validation_alias=AliasChoices("o", "output", "out"),
-        description="output: an HTML file, or - (default: reports/NAME.html of the workspace)",
-    )
-    open: CliToggleFlag[bool] = Field(default=False, description="open it in the browser")
-    publish: str = Field(
-        default="", description="folder for a static host: gets index.html and .nojekyll"
-    )
-    figures: str = Field(
-        default="",
-        description="folder for every figure as SVG, PDF and PNG, instead of the page: in the "
-        "width of one column of a paper (3.3 in) and, as -wide, of two (6.8 in)",
-    )
-
-    def act(self) -> int:
-        if self.figures:
-            return figures(self.file, self.figures, bool(self.out or self.publish or self.open))
-        return report(self.file, self.out, self.open, self.publish)
 
 
 def figures(file: str, folder: str, writes_page: bool) -> int:

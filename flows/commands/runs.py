@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import dataclass
 
-from flows.commands.verb import Verb
+from flows.commands.documents import print_json
 from flows.runtime import read_runtime
 from flows.workspace import NO_RUNS, Opened, brief, each_frozen, frozen_names
 from rdpt_core.text.printable import printable
@@ -12,26 +13,39 @@ from tasks.plan import Plan
 from tasks.progress import say
 
 
-class Runs(Verb):
-    """List the experiments of the workspace, each with the number of its complete tables.
+@dataclass(frozen=True)
+class KnownRun:
+    name: str
+    tables_done: int | None
+    """None where the experiment cannot be opened."""
+    tables: int | None
+    base: str | None
+    """Folder from which its file's relative paths start."""
+    error: str | None = None
 
-    rdpt runs
-    RDPT_WORKSPACE=elsewhere rdpt runs
-    """
-
-    def act(self) -> int:
-        runtime = read_runtime()
-        if not frozen_names(runtime):
-            say(f"{runtime.workspace}: {NO_RUNS}")
-        failed = each_frozen(runtime, _list_run, read_only=True)
-        for name, error in failed.items():
-            sys.stdout.write(f"{name}\tcannot be opened\t{printable(brief(error))}\n")
-        return 0
+    @property
+    def line(self) -> str:
+        if self.error is not None:
+            return f"{self.name}\tcannot be opened\t{printable(self.error)}\n"
+        return f"{self.name}\t{self.tables_done} of {self.tables} tables\t{self.base}\n"
 
 
-def _list_run(opened: Opened) -> None:
+def runs(as_json: bool) -> int:
+    runtime = read_runtime()
+    if not frozen_names(runtime):
+        say(f"{runtime.workspace}: {NO_RUNS}")
+    found: list[KnownRun] = []
+    failed = each_frozen(runtime, lambda opened: found.append(_known(opened)), read_only=True)
+    found += [KnownRun(name, None, None, None, brief(error)) for name, error in failed.items()]
+    if as_json:
+        print_json({"workspace": str(runtime.workspace), "experiments": found})
+    else:
+        sys.stdout.writelines(one.line for one in found)
+    return 0
+
+
+def _known(opened: Opened) -> KnownRun:
     plan = Plan(opened.store)
     states = [plan.state(table) for table in opened.study.tables()]
     done = sum(state.complete for state in states)
-    name = opened.experiment.name
-    sys.stdout.write(f"{name}\t{done} of {len(states)} tables\t{opened.base}\n")
+    return KnownRun(opened.experiment.name, done, len(states), str(opened.base))

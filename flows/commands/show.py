@@ -4,73 +4,63 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Any
 
 import duckdb
-from pydantic import Field
-from pydantic_settings import CliPositionalArg
 from rich.text import Text
 
-from flows.commands.verb import EXPERIMENT_HELP, Verb
+from flows.commands.documents import print_json
 from flows.configurations import Configuration
+from flows.lookup import Place, asked, full_id, parts_of, places, rows_of_side
 from flows.runtime import read_runtime
 from flows.workspace import Opened, named, open_asked
 from rdpt_core.report.terminal import Terminal, terminal_width
 from rdpt_core.report.traces import NEAR, Shown, legend, text_lines, trace_lines
-from rdpt_core.store.catalog import literal
-from rdpt_core.store.parts import Store
-from rdpt_core.store.record import Part
-from rdpt_core.tables.rows import Grade, Problem, Provenance, Sentence, Trace
+from rdpt_core.tables.rows import Grade, Problem, Provenance, Sentence, Trace, ZoneKind
+from rdpt_core.text.printable import printable
 from settings.loading import BadSettings
 from tasks.plan import Plan
+from tasks.progress import say
 
-R = TypeVar("R")
-
-MOST_LISTED = 5
 INDENT = 9
+TELLING = """SELECT parse_filename(filename, true), trace_id, position FROM {files}
+    WHERE label IS NOT NULL AND p_teacher > p_student
+    ORDER BY p_teacher - p_student DESC, trace_id, position LIMIT 1"""
+"""The sentence with the largest teacher advantage: part, trace, position."""
 
 
 @dataclass(frozen=True)
-class Place:
-    """A configuration has the trace in a part of one of its sides."""
+class Told:
+    """A trace with everything that is shown of it."""
 
-    configuration: Configuration
-    side: str
-    traces: Part
-    labels: Part | None
-    """That holds the trace's provenance; None where this configuration labels no sentence."""
-
-
-class Show(Verb):
-    """Show a trace, each sentence with its label and its probabilities.
-
-    rdpt show 3f2a                   a trace of the last run, by its id
-    rdpt show 3f2a pocket --configuration random
-    NO_COLOR=1 rdpt show 3f2a        labels as letters only
-    """
-
-    trace_id: CliPositionalArg[str] = Field(description="id of a trace, or its first characters")
-    file: CliPositionalArg[str] = Field(
-        default="", description=f"{EXPERIMENT_HELP} (default: the last run)"
-    )
-    configuration: str = Field(
-        default="", description="configuration whose labels are shown, if several differ"
-    )
-
-    def act(self) -> int:
-        return show(self.trace_id, self.file, self.configuration)
+    place: Place
+    trace: Trace
+    grade: Grade | None
+    problem: Problem | None
+    sentences: list[Shown]
+    near: float
+    """Margins below it are marked."""
 
 
-def show(trace_id: str, file: str, configuration: str) -> int:
+def show(trace_id: str, file: str, configuration: str, as_json: bool) -> int:
     """Raises BadSettings where no single trace, or no single labelling of it, is meant."""
     opened = open_asked(file, read_runtime())
     plan = Plan(opened.store)
     everyone = opened.study.configurations()
     chosen = [named(opened, configuration)] if configuration else everyone
-    name = _the_one(opened, plan, chosen, trace_id)
-    place = _place(_places(plan, chosen, name), name)
+    if trace_id:
+        name = full_id(opened, plan, chosen, trace_id)
+        place = _place(places(plan, chosen, name), name)
+    else:
+        name, place, position = _most_telling(opened, plan, chosen)
+    told = _told(opened, plan, place, name)
+    if not trace_id:
+        say(_advantage(told.sentences, position))
+    if as_json:
+        print_json(_document(told))
+        return 0
     terminal = Terminal()
-    for line in _lines(plan, place, name, _near(opened, place)):
+    for line in _lines(told):
         terminal.print(line)
     return 0
 
@@ -78,75 +68,32 @@ def show(trace_id: str, file: str, configuration: str) -> int:
 # ---------------------------------------------------------------------------- which one
 
 
-def _the_one(
-    opened: Opened, plan: Plan, configurations: Sequence[Configuration], prefix: str
-) -> str:
-    """The whole id of the trace that begins with `prefix`."""
-    parts = {
-        part.key: part
-        for c in configurations
-        for side in c.sides
-        for part in _parts(plan, c, "traces", side)
-    }
-    found = _beginning_with(opened.store, list(parts.values()), prefix) if prefix else []
-    where = f"{opened.experiment.name} of {opened.runtime.workspace}"
-    if not found:
-        raise BadSettings(
-            where,
-            [
-                f"no trace begins with {prefix!r}; its "
-                f"{sum(p.num_rows for p in parts.values())} traces are listed by "
-                "`rdpt export FILE traces -o -`"
-            ],
-        )
-    if len(found) > 1:
-        shown = [*found[:MOST_LISTED], *(["..."] if len(found) > MOST_LISTED else [])]
-        raise BadSettings(
-            where, [f"{len(found)} traces begin with {prefix!r}: give more of one:", *shown]
-        )
-    return found[0]
+def _most_telling(
+    opened: Opened, plan: Plan, chosen: Sequence[Configuration]
+) -> tuple[str, Place, int]:
+    """The trace of the sentence with the largest teacher advantage: among evaluated answers, and
+    where none of them is labelled among the training side's traces."""
+    sides = {side for c in chosen for side in c.sides}
+    for kind in (sorted(sides - {"train"}), ["train"]):
+        parts = {
+            part.key: part
+            for c in chosen
+            for side in kind
+            for part in parts_of(plan, c, side, "provenance")
+        }
+        for key, name, position in asked(plan.store, list(parts.values()), TELLING):
+            found = places(plan, chosen, name)
+            place = next(one for one in found if one.labels and one.labels.key == key)
+            return name, place, position
+    lines = ["no trace has labelled sentences in which the teacher has an advantage: give an id"]
+    raise BadSettings(f"{opened.experiment.name} of {opened.runtime.workspace}", lines)
 
 
-def _beginning_with(store: Store, parts: Sequence[Part], prefix: str) -> list[str]:
-    if not parts:
-        return []
-    sql = f"SELECT DISTINCT trace_id FROM {_files(store, parts)} WHERE starts_with(trace_id, ?) "
-    with duckdb.connect() as connection:
-        found = connection.execute(sql + "ORDER BY trace_id", [prefix]).fetchall()
-    return [name for (name,) in found]
-
-
-def _files(store: Store, parts: Sequence[Part]) -> str:
-    listed = ", ".join(literal(str(store.file(part).resolve())) for part in parts)
-    return f"read_parquet([{listed}], filename = true)"
-
-
-def _holder(store: Store, parts: Sequence[Part], value: str, key: str = "trace_id") -> Part | None:
-    """The part that has rows of the trace, or of what else has such an id."""
-    if not parts:
-        return None
-    sql = (
-        f"SELECT DISTINCT parse_filename(filename, true) FROM {_files(store, parts)} "
-        f"WHERE {key} = ?"
-    )
-    with duckdb.connect() as connection:
-        found = connection.execute(sql, [value]).fetchall()
-    return next((part for part in parts if found and part.key == found[0][0]), None)
-
-
-def _parts(plan: Plan, configuration: Configuration, table: str, side: str) -> tuple[Part, ...]:
-    wanted = configuration.find(table, side)
-    return plan.state(wanted).parts if wanted else ()
-
-
-def _places(plan: Plan, configurations: Sequence[Configuration], trace_id: str) -> Iterator[Place]:
-    for configuration in configurations:
-        for side in configuration.sides:
-            parts = _parts(plan, configuration, "traces", side)
-            held = _holder(plan.store, parts, trace_id)
-            if held:
-                labels = _parts(plan, configuration, "provenance", side)
-                yield Place(configuration, side, held, _holder(plan.store, labels, trace_id))
+def _advantage(sentences: Sequence[Shown], position: int) -> str:
+    number = sum(one.sentence.zone is not ZoneKind.TAG for one in sentences[: position + 1])
+    row = sentences[position].provenance
+    gap = ((row.p_teacher or 0.0) - (row.p_student or 0.0)) if row else 0.0
+    return f"the largest teacher advantage is that of its sentence {number}: {gap:+.3f}"
 
 
 def _place(places: Iterator[Place], trace_id: str) -> Place:
@@ -168,6 +115,30 @@ def _place(places: Iterator[Place], trace_id: str) -> Place:
 # ---------------------------------------------------------------------------- what is shown
 
 
+def _told(opened: Opened, plan: Plan, place: Place, trace_id: str) -> Told:
+    (trace,) = [t for t in plan.store.rows(Trace, place.traces) if t.trace_id == trace_id]
+    grades = rows_of_side(plan, place, Grade, trace_id)
+    problems = rows_of_side(plan, place, Problem, trace.problem_id, "problem_id")
+    return Told(
+        place,
+        trace,
+        grades[0] if grades else None,
+        problems[0] if problems else None,
+        list(_sentences(plan, place, trace)),
+        _near(opened, place),
+    )
+
+
+def _sentences(plan: Plan, place: Place, trace: Trace) -> Iterator[Shown]:
+    raw = trace.text.encode()
+    cut = rows_of_side(plan, place, Sentence, trace.trace_id)
+    rows = plan.store.rows(Provenance, place.labels) if place.labels else []
+    labels = {row.position: row for row in rows if row.trace_id == trace.trace_id}
+    for one in cut:
+        text = raw[one.start : one.stop].decode(errors="replace")
+        yield Shown(one, text, labels.get(one.position))
+
+
 def _near(opened: Opened, place: Place) -> float:
     """Margins below it are marked: those that the catalogue calls undetermined, where the noise of
     the scorers was measured."""
@@ -182,27 +153,27 @@ def _near(opened: Opened, place: Place) -> float:
     return NEAR if found is None or found[0] is None else float(found[0])
 
 
-def _lines(plan: Plan, place: Place, trace_id: str, near: float) -> Iterator[Text | str]:
-    (trace,) = [t for t in plan.store.rows(Trace, place.traces) if t.trace_id == trace_id]
-    yield from _head(plan, place, trace)
-    shown = list(_sentences(plan, place, trace))
+def _lines(told: Told) -> Iterator[Text | str]:
+    yield from _head(told)
     width = terminal_width()
-    if shown:
-        yield from trace_lines(shown, width, near)
+    if told.sentences:
+        yield from trace_lines(told.sentences, width, told.near)
     else:
-        yield from text_lines(trace.text, width)
+        yield from text_lines(told.trace.text, width)
     yield ""
-    yield legend(near) if place.labels else "no configuration labels its sentences"
+    yield legend(told.near) if told.place.labels else "no configuration labels its sentences"
 
 
-def _head(plan: Plan, place: Place, trace: Trace) -> Iterator[str]:
-    grades = _rows(plan, place, Grade, trace.trace_id)
-    problems = _rows(plan, place, Problem, trace.problem_id, "problem_id")
-    outcome = f"{grades[0].outcome}, " if grades else ""
+def _head(told: Told) -> Iterator[str]:
+    trace, grade, problem = told.trace, told.grade, told.problem
     yield f"trace    {trace.trace_id}"
-    yield f"of       {place.configuration.name}, {place.side}"
-    yield f"ended    {outcome}finish reason {trace.finish_reason}"
-    for problem in problems:
+    yield f"of       {told.place.configuration.name}, {told.place.side}"
+    outcome = grade.outcome if grade else "not graded"
+    yield f"outcome  {outcome}; finish reason {trace.finish_reason}"
+    if grade:
+        yield f"answer   {_short(grade.extracted)}"
+    if problem:
+        yield f"gold     {_short(problem.answer)}"
         yield f"problem  {problem.problem_id}"
         width = terminal_width()
         prompt = text_lines(problem.prompt, None if width is None else width - INDENT)
@@ -210,18 +181,37 @@ def _head(plan: Plan, place: Place, trace: Trace) -> Iterator[str]:
     yield ""
 
 
-def _sentences(plan: Plan, place: Place, trace: Trace) -> Iterator[Shown]:
-    raw = trace.text.encode()
-    cut = _rows(plan, place, Sentence, trace.trace_id)
-    rows = plan.store.rows(Provenance, place.labels) if place.labels else []
-    labels = {row.position: row for row in rows if row.trace_id == trace.trace_id}
-    for one in cut:
-        text = raw[one.start : one.stop].decode(errors="replace")
-        yield Shown(one, text, labels.get(one.position))
+def _short(answer: str | None) -> str:
+    return "none" if answer is None else printable(" ".join(answer.split()))
 
 
-def _rows(plan: Plan, place: Place, row: type[R], value: str, key: str = "trace_id") -> list[R]:
-    """Rows of the same side that have this id."""
-    table: str = row.TABLE  # type: ignore[attr-defined]
-    held = _holder(plan.store, _parts(plan, place.configuration, table, place.side), value, key)
-    return [one for one in plan.store.rows(row, held) if getattr(one, key) == value] if held else []
+def _document(told: Told) -> dict[str, Any]:
+    trace, grade, problem = told.trace, told.grade, told.problem
+    return {
+        "trace_id": trace.trace_id,
+        "configuration": told.place.configuration.name,
+        "side": told.place.side,
+        "problem_id": trace.problem_id,
+        "prompt": problem.prompt if problem else None,
+        "gold": problem.answer if problem else None,
+        "extracted": grade.extracted if grade else None,
+        "outcome": grade.outcome if grade else None,
+        "finish_reason": trace.finish_reason,
+        "near": told.near,
+        "sentences": [_sentence(one) for one in told.sentences],
+    }
+
+
+def _sentence(one: Shown) -> dict[str, Any]:
+    row = one.provenance
+    return {
+        "position": one.sentence.position,
+        "zone": one.sentence.zone,
+        "text": one.text,
+        "label": row.label if row else None,
+        "margin": row.margin if row else None,
+        "p_teacher": row.p_teacher if row else None,
+        "p_student": row.p_student if row else None,
+        "p_distilled": row.p_distilled if row else None,
+        "reason": row.reason if row else None,
+    }

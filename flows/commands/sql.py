@@ -7,22 +7,18 @@ back), and only statements that read are passed on: a file of the store may be r
 
 from __future__ import annotations
 
-import datetime
 import json
-import math
 import re
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from itertools import chain
-from typing import Any, Literal
+from typing import Any
 
 import duckdb
-from pydantic import Field
-from pydantic_settings import CliPositionalArg
 
 from flows.catalogue import rebuild_catalogue
-from flows.commands.verb import Verb
+from flows.commands.documents import plain, text_of
 from flows.results.tables import print_table
 from flows.runtime import read_runtime
 from flows.workspace import NO_RUNS, frozen_names
@@ -44,24 +40,6 @@ HELP = "end statements with ; -- SHOW ALL TABLES; lists the tables, .quit or Ctr
 
 Connection = duckdb.DuckDBPyConnection
 Show = Callable[[Sequence[str], Iterator[Sequence[Any]]], None]
-
-
-class Sql(Verb):
-    """Query the catalogue in SQL, read-only. Without a query, start a prompt.
-
-    rdpt sql "SELECT name, teacher, selector FROM configurations"
-    rdpt sql "FROM results" --format json > results.json
-    rdpt sql "SHOW ALL TABLES"       tables and their columns
-    rdpt sql < query.sql             a file of statements
-    """
-
-    query: CliPositionalArg[str] = Field(default="", description="one SQL statement or several")
-    format: Literal["table", "csv", "json"] | None = Field(
-        default=None, description="output format (default: table on a terminal, otherwise csv)"
-    )
-
-    def act(self) -> int:
-        return sql(self.query, self.format)
 
 
 def sql(query: str, chosen: str | None) -> int:
@@ -194,7 +172,7 @@ def _text(value: Any) -> str:
     if value is None:
         return ""
     if isinstance(value, bool | list | dict):
-        return json.dumps(_json(value), ensure_ascii=False)
+        return json.dumps(plain(value), ensure_ascii=False)
     return value.decode("utf-8", "backslashreplace") if isinstance(value, bytes) else str(value)
 
 
@@ -211,10 +189,8 @@ def _show_json(names: Sequence[str], rows: Iterator[Sequence[Any]]) -> None:
     _require_names_apart(names)
     before = "["
     for row in rows:
-        value = dict(zip(names, map(_json, row), strict=True))
-        # On a terminal no character beyond ASCII, so none that could act on it.
-        text = json.dumps(value, ensure_ascii=sys.stdout.isatty(), allow_nan=False)
-        sys.stdout.write(f"{before}{text}")
+        value = dict(zip(names, map(plain, row), strict=True))
+        sys.stdout.write(f"{before}{text_of(value)}")
         before = ",\n"
     sys.stdout.write("[]\n" if before == "[" else "]\n")
 
@@ -229,18 +205,6 @@ def _require_names_apart(names: Sequence[str]) -> None:
                 "rename columns with AS"
             ],
         )
-
-
-def _json(value: Any) -> Any:
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    if isinstance(value, list | tuple):
-        return [_json(item) for item in value]
-    if isinstance(value, dict):
-        return {str(key): _json(item) for key, item in value.items()}
-    if isinstance(value, datetime.date | datetime.time):
-        return value.isoformat()
-    return value if isinstance(value, bool | int | float | str | None) else _text(value)
 
 
 FORMATS: dict[str, Show] = {"table": _show_table, "csv": _show_csv, "json": _show_json}

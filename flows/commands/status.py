@@ -8,11 +8,9 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
 
-from pydantic import Field
-from pydantic_settings import CliPositionalArg
-
-from flows.commands.verb import EXPERIMENT_HELP, Verb
+from flows.commands.documents import print_json
 from flows.forecast import pace_of
 from flows.runtime import read_runtime
 from flows.workspace import NO_RUNS, Opened, brief, each_frozen, frozen_names, open_asked
@@ -28,21 +26,7 @@ SILENT_SECONDS = 60.0
 """A worker that said nothing for this long is in a long step, or stuck."""
 
 
-class Status(Verb):
-    """Show the progress of active runs: tables and parts done, rate, time left.
-
-    rdpt status                      all experiments of the workspace
-    rdpt status pocket
-    watch -n 5 rdpt status           every 5 seconds
-    """
-
-    file: CliPositionalArg[str] = Field(default="", description=f"{EXPERIMENT_HELP} (default: all)")
-
-    def act(self) -> int:
-        return status(self.file)
-
-
-def status(file: str) -> int:
+def status(file: str, as_json: bool = False) -> int:
     runtime = read_runtime()
     if not file and not frozen_names(runtime):
         raise BadSettings(str(runtime.workspace), [NO_RUNS])
@@ -50,18 +34,64 @@ def status(file: str) -> int:
     running = [activity for activity, lives, _ in found if lives]
     dead = [activity for activity, lives, _ in found if not lives]
 
+    documents: list[dict[str, Any]] = []
+
     def show(opened: Opened) -> None:
+        if as_json:
+            documents.append(_document(opened, _of(opened, running), _of(opened, dead)))
+            return
         width = terminal_width()
         for line in _lines(opened, _of(opened, running), _of(opened, dead)):
             shown = printable(line)
             sys.stdout.write((shown if width is None else broken(shown, width)) + "\n")
 
+    failed: dict[str, Exception] = {}
     if file:
         show(open_asked(file, runtime))
+    else:
+        failed = each_frozen(runtime, show, read_only=True)
+    if as_json:
+        faults = {name: brief(error) for name, error in failed.items()}
+        print_json({"experiments": documents, "cannot_be_opened": faults})
         return 0
-    for name, error in each_frozen(runtime, show, read_only=True).items():
+    for name, error in failed.items():
         sys.stdout.write(printable(f"{name}: cannot be opened: {brief(error)}") + "\n")
     return 0
+
+
+def _document(
+    opened: Opened, running: Sequence[Activity], dead: Sequence[Activity]
+) -> dict[str, Any]:
+    """An activity without a title is a run, which has workers."""
+    plan = Plan(opened.store)
+    states = [plan.state(table) for table in opened.study.tables()]
+    return {
+        "name": opened.experiment.name,
+        "running": any(not activity.title for activity in running),
+        "tables_done": sum(state.complete for state in states),
+        "tables": len(states),
+        "parts_done": sum(len(state.parts) for state in states),
+        "parts": sum(len(state.places) for state in states),
+        "parts_are_all_known": not any(state.is_blocked for state in states),
+        "workers": [_worker(activity) for activity in running if activity.title],
+        "killed": [_worker(activity) for activity in dead],
+    }
+
+
+def _worker(activity: Activity) -> dict[str, Any]:
+    return {
+        "table": activity.title or None,
+        "unit": activity.unit or None,
+        "items_done": activity.items_done,
+        "items": activity.items,
+        "units": activity.units,
+        "seconds": activity.seconds,
+        "waits_for": activity.waits_for or None,
+        "since": activity.since,
+        "beat": activity.beat,
+        "pid": activity.pid,
+        "host": activity.host,
+    }
 
 
 def _of(opened: Opened, found: Iterable[Activity]) -> list[Activity]:

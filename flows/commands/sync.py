@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-from pydantic import Field
-from pydantic_settings import CliPositionalArg
-
 from flows import errors
-from flows.commands.verb import RUN_HELP, Verb
 from flows.configurations import Configuration
 from flows.runtime import read_runtime
 from flows.workspace import Opened, brief, each_frozen, open_frozen
@@ -14,22 +10,13 @@ from settings.runtime import Runtime
 from tasks.progress import say
 
 
-class Sync(Verb):
-    """Bring MLflow up to date from the store.
-
-    rdpt sync                        all experiments of the workspace
-    rdpt sync pocket
-    """
-
-    name: CliPositionalArg[str] = Field(default="", description=f"{RUN_HELP} (default: all)")
-
-    def act(self) -> int:
-        runtime = read_runtime(tracking_required=True)  # MLflow is all that this verb is for
-        if not self.name:
-            return _sync_all(runtime)
-        opened = open_frozen(self.name, runtime)
-        _log(opened, _complete(opened))
-        return 0
+def sync(name: str) -> int:
+    runtime = read_runtime(tracking_required=True)  # MLflow is all that this verb is for
+    if not name:
+        return _sync_all(runtime)
+    opened = open_frozen(name, runtime)
+    _log(opened, _complete(opened))
+    return 0
 
 
 def _sync_all(runtime: Runtime) -> int:
@@ -40,7 +27,7 @@ def _sync_all(runtime: Runtime) -> int:
     for opened, complete in found:
         _log(opened, complete)
     for name, error in failed.items():
-        say(f"{name} is not up to date in MLflow: {brief(error)}")
+        say(f"{name} is not up to date in MLflow: {brief(error)}", urgent=True)
     away = any(isinstance(error, ConnectionError) for error in failed.values())
     return 0 if not failed else errors.SERVICE if away else errors.USAGE
 

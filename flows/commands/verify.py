@@ -8,12 +8,11 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from pydantic import Field, TypeAdapter
-from pydantic_settings import CliToggleFlag
+from pydantic import TypeAdapter
 
 from flows import errors
 from flows.catalogue import refresh_catalogue
-from flows.commands.verb import Verb
+from flows.commands.documents import print_json
 from flows.runtime import read_runtime
 from flows.workspace import CONTENTS, EXPERIMENT, MODELS, NOISE, ORIGIN, ORIGINS, frozen_fault
 from rdpt_core.machine.resources import amount
@@ -41,22 +40,7 @@ SHAPES: dict[str, TypeAdapter[Any]] = {
 """The notes of a workspace. Files in `running/` are written in place, and so are none."""
 
 
-class Verify(Verb):
-    """Check every hash of the store; exit with 6 if something is damaged.
-
-    rdpt verify                      one line for each damaged part
-    rdpt verify --repair             the next run builds them again
-    """
-
-    repair: CliToggleFlag[bool] = Field(
-        default=False, description="move damaged parts to the quarantine folder"
-    )
-
-    def act(self) -> int:
-        return verify(self.repair)
-
-
-def verify(repair: bool) -> int:
+def verify(repair: bool, as_json: bool = False) -> int:
     """Damaged parts and notes to stdout; 6 where one is left."""
     runtime = read_runtime()
     looking = Store(runtime.store, read_only=True)
@@ -64,11 +48,15 @@ def verify(repair: bool) -> int:
     with counting("verify", BYTES, total) as advance:
         found = list(integrity.damages(looking, advance))
     notes = dict(damaged_notes(runtime))
-    for damage in found:
-        sys.stdout.write(printable(f"{damage.table}/{damage.key}: {damage.reason}") + "\n")
-    for path, reason in notes.items():
-        name = path.relative_to(runtime.workspace)
-        sys.stdout.write(printable(f"{name}: {reason}") + "\n")
+    damaged = {str(path.relative_to(runtime.workspace)): reason for path, reason in notes.items()}
+    if as_json:
+        parts = len(list(integrity.record_files(looking)))
+        print_json({"parts": parts, "bytes": total, "damaged": list(_documents(found, damaged))})
+    else:
+        for damage in found:
+            sys.stdout.write(printable(f"{damage.table}/{damage.key}: {damage.reason}") + "\n")
+        for name, reason in damaged.items():
+            sys.stdout.write(printable(f"{name}: {reason}") + "\n")
     _seal(runtime, found)
     if not found and not notes:
         say(f"{counted(integrity.record_files(looking), 'part')}, {amount(total)}: all intact")
@@ -77,6 +65,16 @@ def verify(repair: bool) -> int:
         say(f"{_damaged(found, notes)} damaged: rdpt verify --repair sets them aside")
         return errors.DAMAGED
     return _repair(runtime, found, notes)
+
+
+def _documents(
+    parts: Iterable[integrity.Damage], notes: Mapping[str, str]
+) -> Iterator[dict[str, str | None]]:
+    """Damaged parts and notes; a part has a table and a key, a note a file of the workspace."""
+    for one in parts:
+        yield {"table": one.table, "part": one.key, "note": None, "reason": one.reason}
+    for name, reason in notes.items():
+        yield {"table": None, "part": None, "note": name, "reason": reason}
 
 
 def _seal(runtime: Runtime, found: Iterable[integrity.Damage]) -> None:

@@ -13,11 +13,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from pydantic import Field
-from pydantic_settings import CliPositionalArg
-
 from flows.checks import check_models
-from flows.commands.verb import EXPERIMENT_HELP, Verb
+from flows.commands.documents import print_json
 from flows.configurations import Configuration
 from flows.runtime import read_runtime
 from flows.titles import title, users_of
@@ -37,27 +34,16 @@ NAMED = 3
 """Keys that are spelled out where many parts have one reason."""
 
 
-class Why(Verb):
-    """Explain why parts of a table would be built: how they differ from the nearest existing part.
-
-    rdpt why pocket sentences
-    rdpt why my-study.toml selection --configuration random
-    """
-
-    file: CliPositionalArg[str] = Field(description=EXPERIMENT_HELP)
-    table: CliPositionalArg[str] = Field(description="name of a table, as in `rdpt plan`")
-    configuration: str | None = Field(default=None, description="only parts of this configuration")
-
-    def act(self) -> int:
-        return why(self.file, self.table, self.configuration)
-
-
-def why(file: str, table: str, configuration: str | None) -> int:
+def why(file: str, table: str, configuration: str | None, as_json: bool = False) -> int:
     opened = open_asked(file, read_runtime())
     everyone = opened.study.configurations()
     tables = _tables(opened, [named(opened, configuration)] if configuration else everyone, table)
     check_models(opened)
     asker = Asker(opened, Plan(opened.store, peek=True))
+    if as_json:
+        found = [one for wanted in tables for one in asker.documents(wanted)]
+        print_json({"experiment": opened.experiment.name, "tables": found})
+        return 0
     for wanted in tables:
         for line in asker.answer(wanted):
             sys.stdout.write(line + "\n")
@@ -117,6 +103,35 @@ class Asker:
             blocked = [place for place in state.places.values() if place is None]
             yield f"{name}: {counted(blocked, 'part')} to wait for {above_name}"
             yield from self.answer(above)
+
+    def documents(self, table: Table) -> Iterator[dict[str, Any]]:
+        """A table, once; after a blocked one, the table that it waits for."""
+        if table.digest in self._answered:
+            return
+        self._answered.add(table.digest)
+        state = self._plan.state(table)
+        blocked = isinstance(table, StageTable) and state.is_blocked and not state.complete
+        above = self._first_to_build(table) if blocked else None  # type: ignore[arg-type]
+        users = self._users
+        yield {
+            "table": title(table, users.get(table.digest, [])),
+            "complete": state.complete,
+            "is_source": isinstance(table, SourceTable),
+            "parts": len(state.places),
+            "waits_for": title(above, users.get(above.digest, [])) if above else None,
+            "missing": [
+                {
+                    "part": reason.key,
+                    "nearest": reason.nearest.part.key if reason.nearest else None,
+                    "reasons": list(reason.lines),
+                }
+                for wanted in state.missing
+                if isinstance(table, StageTable)
+                for reason in [self._reason(table, wanted)]
+            ],
+        }
+        if above:
+            yield from self.documents(above)
 
     def _first_to_build(self, table: StageTable) -> Table:
         """The nearest table above that is not complete though all that it needs is."""

@@ -7,10 +7,9 @@ import os
 from typing import Any
 
 import pyarrow as pa
-from pydantic import Field
 
-from flows.tools.tool import Tool, read_delimiters
-from rdpt_core.defaults import DELIMITERS, GRADER, AnswerGrader
+from flows.tools.tool import read_delimiters
+from rdpt_core.defaults import AnswerGrader
 from rdpt_core.files.reading import open_table, values, with_columns
 from rdpt_core.files.writing import create_table
 from rdpt_core.grading import verdicts
@@ -20,22 +19,6 @@ from rdpt_core.tables.columns import schema
 from rdpt_core.tables.rows import Grade, Problem
 from rdpt_core.text.delimiters import Delimiters, trace_of
 from tasks.progress import say
-
-
-class GradeAnswers(Tool):
-    """Grade complete model outputs, `pred`, against correct answers, `gold`.
-
-    rdpt grade answers.jsonl -o verdicts.jsonl
-    rdpt grade answers.csv --grader choice -o - | grep wrong
-    """
-
-    grader: AnswerGrader = Field(default=GRADER, description="comparison of answers")
-    delimiters: str = Field(
-        default=DELIMITERS, description="opening tag of the thought, which is not graded, or none"
-    )
-
-    def act(self) -> int:
-        return grade(self.file, self.output, self.grader, self.delimiters)
 
 
 def grade(file: str, output: str, grader: AnswerGrader, delimiters: str) -> int:

@@ -5,10 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import pyarrow as pa
-from pydantic import Field
 
-from flows.tools.tool import Tool
-from rdpt_core.defaults import ALPHA, BETA, Threshold
 from rdpt_core.files.reading import (
     TableReader,
     open_table,
@@ -20,26 +17,6 @@ from rdpt_core.files.reading import (
 from rdpt_core.files.writing import create_table
 from rdpt_core.provenance import labels
 from rdpt_core.provenance.labels import DIRECTIONS, LABELS, MISSING, Codes, LabelRule
-
-
-class LabelSentences(Tool):
-    """Label sentences by their probabilities `p_teacher, p_student[, p_distilled]`.
-
-    rdpt label probabilities.csv -o labelled.csv
-    rdpt label probabilities.parquet --alpha 0.1 --beta 0.05 -o -
-    """
-
-    alpha: Threshold = Field(
-        default=ALPHA,
-        description="a sentence is *shared* if the three probabilities differ by at most this",
-    )
-    beta: Threshold = Field(
-        default=BETA,
-        description="a sentence is *teacher* if p_teacher - p_student exceeds this",
-    )
-
-    def act(self) -> int:
-        return label(self.file, self.output, self.alpha, self.beta)
 
 
 def label(file: str, output: str, alpha: float, beta: float) -> int:

@@ -7,10 +7,8 @@ from itertools import islice
 from pathlib import Path
 
 import pyarrow as pa
-from pydantic import Field
 
 from flows.runtime import read_runtime
-from flows.tools.tool import Tool
 from rdpt_core.defaults import FLOAT_FORMAT, FloatFormat
 from rdpt_core.files.reading import TableReader, open_table, refuse
 from rdpt_core.files.writing import create_table
@@ -25,29 +23,6 @@ from tasks.progress import counting, say
 
 GROUP = 128
 """Texts that are packed by length together; their scores are in memory at once."""
-
-
-class Score(Tool):
-    """Score texts with a model. Input: `trace_id, prompt, text`. Output: log-probabilities.
-
-    rdpt score traces.jsonl --model models/student -o scores.parquet
-    rdpt score - --model Qwen/Qwen3-0.6B --dtype bfloat16 -o - < traces.jsonl
-    rdpt score traces.csv --model Qwen/Qwen3-32B --server lab -o scores.csv
-    """
-
-    model: str = Field(description="folder or hub id of the model; with --server, of its tokenizer")
-    dtype: FloatFormat = Field(default=FLOAT_FORMAT, description="number format of the weights")
-    revision: str = Field(default="", description="commit of a hub id, 40 hex digits")
-    server: str = Field(
-        default="", description="name in RDPT_SERVERS of a server that has the model"
-    )
-    served: str = Field(
-        default="", description="the model's name on the server (default: that of --model)"
-    )
-
-    def act(self) -> int:
-        asked = (self.model, self.dtype, self.revision, self.server, self.served)
-        return score(self.file, self.output, spec_of(*asked))
 
 
 def spec_of(

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 
 import pyarrow as pa
-from pydantic import Field
 
-from flows.tools.tool import Tool, read_delimiters
-from rdpt_core.defaults import DELIMITERS, SEGMENTER, Segmenter
+from flows.tools.tool import read_delimiters
+from rdpt_core.defaults import Segmenter
 from rdpt_core.files.reading import ROWS, TableReader, open_table, refuse, values
 from rdpt_core.files.writing import create_table
 from rdpt_core.tables.columns import schema
@@ -16,22 +15,6 @@ from rdpt_core.tables.rows import Sentence
 from rdpt_core.text import segmentation
 from rdpt_core.text.delimiters import Delimiters, trace_of
 from rdpt_core.text.segmentation import SegmentRule
-
-
-class Segment(Tool):
-    """Split texts into sentences. Input: `trace_id, text`. Output: a row per sentence.
-
-    rdpt segment traces.jsonl -o sentences.parquet
-    rdpt segment traces.csv --segmenter lines --delimiters none -o -
-    """
-
-    segmenter: Segmenter = Field(
-        default=SEGMENTER, description="how sentences end; maths respects LaTeX, code and decimals"
-    )
-    delimiters: str = Field(default=DELIMITERS, description="opening tag of the thought, or none")
-
-    def act(self) -> int:
-        return segment(self.file, self.output, self.segmenter, self.delimiters)
 
 
 def segment(file: str, output: str, segmenter: Segmenter, delimiters: str) -> int:

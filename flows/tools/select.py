@@ -6,10 +6,8 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 
 import pyarrow as pa
-from pydantic import Field, ValidationError
+from pydantic import ValidationError
 
-from flows.tools.tool import Tool
-from rdpt_core.defaults import BETA, Threshold
 from rdpt_core.files.reading import open_table
 from rdpt_core.files.writing import create_table
 from rdpt_core.provenance.labels import LabelRule
@@ -33,42 +31,6 @@ SCHEMA = pa.schema(
 
 
 Questions = Mapping[str, list[Ranked]]
-
-
-class Select(Tool):
-    """Rank the candidate traces of each problem. Output: a row per candidate.
-
-    rdpt select labelled.parquet -o picks.jsonl
-    rdpt select labelled.csv --selector random --seed 3 -o -
-    rdpt select scores.parquet --teacher 5f0c --student 91ab -o picks.csv
-
-    Input: a row per sentence with problem_id, trace_id, position, num_tokens
-    (in the student's tokens) and what the selector needs: label, or
-    p_teacher and p_student; sum_entropy; sum_rank100. Rows of the table
-    sentence_scores with problem_id work too. The pick has rank 1; a candidate
-    without a score has no rank.
-    """
-
-    selector: str = Field(default="teacher_count", description="selector, as in an experiment file")
-    match_tokens: str = Field(
-        default="", description="match this selector's token total to within 1%"
-    )
-    beta: Threshold = Field(
-        default=BETA,
-        description="a sentence is *teacher* if p_teacher - p_student exceeds this",
-    )
-    seed: int = Field(default=0, ge=0, description="random seed")
-    teacher: str = Field(
-        default="", description="id of the teacher's scorer, for rows of sentence_scores"
-    )
-    student: str = Field(
-        default="", description="id of the student's scorer, for rows of sentence_scores"
-    )
-
-    def act(self) -> int:
-        selector = selector_of(self.selector, self.match_tokens or None)
-        scorers = scorers_of(self.teacher or None, self.student or None)
-        return rank(self.file, self.output, selector, self.beta, self.seed, scorers)
 
 
 def rank(

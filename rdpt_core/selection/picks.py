@@ -28,7 +28,7 @@ from rdpt_core.tables.rows import (
     TokenScores,
     Trace,
 )
-from rdpt_core.tables.spelling import nearest
+from rdpt_core.tables.spelling import hint
 
 TOKEN_TOLERANCE = 0.01
 """Tolerance of a token-matched arm, as a share of the total that it must reach."""
@@ -70,9 +70,8 @@ class Selector(Rule):
     @classmethod
     def _is_known(cls, name: str) -> str:
         if name not in SELECTORS:
-            near = nearest(name, SELECTORS)
-            hint = f"did you mean {near}?" if near else f"known are {', '.join(SELECTORS)}"
-            raise ValueError(f"{name!r} is no selector, {hint}")
+            known = f"{hint(name, SELECTORS)}selectors: {', '.join(SELECTORS)}"
+            raise ValueError(f"{name!r} is not a selector; {known}")
         return name
 
     @model_validator(mode="after")

@@ -11,33 +11,13 @@ from pathlib import Path
 import pytest
 
 from flows import cli
-from settings.experiment import shipped
+from flows.cli import VERBS
+from rdpt_core import __version__
+from rdpt_core.defaults import SELECTORS
 from settings.loading import BadSettings, read_experiment
+from settings.shipped import shipped
 
-HEAVY = ("torch", "prefect", "mlflow", "transformers", "datasets", "duckdb", "pyarrow")
-VERBS = (
-    "run",
-    "plan",
-    "resume",
-    "runs",
-    "sync",
-    "segment",
-    "score",
-    "label",
-    "grade",
-    "select",
-    "compare",
-    "export",
-    "show",
-    "why",
-    "status",
-    "sql",
-    "verify",
-    "gc",
-    "doctor",
-    "ui",
-    "version",
-)
+HEAVY = ("torch", "prefect", "mlflow", "transformers", "datasets", "duckdb", "pyarrow", "numpy")
 
 
 def rdpt(*arguments: str, cwd: Path, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -52,14 +32,23 @@ def rdpt(*arguments: str, cwd: Path, **environment: str) -> subprocess.Completed
     )
 
 
-def test_help_imports_nothing_heavy(tmp_path: Path) -> None:
+@pytest.mark.parametrize("arguments", [["--help"], ["help"], ["--version"], []])
+def test_help_imports_nothing_heavy(arguments: list[str]) -> None:
+    assert heavy_after([arguments]) == "[]"
+
+
+def test_help_of_no_verb_imports_anything_heavy() -> None:
+    assert heavy_after([[verb, "--help"] for verb in VERBS]) == "[]"
+
+
+def heavy_after(commands: list[list[str]]) -> str:
     code = (
-        "import sys; from flows import cli; cli.main(['--help']); "
+        f"import sys; from flows import cli; [cli.main(command) for command in {commands!r}]; "
         f"print([name for name in {HEAVY!r} if name in sys.modules])"
     )
     root = Path(__file__).parents[2]
     shown = subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, text=True)
-    assert shown.stdout.splitlines()[-1] == "[]"
+    return shown.stdout.splitlines()[-1]
 
 
 @pytest.mark.parametrize("verb", VERBS)
@@ -85,6 +74,10 @@ def test_help_fits_80_columns_and_names_what_an_option_takes(
         (["rnu", "smoke"], "did you mean run?"),
         (["run", "--nowait", "smoke"], "did you mean --no-wait?"),
         (["gc", "--dryrun"], "did you mean --dry-run?"),
+        (["runs", "--workspce", "x"], "did you mean --workspace?"),
+        (["--verison"], "did you mean --version?"),
+        (["help", "cmopare"], "did you mean compare?"),
+        (["--workspace", "x", "runs"], "rdpt VERB --workspace"),
     ],
 )
 def test_a_misspelt_verb_or_option_is_told_the_right_one_in_lines_of_a_terminal(
@@ -94,6 +87,40 @@ def test_a_misspelt_verb_or_option_is_told_the_right_one_in_lines_of_a_terminal(
     shown = capsys.readouterr().err
     assert meant in shown
     assert max(map(len, shown.splitlines())) <= 80
+
+
+def test_a_mistake_shows_the_short_usage_of_the_verb_that_was_meant(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    for arguments in (["rnu", "smoke"], ["run"], ["run", "--nowait", "smoke"], ["run", "a", "b"]):
+        assert cli.main(arguments) == 2
+        assert capsys.readouterr().err.startswith("usage: rdpt run [--no-wait] FILE\nrdpt")
+    assert cli.main(["label", "x"]) == 2
+    usage = "usage: rdpt label -o FILE [--alpha FLOAT] [--beta FLOAT] FILE\n"
+    assert capsys.readouterr().err == f"{usage}rdpt label: -o is missing\n"
+
+
+def test_version_and_help_have_two_spellings(capsys: pytest.CaptureFixture[str]) -> None:
+    def shown(*arguments: str) -> str:
+        assert cli.main(list(arguments)) == 0
+        return capsys.readouterr().out
+
+    assert shown("--version") == shown("version") == f"rdpt {__version__}\n"
+    assert shown("help") == shown("--help")
+    assert shown("help", "gc") == shown("gc", "--help")
+
+
+def test_selectors_are_listed_in_help_and_in_errors(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    assert cli.main(["select", "--help"]) == 0
+    assert cli.main(["select", "x.csv", "-o", "-", "--selector", "longets"]) == 2
+    shown = capsys.readouterr()
+    assert "did you mean longest?" in shown.err
+    for name in SELECTORS:
+        assert re.search(rf"\b{name}\b", shown.out)
+        assert re.search(rf"\b{name}\b", shown.err)
 
 
 @pytest.mark.parametrize("arguments", [["rnu"], ["run"], ["run", "--nowait", "x"], []])

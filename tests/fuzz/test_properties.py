@@ -13,8 +13,8 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from settings.experiment import shipped
 from settings.loading import BadSettings, read_experiment
+from settings.shipped import shipped
 from tests.fuzz import targets
 
 FEW = settings(

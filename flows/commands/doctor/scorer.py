@@ -41,12 +41,12 @@ from tasks.models import Model
 from tasks.progress import say
 
 
-def check_scorers(file: str) -> int:
+def check_scorers(file: str, as_json: bool = False) -> int:
     """Lines as `rdpt doctor` writes them; 2 where a gate does not hold. Raises BadSettings."""
     opened = replace(open_asked(file, read_runtime()), read_only=False)
     check_workspace(opened.runtime.workspace, writes=True)
     examined = Examined(opened)
-    code = print_findings(examined.findings(), width=28)
+    code = print_findings(examined.findings(), as_json, width=28)
     if examined.noise:
         keep_noise(opened, examined.noise)
         say(f"stored in {opened.runtime.workspace / NOISE}; the catalogue has it as table noise")

@@ -10,8 +10,6 @@ from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
-from pydantic import Field
-
 from flows import errors
 from flows.commands.ui.servers import (
     GRACE_SECONDS,
@@ -23,9 +21,7 @@ from flows.commands.ui.servers import (
     prefect_server,
 )
 from flows.commands.ui.start_page import open_page, start_page
-from flows.commands.verb import Verb
 from flows.runtime import read_runtime
-from rdpt_core.defaults import MLFLOW_PORT, PREFECT_PORT
 from settings.loading import BadSettings
 from settings.runtime import Runtime
 from tasks.artifacts import rehome
@@ -37,20 +33,6 @@ from tasks.tracking.listing import experiments_of
 START_SECONDS = 300.0
 """The first start of both creates two databases."""
 CLIENT_SETTINGS = ("PREFECT_API_URL", "PREFECT_PROFILE")
-
-
-class Ui(Verb):
-    """Serve MLflow and Prefect on this machine's loopback address, until interrupted.
-
-    rdpt ui
-    rdpt ui --mlflow-port 5001
-    """
-
-    mlflow_port: int = Field(default=MLFLOW_PORT, description="port of MLflow's server")
-    prefect_port: int = Field(default=PREFECT_PORT, description="port of Prefect's server")
-
-    def act(self) -> int:
-        return serve(self.mlflow_port, self.prefect_port)
 
 
 def serve(mlflow_port: int, prefect_port: int) -> int:
@@ -133,10 +115,9 @@ def watch(servers: Sequence[LocalServer], logs: Path, greeting: Callable[[], Non
             time.sleep(0.2)
         for server, child in zip(servers, children, strict=True):
             if child.returncode is not None:
-                say(
-                    f"{server.name} ended by itself, with code {child.returncode}: "
-                    f"see {log_of(server, logs)}"
-                )
+                where = log_of(server, logs)
+                code = child.returncode
+                say(f"{server.name} ended by itself, with code {code}: see {where}", urgent=True)
         return errors.SERVICE
     except KeyboardInterrupt:
         return 0

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from rdpt_core import defaults
 from rdpt_core.selection.candidates import CandidateRecord
 from rdpt_core.selection.picks import Selector, select, total_tokens
 from rdpt_core.selection.selectors import DRAWN, SELECTORS, uniform
@@ -61,6 +62,7 @@ OF_THE_POOL = {"count_length_matched", "count_length_residual"}
 
 def test_every_selector_is_held() -> None:
     assert FORMULAS.keys() | OF_THE_POOL == SELECTORS.keys()
+    assert tuple(SELECTORS) == defaults.SELECTORS
 
 
 @pytest.mark.parametrize("name", FORMULAS)
@@ -193,10 +195,9 @@ def test_a_misspelt_selector_is_refused_with_the_nearest_one(tmp_path: Path) -> 
     file.write_text(head + models + 'selectors = [{ name = "grap_mean" }, { name = "best" }]\n')
     with pytest.raises(BadSettings) as error:
         read_experiment(file)
-    assert "selectors[0].name: 'grap_mean' is no selector, did you mean grape_mean?" in str(
-        error.value
-    )
-    assert "selectors[1].name: 'best' is no selector, known are teacher_count," in str(error.value)
+    said = str(error.value)
+    assert "selectors[0].name: 'grap_mean' is not a selector; did you mean grape_mean?" in said
+    assert "selectors[1].name: 'best' is not a selector; selectors: teacher_count," in said
 
 
 def test_a_draw_has_a_seed_of_its_own() -> None:

@@ -216,7 +216,7 @@ MISTAKES = {
     "no column scorer, logprob": (ROWS, ("--student", "S")),
     "--teacher needs --student": (ROWS, ("--teacher", "T")),
     "did you mean longest?": (ROWS, ("--selector", "longst")),
-    "--match-tokens: 'most' is no selector": (ROWS, ("--match-tokens", "most")),
+    "--match-tokens: 'most' is not a selector": (ROWS, ("--match-tokens", "most")),
     "row 1: p_teacher 1.5 is not a probability": ([sentence("q", "a", 0, 1, **p(1.5, 0.1))], ()),
     "row 1: p_student NaN": ([sentence("q", "a", 0, 1, **p(0.5, float("nan")))], ()),
     "num_tokens -1 is no whole number": ([sentence("q", "a", 0, -1, **p(0.5, 0.1))], ()),

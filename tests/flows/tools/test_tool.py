@@ -14,11 +14,7 @@ import pytest
 
 from flows import cli
 from flows.commands.verb import Verb
-from flows.tools.grade import GradeAnswers
-from flows.tools.label import LabelSentences
-from flows.tools.score import Score
-from flows.tools.segment import Segment
-from flows.tools.select import Select
+from flows.verbs.tools import GradeAnswers, LabelSentences, Score, Segment, Select
 from rdpt_core.grading.verdicts import GradeRule
 from rdpt_core.models.spec import ModelSpec
 from rdpt_core.provenance.labels import LabelRule
