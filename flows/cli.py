@@ -65,6 +65,9 @@ VERBS = {
         "flows.verbs.workspace:Doctor", "check this machine and an experiment's models"
     ),
     "ui": VerbEntry("flows.verbs.workspace:Ui", "serve MLflow and Prefect here"),
+    "completion": VerbEntry(
+        "flows.verbs.workspace:Completion", "print a script that completes in a shell"
+    ),
     "help": VerbEntry("flows.verbs.workspace:Help", "show the help of a verb"),
     "version": VerbEntry("flows.verbs.workspace:Version", "print the version"),
 }

@@ -61,12 +61,9 @@ class WorkspaceVerb(Verb):
             yield
 
 
-class Answer(WorkspaceVerb):
+class Written(Verb):
     """A verb whose standard output is data."""
 
-    as_json: CliToggleFlag[bool] = Field(
-        default=False, validation_alias=AliasChoices("json"), description="one JSON document"
-    )
     output: str = Field(
         default=STANDARD,
         validation_alias=AliasChoices("o", "output"),
@@ -77,6 +74,14 @@ class Answer(WorkspaceVerb):
     def settled(self) -> Iterator[None]:
         with super().settled(), _written_to(self.output):
             yield
+
+
+class Answer(Written, WorkspaceVerb):
+    """An answer from a workspace, for people or as JSON."""
+
+    as_json: CliToggleFlag[bool] = Field(
+        default=False, validation_alias=AliasChoices("json"), description="one JSON document"
+    )
 
 
 @contextmanager

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from pydantic import Field
 from pydantic_settings import CliPositionalArg, CliToggleFlag
 
-from flows.commands.verb import EXPERIMENT_HELP, RUN_HELP, Answer, Verb, WorkspaceVerb
+from flows.commands.verb import EXPERIMENT_HELP, RUN_HELP, Answer, Verb, WorkspaceVerb, Written
 from rdpt_core.defaults import MLFLOW_PORT, PREFECT_PORT
 
 
@@ -70,7 +72,9 @@ class Doctor(Answer):
     what: CliPositionalArg[str] = Field(
         default="", description=f"`scorer`, or an experiment: {EXPERIMENT_HELP}"
     )
-    file: CliPositionalArg[str] = Field(default="", description="an experiment, after `scorer`")
+    file: CliPositionalArg[str] = Field(
+        default="", description=f"after `scorer`, an experiment: {EXPERIMENT_HELP}"
+    )
 
     def act(self) -> int:
         from flows.commands.doctor.command import doctor
@@ -107,6 +111,22 @@ class Help(Verb):
         from flows import cli
 
         return cli.main([self.verb, "--help"] if self.verb else ["--help"])
+
+
+class Completion(Written):
+    """Print a script that completes verbs, options, experiments and files in a shell.
+
+    rdpt completion bash -o ~/.local/share/bash-completion/completions/rdpt
+    rdpt completion zsh -o ~/.zfunc/_rdpt         where fpath has ~/.zfunc
+    rdpt completion fish -o ~/.config/fish/completions/rdpt.fish
+    """
+
+    shell: CliPositionalArg[Literal["bash", "zsh", "fish"]] = Field(description="the shell")
+
+    def act(self) -> int:
+        from flows.commands.completion import completion
+
+        return completion(self.shell)
 
 
 class Version(Verb):
