@@ -38,6 +38,7 @@ class VerbEntry(NamedTuple):
 
 
 VERBS = {
+    "init": VerbEntry("flows.verbs.experiments:Init", "write an experiment file to fill in"),
     "run": VerbEntry("flows.verbs.experiments:Run", "run or resume an experiment"),
     "plan": VerbEntry("flows.verbs.experiments:ShowPlan", "show what a run would build"),
     "resume": VerbEntry("flows.verbs.experiments:Resume", "resume an experiment of the workspace"),
@@ -80,6 +81,7 @@ class Rdpt(BaseSettings):
     rdpt run smoke                   build it: minutes, on embedded models
     rdpt run pocket                  the complete experiment
     rdpt ui                          compare configurations in MLflow
+    rdpt init traces                 an experiment file for your own traces
     rdpt help run                    options of a verb, with examples
     """
 

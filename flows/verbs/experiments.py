@@ -2,12 +2,38 @@
 
 from __future__ import annotations
 
-from pydantic import Field
+from typing import Literal
+
+from pydantic import AliasChoices, Field
 from pydantic_settings import CliPositionalArg, CliToggleFlag
 
-from flows.commands.verb import EXPERIMENT_HELP, FILE_HELP, RUN_HELP, Answer
+from flows.commands.verb import EXPERIMENT_HELP, FILE_HELP, RUN_HELP, Answer, Verb
 
 NO_WAIT = "exit code 4 instead of waiting for a part that another run is building"
+
+
+class Init(Verb):
+    """Write a commented experiment file to fill in; a file that is there is left alone.
+
+    rdpt init traces                 own traces: which are worth training on
+    rdpt init models -o study.toml   own teacher and student: select, train, test
+    rdpt init distilled              a distilled model: attribution only
+    rdpt init server                 a teacher behind a model server
+    """
+
+    case: CliPositionalArg[Literal["traces", "models", "distilled", "server"]] = Field(
+        default="traces", description="what you have: traces, models, distilled or server"
+    )
+    output: str = Field(
+        default="",
+        validation_alias=AliasChoices("o", "output"),
+        description="output: a .toml file, or - for standard output (default: my-CASE.toml)",
+    )
+
+    def act(self) -> int:
+        from flows.commands.init import init
+
+        return init(self.case, self.output or f"my-{self.case}.toml")
 
 
 class Run(Answer):
