@@ -57,6 +57,7 @@ VERBS = {
         "flows.verbs.answers:Report", "write the report: one page with results and traces"
     ),
     "show": VerbEntry("flows.verbs.answers:Show", "show a trace, each sentence with its label"),
+    "lineage": VerbEntry("flows.verbs.answers:LineageOf", "show what trained an answer's student"),
     "why": VerbEntry("flows.verbs.experiments:Why", "explain why a part would be built"),
     "status": VerbEntry("flows.verbs.answers:Status", "show the progress of active runs"),
     "sql": VerbEntry("flows.verbs.answers:Sql", "query the catalogue, read-only"),

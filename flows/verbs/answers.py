@@ -118,6 +118,35 @@ class Report(WorkspaceVerb):
         return report(self.file, self.output, self.open, self.publish)
 
 
+class LineageOf(Answer):
+    """Trace an evaluated answer back to the selected traces that trained its student.
+
+    rdpt lineage a8c3                       the traces, their labels and candidates
+    rdpt lineage a8c3 --sentence 22         training sentences with similar words
+    rdpt lineage a8c3 pocket --json
+
+    Similar words are no cause: which trace taught a sentence is unknown.
+    """
+
+    trace_id: CliPositionalArg[str] = Field(description="id of an answer, or its first characters")
+    file: CliPositionalArg[str] = Field(
+        default="", description=f"{EXPERIMENT_HELP} (default: the last run)"
+    )
+    sentence: int | None = Field(
+        default=None, ge=1, description="number of a sentence, as `rdpt show` counts them"
+    )
+    configuration: str = Field(
+        default="", description="configuration whose student is meant, if several gave the answer"
+    )
+
+    def act(self) -> int:
+        from flows.commands.lineage import print_lineage
+
+        return print_lineage(
+            self.trace_id, self.file, self.sentence, self.configuration, self.as_json
+        )
+
+
 class Sql(Answer):
     """Query the catalogue in SQL, read-only. Without a query, start a prompt.
 

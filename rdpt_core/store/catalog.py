@@ -19,11 +19,12 @@ import duckdb
 import pyarrow as pa
 
 from rdpt_core.files.replacing import replacing
+from rdpt_core.store import views
 from rdpt_core.store.contents import ConfigurationRow, Contents, PartUse
 from rdpt_core.store.parts import Store
 from rdpt_core.store.record import Part
 from rdpt_core.tables import columns, ids
-from rdpt_core.tables.rows import ROWS
+from rdpt_core.tables.rows import ROWS, Result
 
 _USED = pa.schema(
     [
@@ -83,6 +84,13 @@ UNDETERMINED = """margin < 2 * (SELECT p99_p FROM main.label_noise AS noise
 changes by at most twice as much as a probability."""
 
 
+NAMES = """(SELECT experiment FROM main.configurations AS owner
+        WHERE owner.configuration = found.configuration) AS experiment,
+    (SELECT name FROM main.configurations AS owner
+        WHERE owner.configuration = found.configuration) AS name"""
+"""Columns of `results` in views: whose they are, in words."""
+
+
 def publish(
     path: Path, store: Store, contents: Contents, known: Mapping[str, Part] | None = None
 ) -> None:
@@ -91,13 +99,38 @@ def publish(
     path.parent.mkdir(parents=True, exist_ok=True)
     committed = {row.TABLE: dict(_committed(store, row.TABLE, known or {})) for row in ROWS}
     with new_database(path) as connection:
-        connection.execute(TABLES + "CREATE TABLE catalogue(store VARCHAR)")
+        connection.execute("CREATE TABLE catalogue(store VARCHAR)")
         connection.execute("INSERT INTO catalogue VALUES (?)", [str(store.root.resolve())])
         connection.execute(_store_folder(path, store))
-        insert(connection, contents, committed)
-        for row in ROWS:
-            connection.execute(_view(row, committed[row.TABLE]))
+        _fill(connection, contents, committed)
         add_schemas(connection, contents.configurations, [row.TABLE for row in ROWS])
+
+
+@contextmanager
+def in_memory(store: Store, contents: Contents) -> Iterator[duckdb.DuckDBPyConnection]:
+    """The catalogue's schema `main` over the parts of these contents alone, for one question."""
+    committed: dict[str, dict[str, Part]] = {row.TABLE: {} for row in ROWS}
+    for use in contents.uses:
+        if part := store.find(use.table, use.part):
+            committed[use.table][use.part] = part
+    with duckdb.connect() as connection:
+        folder = literal(str(store.root.resolve()))
+        connection.execute(f"CREATE MACRO store_folder() AS {folder}")
+        _fill(connection, contents, committed)
+        yield connection
+
+
+def _fill(
+    connection: duckdb.DuckDBPyConnection,
+    contents: Contents,
+    committed: Mapping[str, Mapping[str, Part]],
+) -> None:
+    """Creates everything of schema `main` that does not depend on where the file lies."""
+    connection.execute(TABLES)
+    insert(connection, contents, committed)
+    for row in ROWS:
+        connection.execute(_view(row, committed[row.TABLE]))
+    connection.execute(views.CREATE)
 
 
 def _committed(store: Store, table: str, known: Mapping[str, Part]) -> Iterator[tuple[str, Part]]:
@@ -130,6 +163,7 @@ def is_current(path: Path, store: Store) -> bool:
     try:
         with duckdb.connect(str(path), read_only=True) as connection:
             connection.execute("SELECT coordinate FROM parts LIMIT 0")  # an earlier one has none
+            connection.execute("DESCRIBE lineage")
             connection.execute("SELECT store_folder()")
             found = connection.execute("SELECT store FROM catalogue").fetchone()
     except duckdb.Error:
@@ -236,11 +270,17 @@ def _view(row: type, keys: Iterable[str]) -> str:
         files = f"[main.store_folder() || '/{table}/' || key || '.parquet' FOR key IN {each}]"
         options = f"filename = true, schema = {_schema(row)}"
         rows += f" UNION ALL BY NAME FROM read_parquet({files}, {options})"
-    undetermined = f", {UNDETERMINED}" if table == "provenance" else ""
     return (
-        f"CREATE VIEW main.{table} AS SELECT parse_filename(filename, true) AS part, {names}"
-        f"{undetermined} FROM ({rows})"
+        f"CREATE VIEW main.{table} AS SELECT parse_filename(filename, true) AS part, "
+        f"{with_more(table, names)} FROM ({rows}) AS found"
     )
+
+
+def with_more(table: str, names: str) -> str:
+    """The columns of a table in the catalogue: those of its rows, and what the catalogue knows."""
+    if table == Result.TABLE:
+        return f"{NAMES}, {names}"
+    return f"{names}, {UNDETERMINED}" if table == "provenance" else names
 
 
 def _schema(row: type) -> str:

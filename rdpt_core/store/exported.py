@@ -18,7 +18,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from rdpt_core.files.writing import TableWriter
-from rdpt_core.store import catalog
+from rdpt_core.store import catalog, views
 from rdpt_core.store.catalog import literal, quoted
 from rdpt_core.store.contents import Contents
 from rdpt_core.store.parts import Store
@@ -116,6 +116,7 @@ def write_database(path: Path, store: Store, contents: Contents, tokens: bool) -
                 row.TABLE: _copy(connection, row, store, committed[row.TABLE].values(), tokens)
                 for row in rows
             }
+            connection.execute(views.CREATE)
             catalog.add_schemas(connection, contents.configurations, counts)
     except duckdb.IOException as error:
         full = "No space left" in str(error)
@@ -147,10 +148,10 @@ def _copy(
     if found:
         files = ", ".join(literal(str(store.sound_file(part).resolve())) for part in found)
         names = ", ".join(quoted(column.name) for column in kept)
-        more = f", {catalog.UNDETERMINED}" if _has_undetermined(row) else ""
+        chosen = catalog.with_more(row.TABLE, names)  # type: ignore[attr-defined]
         connection.execute(
-            f"INSERT INTO {_table(row)} SELECT parse_filename(filename, true), {names}{more} "
-            f"FROM read_parquet([{files}], filename = true)"
+            f"INSERT INTO {_table(row)} SELECT parse_filename(filename, true), {chosen} "
+            f"FROM read_parquet([{files}], filename = true) AS found"
         )
     return num_rows
 
@@ -158,7 +159,10 @@ def _copy(
 def table_of(row: type, kept: Sequence[Column], keyed: bool) -> str:
     """The DDL of a table of `main`, `part` first, with every constraint of its columns that SQL can
     express."""
-    lines = ["part VARCHAR NOT NULL", *(line for column in kept for line in _column(column))]
+    lines = ["part VARCHAR NOT NULL"]
+    if row is Result:
+        lines += ["experiment VARCHAR", "name VARCHAR"]
+    lines += [line for column in kept for line in _column(column)]
     if _has_undetermined(row):
         lines.append("undetermined BOOLEAN")
     if row is Result:

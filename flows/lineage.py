@@ -1,0 +1,160 @@
+"""From an evaluated answer back to the traces that trained its student.
+
+An answer of a distilled student comes from one fine-tuning, that from a selection of traces, and
+each of those from the candidates of its problem. Which of them made the student write one sentence
+is unknown: for a sentence, the training sentences that share most words with it are found, and
+that is similarity, not cause.
+
+The queries are those of the catalogue's views (`rdpt_core/store/views.py`), over the parts that
+exist now.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import duckdb
+
+from flows.catalogue import contents_of
+from flows.configurations import Configuration
+from flows.lookup import full_id, places
+from flows.workspace import Opened, named
+from rdpt_core.store import catalog
+from settings.loading import BadSettings
+from tasks.plan import Plan
+
+MOST_NEAREST = 10
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingTrace:
+    """A selected trace that the student was trained on."""
+
+    trace_id: str
+    problem_id: str
+    rank: int
+    merit: float
+    num_tokens: int
+    candidates: int
+    """Traces of its problem."""
+    eligible: int
+    """Those of them that selectors chose from."""
+    sentences: int
+    teacher: int
+    student: int
+    common: int
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingSentence:
+    """A sentence of a selected trace."""
+
+    similarity: float
+    """Jaccard index of sets of three consecutive words, 0 to 1."""
+    trace_id: str
+    position: int
+    label: str | None
+    p_teacher: float | None
+    p_student: float | None
+    sentence: str
+
+
+@dataclass(frozen=True, slots=True)
+class AskedSentence:
+    number: int
+    """As `rdpt show` counts: tags left out, from 1."""
+    position: int
+    label: str | None
+    sentence: str
+
+
+@dataclass(frozen=True, slots=True)
+class Lineage:
+    """An evaluated answer and what trained its student."""
+
+    trace_id: str
+    experiment: str
+    configuration: str
+    benchmark: str
+    problem_id: str
+    prompt: str
+    gold: str | None
+    extracted: str | None
+    outcome: str
+    training: tuple[TrainingTrace, ...]
+    sentence: AskedSentence | None
+    nearest: tuple[TrainingSentence, ...]
+    """Most similar first; empty without `sentence`."""
+
+
+def lineage(
+    opened: Opened, trace_id: str, sentence: int | None = None, configuration: str = ""
+) -> Lineage:
+    """`trace_id` may be the first characters of an id. Raises BadSettings where it is not an answer
+    of a student that was trained here."""
+    plan = Plan(opened.store)
+    everyone = opened.study.configurations()
+    chosen = [named(opened, configuration)] if configuration else everyone
+    whole = full_id(opened, plan, chosen, trace_id)
+    trained = _trained(opened, plan, chosen, whole)
+    contents = contents_of(opened)
+    mine = tuple(use for use in contents.uses if use.configuration == trained.digest)
+    row = tuple(c for c in contents.configurations if c.configuration == trained.digest)
+    contents = replace(contents, configurations=row, uses=mine)
+    with catalog.in_memory(opened.store, contents) as connection:
+        found = _asked(connection, whole, sentence) if sentence is not None else None
+        nearest = _nearest(connection, whole, found) if found else ()
+        answer = connection.execute(
+            "SELECT trace_id, experiment, name, benchmark, problem_id, prompt, gold, extracted, "
+            "outcome FROM answers WHERE trace_id = ?",
+            [whole],
+        ).fetchall()[0]
+        return Lineage(*answer, _training(connection), found, nearest)
+
+
+def _trained(
+    opened: Opened, plan: Plan, chosen: list[Configuration], trace_id: str
+) -> Configuration:
+    """The first configuration whose trained student wrote the answer."""
+    found = list(places(plan, chosen, trace_id))
+    for place in found:
+        if place.side != "train" and place.configuration.find("students", "train"):
+            return place.configuration
+    where = f"{found[0].configuration.name}, {found[0].side}"
+    raise BadSettings(
+        f"{opened.experiment.name} of {opened.runtime.workspace}",
+        [
+            f"trace {trace_id} is of {where}: lineage starts at a benchmark answer of a student "
+            'that was trained here (`rdpt sql "FROM answers"` lists answers)'
+        ],
+    )
+
+
+def _training(connection: duckdb.DuckDBPyConnection) -> tuple[TrainingTrace, ...]:
+    rows = connection.execute(
+        "SELECT trace_id, problem_id, rank, merit, num_tokens, candidates, eligible, sentences, "
+        "teacher, student, common FROM training_traces ORDER BY rank, trace_id"
+    ).fetchall()
+    return tuple(TrainingTrace(*row) for row in rows)
+
+
+def _asked(connection: duckdb.DuckDBPyConnection, trace_id: str, number: int) -> AskedSentence:
+    rows = connection.execute(
+        "SELECT position, label, sentence FROM labelled_sentences "
+        "WHERE trace_id = ? AND side = 'test' ORDER BY position",
+        [trace_id],
+    ).fetchall()
+    if not 1 <= number <= len(rows):
+        raise BadSettings("--sentence", [f"{number}: trace {trace_id} has {len(rows)} sentences"])
+    return AskedSentence(number, *rows[number - 1])
+
+
+def _nearest(
+    connection: duckdb.DuckDBPyConnection, trace_id: str, asked: AskedSentence
+) -> tuple[TrainingSentence, ...]:
+    rows = connection.execute(
+        "SELECT similarity, trace_id, position, label, p_teacher, p_student, sentence "
+        "FROM nearest_sentences(?, ?, ?) WHERE similarity > 0",
+        [trace_id, asked.position, MOST_NEAREST],
+    ).fetchall()
+    return tuple(TrainingSentence(*row) for row in rows)
