@@ -98,7 +98,8 @@ def _table(opened: Opened, table: str, configuration: str, out: str) -> int:
             return exported.write_catalogue_rows(writer, table, contents, opened.store)
         parts = _parts(opened.store, contents.uses, table, before)
         text = Path(out).suffix != ".parquet"
-        return exported.write_rows(writer, rows[table], opened.store, parts, before, text)
+        names = {c.configuration: (c.experiment, c.name) for c in contents.configurations}
+        return exported.write_rows(writer, rows[table], opened.store, parts, before, names, text)
 
 
 def _contents(opened: Opened) -> Contents:

@@ -10,8 +10,9 @@ from flows.lineage import Lineage, TrainingTrace, lineage
 from flows.results.tables import print_table
 from flows.runtime import read_runtime
 from flows.workspace import open_asked
-from rdpt_core.report.terminal import Terminal, printable
+from rdpt_core.report.terminal import Terminal
 from rdpt_core.report.words import counted
+from rdpt_core.text.printable import printable
 from tasks.progress import say
 
 SHORT = 12

@@ -35,6 +35,8 @@ memory, and the keys of a part are unique by construction."""
 SIGNED = ("seed",)
 """Integers that may be negative."""
 
+Names = Mapping[str, tuple[str | None, str | None]]
+"""Configuration to the names of its experiment and itself."""
 Before = Mapping[str, str | None]
 """Column to its value in all rows of a part: `part`, and the use of the part."""
 
@@ -48,6 +50,7 @@ def write_rows(
     store: Store,
     parts: Iterable[tuple[Part, Before]],
     before: Sequence[str],
+    names: Names,
     text: bool = False,
 ) -> int:
     """Writes the rows of parts, after the columns `before`; returns their number. Raises Damaged.
@@ -55,13 +58,23 @@ def write_rows(
     A table without rows still has its columns. With `text`, bytes become text, with bytes that are
     not UTF-8 as `\\xff`: JSON and CSV hold no bytes.
     """
-    writer.write(_placed(_no_rows(columns.schema(row)), dict.fromkeys(before), text))
+    nothing = _named(row, _no_rows(columns.schema(row)), names)
+    writer.write(_placed(nothing, dict.fromkeys(before), text))
     num_rows = 0
     for part, values in parts:
         for batch in pq.ParquetFile(store.sound_file(part)).iter_batches():
-            writer.write(_placed(batch, values, text))
+            writer.write(_placed(_named(row, batch, names), values, text))
             num_rows += batch.num_rows
     return num_rows
+
+
+def _named(row: type, batch: pa.RecordBatch, names: Names) -> pa.RecordBatch:
+    """Results with the names of experiment and configuration, as the catalogue has them."""
+    if row is not Result:
+        return batch
+    owners = [names.get(key, (None, None)) for key in batch.column("configuration").to_pylist()]
+    added = [pa.array([owner[i] for owner in owners], pa.string()) for i in range(2)]
+    return pa.record_batch([*added, *batch.columns], ["experiment", "name", *batch.schema.names])
 
 
 def _no_rows(schema: pa.Schema) -> pa.RecordBatch:

@@ -22,7 +22,7 @@ SAYS = {
         "typical",
     ],
     "comparing-selectors": ["seed2", "short", "accuracy"],
-    "sql": ["accuracy", "gap", "tokens_seen"],
+    "sql": ["accuracy", "advantage", "tokens_seen", "similarity", "learnt_trace_id"],
     "teacher-behind-a-server": ["probed; it speaks as vllm", "pool", '"source": "server"'],
 }
 pytestmark = [

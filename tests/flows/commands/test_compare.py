@@ -25,12 +25,10 @@ from tasks.tracking.client import Mlflow
 from tests.flows.recorded_requests import refused
 
 SQL = """
-SELECT name, metric, value, low, high FROM results
-JOIN configurations USING (configuration) WHERE side = 'test' AND metric IN
+SELECT name, metric, value, low, high FROM results WHERE side = 'test' AND metric IN
     ('accuracy', 'provenance/share/teacher', 'grades/lift', 'grades/difference/teacher_count',
      'provenance/difference/teacher/teacher_count')
-UNION ALL SELECT name, metric, value, low, high FROM results
-JOIN configurations USING (configuration) WHERE metric IN
+UNION ALL SELECT name, metric, value, low, high FROM results WHERE metric IN
     ('tokens', 'selection/difference/tokens/teacher_count')
 """
 

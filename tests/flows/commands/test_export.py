@@ -120,7 +120,7 @@ BAD = {
     "provenance VALUES ('p', 't', -1, NULL, NULL, NULL, NULL, NULL, NULL, 'e', NULL)": "CHECK",
     "sentence_scores VALUES ('p', 't', 0, 's', 0.5, 1, 1, NULL, NULL, NULL)": "CHECK",
     "sentence_scores VALUES ('p', 't', 0, 's', 'NaN', 1, 1, NULL, NULL, NULL)": "CHECK",
-    "results VALUES ('p', 'c', 'test', 'b', 'm', 0.5, 0.6, 0.4, 1, NULL)": "CHECK",
+    "results VALUES ('p', 'e', 'n', 'c', 'test', 'b', 'm', 0.5, 0.6, 0.4, 1, NULL)": "CHECK",
     "pool SELECT * FROM pool LIMIT 1": "Duplicate key",
 }
 

@@ -89,7 +89,6 @@ def test_a_trace_that_nobody_labels_is_shown_without(
 
 MISTAKES = {
     ("zzz",): "no trace begins with 'zzz'",
-    ("",): "no trace begins with ''",
     ("zzz", "nothing.toml"): "no file 'nothing.toml'",
     ("zzz", "study", "--configuration", "randon"): "did you mean random?",
 }
@@ -115,3 +114,31 @@ def test_a_prefix_of_several_traces_lists_them(
     said = refused(capsys, "show", crowded)
     assert f"traces begin with '{crowded}': give more of one" in said
     assert next(name for name in names if name[0] == crowded) in said
+
+
+def test_without_an_id_the_largest_teacher_advantage_is_shown(
+    study: Opened, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with duckdb.connect(str(study.runtime.catalog), read_only=True) as sql:
+        rows = sql.execute(
+            "SELECT trace_id, advantage FROM labelled_sentences WHERE side = 'test' "
+            "AND label IS NOT NULL AND advantage > 0 ORDER BY advantage DESC, trace_id, position"
+        ).fetchall()
+    assert cli.main(["show"]) == 0
+    shown = capsys.readouterr()
+    assert f"trace    {rows[0][0]}" in shown.out
+    assert f"{rows[0][1]:+.3f}" in shown.err
+
+
+def test_gold_answer_and_outcome_stand_above_the_sentences(
+    study: Opened, capsys: pytest.CaptureFixture[str]
+) -> None:
+    trace = traces(study, "test:bench", "random")[0]
+    with duckdb.connect(str(study.runtime.catalog), read_only=True) as sql:
+        query = "SELECT DISTINCT gold, extracted, outcome FROM answers WHERE trace_id = ?"
+        ((gold, extracted, outcome),) = sql.execute(query, [trace.trace_id]).fetchall()
+    assert cli.main(["show", trace.trace_id]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert f"gold     {gold}" in lines
+    assert f"answer   {extracted or 'none'}" in lines
+    assert f"outcome  {outcome}; finish reason {trace.finish_reason}" in lines
