@@ -17,8 +17,9 @@ from pathlib import Path
 
 import pytest
 
-from flows import building, cli
+from flows import cli
 from flows.catalogue import keep_noise, publish_catalogue
+from flows.commands import run
 from flows.commands.verify import SHAPES, damaged_notes
 from flows.journal import Journal as RunJournal
 from flows.prefect_home import set_aside_if_damaged
@@ -119,7 +120,7 @@ def here(finished: Studio, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> S
     monkeypatch.chdir(tmp_path / "copy")
     monkeypatch.setenv("RDPT_THREADS", "1")
     monkeypatch.setenv("RDPT_TRACKING", "off")
-    monkeypatch.setattr(building, "_build", build)
+    monkeypatch.setattr(run, "_build", build)
     studio = Studio(tmp_path / "copy")
     for opened in (second(studio), studio.open()):  # the copy's own places
         freeze(opened)

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from flows import building, checks, errors
+from flows import checks, errors
 from flows.checks import FLOOR, MARGIN, check_room
+from flows.commands import run as run_command
 from flows.disk import BYTES, DiskEstimate, Room, estimated_room, knows_imports
 from flows.workspace import open_file
 from rdpt_core.finetune.disk import training_room
@@ -111,9 +112,11 @@ def test_a_run_that_would_not_fit_exits_7_before_any_work(
     opened = studio.open()
     certain = estimated_room(opened).certain
     monkeypatch.setattr(checks, "free_space", lambda path: FLOOR + certain)
-    monkeypatch.setattr(building, "prepare_prefect", lambda runtime: pytest.fail("work was begun"))
+    monkeypatch.setattr(
+        run_command, "prepare_prefect", lambda runtime: pytest.fail("work was begun")
+    )
     with pytest.raises(NoRoom) as refused:
-        building.run(opened)
+        run_command.run(opened)
     assert errors.code_of(refused.value) == 7
     assert not list(opened.store.root.rglob("*.parquet"))
     assert certain > 0

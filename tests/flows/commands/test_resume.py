@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from flows import building, cli
+from flows import cli
+from flows.commands import run
 from flows.workspace import Opened
 from tests.flows.example_experiments import Studio
 from tests.flows.recorded_requests import output_of
@@ -22,7 +23,7 @@ def begun(monkeypatch: pytest.MonkeyPatch) -> list[Opened]:
         return 3
 
     monkeypatch.setenv("RDPT_TRACKING", "off")
-    monkeypatch.setattr(building, "_build", build)
+    monkeypatch.setattr(run, "_build", build)
     return found
 
 
