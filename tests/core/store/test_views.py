@@ -9,12 +9,14 @@ import duckdb
 import pytest
 
 from rdpt_core.store import catalog, views
+from rdpt_core.store.contents import Contents
 from rdpt_core.store.parts import Store
+from rdpt_core.tables.rows import ROWS
 
 
 @pytest.fixture
 def empty(tmp_path: Path) -> Iterator[duckdb.DuckDBPyConnection]:
-    with catalog.in_memory(Store(tmp_path / "store"), catalog.Contents((), (), ())) as connection:
+    with catalog.in_memory(Store(tmp_path / "store"), Contents((), (), ())) as connection:
         yield connection
 
 
@@ -26,7 +28,7 @@ def test_a_view_of_nothing_has_no_rows(empty: duckdb.DuckDBPyConnection, view: s
 def test_every_view_is_listed(empty: duckdb.DuckDBPyConnection) -> None:
     sql = "SELECT view_name FROM duckdb_views() WHERE NOT internal AND schema_name = 'main'"
     found = {name for (name,) in empty.execute(sql).fetchall()}
-    stages = {row.TABLE for row in catalog.ROWS}
+    stages = {row.TABLE for row in ROWS}
     assert found - stages - {"label_noise"} == set(views.VIEWS)
 
 
