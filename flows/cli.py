@@ -163,10 +163,7 @@ def _add_verbs(parser: Parser) -> None:
 def _verb(parser: Parser, arguments: list[str]) -> Verb:
     """The verb with its arguments."""
     settings_class = _settings(arguments[0])
-    source: CliSettingsSource[Any] = CliSettingsSource(
-        settings_class, root_parser=parser, formatter_class=Help
-    )
-    adapt(parser)
+    source = _fill(parser, settings_class)
     settings = CliApp.run(settings_class, cli_args=arguments, cli_settings_source=source)
     verb = get_subcommand(settings)
     assert isinstance(verb, Verb)
@@ -176,10 +173,17 @@ def _verb(parser: Parser, arguments: list[str]) -> Verb:
 def complete_parser(*names: str) -> Parser:
     """A parser of these verbs with all their arguments, all verbs where none is named."""
     parser = Parser(prog="rdpt", formatter_class=Help, allow_abbrev=False)
-    settings_class = _settings(*(names or VERBS))
-    CliSettingsSource[Any](settings_class, root_parser=parser, formatter_class=Help)
-    adapt(parser)
+    _fill(parser, _settings(*(names or VERBS)))
     return parser
+
+
+def _fill(parser: Parser, settings_class: type[BaseSettings]) -> CliSettingsSource[Any]:
+    """Gives the parser its verbs; what is returned reads them."""
+    source: CliSettingsSource[Any] = CliSettingsSource(
+        settings_class, root_parser=parser, formatter_class=Help
+    )
+    adapt(parser)
+    return source
 
 
 def _settings(*names: str) -> type[BaseSettings]:

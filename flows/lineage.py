@@ -12,6 +12,7 @@ exist now.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 import duckdb
 
@@ -104,12 +105,7 @@ def lineage(
     with catalog.in_memory(opened.store, contents) as connection:
         found = _asked(connection, whole, sentence) if sentence is not None else None
         nearest = _nearest(connection, whole, found) if found else ()
-        answer = connection.execute(
-            "SELECT trace_id, experiment, name, benchmark, problem_id, prompt, gold, extracted, "
-            "outcome FROM answers WHERE trace_id = ?",
-            [whole],
-        ).fetchall()[0]
-        return Lineage(*answer, _training(connection), found, nearest)
+        return Lineage(*_answer(connection, whole), _training(connection), found, nearest)
 
 
 def _trained(
@@ -128,6 +124,14 @@ def _trained(
             'that was trained here (`rdpt sql "FROM answers"` lists answers)'
         ],
     )
+
+
+def _answer(connection: duckdb.DuckDBPyConnection, trace_id: str) -> tuple[Any, ...]:
+    """The first fields of `Lineage`."""
+    sql = """SELECT trace_id, experiment, name, benchmark, problem_id, prompt, gold, extracted,
+        outcome FROM answers WHERE trace_id = ?"""
+    found: tuple[Any, ...] = connection.execute(sql, [trace_id]).fetchall()[0]
+    return found
 
 
 def _training(connection: duckdb.DuckDBPyConnection) -> tuple[TrainingTrace, ...]:
