@@ -10,6 +10,7 @@ import pytest
 
 from flows import cli
 from flows.cli import VERBS
+from flows.commands.verb import Verb
 from tests.flows.example_experiments import Studio
 from tests.flows.recorded_requests import output_of, refused
 
@@ -53,11 +54,11 @@ def test_every_verb_that_has_json_is_tested_or_says_its_own() -> None:
     assert takes - {"sql", "lineage", "report"} == {arguments[0] for arguments in DOCUMENTS}
 
 
-def _model(name: str) -> type:
+def _model(name: str) -> type[Verb]:
     from importlib import import_module
 
     place, _, class_name = VERBS[name].place.partition(":")
-    found: type = getattr(import_module(place), class_name)
+    found: type[Verb] = getattr(import_module(place), class_name)
     return found
 
 
