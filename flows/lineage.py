@@ -11,7 +11,7 @@ exist now.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import duckdb
@@ -88,6 +88,9 @@ class Lineage:
     """Most similar first; empty without `sentence`."""
 
 
+_ABOUT_TRAINING = ("training", "sentence", "nearest")
+
+
 def lineage(
     opened: Opened, trace_id: str, sentence: int | None = None, configuration: str = ""
 ) -> Lineage:
@@ -105,7 +108,9 @@ def lineage(
     with catalog.in_memory(opened.store, contents) as connection:
         found = _asked(connection, whole, sentence) if sentence is not None else None
         nearest = _nearest(connection, whole, found) if found else ()
-        return Lineage(*_answer(connection, whole), _training(connection), found, nearest)
+        answer = _answer(connection, whole)
+        training = _training(connection)
+        return Lineage(**answer, training=training, sentence=found, nearest=nearest)
 
 
 def _trained(
@@ -126,12 +131,12 @@ def _trained(
     )
 
 
-def _answer(connection: duckdb.DuckDBPyConnection, trace_id: str) -> tuple[Any, ...]:
-    """The first fields of `Lineage`."""
-    sql = """SELECT trace_id, experiment, name, benchmark, problem_id, prompt, gold, extracted,
-        outcome FROM answers WHERE trace_id = ?"""
-    found: tuple[Any, ...] = connection.execute(sql, [trace_id]).fetchall()[0]
-    return found
+def _answer(connection: duckdb.DuckDBPyConnection, trace_id: str) -> dict[str, Any]:
+    """The fields of `Lineage` that are about the answer itself."""
+    names = [field.name for field in fields(Lineage) if field.name not in _ABOUT_TRAINING]
+    chosen = ", ".join("name" if name == "configuration" else name for name in names)
+    row = connection.execute(f"SELECT {chosen} FROM answers WHERE trace_id = ?", [trace_id])
+    return dict(zip(names, row.fetchall()[0], strict=True))
 
 
 def _training(connection: duckdb.DuckDBPyConnection) -> tuple[TrainingTrace, ...]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TypeVar
+
 import duckdb
 import pytest
 
@@ -12,8 +14,10 @@ from settings.loading import BadSettings
 from tasks.plan import Plan
 from tasks.stage import Parts
 
+R = TypeVar("R")
 
-def rows(study: Opened, row: type, side: str, name: str = "random") -> list:
+
+def rows(study: Opened, row: type[R], side: str, name: str = "random") -> list[R]:
     (configuration,) = [c for c in study.study.configurations() if c.name == name]
     table = configuration.find(row.TABLE, side)  # type: ignore[attr-defined]
     assert table is not None
