@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
@@ -20,30 +19,27 @@ class Cast:
     """The configurations and sides of a report, with the names and indices that it gives them."""
 
     configurations: list[Configuration]
-    names: dict[str, str]
-    """Digest of a configuration to its name; one that has another's name says its kind."""
-    benchmarks: list[str]
-    """Names of the benchmarks; the training side last, where it is shown as one."""
+    sides: list[str]
+    """Those that are shown: benchmarks, or at last the training side, where no benchmark has
+    labels."""
 
     @classmethod
     def of(cls, reader: Reader) -> Cast:
         configurations = reader.opened.study.configurations()
-        count = Counter(c.name for c in configurations)
-        names = {
-            c.digest: c.name if count[c.name] == 1 else f"{c.name} ({c.kind})"
-            for c in configurations
-        }
-        benchmarks = [b.name for b in reader.opened.experiment.benchmarks]
-        shows_candidates = not any(
-            reader.parts(c, "provenance", f"test:{name}")
-            for c in configurations
-            for name in benchmarks
-        )
-        return cls(configurations, names, [*benchmarks, *([TRAIN] if shows_candidates else [])])
+        sides = [f"test:{benchmark.name}" for benchmark in reader.opened.experiment.benchmarks]
+        has_labels = any(reader.parts(c, "provenance", s) for c in configurations for s in sides)
+        return cls(configurations, sides if has_labels else [*sides, TRAIN])
 
     @property
-    def sides(self) -> list[str]:
-        return [name if name == TRAIN else f"test:{name}" for name in self.benchmarks]
+    def benchmarks(self) -> list[str]:
+        """Names of the sides."""
+        return [side_name(side) for side in self.sides]
+
+    def name(self, configuration: Configuration) -> str:
+        """One that has another's name says its kind."""
+        name = configuration.name
+        same = [one for one in self.configurations if one.name == name]
+        return name if len(same) == 1 else f"{name} ({configuration.kind})"
 
     def uses(self, reader: Reader) -> list[Use]:
         """The texts that exist. Candidates, and labels of theirs, that several arms share are shown
@@ -62,15 +58,13 @@ class Cast:
     @property
     def baseline(self) -> str | None:
         """Name of the undistilled student."""
-        return next(
-            (self.names[c.digest] for c in self.configurations if c.kind == "student"), None
-        )
+        return next((self.name(c) for c in self.configurations if c.kind == "student"), None)
 
     def undistilled(self, configuration: Configuration) -> str | None:
         """Name of the student that a configuration's was distilled from."""
         for one in self.configurations:
             if (one.kind, one.student) == ("student", configuration.student):
-                return self.names[one.digest]
+                return self.name(one)
         return None
 
     def runs(self, configuration: Configuration, arm: str | None) -> list[Configuration]:
@@ -82,7 +76,7 @@ class Cast:
         """Of an arm of the same teacher and student: its mean's where it has several runs."""
         runs = self.runs(configuration, arm)
         if len(runs) == 1:
-            return self.names[runs[0].digest]
+            return self.name(runs[0])
         several = [
             name
             for name, values in (
@@ -105,11 +99,11 @@ def shown(cast: Cast, reader: Reader) -> list[Shown]:
 def _shown(cast: Cast, configuration: Configuration, reader: Reader) -> Shown:
     is_import = configuration.kind == "arm" and configuration.selector is None
     found = {
-        _benchmark(side): _numbers(rows_of(configuration, side, reader.plan))
+        side_name(side): _numbers(rows_of(configuration, side, reader.plan))
         for side in configuration.sides
     }
     return Shown(
-        name=cast.names[configuration.digest],
+        name=cast.name(configuration),
         kind="distilled" if is_import else configuration.kind,
         teacher=configuration.teacher,
         student=configuration.student,
@@ -128,7 +122,7 @@ def _means(cast: Cast, reader: Reader) -> Iterator[Shown]:
                 rows = {row.metric: row for found in parts for row in found}
                 if ARM_ACCURACY in rows:
                     number = number_of(rows[ARM_ACCURACY])
-                    results[_benchmark(use.side)] = {"accuracy": number, ARM_ACCURACY: number}
+                    results[side_name(use.side)] = {"accuracy": number, ARM_ACCURACY: number}
         if results:
             yield Shown(
                 name=cast.arm_name(configuration, configuration.arm),
@@ -141,8 +135,10 @@ def _means(cast: Cast, reader: Reader) -> Iterator[Shown]:
             )
 
 
-def _benchmark(side: str) -> str:
-    return side.removeprefix("test:")
+def side_name(side: str) -> str:
+    """The benchmark's; one that is called as the training side is says what it is."""
+    name = side.removeprefix("test:")
+    return f"{name} (benchmark)" if name == TRAIN != side else name
 
 
 def _numbers(rows: Mapping[str, Result]) -> dict[str, Number]:

@@ -32,7 +32,7 @@ def _over_student(cast: Cast, reader: Reader, benchmark: int, side: str) -> Iter
             gained, lost = (rows[name].value for name in (GAINED, LOST))
             yield Difference(
                 benchmark=benchmark,
-                first=cast.names[configuration.digest],
+                first=cast.name(configuration),
                 second=against,
                 metric="accuracy",
                 number=number_of(rows[LIFT]),

@@ -88,7 +88,7 @@ def _models(cast: Cast, contents: Contents) -> Iterator[list[str]]:
         "how",
         "digest",
     ]
-    names = {c.digest: cast.names[c.digest] for c in cast.configurations}
+    names = {c.digest: cast.name(c) for c in cast.configurations}
     roles: dict[str, list[str]] = defaultdict(list)
     for use in contents.uses:
         if use.scorer and use.role:

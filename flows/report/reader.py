@@ -60,11 +60,12 @@ class Reader:
         table: str = row.TABLE  # type: ignore[attr-defined]
         return self.files(row, self.parts(use.configuration, table, use.side, role))
 
-    def files(self, row: type, parts: Sequence[Part]) -> str:
-        """SQL that stands for these parts after FROM. Raises Damaged."""
+    def files(self, row: type, parts: Sequence[Part], named: bool = False) -> str:
+        """SQL that stands for these parts after FROM, with a column `filename` where they are to be
+        `named`. Raises Damaged."""
         if parts:
             listed = ", ".join(literal(self._file(part)) for part in parts)
-            return f"read_parquet([{listed}])"
+            return f"read_parquet([{listed}]{', filename = true' if named else ''})"
         typed = (f"NULL::{sql_type(c.type)} AS {c.name}" for c in columns(row))
         return f"(SELECT {', '.join(typed)} WHERE false)"
 

@@ -17,22 +17,12 @@ from numpy.typing import NDArray
 from flows.configurations import Configuration
 from flows.report.configurations import Cast
 from flows.report.reader import TRAIN, Reader, Use
+from flows.report.runners_up import runners_up
 from flows.results.rows import rows_of
-from rdpt_core.provenance.labels import LabelRule
 from rdpt_core.report.bundle import Number, Picked
-from rdpt_core.selection.candidates import CandidateRecord, candidates
-from rdpt_core.selection.picks import Selector, ranked_questions
 from rdpt_core.statistics.effects import limits_note
 from rdpt_core.statistics.intervals import mean_limits
-from rdpt_core.tables import columns
-from rdpt_core.tables.rows import (
-    Candidate,
-    Pick,
-    Problem,
-    SentenceScore,
-    TokenScores,
-    Trace,
-)
+from rdpt_core.tables.rows import Pick, Problem, SentenceScore, Trace
 
 NUM_EXAMPLES = 5
 MAX_TEXT = 6_000
@@ -159,7 +149,7 @@ def _examples(reader: Reader, one: Selection) -> Iterator[dict[str, str | float 
     first = one.picks.slice(0, NUM_EXAMPLES)
     problems = first["problem_id"].to_pylist()
     texts, prompts = _texts(reader, one.use, problems), _prompts(reader, one.use, problems)
-    others = _runners_up(reader, one, first)
+    others = runners_up(reader, one.use, first)
     for pick in first.select(["trace_id", "problem_id", "merit"]).to_pylist():
         other, merit = others.get(pick["trace_id"], (None, None))
         yield {
@@ -192,59 +182,3 @@ def _prompts(reader: Reader, use: Use, problems: Sequence[str]) -> dict[str, str
         wanted=pa.table({"problem_id": pa.array(problems, pa.string())}),
     )
     return dict(zip(rows["problem_id"].to_pylist(), rows["prompt"].to_pylist(), strict=True))
-
-
-def _runners_up(reader: Reader, one: Selection, first: pa.Table) -> dict[str, tuple[str, float]]:
-    """Pick to the best other candidate and its merit. None where merits depend on the whole pool,
-    as those of `count_length_residual` do: then the pick's own, over these questions, is another
-    than the one that is kept."""
-    selector, rule, seed = _selector_of(reader, one.use.configuration)
-    records = _records(reader, one.use, first["problem_id"].to_pylist(), rule)
-    ranked = ranked_questions(records, selector, seed)
-    found = {}
-    for pick in first.select(["trace_id", "problem_id", "merit"]).to_pylist():
-        merits = {r.record.trace_id: r.merit for r in ranked.get(pick["problem_id"], [])}
-        if merits.pop(pick["trace_id"], None) == pick["merit"] and merits:
-            other = next(iter(merits))
-            found[pick["trace_id"]] = other, merits[other]
-    return found
-
-
-def _selector_of(reader: Reader, configuration: Configuration) -> tuple[Selector, LabelRule, int]:
-    experiment = reader.opened.experiment
-    (selector,) = (s for s in experiment.selectors if s.label == configuration.selector)
-    return selector, experiment.labels, experiment.seed
-
-
-def _records(
-    reader: Reader, use: Use, problems: Sequence[str], rule: LabelRule
-) -> list[CandidateRecord]:
-    """The candidates of a few questions."""
-    wanted = pa.table({"problem_id": pa.array(problems, pa.string())})
-    ids = f"""SELECT trace_id FROM {reader.relation(Trace, use)}
-        WHERE problem_id IN (SELECT problem_id FROM wanted)"""
-
-    def rows(row: type, role: str | None = None) -> list[object]:
-        names = ", ".join(c.name for c in columns.columns(row))
-        order = ", ".join(row.KEY)  # type: ignore[attr-defined]
-        found = reader.query(
-            f"SELECT {names} FROM {reader.relation(row, use, role)} WHERE trace_id IN ({ids}) "
-            f"ORDER BY {order}",
-            wanted=wanted,
-        )
-        return list(columns.from_arrow(row, found))
-
-    lengths = reader.query(
-        f"""SELECT trace_id, len(list_filter(logprobs, lambda x: isfinite(x))) + num_tag_tokens
-                AS num_tokens
-            FROM {reader.relation(TokenScores, use, "student")} WHERE trace_id IN ({ids})""",
-        wanted=wanted,
-    )
-    num_tokens = dict(
-        zip(lengths["trace_id"].to_pylist(), lengths["num_tokens"].to_pylist(), strict=True)
-    )
-    traces: list[Trace] = rows(Trace)  # type: ignore[assignment]
-    pool: list[Candidate] = rows(Candidate)  # type: ignore[assignment]
-    teacher: list[SentenceScore] = rows(SentenceScore, "teacher")  # type: ignore[assignment]
-    student: list[SentenceScore] = rows(SentenceScore, "student")  # type: ignore[assignment]
-    return list(candidates(traces, pool, teacher, student, num_tokens, rule))

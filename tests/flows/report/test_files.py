@@ -12,7 +12,7 @@ from flows.catalogue import keep_noise
 from flows.report import write
 from flows.report.files import default_path, is_current, publish, update
 from flows.workspace import Opened
-from rdpt_core.store.catalog import NoiseRow
+from rdpt_core.store.contents import NoiseRow
 from tests.flows.conftest import TWO_ARMS
 from tests.flows.example_experiments import Studio
 from tests.flows.report.pages import Page
