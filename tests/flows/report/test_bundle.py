@@ -50,7 +50,7 @@ def test_every_number_is_that_of_the_catalogue(built: Opened, page: Page) -> Non
     }
     rows = queried(
         built,
-        """SELECT name, if(side = 'train', 'train', benchmark), metric, value, low, high, n, note
+        """SELECT configurations.name, if(side = 'train', 'train', benchmark), metric, value, low, high, n, note
         FROM results JOIN configurations USING (configuration)
         WHERE NOT contains(metric, 'difference')""",
     )
@@ -76,7 +76,7 @@ def test_every_difference_is_that_of_the_catalogue(built: Opened, page: Page) ->
         assert shown["random", "teacher_count", name] == expected
     lifts = queried(
         built,
-        """SELECT name, lift.value, lift.low, lift.high, lift.n, least.value
+        """SELECT configurations.name, lift.value, lift.low, lift.high, lift.n, least.value
         FROM results AS lift JOIN configurations USING (configuration)
         JOIN results AS least USING (configuration)
         WHERE lift.metric = 'grades/lift' AND least.metric = 'grades/detectable_lift'""",
