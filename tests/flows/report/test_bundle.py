@@ -50,7 +50,8 @@ def test_every_number_is_that_of_the_catalogue(built: Opened, page: Page) -> Non
     }
     rows = queried(
         built,
-        """SELECT configurations.name, if(side = 'train', 'train', benchmark), metric, value, low, high, n, note
+        """SELECT configurations.name, if(side = 'train', 'train', benchmark), metric, value, low,
+            high, n, note
         FROM results JOIN configurations USING (configuration)
         WHERE NOT contains(metric, 'difference')""",
     )
