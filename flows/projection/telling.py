@@ -94,9 +94,10 @@ def tell_study(
     files = pictures.of_study() if pictures else {}
     study = partial(project_study, opened, configurations, states, files)
     tracker.configuration("the comparison", study)
-    for one in configurations if pictures else ():
-        if one.digest not in states:
-            tracker.files(one, partial(pictures.of_configuration, one.name))
+    if pictures is not None:
+        for one in configurations:
+            if one.digest not in states:
+                tracker.files(one, partial(pictures.of_configuration, one.name))
 
 
 def _pictures(opened: Opened, tracker: Tracker) -> Pictures | None:

@@ -101,7 +101,7 @@ def test_losses_are_rounded(whole: Projection) -> None:
 def test_a_configuration_that_failed_is_a_run_with_its_reason(made: Opened) -> None:
     lacking = replace(
         configuration(),
-        uses=(*configuration().uses, TableUse("test:bench", "x", toy_stages.given([99]))),
+        uses=(*configuration().uses, TableUse("test:bench", "x", toy_stages.given(range(99, 100)))),
     )
     run = project_unfinished(made, lacking, STUDY, State.FAILED, ("scores: out of `memory`",))
     assert (run.state, run.parent, run.points) == (State.FAILED, STUDY, ())

@@ -98,7 +98,7 @@ def test_a_changed_experiment_is_another_study() -> None:
 
 def lacking() -> Configuration:
     """A configuration with a table that nobody built."""
-    use = TableUse("test:bench", "x", toy_stages.given([99]))
+    use = TableUse("test:bench", "x", toy_stages.given(range(99, 100)))
     uses = (*configuration().uses, use)
     return replace(configuration(), name="late", digest="2" * 32, uses=uses)
 
