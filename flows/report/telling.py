@@ -1,22 +1,25 @@
 """Sentences that are worth a look: the extremes of three numbers, spread over traces.
 
 A sentence that many traces share, and a trace with many extremes, come once; each configuration has
-its share of the places as long as it has sentences for them.
+its share of the places as long as it has sentences for them. Fragments of fewer than three words
+say nothing to a reader, and a text that was cut off mostly repeats itself: both come last.
 """
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from rdpt_core.provenance.labels import LABELS
 from rdpt_core.report.bundle import Sentences, Telling, Traces
-from rdpt_core.tables.rows import Label
+from rdpt_core.tables.rows import FinishReason, Label
 
 NUM_TELLING = 20
+LEAST_WORDS = 3
 NUM_LOOKED_AT = 20_000
 """Sentences, from the extreme on."""
 
@@ -73,12 +76,25 @@ def _spread(
 def _different(
     order: Iterable[int], traces: Traces, sentences: Sentences, text: bytes
 ) -> Iterable[tuple[int, int]]:
-    """Sentence and trace."""
+    """Sentence and trace; those that say little last."""
+    places = [_place(at, traces, sentences, text) for at in order]
     seen: set[bytes | int] = set()
-    for at in order:
-        trace = int(np.searchsorted(traces.first_sentence, at, side="right")) - 1
-        first = int(traces.first_byte[trace])
-        words = text[first + int(sentences.start[at]) : first + int(sentences.stop[at])].strip()
-        if trace not in seen and words not in seen:
-            seen |= {trace, words}
-            yield at, trace
+    for place in sorted(places, key=lambda place: place.says_little):
+        if place.trace not in seen and place.words not in seen:
+            seen |= {place.trace, place.words}
+            yield place.sentence, place.trace
+
+
+class _Place(NamedTuple):
+    sentence: int
+    trace: int
+    words: bytes
+    says_little: bool
+
+
+def _place(at: int, traces: Traces, sentences: Sentences, text: bytes) -> _Place:
+    trace = int(np.searchsorted(traces.first_sentence, at, side="right")) - 1
+    first = int(traces.first_byte[trace])
+    words = text[first + int(sentences.start[at]) : first + int(sentences.stop[at])].strip()
+    was_cut = traces.finish[trace] == FinishReason.LENGTH
+    return _Place(at, trace, words, was_cut or len(words.split()) < LEAST_WORDS)

@@ -3,8 +3,8 @@
 const LEAST_ROW = 22;
 const MOST_ROW = 36;
 const ROWS_HEIGHT = 120; // pixels that a few rows share
-const LABEL_WIDTH = 134;
-const LABEL_CHARACTERS = 18;
+const LABEL_WIDTH = 112;
+const LABEL_CHARACTERS = 15;
 
 // One row for each arm (the mean of its runs, where there are several) or baseline with a text of
 // its own; best first.
@@ -71,7 +71,7 @@ function accuracyPlot(width) {
 }
 
 function axis(x, low, high, bottom, top, span, title) {
-  const drawn = ticks(low, high, span / 60).flatMap((tick) => [
+  const drawn = ticks(low, high, span / 36).flatMap((tick) => [
     g("line", { x1: x(tick), x2: x(tick), y1: top, y2: bottom, class: "grid" }),
     text(x(tick), bottom + 14, percent(tick, 0), { "text-anchor": "middle", class: "muted" }),
   ]);

@@ -17,8 +17,10 @@ Row = tuple[str, int, float, float, float]
 """Text, label, and the three probabilities."""
 
 
-def told(configurations: list[int], traces: list[list[Row]]) -> dict[str, list[Telling]]:
-    """Of traces that are given sentence by sentence."""
+def told(
+    configurations: list[int], traces: list[list[Row]], finish: str = "stop"
+) -> dict[str, list[Telling]]:
+    """What traces have that are given sentence by sentence; `finish` is that of the first one."""
     rows = [row for trace in traces for row in trace]
     sizes = [len(row[0].encode()) for row in rows]
     counts = [len(trace) for trace in traces]
@@ -47,7 +49,7 @@ def told(configurations: list[int], traces: list[list[Row]]) -> dict[str, list[T
         first_byte=np.cumsum([0, *bytes_of]).astype(np.uint64),
         trace_id=[],
         extracted=[],
-        finish=[],
+        finish=[finish, *["stop"] * len(traces)],
     )
     return telling(of, sentences, "".join(row[0] for row in rows).encode())
 
@@ -94,3 +96,15 @@ def test_no_configuration_takes_all_places() -> None:
 def test_sentences_without_a_label_tell_nothing() -> None:
     found = told([0], [[("a", 255, np.nan, np.nan, np.nan)]])
     assert found == {"teacher": [], "boosted": [], "near": []}
+
+
+def test_fragments_and_traces_that_were_cut_off_come_last() -> None:
+    traces: list[list[Row]] = [
+        [("Tom has 7 cards.", TEACHER, 0.9, 0.1, 0)],
+        [(".", TEACHER, 0.8, 0.1, 0)],
+        [("Mia has 5 cards.", TEACHER, 0.5, 0.1, 0)],
+    ]
+    finished = told([0, 0, 0], traces)["teacher"]
+    assert [one.trace for one in finished] == [0, 2, 1]
+    cut = told([0, 0, 0], traces, finish="length")["teacher"]
+    assert [one.trace for one in cut] == [2, 0, 1]
