@@ -193,7 +193,8 @@ def _settings(*names: str) -> type[BaseSettings]:
         place, _, class_name = VERBS[name].place.partition(":")
         verb_class: Any = getattr(import_module(place), class_name)
         # The class says more than one line; a verb's own help shows all of it.
-        fields[name] = (CliSubCommand[verb_class], Field(description=VERBS[name].description))
+        about = Field(description=VERBS[name].description)
+        fields[name] = (CliSubCommand[verb_class], about)  # type: ignore[misc]
     return create_model("Rdpt", __base__=Rdpt, **fields)
 
 
