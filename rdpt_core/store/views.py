@@ -10,20 +10,22 @@ from __future__ import annotations
 WORDS = """
 CREATE MACRO main.words(sentence) AS
     regexp_extract_all(lower(sentence), '[\\p{L}\\p{N}]+|[^\\s\\p{L}\\p{N}]');
-CREATE MACRO main.grams_of(listed) AS CASE WHEN len(listed) = 0 THEN []::VARCHAR[]
-    ELSE list_distinct([array_to_string(listed[i:i + 2], ' ')
-                        FOR i IN range(1, greatest(len(listed) - 1, 2))]) END;
-CREATE MACRO main.trigrams(sentence) AS main.grams_of(main.words(sentence));
-CREATE MACRO main.jaccard(one, other) AS
-    CASE WHEN len(one) + len(other) = 0 THEN 0.0
-    ELSE len(list_intersect(one, other))
-         / (len(one) + len(other) - len(list_intersect(one, other))) END;
+CREATE MACRO main.trigrams(sentence) AS list_transform([main.words(sentence)], lambda w:
+    CASE WHEN len(w) = 0 THEN []::VARCHAR[] ELSE list_distinct(list_transform(
+        range(1, greatest(len(w) - 1, 2)),
+        lambda i: w[i] || ' ' || coalesce(w[i + 1], '') || ' ' || coalesce(w[i + 2], '')))
+    END)[1];
+CREATE MACRO main.jaccard(one, other) AS list_transform([[one, other]], lambda pair:
+    CASE WHEN len(pair[1]) + len(pair[2]) = 0 THEN 0.0
+    ELSE len(list_intersect(pair[1], pair[2]))
+         / (len(pair[1]) + len(pair[2]) - len(list_intersect(pair[1], pair[2]))) END)[1];
 CREATE MACRO main.similarity(one, other) AS
     main.jaccard(main.trigrams(one), main.trigrams(other));
 """
 """A word is a run of letters and digits, or any other mark, in lower case. The similarity of two
 sentences is the Jaccard index of their sets of three consecutive words: 1 for the same words in the
-same order, 0 without three in common. A sentence of one or two words is one gram."""
+same order, 0 without three in common. A sentence of one or two words is one gram. A macro's
+argument is computed wherever it stands, so lists of one element bind those that are used often."""
 
 USES = """
 CREATE VIEW main.uses AS
