@@ -9,6 +9,7 @@ import json
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from flows.report.configurations import Cast
 from flows.report.reader import Reader
@@ -97,7 +98,7 @@ def _models(cast: Cast, contents: Contents) -> Iterator[list[str]]:
                 roles[use.scorer].append(role)
     for row in contents.scorers:
         yield [
-            row.model,
+            _place(row.model),
             ", ".join(roles[row.scorer]) or "author",
             row.revision or "a folder",
             row.weights[:DIGITS],
@@ -107,6 +108,12 @@ def _models(cast: Cast, contents: Contents) -> Iterator[list[str]]:
             f"{row.backend}, {row.path}",
             row.scorer[:DIGITS],
         ]
+
+
+def _place(model: str) -> str:
+    """A report is mailed: of a path on this machine it shows the last folder."""
+    path = Path(model)
+    return f".../{path.name}" if path.is_absolute() else model
 
 
 def _rules(reader: Reader) -> Iterator[list[str]]:
@@ -179,7 +186,7 @@ def _noise(contents: Contents) -> Iterator[list[str]]:
         "labels that turn",
         "traces",
     ]
-    models = {row.scorer: row.model for row in contents.scorers}
+    models = {row.scorer: _place(row.model) for row in contents.scorers}
     for row in contents.noise:
         yield [
             models.get(row.scorer, row.scorer[:DIGITS]),
@@ -223,7 +230,8 @@ def _unknown(
                 )
     for row in contents.scorers:
         if row.backend == "server":
-            yield f"Which weights {row.model} serves: it is known by its answers to fixed prompts."
+            model = _place(row.model)
+            yield f"Which weights {model} serves: it is known by its answers to fixed prompts."
 
 
 def missing_tables(reader: Reader, cast: Cast) -> Iterator[str]:

@@ -155,5 +155,7 @@ def _of_format_1(value: dict[str, Any]) -> Record:
 
 
 def shown(made: Mapping[str, Any]) -> str:
-    """Parts of a table mostly share it, and then there is one text in memory."""
-    return sys.intern(json.dumps({n: value for n, value in made.items() if n not in PLACES}))
+    """Parts of a table mostly share it, and then there is one text in memory. A part that was just
+    built has the same text as one that is read from its record."""
+    kept = {name: value for name, value in made.items() if name not in PLACES}
+    return sys.intern(json.dumps(kept, sort_keys=True))

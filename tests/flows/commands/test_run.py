@@ -84,6 +84,9 @@ def test_one_command_runs_it_all_and_ends_with_its_results(bench: Bench) -> None
     assert done.returncode == 0, done.stderr
     assert "where its sentences come from" in done.stdout
     assert "Traceback" not in done.stderr
+    page = bench.folder / "workspace" / "reports" / "study.html"
+    assert done.stderr.splitlines()[-1] == f"the report: {page.resolve().as_uri()}"
+    assert page.read_text().startswith("<!doctype html>")
     assert bench.parts()["students"] == 1
     with duckdb.connect(str(bench.folder / "workspace" / "rdpt.duckdb"), read_only=True) as sql:
         picked = sql.execute("SELECT count(*) FROM study_teacher_count.selection").fetchone()
@@ -96,7 +99,10 @@ def test_t40_without_prefects_database_the_second_run_starts_nothing_and_prints_
     bench: Bench,
 ) -> None:
     shutil.rmtree(bench.folder / "workspace" / "prefect")
+    page = bench.folder / "workspace" / "reports" / "study.html"
+    written = page.stat().st_mtime_ns
     first = bench.rdpt("run", "study.toml")
+    assert page.stat().st_mtime_ns == written
     assert first.returncode == 0
     assert "up to date" in first.stderr
     assert bench.rdpt("resume").stdout == first.stdout
