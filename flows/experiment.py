@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 import httpx
-import psutil
 from prefect import flow, get_client
 from prefect.client.schemas.objects import State
 from prefect.concurrency.asyncio import ConcurrencySlotAcquisitionError
@@ -116,7 +115,8 @@ def run_flow(opened: Opened) -> dict[str, BaseException]:
     resume = opened.file.parent.resolve() == opened.folder.resolve()
     file = opened.experiment.name if resume else str(opened.file)
     try:
-        state = experiment(file, resume, opened.runtime.wait, return_state=True)
+        with stopping.sparing_children():
+            state = experiment(file, resume, opened.runtime.wait, return_state=True)
     except httpx.HTTPError as error:
         if not is_complete(opened):
             hint = f"start it again, then resume with: rdpt resume {opened.experiment.name}"
@@ -166,8 +166,7 @@ def _leave(code: int, line: str) -> NoReturn:
     """Ends the process at once: Prefect would first tell its server, for minutes if it is gone."""
     BARS.clear()
     say(line, urgent=True)
-    for child in psutil.Process().children(recursive=True):
-        child.terminate()
+    stopping.end_children()
     os._exit(code)
 
 
@@ -315,7 +314,7 @@ def _error(future: Any) -> BaseException | None:
     """What stopped a task; None for one that did its work, or only lacked another."""
     if not future.wrapped_future.done():  # the run was stopped
         return stopping.asked()
-    future.wait()  # or its state is asked of the server, which Ctrl-C stops in a terminal as well
+    future.wait()  # or its state is asked of the server, which may be gone
     if not (future.state.is_failed() or future.state.is_crashed() or future.state.is_cancelled()):
         return None
     error = future.state.result(raise_on_failure=False)

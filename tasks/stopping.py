@@ -9,7 +9,11 @@ from __future__ import annotations
 import os
 import signal
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from types import FrameType
+
+import psutil
 
 EXIT = {signal.SIGINT: 130, signal.SIGTERM: 143}
 _arrived: list[int] = []
@@ -29,8 +33,31 @@ def listen() -> None:
     _arrived.clear()
     if threading.current_thread() is not threading.main_thread():
         return
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
     for number in EXIT:
         signal.signal(number, _arrive)
+
+
+@contextmanager
+def sparing_children() -> Iterator[None]:
+    """A terminal sends Ctrl-C to all its processes. Those that are started in this block, up to
+    `listen`, do not hear it: Prefect's server must outlive the run that it is told of. The run
+    itself does, by a thread that is older than the block."""
+    over = threading.Event()
+    threading.Thread(target=over.wait, name="hears Ctrl-C", daemon=True).start()
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})  # which children inherit
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+        over.set()
+
+
+def end_children() -> None:
+    """Before this process ends in a way that leaves them nobody to end them."""
+    for child in psutil.Process().children(recursive=True):
+        with suppress(psutil.Error):
+            child.terminate()
 
 
 def check() -> None:
@@ -47,4 +74,5 @@ def asked() -> Stopped | None:
 def _arrive(number: int, frame: FrameType | None) -> None:
     _arrived.append(number)
     if len(_arrived) > 1:
+        end_children()
         os._exit(EXIT[signal.Signals(number)])

@@ -58,7 +58,7 @@ class Killed:
         """The exit code of a process that builds; `stop` is called at each point of each commit."""
 
         def work() -> None:
-            self._count(Worker, "_run_stage", lambda worker, table, wanted: table.name)
+            self._count(Worker, "_run_stage", lambda worker, table, *_: table.name)
             self._count(Batches, "keep", lambda *_: "batch")
             self._count(training, "_attempt", lambda *_: "training")
             try:
