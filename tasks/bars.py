@@ -11,9 +11,9 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Iterable
+from dataclasses import dataclass
 
-from rich.console import RenderableType
-from rich.padding import Padding
+from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
 from rich.progress import BarColumn, Progress, TaskID, TaskProgressColumn, TextColumn
 from rich.table import Column
 from rich.text import Text
@@ -122,9 +122,20 @@ class _Live(Progress):
 
     def get_renderables(self) -> Iterable[RenderableType]:
         if self.finished_work:
-            yield Text(broken(self.finished_work, self.console.width - MARGIN), "dim")
-        table = self.make_tasks_table(sorted(self.tasks, key=lambda t: t.fields["is_overall"]))
-        yield Padding(table, (0, MARGIN, 0, 0))
+            yield _Narrow(Text(self.finished_work, "dim"))
+        tasks = sorted(self.tasks, key=lambda task: bool(task.fields["is_overall"]))
+        yield _Narrow(self.make_tasks_table(tasks))
+
+
+@dataclass
+class _Narrow:
+    """Leaves the margin free; padding would write there."""
+
+    inner: RenderableType
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        width = max(options.max_width - MARGIN, 1)
+        yield from console.render(self.inner, options.update(width=width, no_wrap=False))
 
 
 def _live(console: Terminal) -> _Live:

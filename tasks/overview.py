@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from types import TracebackType
 
 from rdpt_core.store.record import Part
+from tasks import stopping
 from tasks.bars import BARS, Bar
 from tasks.pace import COUNTED, Pace
 from tasks.plan import Plan
@@ -120,8 +121,11 @@ class RunOverview:
         return str(self._pace.left(done))
 
     def _tick(self) -> None:
-        spoken = time.monotonic()
+        spoken, is_stopping = time.monotonic(), False
         while not self._ended.wait(TICK_SECONDS):
+            if stopping.asked() and not is_stopping:
+                is_stopping = True
+                say("stopping at the next batch; Ctrl-C again ends at once")
             if self._bar is not None:
                 self._bar.show(self._num_done(), self.left(), self.how_far(), self._finished())
             elif time.monotonic() - spoken > PLAIN_SECONDS:

@@ -74,3 +74,15 @@ def test_a_terminal_that_cannot_redraw_a_line_has_no_bars(
 
 def test_a_file_has_no_bars() -> None:
     assert Bars(Terminal(file=io.StringIO())).open("traces", 4) is None
+
+
+def test_no_bar_reaches_the_end_of_the_line_where_a_terminal_writes_ctrl_c(screen: Screen) -> None:
+    """There ^C began a new line, and the bars were erased one line too low."""
+    bars = Bars(Terminal(file=screen))
+    bar = bars.open("traces", 4)
+    assert bar is not None
+    bar.show(2, "12 tokens/s, 7 s left")
+    frames = [line for line in re.split(r"[\r\n]+", visible(screen)) if "traces" in line]
+    bar.close()
+    assert frames
+    assert max(map(len, frames)) == 80 - 3

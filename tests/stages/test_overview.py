@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import re
+import signal
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -132,3 +133,13 @@ def test_a_pipe_hears_every_30_s_how_far_the_run_is(
 
         until(is_said)
     assert "1 of 9 tables, ~; traces train [all] 3 of 8" in said
+
+
+def test_a_stop_is_answered_before_the_work_in_the_making_hears_of_it(
+    tmp_path: Path, screen: Screen, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tasks.stopping._arrived", [signal.SIGINT])
+    with RunOverview(Plan(Store(tmp_path)), tables(), workers=1):
+        until(lambda: "stopping at the next batch" in visible(screen))
+        time.sleep(0.2)
+    assert visible(screen).count("stopping at the next batch") == 1
