@@ -32,9 +32,9 @@ CONFIGURATIONS = """
     SELECT name AS configuration, teacher, student, selector, seed
     FROM main.configurations WHERE experiment = $experiment ORDER BY ALL"""
 RESULTS = """
-    SELECT DISTINCT name AS configuration, side, benchmark, metric, value, low, high, n, note
-    FROM main.results JOIN main.configurations USING (configuration)
-    WHERE experiment = $experiment AND side = $side ORDER BY ALL"""
+    SELECT DISTINCT c.name AS configuration, side, benchmark, metric, value, low, high, n, note
+    FROM main.results JOIN main.configurations AS c USING (configuration)
+    WHERE c.experiment = $experiment AND side = $side ORDER BY ALL"""
 USED = """
     WITH used AS (
         SELECT DISTINCT name, coalesce(benchmark, '') AS place, "table", part

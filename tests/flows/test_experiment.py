@@ -189,7 +189,7 @@ def test_every_table_is_a_task_with_its_name_its_tags_and_its_lines(ran: Ran) ->
     assert "model" not in shared
     lines = eventually(lambda: logs_of(ran.run), lambda lines: len(lines) > 2 * len(tables))
     assert "0 of 2 parts are in the store" in lines
-    assert any(line.startswith("done in ") and line.endswith(" tokens/s") for line in lines)
+    assert any(line.startswith("done in ") for line in lines)
 
 
 def test_with_one_worker_a_deployed_run_makes_one_part_at_a_time_with_one_model(ran: Ran) -> None:

@@ -31,7 +31,8 @@ def test_a_lost_database_is_written_again_and_nothing_twice(here: Studio, capsys
     assert cli.main(["sync", "study"]) == 0
     assert "study: 3 complete configurations are up to date" in capsys.readouterr().err
     first = runs(here)
-    assert first.keys() == {c.name for c in here.open().study.configurations()}
+    named = {c.name for c in here.open().study.configurations()}
+    assert first.keys() == named | {"comparison"}
     assert all(first.values())
     assert cli.main(["sync"]) == 0
     assert runs(here) == first
@@ -44,4 +45,5 @@ def test_an_incomplete_configuration_waits_until_it_is_built(here: Studio, capsy
     freeze(here.open(beta=0.3))
     assert cli.main(["sync", "study"]) == 0
     assert "study: 2 complete configurations are up to date" in capsys.readouterr().err
-    assert runs(here).keys() == {"teacher", "student"}
+    assert runs(here).keys() == {"teacher", "student", "teacher_count", "comparison"}
+    assert runs(here)["teacher_count"] == 0
