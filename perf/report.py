@@ -221,14 +221,14 @@ def _number(random: Random, middle: float, spread: float = 0.04) -> Number:
 
 
 def _configurations(random: Random) -> list[Shown]:
-    arms = [Shown(f"{name}-s{seed}", "arm", "teacher", "student", name, seed, _results(random))
-            for name in ARMS for seed in (0, 1)]  # fmt: skip
-    means = [Shown(f"{name}-mean", "mean", "teacher", "student", name, None, _results(random))
-             for name in ARMS]  # fmt: skip
-    baselines = [Shown(name, name, name if name == "teacher" else None,
-                       name if name == "student" else None, None, None, _results(random))
-                 for name in BASELINES]  # fmt: skip
-    return [*arms, *means, *baselines]
+    def shown(name: str, kind: str, selector: str | None, seed: int | None) -> Shown:
+        teacher = None if kind == "student" else "teacher"
+        student = None if kind == "teacher" else "student"
+        return Shown(name, kind, teacher, student, selector, seed, _results(random))
+
+    arms = [shown(f"{name}-s{seed}", "arm", name, seed) for name in ARMS for seed in (0, 1)]
+    means = [shown(f"{name}-mean", "mean", name, None) for name in ARMS]
+    return [*arms, *means, *(shown(name, name, None, None) for name in BASELINES)]
 
 
 def _results(random: Random) -> dict[str, dict[str, Number]]:

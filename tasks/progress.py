@@ -134,7 +134,7 @@ class TableProgress(Meter, Watcher):
         self._cap = 0
         """Most units that the parts may take; 0 where it is unknown."""
         self._num_rows = 0
-        """Of the parts that were committed."""
+        """Items of the parts that were committed."""
         self.table: Table | None = None
         self.on_row: Callable[[Any], None] = lambda row: None
         self.log: Callable[[str], None] = lambda line: None
@@ -220,7 +220,8 @@ class TableProgress(Meter, Watcher):
 
     @property
     def share(self) -> float:
-        """Of its work. Texts mostly end before their cap, so items say more once there are any."""
+        """What is done of the whole. Texts mostly end before their cap, so items say more once
+        there are any."""
         of_units = self._units / self._cap if self._cap else 0.0
         return min(max(self._items / self._total if self._total else 0.0, of_units), 1.0)
 
@@ -229,7 +230,7 @@ class TableProgress(Meter, Watcher):
 
 
 def _most_tokens(table: Table) -> int:
-    """Of an item that a model generates."""
+    """The most tokens of an item that a model generates."""
     sampling = table.parameters.get("sampling") if isinstance(table, StageTable) else None
     return int(sampling.max_new_tokens) if sampling is not None else 0
 

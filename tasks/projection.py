@@ -64,7 +64,7 @@ class TrainedModel:
 
 
 class State(StrEnum):
-    """Of a run, in MLflow's words."""
+    """The state of a run, in MLflow's words."""
 
     RUNNING = "RUNNING"
     FINISHED = "FINISHED"

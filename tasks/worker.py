@@ -67,7 +67,7 @@ class ItemCount:
             yield row
 
     def take_back(self) -> None:
-        """Of a part that failed nothing counts."""
+        """The part failed, so nothing of it counts."""
         with suppress(stopping.Stopped):
             self(0, -self.num_items)
 

@@ -148,7 +148,7 @@ def _cells(table: Table, state: TableState, pace: Pace) -> tuple[str, ...]:
 
 
 def _shown(names: Sequence[str]) -> str:
-    """Of configurations that lack the same tables, the first."""
+    """The first of the configurations that lack the same tables."""
     return names[0] if len(names) == 1 else f"{names[0]} and {len(names) - 1} more, each"
 
 

@@ -19,7 +19,7 @@ from rdpt_core.tables.rows import Result
 from tasks.projection import State
 
 MAX_ROWS = 40
-"""Of a table; the rest is in the page's own table."""
+"""Rows of a table; the rest is in the page's own table."""
 
 
 def description_of(

@@ -68,12 +68,12 @@ class Cast:
         return None
 
     def runs(self, configuration: Configuration, arm: str | None) -> list[Configuration]:
-        """Of an arm of the same teacher and student."""
+        """All runs of an arm of the same teacher and student."""
         of = configuration.teacher, configuration.student, arm
         return [c for c in self.configurations if (c.teacher, c.student, c.arm) == of]
 
     def arm_name(self, configuration: Configuration, arm: str | None) -> str:
-        """Of an arm of the same teacher and student: its mean's where it has several runs."""
+        """An arm of the same teacher and student; its mean where it has several runs."""
         runs = self.runs(configuration, arm)
         if len(runs) == 1:
             return self.name(runs[0])

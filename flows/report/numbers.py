@@ -22,7 +22,7 @@ from settings.texts import Generate
 
 Table = list[list[str]]
 DIGITS = 12
-"""Of a digest that is shown."""
+"""Digits of a digest that are shown."""
 
 
 # ---------------------------------------------------------------------------- noise

@@ -53,7 +53,7 @@ class Questions:
     wanted: pa.Table
     """Ids of the candidates."""
     keys: frozenset[str]
-    """Of the parts of `traces` that hold them."""
+    """The parts of `traces` that hold them."""
 
     @classmethod
     def of(cls, reader: Reader, use: Use, problems: Sequence[str]) -> Questions:

@@ -121,7 +121,7 @@ def _features(reader: Reader, one: Selection) -> dict[str, Number]:
 
 
 def _logprobs(picks: pa.Table) -> Iterator[float]:
-    """Of each pick that the student scored in full: nats a token."""
+    """Nats a token of each pick that the student scored in full."""
     for logprobs, num in zip(
         picks["logprobs"].to_pylist(), picks["num_scored"].to_pylist(), strict=True
     ):
@@ -166,7 +166,7 @@ def _short(text: str) -> str:
 
 
 def _texts(reader: Reader, use: Use, problems: Sequence[str]) -> dict[str, str]:
-    """Of every candidate of the questions."""
+    """The text of every candidate of the questions."""
     rows = reader.query(
         f"""SELECT trace_id, text FROM {reader.relation(Trace, use)}
             WHERE problem_id IN (SELECT problem_id FROM wanted)""",

@@ -31,7 +31,7 @@ from rdpt_core.tables.rows import (
 
 MAX_SENTENCES = 150_000
 MAX_BYTES = 30_000_000
-"""Of all texts."""
+"""The most that all texts together may take."""
 NOT_ATTRIBUTED = "not attributed"
 REASONS = (ScoreStatus.PARTIAL, ScoreStatus.TOO_LONG, ScoreStatus.ERROR, NO_TOKENS, NOT_ATTRIBUTED)
 NONE = 255

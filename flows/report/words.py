@@ -156,15 +156,13 @@ def _against_others(best: Shown, paired: Mapping[str, Difference | None]) -> Ite
 
 
 def _of_best(best: Shown, other: str, differences: Sequence[Difference]) -> Difference | None:
-    """Of the best one minus the other, whichever way it is kept."""
+    """The best one minus the other, whichever way it is kept."""
     for one in differences:
         if (one.first, one.second) == (best.name, other):
             return one
         if (one.first, one.second) == (other, best.name):
-            return replace(
-                one, first=best.name, second=other, number=_turned(one.number),
-                gained=one.lost, lost=one.gained,
-            )  # fmt: skip
+            turned = replace(one, first=best.name, second=other, number=_turned(one.number))
+            return replace(turned, gained=one.lost, lost=one.gained)
     return None
 
 

@@ -40,7 +40,7 @@ class PlacedLabels:
 
 @dataclass(frozen=True, slots=True)
 class Bands:
-    """Of one side; NaN where there is none."""
+    """The shares of one side; NaN where there is none."""
 
     share: Floats
     """positions x labels, as are the limits."""

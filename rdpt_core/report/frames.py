@@ -25,7 +25,7 @@ Frame: TypeAlias = Any
 """A pandas.DataFrame, or a pyarrow.Table where pandas is not installed."""
 
 CATALOGUE = "rdpt.duckdb"
-"""Of a workspace."""
+"""The catalogue of a workspace."""
 SEED = 0
 
 CONFIGURATIONS = """

@@ -23,7 +23,7 @@ from rdpt_core.report.figures.style import (
 from rdpt_core.report.palette import GROUND, TEXT
 
 MARKERS = {"teacher": "s", "student": "s", "mean": "D"}
-"""Of kinds; a single run is a circle."""
+"""Markers of kinds; a single run is a circle."""
 NO_VALUE = "no value"
 FRAME = 0.42
 """Inches above and below the rows."""

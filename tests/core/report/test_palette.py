@@ -114,7 +114,7 @@ def test_the_palette_imports_nothing() -> None:
 
 
 def oklab(rgb: Floats) -> Floats:
-    """Of linear RGB (Ottosson, 2020)."""
+    """OKLab coordinates of linear RGB (Ottosson, 2020)."""
     return np.asarray(TO_OKLAB @ np.cbrt(TO_LMS @ rgb))
 
 
