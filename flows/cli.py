@@ -68,9 +68,9 @@ VERBS = {
     ),
     "ui": VerbEntry("flows.verbs.workspace:Ui", "serve MLflow and Prefect here"),
     "completion": VerbEntry(
-        "flows.verbs.workspace:Completion", "print a script that completes in a shell"
+        "flows.verbs.workspace:PrintCompletion", "print a script that completes in a shell"
     ),
-    "help": VerbEntry("flows.verbs.workspace:Help", "show the help of a verb"),
+    "help": VerbEntry("flows.verbs.workspace:ShowHelp", "show the help of a verb"),
     "version": VerbEntry("flows.verbs.workspace:Version", "print the version"),
 }
 

@@ -23,7 +23,7 @@ import pyarrow.parquet as pq
 from report import bundle
 
 from flows.report.curves import gather_curves
-from flows.report.reader import Reader, Use
+from flows.report.reader import StudyReader, Use
 from flows.report.telling import telling
 from flows.report.traces import gather_texts
 from rdpt_core.report.bundle import Bundle
@@ -44,7 +44,7 @@ DIRECTIONS = ("up", "between", "down")
 TABLES: tuple[type, ...] = (Problem, Trace, Grade, Sentence, Provenance, SentenceScore)
 
 
-class FolderReader(Reader):
+class FolderReader(StudyReader):
     """Reads `TABLE-CONFIGURATION.parquet` in place of parts."""
 
     def __init__(self, folder: Path, connection: duckdb.DuckDBPyConnection) -> None:

@@ -48,7 +48,7 @@ from flows.runtime import read_runtime
 from flows.workspace import Opened, open_asked
 from rdpt_core.files.writing import csv_writer
 from rdpt_core.provenance.labels import FOUR_WAY
-from rdpt_core.report.tables import Cell, Column, Ranged, Row
+from rdpt_core.report.tables import Cell, Ranged, Row, TableColumn
 from rdpt_core.results.summary import BY_DOMAIN
 from rdpt_core.tables.rows import Result
 from settings.loading import BadSettings
@@ -64,7 +64,7 @@ DIFFERENCES = {
 
 
 @dataclass(frozen=True)
-class Compared:
+class Measured:
     """A configuration on a benchmark."""
 
     configuration: Configuration
@@ -116,7 +116,7 @@ def document(opened: Opened, plan: Plan) -> dict[str, Any]:
     return {"experiment": opened.experiment.name, "results": [*compared, *trained]}
 
 
-def _found(opened: Opened, plan: Plan) -> dict[str, list[Compared]]:
+def _found(opened: Opened, plan: Plan) -> dict[str, list[Measured]]:
     """What is compared, by benchmark."""
     return {
         benchmark.name: list(_compared(opened, f"test:{benchmark.name}", plan))
@@ -124,7 +124,7 @@ def _found(opened: Opened, plan: Plan) -> dict[str, list[Compared]]:
     }
 
 
-def _compared(opened: Opened, side: str, plan: Plan) -> Iterator[Compared]:
+def _compared(opened: Opened, side: str, plan: Plan) -> Iterator[Measured]:
     configurations = opened.study.configurations()
     users = Counter(key for one in configurations for key in _parts(one, plan))
     for configuration in configurations:
@@ -133,7 +133,7 @@ def _compared(opened: Opened, side: str, plan: Plan) -> Iterator[Compared]:
             train = rows_of(configuration, "train", plan)
             parts = _parts(configuration, plan)
             own = sum(seconds for key, seconds in parts.items() if users[key] == 1)
-            yield Compared(configuration, test, train, _seconds(configuration, side, parts), own)
+            yield Measured(configuration, test, train, _seconds(configuration, side, parts), own)
 
 
 def _parts(configuration: Configuration, plan: Plan) -> dict[tuple[str, str], float]:
@@ -165,7 +165,7 @@ def _seconds(
 # ---------------------------------------------------------------------------- for people
 
 
-def _print_tables(opened: Opened, found: dict[str, list[Compared]], plan: Plan) -> None:
+def _print_tables(opened: Opened, found: dict[str, list[Measured]], plan: Plan) -> None:
     configurations = opened.study.configurations()
     for benchmark in opened.experiment.benchmarks:
         side = f"test:{benchmark.name}"
@@ -182,7 +182,11 @@ def _print_tables(opened: Opened, found: dict[str, list[Compared]], plan: Plan) 
             _print_pairs(pairs)
 
 
-_COLUMNS = (Column("configuration"), Column("accuracy"), *(Column(str(n)) for n in FOUR_WAY))
+_COLUMNS = (
+    TableColumn("configuration"),
+    TableColumn("accuracy"),
+    *(TableColumn(str(n)) for n in FOUR_WAY),
+)
 
 
 def _cells(one: Standing) -> tuple[Cell, ...]:
@@ -190,14 +194,14 @@ def _cells(one: Standing) -> tuple[Cell, ...]:
 
 
 _COST = (
-    Column("configuration"),
-    Column("tokens trained on", "tokens"),
-    Column("own seconds", "own s"),
-    Column("shared seconds", "shared s"),
+    TableColumn("configuration"),
+    TableColumn("tokens trained on", "tokens"),
+    TableColumn("own seconds", "own s"),
+    TableColumn("shared seconds", "shared s"),
 )
 
 
-def _print_cost(rows: Sequence[Compared]) -> None:
+def _print_cost(rows: Sequence[Measured]) -> None:
     """Work that several configurations use was done once, so the columns do not add up."""
     print_heading("work: own is that of one configuration, shared serves others as well")
     lines = [
@@ -215,7 +219,7 @@ def _print_cost(rows: Sequence[Compared]) -> None:
 
 
 @dataclass(frozen=True)
-class Pair:
+class DifferenceLine:
     """A line of differences: of what, between whom."""
 
     name: str
@@ -232,13 +236,16 @@ class Pair:
 
 
 def _pairs(
-    rows: Sequence[Compared], configurations: Sequence[Configuration], side: str, plan: Plan
-) -> Iterator[Pair]:
+    rows: Sequence[Measured],
+    configurations: Sequence[Configuration],
+    side: str,
+    plan: Plan,
+) -> Iterator[DifferenceLine]:
     """Over the undistilled student, then the arms against each other."""
     for one in rows:
         if "grades/lift" in one.test:
             name = f"{one.configuration.name} - {one.configuration.student}"
-            yield Pair(
+            yield DifferenceLine(
                 name, "accuracy", one.test["grades/lift"], one.test.get("grades/detectable_lift")
             )
     trained = {
@@ -250,18 +257,18 @@ def _pairs(
         whats = [(what, metric) for what, metric in DIFFERENCES.items() if metric in found]
         for number, (what, metric) in enumerate(whats):
             detectable = found[DETECTABLE] if what == "accuracy" else None
-            yield Pair("" if number else pair.name, what, found[metric], detectable)
+            yield DifferenceLine("" if number else pair.name, what, found[metric], detectable)
 
 
 _PAIRS = (
-    Column(""),
-    Column("difference"),
-    Column("smallest detectable", "detectable", rank=1),
-    Column("note", rank=2),
+    TableColumn(""),
+    TableColumn("difference"),
+    TableColumn("smallest detectable", "detectable", rank=1),
+    TableColumn("note", rank=2),
 )
 
 
-def _print_pairs(pairs: Sequence[Pair]) -> None:
+def _print_pairs(pairs: Sequence[DifferenceLine]) -> None:
     """The numbers of two arms below their names; what an interval covers or does not below all."""
     notes = Footnotes()
     rows: list[Row] = []
@@ -275,7 +282,7 @@ def _print_pairs(pairs: Sequence[Pair]) -> None:
 # ---------------------------------------------------------------------------- for programs
 
 
-def _print_rows(opened: Opened, found: dict[str, list[Compared]], plan: Plan) -> None:
+def _print_rows(opened: Opened, found: dict[str, list[Measured]], plan: Plan) -> None:
     """Rows of `results`, configurations by name; a missing number is empty."""
     writer = csv_writer(sys.stdout.write, "\t")
     names = [field.name for field in fields(Result)]
@@ -284,7 +291,7 @@ def _print_rows(opened: Opened, found: dict[str, list[Compared]], plan: Plan) ->
     writer.writerows([getattr(row, name) for name in names] for row in rows)
 
 
-def _rows(opened: Opened, found: dict[str, list[Compared]], plan: Plan) -> Iterator[Result]:
+def _rows(opened: Opened, found: dict[str, list[Measured]], plan: Plan) -> Iterator[Result]:
     configurations = opened.study.configurations()
     for rows in found.values():
         for one in rows:
@@ -299,7 +306,7 @@ def _rows(opened: Opened, found: dict[str, list[Compared]], plan: Plan) -> Itera
                 yield replace(row, configuration=pair.configuration)
 
 
-def _numbers(one: Compared) -> Iterator[Result]:
+def _numbers(one: Measured) -> Iterator[Result]:
     domains = (f"{BY_DOMAIN}{domain}" for domain in domains_of([one.test]))
     for metric in (
         "accuracy",

@@ -19,7 +19,7 @@ from flows.titles import used_by, users_of
 from flows.workspace import Opened, open_file
 from rdpt_core.machine.processor import cpu_flags, has_gpu
 from rdpt_core.machine.resources import amount, free_space
-from rdpt_core.report.tables import Column, Row
+from rdpt_core.report.tables import Row, TableColumn
 from rdpt_core.report.terminal import terminal_width
 from rdpt_core.scoring.paths import faster_path
 from settings.loading import find_experiment
@@ -113,11 +113,11 @@ def _lines(opened: Opened, plan: Plan) -> Iterator[tuple[str, ...]]:
 
 
 _COLUMNS = (
-    Column("table"),
-    Column("state", rank=1),
-    Column("parts", rank=2),
-    Column("work", rank=1),
-    Column("time"),
+    TableColumn("table"),
+    TableColumn("state", rank=1),
+    TableColumn("parts", rank=2),
+    TableColumn("work", rank=1),
+    TableColumn("time"),
 )
 
 

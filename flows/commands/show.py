@@ -15,7 +15,7 @@ from flows.lookup import Place, asked, full_id, parts_of, places, rows_of_side
 from flows.runtime import read_runtime
 from flows.workspace import Opened, named, open_asked
 from rdpt_core.report.terminal import Terminal, terminal_width
-from rdpt_core.report.traces import NEAR, Shown, legend, text_lines, trace_lines
+from rdpt_core.report.traces import NEAR, SentenceLine, legend, text_lines, trace_lines
 from rdpt_core.tables.rows import Grade, Problem, Provenance, Sentence, Trace, ZoneKind
 from rdpt_core.text.printable import printable
 from settings.loading import BadSettings
@@ -30,14 +30,14 @@ TELLING = """SELECT parse_filename(filename, true), trace_id, position FROM {fil
 
 
 @dataclass(frozen=True)
-class Told:
+class ShownTrace:
     """A trace with everything that is shown of it."""
 
     place: Place
     trace: Trace
     grade: Grade | None
     problem: Problem | None
-    sentences: list[Shown]
+    sentences: list[SentenceLine]
     near: float
     """Margins below it are marked."""
 
@@ -89,7 +89,7 @@ def _most_telling(
     raise BadSettings(f"{opened.experiment.name} of {opened.runtime.workspace}", lines)
 
 
-def _advantage(sentences: Sequence[Shown], position: int) -> str:
+def _advantage(sentences: Sequence[SentenceLine], position: int) -> str:
     number = sum(one.sentence.zone is not ZoneKind.TAG for one in sentences[: position + 1])
     row = sentences[position].provenance
     gap = ((row.p_teacher or 0.0) - (row.p_student or 0.0)) if row else 0.0
@@ -115,11 +115,11 @@ def _place(places: Iterator[Place], trace_id: str) -> Place:
 # ---------------------------------------------------------------------------- what is shown
 
 
-def _told(opened: Opened, plan: Plan, place: Place, trace_id: str) -> Told:
+def _told(opened: Opened, plan: Plan, place: Place, trace_id: str) -> ShownTrace:
     (trace,) = [t for t in plan.store.rows(Trace, place.traces) if t.trace_id == trace_id]
     grades = rows_of_side(plan, place, Grade, trace_id)
     problems = rows_of_side(plan, place, Problem, trace.problem_id, "problem_id")
-    return Told(
+    return ShownTrace(
         place,
         trace,
         grades[0] if grades else None,
@@ -129,14 +129,14 @@ def _told(opened: Opened, plan: Plan, place: Place, trace_id: str) -> Told:
     )
 
 
-def _sentences(plan: Plan, place: Place, trace: Trace) -> Iterator[Shown]:
+def _sentences(plan: Plan, place: Place, trace: Trace) -> Iterator[SentenceLine]:
     raw = trace.text.encode()
     cut = rows_of_side(plan, place, Sentence, trace.trace_id)
     rows = plan.store.rows(Provenance, place.labels) if place.labels else []
     labels = {row.position: row for row in rows if row.trace_id == trace.trace_id}
     for one in cut:
         text = raw[one.start : one.stop].decode(errors="replace")
-        yield Shown(one, text, labels.get(one.position))
+        yield SentenceLine(one, text, labels.get(one.position))
 
 
 def _near(opened: Opened, place: Place) -> float:
@@ -153,7 +153,7 @@ def _near(opened: Opened, place: Place) -> float:
     return NEAR if found is None or found[0] is None else float(found[0])
 
 
-def _lines(told: Told) -> Iterator[Text | str]:
+def _lines(told: ShownTrace) -> Iterator[Text | str]:
     yield from _head(told)
     width = terminal_width()
     if told.sentences:
@@ -164,7 +164,7 @@ def _lines(told: Told) -> Iterator[Text | str]:
     yield legend(told.near) if told.place.labels else "no configuration labels its sentences"
 
 
-def _head(told: Told) -> Iterator[str]:
+def _head(told: ShownTrace) -> Iterator[str]:
     trace, grade, problem = told.trace, told.grade, told.problem
     yield f"trace    {trace.trace_id}"
     yield f"of       {told.place.configuration.name}, {told.place.side}"
@@ -185,7 +185,7 @@ def _short(answer: str | None) -> str:
     return "none" if answer is None else printable(" ".join(answer.split()))
 
 
-def _document(told: Told) -> dict[str, Any]:
+def _document(told: ShownTrace) -> dict[str, Any]:
     trace, grade, problem = told.trace, told.grade, told.problem
     return {
         "trace_id": trace.trace_id,
@@ -202,7 +202,7 @@ def _document(told: Told) -> dict[str, Any]:
     }
 
 
-def _sentence(one: Shown) -> dict[str, Any]:
+def _sentence(one: SentenceLine) -> dict[str, Any]:
     row = one.provenance
     return {
         "position": one.sentence.position,

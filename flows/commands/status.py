@@ -14,7 +14,7 @@ from flows.commands.documents import print_json
 from flows.forecast import pace_of
 from flows.runtime import read_runtime
 from flows.workspace import NO_RUNS, Opened, brief, each_frozen, frozen_names, open_asked
-from rdpt_core.report.tables import Column, Row, fitted
+from rdpt_core.report.tables import Row, TableColumn, fitted
 from rdpt_core.report.terminal import terminal_width
 from rdpt_core.report.words import broken
 from rdpt_core.text.printable import printable
@@ -132,12 +132,12 @@ def _how_far(opened: Opened, plan: Plan) -> str:
 
 
 _COLUMNS = (
-    Column("table"),
-    Column("parts", rank=2),
-    Column("done"),
-    Column("rate"),
-    Column("left"),
-    Column("worker", rank=1),
+    TableColumn("table"),
+    TableColumn("parts", rank=2),
+    TableColumn("done"),
+    TableColumn("rate"),
+    TableColumn("left"),
+    TableColumn("worker", rank=1),
 )
 
 

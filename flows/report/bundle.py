@@ -10,7 +10,7 @@ from flows.report.configurations import Cast, shown
 from flows.report.curves import MIN_TRACES, gather_curves
 from flows.report.differences import compared
 from flows.report.numbers import gather_numbers, nearness
-from flows.report.reader import Reader, reading
+from flows.report.reader import StudyReader, reading
 from flows.report.selection import gather_selections
 from flows.report.telling import telling
 from flows.report.traces import REASONS, gather_texts
@@ -27,7 +27,7 @@ def gather(opened: Opened) -> Bundle:
         return _gathered(reader)
 
 
-def _gathered(reader: Reader) -> Bundle:
+def _gathered(reader: StudyReader) -> Bundle:
     opened, rule = reader.opened, reader.opened.experiment.labels
     cast, contents = Cast.of(reader), contents_of(opened)
     uses, configurations = cast.uses(reader), shown(cast, reader)

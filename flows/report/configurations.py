@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from flows.configurations import Configuration
-from flows.report.reader import TRAIN, Reader, Use
+from flows.report.reader import TRAIN, StudyReader, Use
 from flows.results.rows import rows_of
 from rdpt_core.report.bundle import Number, Shown
 from rdpt_core.results.comparisons import ARM_ACCURACY
@@ -24,7 +24,7 @@ class Cast:
     labels."""
 
     @classmethod
-    def of(cls, reader: Reader) -> Cast:
+    def of(cls, reader: StudyReader) -> Cast:
         configurations = reader.opened.study.configurations()
         sides = [f"test:{benchmark.name}" for benchmark in reader.opened.experiment.benchmarks]
         has_labels = any(reader.parts(c, "provenance", s) for c in configurations for s in sides)
@@ -41,7 +41,7 @@ class Cast:
         same = [one for one in self.configurations if one.name == name]
         return name if len(same) == 1 else f"{name} ({configuration.kind})"
 
-    def uses(self, reader: Reader) -> list[Use]:
+    def uses(self, reader: StudyReader) -> list[Use]:
         """The texts that exist. Candidates, and labels of theirs, that several arms share are shown
         once, under the first of them."""
         found, seen = [], set()
@@ -91,12 +91,12 @@ class Cast:
 # ---------------------------------------------------------------------------- configurations
 
 
-def shown(cast: Cast, reader: Reader) -> list[Shown]:
+def shown(cast: Cast, reader: StudyReader) -> list[Shown]:
     """Every configuration, in the order of its index, then the means of arms of several runs."""
     return [*(_shown(cast, c, reader) for c in cast.configurations), *_means(cast, reader)]
 
 
-def _shown(cast: Cast, configuration: Configuration, reader: Reader) -> Shown:
+def _shown(cast: Cast, configuration: Configuration, reader: StudyReader) -> Shown:
     is_import = configuration.kind == "arm" and configuration.selector is None
     found = {
         side_name(side): _numbers(rows_of(configuration, side, reader.plan))
@@ -113,7 +113,7 @@ def _shown(cast: Cast, configuration: Configuration, reader: Reader) -> Shown:
     )
 
 
-def _means(cast: Cast, reader: Reader) -> Iterator[Shown]:
+def _means(cast: Cast, reader: StudyReader) -> Iterator[Shown]:
     for configuration in cast.configurations:
         results: dict[str, dict[str, Number]] = {}
         for use in configuration.uses:

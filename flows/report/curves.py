@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from flows.report.reader import TRAIN, Reader, Use, codes
+from flows.report.reader import TRAIN, StudyReader, Use, codes
 from rdpt_core.provenance.bands import NO_SIDE, Bands, PlacedLabels, bands, counts_at
 from rdpt_core.provenance.curves import OUTCOMES, SIDES, CurveRule
 from rdpt_core.provenance.labels import FOUR_WAY, THREE_WAY
@@ -21,7 +21,7 @@ SEED = 0
 DIGITS = 4
 
 
-def gather_curves(reader: Reader, uses: Sequence[Use]) -> list[Curve]:
+def gather_curves(reader: StudyReader, uses: Sequence[Use]) -> list[Curve]:
     found = (_curve(reader, use) for use in uses)
     return [curve for curve in found if curve is not None]
 
@@ -30,7 +30,7 @@ def labels_of(use: Use) -> tuple[Label, ...]:
     return THREE_WAY if use.side == TRAIN else FOUR_WAY
 
 
-def _curve(reader: Reader, use: Use) -> Curve | None:
+def _curve(reader: StudyReader, use: Use) -> Curve | None:
     if not reader.parts(use.configuration, Provenance.TABLE, use.side):
         return None
     labels = labels_of(use)
@@ -52,7 +52,7 @@ def _curve(reader: Reader, use: Use) -> Curve | None:
     )
 
 
-def _placed(reader: Reader, use: Use, labels: Sequence[Label]) -> tuple[PlacedLabels, int]:
+def _placed(reader: StudyReader, use: Use, labels: Sequence[Label]) -> tuple[PlacedLabels, int]:
     """Every labelled sentence, and the number of questions."""
     rows = reader.query(f"""
         WITH problems AS (

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from flows.configurations import Configuration
 from flows.report.configurations import Cast, number_of
-from flows.report.reader import Reader, Use
+from flows.report.reader import StudyReader, Use
 from flows.results.rows import DETECTABLE, DIFFERENCE, GAINED, LOST, differences, rows_of
 from rdpt_core.provenance.labels import FOUR_WAY
 from rdpt_core.report.bundle import Difference
@@ -15,7 +15,7 @@ from rdpt_core.tables.rows import Grade, Outcome, Trace
 LIFT, DETECTABLE_LIFT = "grades/lift", "grades/detectable_lift"
 
 
-def compared(cast: Cast, reader: Reader) -> list[Difference]:
+def compared(cast: Cast, reader: StudyReader) -> list[Difference]:
     """Each arm against the undistilled student, then the arms against each other."""
     found: list[Difference] = []
     for benchmark, side in enumerate(cast.sides):
@@ -24,7 +24,9 @@ def compared(cast: Cast, reader: Reader) -> list[Difference]:
     return found
 
 
-def _over_student(cast: Cast, reader: Reader, benchmark: int, side: str) -> Iterator[Difference]:
+def _over_student(
+    cast: Cast, reader: StudyReader, benchmark: int, side: str
+) -> Iterator[Difference]:
     for configuration in cast.configurations:
         rows = rows_of(configuration, side, reader.plan)
         against = cast.undistilled(configuration)
@@ -42,7 +44,9 @@ def _over_student(cast: Cast, reader: Reader, benchmark: int, side: str) -> Iter
             )
 
 
-def _between_arms(cast: Cast, reader: Reader, benchmark: int, side: str) -> Iterator[Difference]:
+def _between_arms(
+    cast: Cast, reader: StudyReader, benchmark: int, side: str
+) -> Iterator[Difference]:
     first_runs = {c.name: c for c in cast.configurations if c.arm}
     metrics = {f"provenance/difference/{name}": str(name) for name in FOUR_WAY}
     for one in differences(cast.configurations, side, reader.plan):
@@ -68,7 +72,7 @@ def _between_arms(cast: Cast, reader: Reader, benchmark: int, side: str) -> Iter
 
 
 def _changes(
-    reader: Reader, first: list[Configuration], second: list[Configuration], side: str
+    reader: StudyReader, first: list[Configuration], second: list[Configuration], side: str
 ) -> tuple[int | None, int | None]:
     """Questions that one arm solves and the other does not, and the reverse, of those that both
     answered; None where an arm has several runs, which solve different ones."""
@@ -82,7 +86,7 @@ def _changes(
     )
 
 
-def _solved(reader: Reader, configuration: Configuration, side: str) -> dict[str, bool]:
+def _solved(reader: StudyReader, configuration: Configuration, side: str) -> dict[str, bool]:
     """As `results.counts.solved` has it: more than half of the graded traces are correct."""
     use = Use(configuration, side, 0, 0)
     rows = reader.query(f"""

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from flows.report.configurations import Cast
-from flows.report.reader import Reader
+from flows.report.reader import StudyReader
 from rdpt_core.report.bundle import Shown
 from rdpt_core.report.traces import NEAR
 from rdpt_core.store.contents import Contents
@@ -58,7 +58,7 @@ def nearness(contents: Contents, cast: Cast) -> Near:
 
 
 def gather_numbers(
-    reader: Reader, cast: Cast, shown: Sequence[Shown], contents: Contents, num_left_out: int
+    reader: StudyReader, cast: Cast, shown: Sequence[Shown], contents: Contents, num_left_out: int
 ) -> dict[str, Table]:
     """Headings to tables, without those that have no row."""
     found = {
@@ -116,7 +116,7 @@ def _place(model: str) -> str:
     return f".../{path.name}" if path.is_absolute() else model
 
 
-def _rules(reader: Reader) -> Iterator[list[str]]:
+def _rules(reader: StudyReader) -> Iterator[list[str]]:
     e = reader.opened.experiment
     yield ["rule", "value"]
     yield ["segmenter", e.segmentation.name]
@@ -143,7 +143,7 @@ def _sampling(how: Generate) -> str:
     )
 
 
-def _seeds(reader: Reader) -> Iterator[list[str]]:
+def _seeds(reader: StudyReader) -> Iterator[list[str]]:
     e = reader.opened.experiment
     yield ["what", "seeds"]
     yield ["sampling and draws", str(e.seed)]
@@ -203,7 +203,7 @@ def _noise(contents: Contents) -> Iterator[list[str]]:
 
 
 def _unknown(
-    reader: Reader, cast: Cast, shown: Sequence[Shown], contents: Contents
+    reader: StudyReader, cast: Cast, shown: Sequence[Shown], contents: Contents
 ) -> Iterator[str]:
     yield from missing_tables(reader, cast)
     arms = [c for c in cast.configurations if c.kind == "arm" and c.seed is not None]
@@ -234,7 +234,7 @@ def _unknown(
             yield f"Which weights {model} serves: it is known by its answers to fixed prompts."
 
 
-def missing_tables(reader: Reader, cast: Cast) -> Iterator[str]:
+def missing_tables(reader: StudyReader, cast: Cast) -> Iterator[str]:
     tables = reader.opened.study.tables()
     missing = [table for table in tables if not reader.plan.state(table).complete]
     if missing:
@@ -248,7 +248,7 @@ def missing_tables(reader: Reader, cast: Cast) -> Iterator[str]:
 # ---------------------------------------------------------------------------- machine and work
 
 
-def _all_parts(reader: Reader, cast: Cast) -> list[Part]:
+def _all_parts(reader: StudyReader, cast: Cast) -> list[Part]:
     found = {
         (part.table, part.key): part
         for table in reader.opened.study.tables()
@@ -272,7 +272,7 @@ def _machine(parts: Iterable[Part]) -> Iterator[list[str]]:
         yield [name, ", ".join(sorted(values))]
 
 
-def _stages(reader: Reader, cast: Cast) -> Iterator[list[str]]:
+def _stages(reader: StudyReader, cast: Cast) -> Iterator[list[str]]:
     yield ["stage", "parts", "rows", "seconds", "tokens"]
     totals: dict[str, list[float]] = defaultdict(lambda: [0, 0, 0.0])
     parts = _all_parts(reader, cast)
@@ -287,7 +287,7 @@ def _stages(reader: Reader, cast: Cast) -> Iterator[list[str]]:
             yield [name, f"{num_parts:,}", f"{num_rows:,}", f"{seconds:.1f}", num_tokens]
 
 
-def _tokens(reader: Reader, parts: Sequence[Part]) -> Mapping[str, int]:
+def _tokens(reader: StudyReader, parts: Sequence[Part]) -> Mapping[str, int]:
     """Tokens sampled, and tokens scored: of these those within sentences."""
     found = {}
     for name, row in (("traces", Trace), ("scores", SentenceScore)):

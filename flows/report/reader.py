@@ -36,7 +36,7 @@ class Use:
 
 
 @dataclass
-class Reader:
+class StudyReader:
     """Reads the committed parts of an experiment, each checked against its hash once."""
 
     opened: Opened
@@ -86,10 +86,10 @@ class Reader:
 
 
 @contextmanager
-def reading(opened: Opened) -> Iterator[Reader]:
+def reading(opened: Opened) -> Iterator[StudyReader]:
     options: dict[str, Any] = {"threads": opened.runtime.threads}
     with duckdb.connect(config=options) as connection:
-        yield Reader(opened, connection)
+        yield StudyReader(opened, connection)
 
 
 def codes(column: str, names: Sequence[str], missing: int = 255) -> str:

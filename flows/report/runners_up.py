@@ -13,7 +13,7 @@ from typing import TypeVar
 import pyarrow as pa
 
 from flows.configurations import Configuration
-from flows.report.reader import Reader, Use
+from flows.report.reader import StudyReader, Use
 from rdpt_core.selection.candidates import CandidateRecord, candidates
 from rdpt_core.selection.picks import Selector, ranked_questions
 from rdpt_core.store.record import Part
@@ -23,7 +23,7 @@ from rdpt_core.tables.rows import Candidate, SentenceScore, TokenScores, Trace
 R = TypeVar("R")
 
 
-def runners_up(reader: Reader, use: Use, picks: pa.Table) -> dict[str, tuple[str, float]]:
+def runners_up(reader: StudyReader, use: Use, picks: pa.Table) -> dict[str, tuple[str, float]]:
     """Pick to the best other candidate and its merit. None where merits depend on the whole pool,
     as those of `count_length_residual` do: then the pick's own, over these questions, is another
     than the one that is kept."""
@@ -39,7 +39,7 @@ def runners_up(reader: Reader, use: Use, picks: pa.Table) -> dict[str, tuple[str
     return found
 
 
-def _selector_of(reader: Reader, configuration: Configuration) -> Selector:
+def _selector_of(reader: StudyReader, configuration: Configuration) -> Selector:
     selectors = reader.opened.experiment.selectors
     return next(one for one in selectors if one.label == configuration.selector)
 
@@ -48,7 +48,7 @@ def _selector_of(reader: Reader, configuration: Configuration) -> Selector:
 class Questions:
     """A few questions with all of their candidates."""
 
-    reader: Reader
+    reader: StudyReader
     use: Use
     wanted: pa.Table
     """Ids of the candidates."""
@@ -56,7 +56,7 @@ class Questions:
     """The parts of `traces` that hold them."""
 
     @classmethod
-    def of(cls, reader: Reader, use: Use, problems: Sequence[str]) -> Questions:
+    def of(cls, reader: StudyReader, use: Use, problems: Sequence[str]) -> Questions:
         parts = reader.parts(use.configuration, Trace.TABLE, use.side)
         files = reader.files(Trace, parts, named=True)
         found = reader.query(

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from flows.configurations import Configuration
 from flows.report.configurations import Cast
-from flows.report.reader import TRAIN, Reader, Use
+from flows.report.reader import TRAIN, StudyReader, Use
 from flows.report.runners_up import runners_up
 from flows.results.rows import rows_of
 from rdpt_core.report.bundle import Number, Picked
@@ -40,13 +40,13 @@ class Selection:
     """With the problem, domain and student's log-probability of each, best first."""
 
 
-def gather_selections(reader: Reader, cast: Cast) -> list[Picked]:
+def gather_selections(reader: StudyReader, cast: Cast) -> list[Picked]:
     found = list(_selections(reader, cast))
     chosen = {one.name: set(one.picks["trace_id"].to_pylist()) for one in found}
     return [_picked(reader, one, chosen) for one in found]
 
 
-def _selections(reader: Reader, cast: Cast) -> Iterator[Selection]:
+def _selections(reader: StudyReader, cast: Cast) -> Iterator[Selection]:
     """Each once, though several fine-tuning seeds train on it."""
     seen = set()
     for configuration in cast.configurations:
@@ -72,7 +72,7 @@ def _name(cast: Cast, configuration: Configuration) -> str:
     return "-".join([configuration.selector or "", *several])
 
 
-def _picks(reader: Reader, use: Use) -> pa.Table:
+def _picks(reader: StudyReader, use: Use) -> pa.Table:
     return reader.query(f"""
         WITH student AS (
             SELECT trace_id, list(logprob ORDER BY position) AS logprobs,
@@ -89,7 +89,7 @@ def _picks(reader: Reader, use: Use) -> pa.Table:
         ORDER BY rank, picks.trace_id""")
 
 
-def _picked(reader: Reader, one: Selection, chosen: Mapping[str, set[str]]) -> Picked:
+def _picked(reader: StudyReader, one: Selection, chosen: Mapping[str, set[str]]) -> Picked:
     own = chosen[one.name]
     domains = Counter(name or "no domain" for name in one.picks["domain"].to_pylist())
     return Picked(
@@ -109,7 +109,7 @@ def _picked(reader: Reader, one: Selection, chosen: Mapping[str, set[str]]) -> P
 # ---------------------------------------------------------------------------- numbers
 
 
-def _features(reader: Reader, one: Selection) -> dict[str, Number]:
+def _features(reader: StudyReader, one: Selection) -> dict[str, Number]:
     """Means over picks; a pick is a question."""
     found = {"tokens": _mean(one.picks["num_tokens"].to_numpy().astype(np.float64))}
     rows = rows_of(one.use.configuration, TRAIN, reader.plan)
@@ -144,7 +144,7 @@ def _mean(values: NDArray[np.float64]) -> Number:
 # ---------------------------------------------------------------------------- examples
 
 
-def _examples(reader: Reader, one: Selection) -> Iterator[dict[str, str | float | None]]:
+def _examples(reader: StudyReader, one: Selection) -> Iterator[dict[str, str | float | None]]:
     """The first picks, each with the best other candidate of its question."""
     first = one.picks.slice(0, NUM_EXAMPLES)
     problems = first["problem_id"].to_pylist()
@@ -165,7 +165,7 @@ def _short(text: str) -> str:
     return text if len(text) <= MAX_TEXT else text[:MAX_TEXT] + CUT
 
 
-def _texts(reader: Reader, use: Use, problems: Sequence[str]) -> dict[str, str]:
+def _texts(reader: StudyReader, use: Use, problems: Sequence[str]) -> dict[str, str]:
     """The text of every candidate of the questions."""
     rows = reader.query(
         f"""SELECT trace_id, text FROM {reader.relation(Trace, use)}
@@ -175,7 +175,7 @@ def _texts(reader: Reader, use: Use, problems: Sequence[str]) -> dict[str, str]:
     return dict(zip(rows["trace_id"].to_pylist(), rows["text"].to_pylist(), strict=True))
 
 
-def _prompts(reader: Reader, use: Use, problems: Sequence[str]) -> dict[str, str]:
+def _prompts(reader: StudyReader, use: Use, problems: Sequence[str]) -> dict[str, str]:
     rows = reader.query(
         f"""SELECT problem_id, prompt FROM {reader.relation(Problem, use)}
             WHERE problem_id IN (SELECT problem_id FROM wanted)""",

@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from flows.report.reader import Reader, Use, codes
+from flows.report.reader import StudyReader, Use, codes
 from rdpt_core.provenance.curves import OUTCOMES
 from rdpt_core.provenance.labels import DIRECTIONS, LABELS, NO_TOKENS
 from rdpt_core.report.bundle import Question, Sentences, Traces
@@ -38,7 +38,7 @@ NONE = 255
 MAX_TOKENS = 65_535
 
 
-class Texts(NamedTuple):
+class ReportTexts(NamedTuple):
     questions: list[Question]
     traces: Traces
     sentences: Sentences
@@ -47,7 +47,7 @@ class Texts(NamedTuple):
     """Traces."""
 
 
-def gather_texts(reader: Reader, uses: Sequence[Use]) -> Texts:
+def gather_texts(reader: StudyReader, uses: Sequence[Use]) -> ReportTexts:
     listed = [_listed(reader, use) for use in uses]
     questions = _questions(reader, uses)
     kept = _kept_questions(listed, questions)
@@ -56,7 +56,7 @@ def gather_texts(reader: Reader, uses: Sequence[Use]) -> Texts:
     cut = [_cut(reader, use, rows) for use, rows in zip(uses, chosen, strict=True)]
     texts = [_texts(reader, use, rows) for use, rows in zip(uses, chosen, strict=True)]
     num_kept = sum(rows.num_rows for rows in chosen)
-    return Texts(
+    return ReportTexts(
         [questions[key] for key in kept],
         _traces(uses, chosen, cut, [len(one) for rows in texts for one in rows]),
         _sentences(cut),
@@ -71,7 +71,7 @@ Key = tuple[int, str]
 """Benchmark and problem."""
 
 
-def _listed(reader: Reader, use: Use) -> pa.Table:
+def _listed(reader: StudyReader, use: Use) -> pa.Table:
     """A row for each trace, without its text."""
     return reader.query(f"""
         WITH cut AS (
@@ -86,7 +86,7 @@ def _listed(reader: Reader, use: Use) -> pa.Table:
         ORDER BY problem_id, sample_index, trace_id""")
 
 
-def _questions(reader: Reader, uses: Sequence[Use]) -> dict[Key, Question]:
+def _questions(reader: StudyReader, uses: Sequence[Use]) -> dict[Key, Question]:
     """By benchmark, then id; those of imports may come from several tables."""
     found: dict[Key, Question] = {}
     for benchmark in sorted({use.benchmark for use in uses}):
@@ -142,7 +142,7 @@ def _chosen(rows: pa.Table, use: Use, index: dict[Key, int]) -> pa.Table:
 # ---------------------------------------------------------------------------- columns
 
 
-def _cut(reader: Reader, use: Use, chosen: pa.Table) -> pa.Table:
+def _cut(reader: StudyReader, use: Use, chosen: pa.Table) -> pa.Table:
     """A row for each sentence or tag, in the order of the page."""
     kept = chosen.select(["trace_id", "number"])
     if not reader.parts(use.configuration, Sentence.TABLE, use.side):
@@ -167,7 +167,7 @@ def _cut(reader: Reader, use: Use, chosen: pa.Table) -> pa.Table:
     )
 
 
-def _zones(reader: Reader, use: Use, kept: pa.Table) -> pa.Table:
+def _zones(reader: StudyReader, use: Use, kept: pa.Table) -> pa.Table:
     reason = REASONS.index(NOT_ATTRIBUTED)
     return reader.query(
         f"""
@@ -186,7 +186,7 @@ def _zones(reader: Reader, use: Use, kept: pa.Table) -> pa.Table:
     )
 
 
-def _texts(reader: Reader, use: Use, chosen: pa.Table) -> list[bytes]:
+def _texts(reader: StudyReader, use: Use, chosen: pa.Table) -> list[bytes]:
     rows = reader.query(
         f"""
         SELECT encode(text) AS text

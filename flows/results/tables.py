@@ -30,7 +30,7 @@ from flows.results.rows import (
 from flows.results.standings import Standing, Standings, standings
 from flows.workspace import Opened
 from rdpt_core.provenance.labels import FOUR_WAY
-from rdpt_core.report.tables import Cell, Column, Row, aligned, fitted
+from rdpt_core.report.tables import Cell, Row, TableColumn, aligned, fitted
 from rdpt_core.report.terminal import Terminal, terminal_width
 from rdpt_core.report.words import broken
 from rdpt_core.results.summary import BY_DOMAIN
@@ -71,7 +71,7 @@ def _broken(line: str) -> str:
     return line if width is None else broken(line, width)
 
 
-def print_fitted(columns: Sequence[Column], rows: Sequence[Row]) -> None:
+def print_fitted(columns: Sequence[TableColumn], rows: Sequence[Row]) -> None:
     """A table to stdout, as wide as its terminal allows."""
     Terminal().print(fitted(columns, rows, terminal_width()))
 
@@ -104,17 +104,17 @@ def say_address(opened: Opened) -> None:
 
 
 _ACCURACY = (
-    Column("configuration"),
-    Column("accuracy"),
-    Column("lift over student", "lift"),
-    Column("truncated", "trunc.", rank=1),
-    Column("unparsed", "unpars.", rank=1),
+    TableColumn("configuration"),
+    TableColumn("accuracy"),
+    TableColumn("lift over student", "lift"),
+    TableColumn("truncated", "trunc.", rank=1),
+    TableColumn("unparsed", "unpars.", rank=1),
 )
 
 
 def _print_accuracy(found: Standings) -> None:
     """How many questions a line is about stands above, or in a column where they differ."""
-    columns = [*_ACCURACY, *([Column("questions")] if found.num_questions is None else [])]
+    columns = [*_ACCURACY, *([TableColumn("questions")] if found.num_questions is None else [])]
     print_groups(columns, found, _accuracy_cells)
 
 
@@ -130,7 +130,7 @@ def _accuracy_cells(one: Standing) -> tuple[Cell, ...]:
 
 
 def print_groups(
-    columns: Sequence[Column], found: Standings, cells: Callable[[Standing], tuple[Cell, ...]]
+    columns: Sequence[TableColumn], found: Standings, cells: Callable[[Standing], tuple[Cell, ...]]
 ) -> None:
     """Arms, means and baselines apart, the best marked; below, what the mark means."""
     rows: list[Row] = []
@@ -196,10 +196,10 @@ def _shared_start(names: Sequence[str]) -> str:
 
 
 _SHARES = (
-    Column("configuration"),
-    *(Column(str(name)) for name in FOUR_WAY),
-    Column("unscored", rank=2),
-    Column("sentences", rank=1),
+    TableColumn("configuration"),
+    *(TableColumn(str(name)) for name in FOUR_WAY),
+    TableColumn("unscored", rank=2),
+    TableColumn("sentences", rank=1),
 )
 
 
@@ -223,14 +223,14 @@ def _print_shares(found: Standings) -> None:
 
 
 _TRAINING = (
-    Column("configuration"),
-    Column("candidates", rank=1),
-    Column("teacher share"),
-    Column("longest is most teacher", "longest is most", rank=2),
-    Column("examples"),
-    Column("tokens"),
-    Column("tie rate"),
-    Column("overlap with longest", "overlap"),
+    TableColumn("configuration"),
+    TableColumn("candidates", rank=1),
+    TableColumn("teacher share"),
+    TableColumn("longest is most teacher", "longest is most", rank=2),
+    TableColumn("examples"),
+    TableColumn("tokens"),
+    TableColumn("tie rate"),
+    TableColumn("overlap with longest", "overlap"),
 )
 
 
@@ -257,10 +257,10 @@ def _print_training(configurations: Iterable[Configuration], plan: Plan) -> None
 
 
 _DIFFERENCES = (
-    Column("difference in accuracy"),
-    Column("points"),
-    Column("smallest detectable", "detectable"),
-    Column("note"),
+    TableColumn("difference in accuracy"),
+    TableColumn("points"),
+    TableColumn("smallest detectable", "detectable"),
+    TableColumn("note"),
 )
 
 

@@ -6,14 +6,14 @@ from collections.abc import Mapping
 from typing import Any
 
 from flows.configurations import Draft
-from flows.study.texts import Texts
+from flows.study.texts import TextTables
 from rdpt_core.selection.picks import Selector
 from settings.texts import Answers, Benchmark
 from tasks import attribution, results
 from tasks.models import Distilled, Model
 
 
-def accuracy(texts: Texts, model: Model) -> Draft:
+def accuracy(texts: TextTables, model: Model) -> Draft:
     """A baseline: one model on the benchmarks that a distilled student answers itself."""
     draft = Draft()
     for benchmark in texts.experiment.benchmarks:
@@ -34,7 +34,7 @@ def accuracy(texts: Texts, model: Model) -> Draft:
 
 
 def test_side(
-    texts: Texts,
+    texts: TextTables,
     benchmark: Benchmark,
     models: Mapping[str, Model | Distilled],
     selector: Selector | None,

@@ -10,7 +10,7 @@ from pathlib import Path
 from flows.configurations import Configuration, Draft
 from flows.study.arms import compared
 from flows.study.benchmarks import accuracy, test_side
-from flows.study.texts import Texts
+from flows.study.texts import TextTables
 from flows.study.training import train_side
 from rdpt_core.models.files import HashMemory
 from rdpt_core.models.serving.endpoint import ModelServer
@@ -32,7 +32,7 @@ class Study:
     ) -> None:
         self.experiment, self.base = experiment, base
         self._memory, self._servers = memory, servers or {}
-        self._texts = Texts(experiment, base)
+        self._texts = TextTables(experiment, base)
 
     def model(self, spec: ModelSpec) -> Model:
         """A model that is there before the experiment is."""

@@ -38,7 +38,7 @@ class Scored:
 
 
 @dataclass(frozen=True)
-class Texts:
+class TextTables:
     """What the sources of an experiment become."""
 
     experiment: Experiment

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from flows.configurations import Draft
-from flows.study.texts import Texts
+from flows.study.texts import TextTables
 from rdpt_core.selection.picks import Selector
 from settings.experiment import Experiment, Pairing
 from tasks import attribution, results, students
@@ -13,7 +13,7 @@ from tasks.models import Distilled, Model
 
 
 def train_side(
-    texts: Texts, cell: Pairing, teacher: Model, student: Model, draft: Draft
+    texts: TextTables, cell: Pairing, teacher: Model, student: Model, draft: Draft
 ) -> Distilled | None:
     """Adds the tables to `draft`. The student that learns the picks; None where the experiment
     only selects."""

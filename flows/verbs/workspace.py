@@ -98,7 +98,7 @@ class Ui(WorkspaceVerb):
         return serve(self.mlflow_port, self.prefect_port)
 
 
-class Help(Verb):
+class ShowHelp(Verb):
     """Show verbs, or the arguments of one verb with examples.
 
     rdpt help                        the same as rdpt --help
@@ -113,7 +113,7 @@ class Help(Verb):
         return cli.main([self.verb, "--help"] if self.verb else ["--help"])
 
 
-class Completion(Written):
+class PrintCompletion(Written):
     """Print a script that completes verbs, options, experiments and files in a shell.
 
     rdpt completion bash -o ~/.local/share/bash-completion/completions/rdpt

@@ -33,7 +33,7 @@ class Checked(NamedTuple):
     equal: bool | None
 
 
-class Question(NamedTuple):
+class Check(NamedTuple):
     """Two expressions in LaTeX, without delimiters."""
 
     gold: str
@@ -46,7 +46,7 @@ class Checker:
     def __init__(self) -> None:
         self._process: subprocess.Popen[bytes] | None = None
 
-    def check(self, questions: Sequence[Question], timeout: float) -> list[Checked | None]:
+    def check(self, questions: Sequence[Check], timeout: float) -> list[Checked | None]:
         """In order; None where there was no verdict within `timeout` seconds.
 
         A worker that dies of anything else (its memory, its stack) gets a second try.
@@ -63,7 +63,7 @@ class Checker:
                 tried = len(checked)
         return checked
 
-    def _ask(self, questions: Sequence[Question], timeout: float) -> list[Checked]:
+    def _ask(self, questions: Sequence[Check], timeout: float) -> list[Checked]:
         """The replies up to the first question that the worker does not survive."""
         process = self._process or self._started()
         assert process.stdin is not None
@@ -115,7 +115,7 @@ _PIPE_BYTES = 32_000
 """Less than a pipe holds, so that writing never waits for a worker that waits to write."""
 
 
-def _fitting(questions: Sequence[Question]) -> Sequence[Question]:
+def _fitting(questions: Sequence[Check]) -> Sequence[Check]:
     """The questions that fit into the pipe, at least one: a turn between the processes costs ten
     times the comparison on a busy machine."""
     size = 0
@@ -129,7 +129,7 @@ def _fitting(questions: Sequence[Question]) -> Sequence[Question]:
 _idle: queue.SimpleQueue[Checker] = queue.SimpleQueue()
 
 
-def check(questions: Sequence[Question], timeout: float) -> list[Checked | None]:
+def check(questions: Sequence[Check], timeout: float) -> list[Checked | None]:
     """`Checker.check` by an idle worker of this process, or by a new one.
 
     Workers are kept between calls, since math-verify takes 1 to 3 s to import; there are as many

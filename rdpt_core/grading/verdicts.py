@@ -16,7 +16,7 @@ from pydantic import Field
 
 from rdpt_core.defaults import GRADER, AnswerGrader
 from rdpt_core.grading.answers import find_answer, read_gold
-from rdpt_core.grading.checking import Checked, Question, check
+from rdpt_core.grading.checking import Check, Checked, check
 from rdpt_core.grading.expressions import are_equal, latex_number, number
 from rdpt_core.grading.quantities import are_same, is_quantity
 from rdpt_core.machine.progress import ProgressCallback, silent
@@ -69,16 +69,16 @@ class _Verdict(NamedTuple):
 
 def _graded(group: Sequence[tuple[str | None, Trace]], rule: GradeRule) -> list[Grade]:
     found = [_at_once(gold, trace, rule) for gold, trace in group]
-    open_questions = [item for item in found if isinstance(item, Question)]
+    open_questions = [item for item in found if isinstance(item, Check)]
     checked = iter(check(open_questions, rule.timeout) if open_questions else [])
-    verdicts = [_checked(next(checked)) if isinstance(v, Question) else v for v in found]
+    verdicts = [_checked(next(checked)) if isinstance(v, Check) else v for v in found]
     return [
         Grade(trace.trace_id, verdict.outcome, verdict.extracted)
         for (_, trace), verdict in zip(group, verdicts, strict=True)
     ]
 
 
-def _at_once(gold: str | None, trace: Trace, rule: GradeRule) -> _Verdict | Question:
+def _at_once(gold: str | None, trace: Trace, rule: GradeRule) -> _Verdict | Check:
     """The verdict where it needs no mathematics, else the question to be asked."""
     if gold is None or not gold.strip() or rule.grader == "none":
         return _Verdict(Outcome.UNGRADED)
@@ -96,7 +96,7 @@ def _at_once(gold: str | None, trace: Trace, rule: GradeRule) -> _Verdict | Ques
     return _compared(_letter(gold), _letter(answer))
 
 
-def _mathematical(gold: str, answer: str) -> _Verdict | Question:
+def _mathematical(gold: str, answer: str) -> _Verdict | Check:
     """Plain numbers are compared here, and quantities of several ones; whatever else there is needs
     math-verify."""
     extracted = find_answer(answer)
@@ -109,7 +109,7 @@ def _mathematical(gold: str, answer: str) -> _Verdict | Question:
     elif is_quantity(wanted) or is_quantity(extracted):
         equal = are_same(wanted, extracted)
     else:
-        return Question(latex_number(wanted), latex_number(extracted))
+        return Check(latex_number(wanted), latex_number(extracted))
     return _Verdict(Outcome.CORRECT if equal else Outcome.WRONG, extracted)
 
 

@@ -38,7 +38,7 @@ Cell: TypeAlias = str | Ranged
 
 
 @dataclass(frozen=True)
-class Column:
+class TableColumn:
     """What a column is called, and what becomes of it where the terminal is narrow."""
 
     heading: str
@@ -137,7 +137,7 @@ def _kept_together(headings: Sequence[str]) -> list[list[int]]:
 # ---------------------------------------------------------------------------- known columns
 
 
-def fitted(columns: Sequence[Column], rows: Sequence[Row], width: int | None = None) -> Text:
+def fitted(columns: Sequence[TableColumn], rows: Sequence[Row], width: int | None = None) -> Text:
     """The widest layout that fits. First headings become short; then intervals go below their
     values; then columns are left out, which a line below the table names."""
     kept = list(range(len(columns)))
@@ -182,7 +182,7 @@ class _Layout:
 
 
 def _layouts(
-    columns: Sequence[Column], rows: Sequence[Row], kept: Sequence[int]
+    columns: Sequence[TableColumn], rows: Sequence[Row], kept: Sequence[int]
 ) -> Iterator[_Layout]:
     """Those of the columns that are kept, the widest first."""
     for lay in (_beside, _stacked):
@@ -190,7 +190,7 @@ def _layouts(
             yield lay(headings, rows, kept)
 
 
-def _headings(columns: Sequence[Column]) -> Iterator[list[str]]:
+def _headings(columns: Sequence[TableColumn]) -> Iterator[list[str]]:
     """All in full, then one after another shortened, the one that gains most first."""
     found = [column.heading for column in columns]
     yield list(found)
@@ -229,7 +229,7 @@ def _stacked(headings: Sequence[str], rows: Sequence[Row], kept: Sequence[int]) 
     return _Layout(lines, styles)
 
 
-def _left_out(columns: Sequence[Column], kept: Sequence[int]) -> str:
+def _left_out(columns: Sequence[TableColumn], kept: Sequence[int]) -> str:
     names = [column.heading for i, column in enumerate(columns) if i not in kept]
     return f"(too wide here: {', '.join(names)})" if names else ""
 

@@ -27,7 +27,7 @@ LEAST_WIDTH = 24
 
 
 @dataclass(frozen=True, slots=True)
-class Shown:
+class SentenceLine:
     """A sentence as it is to be shown; `provenance` is None for a tag, or where it has no label."""
 
     sentence: Sentence
@@ -36,7 +36,7 @@ class Shown:
 
 
 def trace_lines(
-    sentences: Iterable[Shown], width: int | None, near: float = NEAR
+    sentences: Iterable[SentenceLine], width: int | None, near: float = NEAR
 ) -> Iterator[Text]:
     """Lines of at most `width` columns, as far as that leaves LEAST_WIDTH for the text. Margins
     below `near` are marked."""

@@ -25,10 +25,10 @@ from rdpt_core.selection.candidates import (
     ELIGIBLE,
     Bools,
     CandidateRecord,
+    CandidateSentences,
     Codes,
     Floats,
     Ints,
-    Sentences,
     records,
 )
 
@@ -103,7 +103,7 @@ def read_candidates(
 
 def _of_probabilities(
     table: TableReader, wanted: Collection[str], rule: LabelRule, ids: _Ids
-) -> tuple[Columns, Sentences]:
+) -> tuple[Columns, CandidateSentences]:
     table.require(*KEYS, *wanted)
     found = _read(table, wanted, ids, lambda batch: {"": np.full(batch.num_rows, True)})[""]
     owner, num_tokens = found["owner"].astype(np.int64), found["num_tokens"].astype(np.int64)
@@ -117,7 +117,7 @@ def _of_probabilities(
     with np.errstate(divide="ignore", invalid="ignore"):
         logs = np.log(p_teacher), np.log(p_student)
         log_ratio, logprob = logs[0] - logs[1], num_tokens * logs[1]
-    return found, Sentences(
+    return found, CandidateSentences(
         owner=owner,
         label=label(p_teacher, p_student, None, rule).label if codes is None else codes,
         gap=p_teacher - p_student,
@@ -132,7 +132,7 @@ def _of_probabilities(
 
 def _of_scores(
     table: TableReader, wanted: Collection[str], rule: LabelRule, scorers: Scorers, ids: _Ids
-) -> tuple[Columns, Sentences]:
+) -> tuple[Columns, CandidateSentences]:
     columns = ["logprob", *(name for name in wanted if name not in GAPS)]
     table.require(*KEYS, "scorer", *columns)
     if scorers.teacher is None and "p_teacher" in wanted:
@@ -148,7 +148,7 @@ def _of_scores(
     )
     p_teacher, p_student = np.exp(log_p_teacher), np.exp(log_p_student)
     nothing = np.full(len(owner), np.nan)
-    return student, Sentences(
+    return student, CandidateSentences(
         owner=owner,
         label=label(p_teacher, p_student, None, rule).label,
         gap=p_teacher - p_student,

@@ -78,7 +78,7 @@ class CandidateRecord:
 
 
 @dataclass(frozen=True, slots=True)
-class Sentences:
+class CandidateSentences:
     """Sentences outside tags as parallel arrays; NaN, or the code MISSING, where a number is not
     known."""
 
@@ -146,7 +146,7 @@ def _sentences(
     teacher: Sequence[SentenceScore],
     student: Sequence[SentenceScore],
     rule: LabelRule,
-) -> Sentences:
+) -> CandidateSentences:
     log_p = [log_probabilities(rows, rule) for rows in (teacher, student)]
     p_teacher, p_student = np.exp(log_p[0]), np.exp(log_p[1])
     empty = np.isnan(log_p[1]) & full
@@ -156,7 +156,7 @@ def _sentences(
         [row.sum_rank100 for row in student],
     ]
     logprob, entropy, rank = (np.where(empty, 0.0, np.array(one, dtype=np.float64)) for one in sums)
-    return Sentences(
+    return CandidateSentences(
         owner=owner,
         label=label(p_teacher, p_student, None, rule).label,
         gap=p_teacher - p_student,
@@ -174,7 +174,7 @@ def records(
     trace_ids: Sequence[str],
     reasons: Sequence[str],
     num_tokens: Sequence[int],
-    sentences: Sentences,
+    sentences: CandidateSentences,
     rule: LabelRule,
 ) -> Iterator[CandidateRecord]:
     """One record per candidate, in the order of `trace_ids`, which `sentences.owner` indexes."""
@@ -188,7 +188,7 @@ def records(
         yield CandidateRecord(*values)
 
 
-def _of_labels(s: Sentences, size: int) -> Iterator[list[int] | list[bool]]:
+def _of_labels(s: CandidateSentences, size: int) -> Iterator[list[int] | list[bool]]:
     """`num_sentences` to `complete`."""
     missing = s.label == MISSING
     teacher, student = (s.label == LABELS.index(name) for name in (Label.TEACHER, Label.STUDENT))
@@ -198,7 +198,7 @@ def _of_labels(s: Sentences, size: int) -> Iterator[list[int] | list[bool]]:
 
 
 def _of_gaps(
-    s: Sentences, size: int, beta: float
+    s: CandidateSentences, size: int, beta: float
 ) -> Iterator[list[float | None] | list[int | None]]:
     """`soft_count` to `num_teacher_high`."""
     from scipy.special import expit  # takes half a second, and every command imports this module
@@ -213,7 +213,7 @@ def _of_gaps(
         yield [None if count is None else round(count) for count in counts]
 
 
-def _of_student(s: Sentences, size: int) -> Iterator[list[int] | list[float | None]]:
+def _of_student(s: CandidateSentences, size: int) -> Iterator[list[int] | list[float | None]]:
     """`num_scored_tokens` to `sum_rank100`."""
     yield np.bincount(s.owner, s.num_tokens, size).astype(np.int64).tolist()
     for values in (s.logprob, s.sum_entropy, s.sum_rank100):

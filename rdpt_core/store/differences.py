@@ -21,7 +21,7 @@ ABSENT = "(absent)"
 
 
 @dataclass(frozen=True, slots=True)
-class Difference:
+class FieldDifference:
     """One field of two recipes; `ABSENT` if one side has no such field."""
 
     field: str
@@ -40,12 +40,12 @@ class Made:
     """Argument to table and key of each of its parts."""
 
 
-def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[Difference]:
+def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[FieldDifference]:
     """The fields in which two recipes differ, inputs last."""
     before, after = fields(old), fields(new)
     names = dict.fromkeys([*after, *before])
     return [
-        Difference(name, before.get(name, ABSENT), after.get(name, ABSENT))
+        FieldDifference(name, before.get(name, ABSENT), after.get(name, ABSENT))
         for name in sorted(names, key=lambda name: name.startswith("inputs."))
         if before.get(name, ABSENT) != after.get(name, ABSENT)
     ]

@@ -15,19 +15,19 @@ from rdpt_core.report.terminal import Terminal, terminal_width
 from rdpt_core.text.printable import printable
 
 
-class State(StrEnum):
+class Level(StrEnum):
     OK = "ok"
     WARN = "warn"
     FAIL = "fail"
 
 
-STYLES = {State.OK: "green", State.WARN: "yellow", State.FAIL: "bold red"}
+STYLES = {Level.OK: "green", Level.WARN: "yellow", Level.FAIL: "bold red"}
 STATE_WIDTH = 5
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    state: State
+    state: Level
     what: str
     found: str
     advice: str = ""
@@ -43,7 +43,7 @@ def print_findings(findings: Iterable[Finding], as_json: bool, width: int = 22) 
 
 
 def _code(finding: Finding) -> int:
-    return errors.USAGE if finding.state is State.FAIL else 0
+    return errors.USAGE if finding.state is Level.FAIL else 0
 
 
 def _print(finding: Finding, width: int) -> int:

@@ -20,7 +20,7 @@ from packaging.requirements import Requirement
 
 from flows import IGNORED_VARIABLES
 from flows.checks import nearest
-from flows.commands.doctor.findings import Finding, State
+from flows.commands.doctor.findings import Finding, Level
 from flows.commands.ui.servers import listens
 from rdpt_core.defaults import MLFLOW_PORT, PREFECT_PORT
 from rdpt_core.store.locks import exclusive
@@ -44,7 +44,7 @@ def machine_findings(runtime: Runtime) -> Iterator[Finding]:
     yield _device(runtime)
     yield _threads(runtime)
     ignored = ", ".join(IGNORED_VARIABLES) or "none"
-    yield Finding(State.OK, "ignored variables", f"{ignored} (those that would move numbers)")
+    yield Finding(Level.OK, "ignored variables", f"{ignored} (those that would move numbers)")
 
 
 # ---------------------------------------------------------------------------- packages
@@ -54,10 +54,10 @@ def _packages() -> Iterator[Finding]:
     """Against the bounds of the package; then against the versions that were tested."""
     wrong = [fault for line in _requirements() if (fault := _package_fault(line))]
     for fault in wrong:
-        yield Finding(State.FAIL, "packages", fault, "install with -c constraints.txt (make venv)")
+        yield Finding(Level.FAIL, "packages", fault, "install with -c constraints.txt (make venv)")
     if not wrong:
         python = ".".join(map(str, sys.version_info[:3]))
-        yield Finding(State.OK, "packages", f"within their bounds, Python {python}")
+        yield Finding(Level.OK, "packages", f"within their bounds, Python {python}")
     others = [
         f"{name} {have} (tested {pin})"
         for name, pin in _pins()
@@ -65,7 +65,7 @@ def _packages() -> Iterator[Finding]:
     ]
     if others:
         yield Finding(
-            State.WARN,
+            Level.WARN,
             "packages",
             f"not as tested: {', '.join(others)}",
             "fine within the bounds; results may differ in low bits",
@@ -116,20 +116,23 @@ def _checkout() -> Path:
 
 def _disk(folder: Path) -> Finding:
     free = shutil.disk_usage(folder).free
-    state = State.FAIL if free < FREE_FAIL else State.WARN if free < FREE_WARN else State.OK
+    state = Level.FAIL if free < FREE_FAIL else Level.WARN if free < FREE_WARN else Level.OK
     advice = "free some, run `rdpt gc`, or set RDPT_WORKSPACE to another disk"
     return Finding(
-        state, "disk", f"{free / 1e9:,.1f} GB free at {folder}", "" if state is State.OK else advice
+        state,
+        "disk",
+        f"{free / 1e9:,.1f} GB free at {folder}",
+        "" if state is Level.OK else advice,
     )
 
 
 def _writes(folder: Path) -> Finding:
     try:
         with tempfile.NamedTemporaryFile(dir=folder, prefix=".rdpt-doctor-"):
-            return Finding(State.OK, "writing", f"allowed in {folder}")
+            return Finding(Level.OK, "writing", f"allowed in {folder}")
     except OSError as error:
         return Finding(
-            State.FAIL,
+            Level.FAIL,
             "writing",
             f"refused in {folder}: {error.strerror}",
             "set RDPT_WORKSPACE to a folder that you may write to",
@@ -145,18 +148,18 @@ def _locks(folder: Path) -> Finding:
             with exclusive(path), exclusive(path, patience=0) as held_twice:
                 pass
     except OSError as error:
-        return Finding(State.FAIL, "file locks", f"cannot be taken: {error.strerror}", advice)
+        return Finding(Level.FAIL, "file locks", f"cannot be taken: {error.strerror}", advice)
     if held_twice:
-        return Finding(State.FAIL, "file locks", f"do not hold in {folder}", advice)
+        return Finding(Level.FAIL, "file locks", f"do not hold in {folder}", advice)
     kind = _file_system(folder)
     if kind.startswith(SHARED):
         return Finding(
-            State.WARN,
+            Level.WARN,
             "file locks",
             f"hold on this machine ({kind})",
             "run on one machine at a time, or use a local disk",
         )
-    return Finding(State.OK, "file locks", f"hold ({kind})")
+    return Finding(Level.OK, "file locks", f"hold ({kind})")
 
 
 def _file_system(folder: Path) -> str:
@@ -178,13 +181,13 @@ def _ports() -> Iterator[Finding]:
         if listens(port):
             flag = f"--{name.lower()}-port {port + 1}"
             yield Finding(
-                State.WARN,
+                Level.WARN,
                 f"port {port}",
                 f"in use, maybe by `rdpt ui` ({name})",
                 f"if it is something else: rdpt ui {flag}",
             )
         else:
-            yield Finding(State.OK, f"port {port}", f"free, for {name} of `rdpt ui`")
+            yield Finding(Level.OK, f"port {port}", f"free, for {name} of `rdpt ui`")
 
 
 def _device(runtime: Runtime) -> Finding:
@@ -195,19 +198,19 @@ def _device(runtime: Runtime) -> Finding:
         name = f"{torch.cuda.get_device_name()}, {memory:.0f} GB"
         unused = runtime.device == "cpu"
         return Finding(
-            State.WARN if unused else State.OK,
+            Level.WARN if unused else Level.OK,
             "device",
             f"{name}{', not used' if unused else ''}",
             "RDPT_DEVICE=auto uses it" if unused else "",
         )
     if runtime.device == "cuda":
         return Finding(
-            State.FAIL,
+            Level.FAIL,
             "device",
             "RDPT_DEVICE is cuda; torch sees no GPU",
             "set RDPT_DEVICE=auto, or install torch for CUDA",
         )
-    return Finding(State.OK, "device", "CPU")
+    return Finding(Level.OK, "device", "CPU")
 
 
 def _threads(runtime: Runtime) -> Finding:
@@ -215,10 +218,10 @@ def _threads(runtime: Runtime) -> Finding:
     said = f"{runtime.threads} for each of {runtime.workers} workers, {usable} processors"
     if runtime.threads * runtime.workers > usable:
         return Finding(
-            State.WARN,
+            Level.WARN,
             "threads",
             said,
             "set RDPT_WORKERS lower; it moves no number, and RDPT_THREADS moves low "
             "bits of what is sampled",
         )
-    return Finding(State.OK, "threads", said)
+    return Finding(Level.OK, "threads", said)

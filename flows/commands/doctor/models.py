@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator
 
 from flows.checks import models_in
-from flows.commands.doctor.findings import Finding, State
+from flows.commands.doctor.findings import Finding, Level
 from flows.workspace import Opened
 from rdpt_core.machine.processor import has_units
 from rdpt_core.models.files import own_limit
@@ -22,7 +22,7 @@ SERVER_ADVICE = "start it, or correct RDPT_SERVERS"
 
 def model_findings(opened: Opened) -> Iterator[Finding]:
     """One finding or more for each thing that a run needs of each model."""
-    yield Finding(State.OK, "experiment", f"{opened.experiment.name}: {opened.file}")
+    yield Finding(Level.OK, "experiment", f"{opened.experiment.name}: {opened.file}")
     models = models_in(opened)
     thoughts = imports_thoughts(opened.experiment)
     for model in models.values():
@@ -41,29 +41,29 @@ def _lays_thoughts(model: Model) -> bool:
 def _model(what: str, model: Model, opened: Opened, thoughts: bool) -> Iterator[Finding]:
     """Identity, template, thinking, context, dtype; the first that fails ends it."""
     try:
-        yield Finding(State.OK, what, f"{model.folder}, scorer {model.scorer[:12]}")
+        yield Finding(Level.OK, what, f"{model.folder}, scorer {model.scorer[:12]}")
         contract = model.renderer.contract
     except ConnectionError as error:
         advice = SERVER_ADVICE if model.spec.backend == "server" else HUB_ADVICE
-        yield Finding(State.FAIL, what, str(error), advice)
+        yield Finding(Level.FAIL, what, str(error), advice)
         return
     except (ValueError, OSError) as error:
-        yield Finding(State.FAIL, what, str(error), "see `path` of its entry in the experiment")
+        yield Finding(Level.FAIL, what, str(error), "see `path` of its entry in the experiment")
         return
     if contract.template is None:
         yield Finding(
-            State.WARN,
+            Level.WARN,
             "  template",
             "none: prompts are the problem's plain text",
             "right for a base model; others should bring their own",
         )
     else:
-        yield Finding(State.OK, "  template", f"{contract.template[:12]}")
+        yield Finding(Level.OK, "  template", f"{contract.template[:12]}")
         yield from _variables(model)
     yield _thinking(model, thoughts)
     if contract.end is None:
         yield Finding(
-            State.WARN,
+            Level.WARN,
             "  end of turn",
             "none found",
             "add eos_token to tokenizer_config.json, or traces never stop",
@@ -91,13 +91,13 @@ def _variables(model: Model) -> Iterator[Finding]:
     unread = sorted(template.variables.keys() - template.read_variables())
     if unread:
         yield Finding(
-            State.WARN,
+            Level.WARN,
             "  variables",
             f"the template does not read {', '.join(unread)}",
             "leave it out: it changes nothing",
         )
     elif said:
-        yield Finding(State.OK, "  variables", "; ".join(said))
+        yield Finding(Level.OK, "  variables", "; ".join(said))
 
 
 def _own_context(model: Model) -> int | None:
@@ -109,9 +109,9 @@ def _logged(model: Model) -> Finding:
     """Checks that log-probabilities that come with the traces are those that rdpt compares."""
     temperature = (model.spec.logged or Logged()).temperature
     if temperature == 1.0:
-        return Finding(State.OK, "  scores", "logged with the traces, at temperature 1")
+        return Finding(Level.OK, "  scores", "logged with the traces, at temperature 1")
     return Finding(
-        State.WARN,
+        Level.WARN,
         "  scores",
         f"logged at temperature {temperature:g}",
         "another distribution: its gaps to a student that is scored at 1 are no sign of "
@@ -125,16 +125,16 @@ def _behind(model: Model, opened: Opened) -> Iterator[Finding]:
         remote = model.remote
         sampling, fault = remote.sampling_fault, remote.scoring_fault
     except ConnectionError as error:
-        yield Finding(State.FAIL, "  server", str(error), SERVER_ADVICE)
+        yield Finding(Level.FAIL, "  server", str(error), SERVER_ADVICE)
         return
     yield _context(remote.limit, opened)
     if sampling is not None:
-        yield Finding(State.FAIL, "  sampling", sampling)
+        yield Finding(Level.FAIL, "  sampling", sampling)
     if fault is not None:
         advice = "another server, or a model that is loaded here"
-        yield Finding(State.FAIL, "  scoring", fault, advice)
+        yield Finding(Level.FAIL, "  scoring", fault, advice)
     else:
-        yield Finding(State.OK, "  scoring", f"probed; it speaks as {remote.kind}")
+        yield Finding(Level.OK, "  scoring", f"probed; it speaks as {remote.kind}")
 
 
 def _thinking(model: Model, thoughts: bool) -> Finding:
@@ -142,18 +142,18 @@ def _thinking(model: Model, thoughts: bool) -> Finding:
     try:
         model.renderer.require_thinking()
     except UndeclaredThinking as error:
-        state = State.FAIL if thoughts else State.OK
+        state = Level.FAIL if thoughts else Level.OK
         lines = str(error).splitlines()
         return Finding(state, "  thinking", "no delimiters", " ".join(lines) if thoughts else "")
     laid = f"{contract.open!r} ... {contract.close!r}, opened by the {contract.think_open}"
-    return Finding(State.OK, "  thinking", laid)
+    return Finding(Level.OK, "  thinking", laid)
 
 
 def _context(limit: int | None, opened: Opened) -> Finding:
     """The limit against the longest text that the experiment asks for, without its prompt."""
     if limit is None:
         return Finding(
-            State.FAIL,
+            Level.FAIL,
             "  context",
             "config.json states no max_position_embeddings",
             "give `context = ...` in its entry",
@@ -164,12 +164,12 @@ def _context(limit: int | None, opened: Opened) -> Finding:
     longest = max(lengths, default=0)
     if longest >= limit:
         return Finding(
-            State.WARN,
+            Level.WARN,
             "  context",
             f"{limit:,} tokens; traces may have {longest:,}",
             "lower max_new_tokens: what is longer is scored up to there",
         )
-    return Finding(State.OK, "  context", f"{limit:,} tokens")
+    return Finding(Level.OK, "  context", f"{limit:,} tokens")
 
 
 def _dtype(model: Model, opened: Opened) -> Finding:
@@ -178,8 +178,8 @@ def _dtype(model: Model, opened: Opened) -> Finding:
     read = model.spec.dtype
     if read == "bfloat16" and opened.runtime.device == "cpu" and not has_units():
         advice = "without units for it: float32 is exact, and writes faster"
-        return Finding(State.WARN, "  dtype", f"{read}, on CPU", advice)
+        return Finding(Level.WARN, "  dtype", f"{read}, on CPU", advice)
     said = f"{read}, stored as {stored}"
     if read == "bfloat16" and stored == "float32":
-        return Finding(State.WARN, "  dtype", said, 'dtype = "float32" keeps what the file holds')
-    return Finding(State.OK, "  dtype", said)
+        return Finding(Level.WARN, "  dtype", said, 'dtype = "float32" keeps what the file holds')
+    return Finding(Level.OK, "  dtype", said)

@@ -14,7 +14,7 @@ import numpy as np
 
 from flows.catalogue import keep_noise, publish_catalogue
 from flows.checks import check_workspace
-from flows.commands.doctor.findings import Finding, State, print_findings
+from flows.commands.doctor.findings import Finding, Level, print_findings
 from flows.commands.doctor.rescoring import (
     Players,
     Rescored,
@@ -75,7 +75,7 @@ class Examined:
 
     def findings(self) -> Iterator[Finding]:
         experiment = self.opened.experiment
-        yield Finding(State.OK, "experiment", f"{experiment.name}: {self.opened.file}")
+        yield Finding(Level.OK, "experiment", f"{experiment.name}: {self.opened.file}")
         on, who = material(self.opened), players(self.opened)
         yield _traces(on)
         for name, model in who.models.items():
@@ -91,7 +91,7 @@ class Examined:
     def _score(self, name: str, model: Model, on: Material) -> Iterator[Finding]:
         if model.spec.backend == "logged":
             yield Finding(
-                State.WARN,
+                Level.WARN,
                 name,
                 "logged scores cannot be made again",
                 "its sentences stay without `undetermined`",
@@ -100,7 +100,7 @@ class Examined:
         try:
             self.found[model.scorer] = rescored(self.opened, name, model, on)
         except ValueError as error:
-            yield Finding(State.FAIL, name, str(error), "see `rdpt doctor` of this experiment")
+            yield Finding(Level.FAIL, name, str(error), "see `rdpt doctor` of this experiment")
 
     def _model(
         self, name: str, model: Model, who: Players, first: Mapping[str, ScoredTraces]
@@ -148,7 +148,7 @@ class Examined:
         place = how.with_other_blank().leading_blank
         said = f"mean |dp| {known.mean():.2g}, p95 {np.quantile(known, 0.95):.2g}"
         yield Finding(
-            State.OK,
+            Level.OK,
             f'blanks "{place}"',
             f"{said}; {turned.num} of {turned.of:,} labels would change",
         )
@@ -167,7 +167,7 @@ class Examined:
         try:
             found = difference(one[1], other[1], rule)
         except ValueError as error:
-            yield Finding(State.FAIL, what, str(error), "give traces that it can read")
+            yield Finding(Level.FAIL, what, str(error), "give traces that it can read")
             return
         turned = flips_of(one[0], other[1], who, first, rule)
         self.noise.append(
@@ -203,7 +203,7 @@ def _advice(model: Model) -> str:
 def _traces(on: Material) -> Finding:
     few = len(on.traces) < ENOUGH_TRACES
     return Finding(
-        State.WARN if few else State.OK,
+        Level.WARN if few else Level.OK,
         "traces",
         f"{len(on.traces)} {on.origin}, {len(on.sentences)} sentences and tags",
         f"the gates say little below {ENOUGH_TRACES}" if few else "",
@@ -221,13 +221,13 @@ def _told(
     flips = f"{turned.num} of {turned.of:,} labels (at most {MOST_FLIPS:.0%})"
     yield _gate("  flips", turned.hold, advice, flips)
     if found.mean_ratio is None:
-        yield Finding(State.OK, "  tokens", "cut otherwise by the two: sentences alone compare")
+        yield Finding(Level.OK, "  tokens", "cut otherwise by the two: sentences alone compare")
         return
     tokens = f"mean exp |dlogp| {found.mean_ratio:.6f}, p99 of |dlogp| {found.p99_logprob:.2g}"
-    yield Finding(State.OK, "  tokens", f"{tokens}; {found.num_tokens:,} tokens")
+    yield Finding(Level.OK, "  tokens", f"{tokens}; {found.num_tokens:,} tokens")
 
 
 def _gate(what: str, holds: bool, advice: Callable[[], str] | None, said: str) -> Finding:
     if holds or advice is None:
-        return Finding(State.OK, what, said)
-    return Finding(State.FAIL, what, said, advice())
+        return Finding(Level.OK, what, said)
+    return Finding(Level.FAIL, what, said, advice())

@@ -7,7 +7,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from rdpt_core.report.bundle import Number, Shown
-from rdpt_core.report.figures.compared import ACCURACY, BASELINES, Compared, has_accuracy, number
+from rdpt_core.report.figures.compared import ACCURACY, BASELINES, Panels, has_accuracy, number
 from rdpt_core.report.figures.style import (
     COLUMN,
     QUIET,
@@ -30,17 +30,17 @@ FRAME = 0.42
 
 
 @styled
-def accuracies(one: Compared, width: float = COLUMN) -> Figure:
+def accuracies(one: Panels, width: float = COLUMN) -> Figure:
     figure = new_figure(width, accuracies_height(one, width))
     draw_accuracies(figure.subplots(), one, width)
     return figure
 
 
-def accuracies_height(one: Compared, width: float) -> float:
+def accuracies_height(one: Panels, width: float) -> float:
     return max(rows_height(_row_names(one, width)), 0.4) + FRAME
 
 
-def _row_names(one: Compared, width: float) -> list[str]:
+def _row_names(one: Panels, width: float) -> list[str]:
     return [wrapped(_name(shown), name_columns(width)) for shown in one.shown]
 
 
@@ -51,7 +51,7 @@ def _name(shown: Shown) -> str:
     return f"{name} ({what})" if what else shown.name
 
 
-def draw_accuracies(axes: Axes, one: Compared, width: float) -> None:
+def draw_accuracies(axes: Axes, one: Panels, width: float) -> None:
     places = name_rows(axes, _row_names(one, width))
     grid(axes, "x")
     for shown, y in zip(one.shown, places, strict=True):

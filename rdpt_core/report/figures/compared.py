@@ -16,7 +16,7 @@ BASELINES = ("teacher", "student")
 
 
 @dataclass(frozen=True, slots=True)
-class Compared:
+class Panels:
     """The configurations of an experiment on one benchmark."""
 
     benchmark: str
@@ -30,11 +30,11 @@ class Compared:
     min_traces: int
 
 
-def compared(bundle: Bundle, benchmark: str) -> Compared:
+def compared(bundle: Bundle, benchmark: str) -> Panels:
     at, shown = bundle.benchmarks.index(benchmark), by_accuracy(bundle.configurations, benchmark)
     names = [one.name for one in bundle.configurations]
     curves = {names[one.configuration]: one for one in bundle.curves if one.benchmark == at}
-    return Compared(
+    return Panels(
         benchmark,
         shown,
         {one.name: curves[one.name] for one in shown if one.name in curves},
@@ -55,15 +55,15 @@ def number(one: Shown, benchmark: str, metric: str) -> Number:
     return one.results.get(benchmark, {}).get(metric, MISSING)
 
 
-def has_accuracy(one: Compared) -> bool:
+def has_accuracy(one: Panels) -> bool:
     return any(number(shown, one.benchmark, ACCURACY).value is not None for shown in one.shown)
 
 
-def of_metric(one: Compared, metric: str) -> list[Difference]:
+def of_metric(one: Panels, metric: str) -> list[Difference]:
     return [difference for difference in one.differences if difference.metric == metric]
 
 
-def with_shares(one: Compared) -> tuple[list[Shown], list[str]]:
+def with_shares(one: Panels) -> tuple[list[Shown], list[str]]:
     """Configurations with a share of any class, and the classes with a share in any of these."""
     values = {
         (shown.name, label): number(shown, one.benchmark, f"{SHARE}{label}").value

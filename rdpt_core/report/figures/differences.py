@@ -13,7 +13,7 @@ from matplotlib.figure import Figure, FigureBase
 
 from rdpt_core.report.bundle import Difference
 from rdpt_core.report.figures.accuracies import NO_VALUE, draw_interval
-from rdpt_core.report.figures.compared import ACCURACY, Compared, of_metric
+from rdpt_core.report.figures.compared import ACCURACY, Panels, of_metric
 from rdpt_core.report.figures.style import (
     COLUMN,
     GRID,
@@ -33,18 +33,18 @@ FRAME, TITLE = 0.54, 0.2
 
 
 @styled
-def accuracy_differences(one: Compared, width: float = COLUMN) -> Figure:
+def accuracy_differences(one: Panels, width: float = COLUMN) -> Figure:
     figure = new_figure(width, differences_height(one, width))
     draw_differences(figure.subplots(), one, width)
     return figure
 
 
-def differences_height(one: Compared, width: float) -> float:
+def differences_height(one: Panels, width: float) -> float:
     return max(rows_height(_names(of_metric(one, ACCURACY), width)), 0.3) + FRAME
 
 
 @styled
-def class_differences(one: Compared, width: float = COLUMN) -> Figure:
+def class_differences(one: Panels, width: float = COLUMN) -> Figure:
     """A panel for each class."""
     labels = [label for label in one.labels if of_metric(one, label)]
     num_columns = max(min(len(labels), 1 if width < PAGE else 2), 1)
@@ -56,7 +56,7 @@ def class_differences(one: Compared, width: float = COLUMN) -> Figure:
 
 
 def _draw_classes(
-    figure: FigureBase, one: Compared, labels: Sequence[str], shape: tuple[int, int], width: float
+    figure: FigureBase, one: Panels, labels: Sequence[str], shape: tuple[int, int], width: float
 ) -> None:
     panels = figure.subplots(*shape, sharex=True, squeeze=False)
     for axes, label in zip(panels.flat, labels, strict=False):
@@ -70,7 +70,7 @@ def _draw_classes(
     figure.supxlabel(f"difference in share on {one.benchmark}, 95% interval", fontsize=7)
 
 
-def draw_differences(axes: Axes, one: Compared, width: float, metric: str = ACCURACY) -> None:
+def draw_differences(axes: Axes, one: Panels, width: float, metric: str = ACCURACY) -> None:
     found = of_metric(one, metric)
     places = name_rows(axes, _names(found, width))
     grid(axes, "x")

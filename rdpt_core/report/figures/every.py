@@ -13,7 +13,7 @@ from rdpt_core.report.bundle import Bundle
 from rdpt_core.report.figures.accuracies import accuracies
 from rdpt_core.report.figures.compared import (
     ACCURACY,
-    Compared,
+    Panels,
     compared,
     has_accuracy,
     of_metric,
@@ -57,7 +57,7 @@ def figures_of(bundle: Bundle) -> Iterator[tuple[str, Figure]]:
             yield f"trace{end}", strip(strip_of(bundle, telling[0].trace), width)
 
 
-def _of_benchmark(one: Compared, width: float) -> Iterator[tuple[tuple[str, ...], Figure]]:
+def _of_benchmark(one: Panels, width: float) -> Iterator[tuple[tuple[str, ...], Figure]]:
     """What the benchmark does not have is left out."""
     if has_accuracy(one):
         yield ("accuracy", one.benchmark), accuracies(one, width)

@@ -16,7 +16,7 @@ from rdpt_core.report.figures.accuracies import accuracies_height, draw_accuraci
 from rdpt_core.report.figures.compared import (
     ACCURACY,
     BASELINES,
-    Compared,
+    Panels,
     has_accuracy,
     of_metric,
     with_shares,
@@ -39,7 +39,7 @@ class Section:
 
 
 @styled
-def overview(one: Compared, configuration: str | None = None) -> Figure:
+def overview(one: Panels, configuration: str | None = None) -> Figure:
     """Curves are those of `configuration`; if None, of the best one that has some. Differences are
     its own, where it has any. What the benchmark does not have is left out."""
     shown = configuration or best(one)
@@ -55,7 +55,7 @@ def overview(one: Compared, configuration: str | None = None) -> Figure:
     return figure
 
 
-def _sections(one: Compared, shown: str | None) -> Iterator[Section]:
+def _sections(one: Panels, shown: str | None) -> Iterator[Section]:
     if has_accuracy(one):
         yield Section(
             accuracies_height(one, SCREEN),
@@ -81,13 +81,13 @@ def _arm(shown: Shown) -> tuple[str | None, ...]:
     return shown.teacher, shown.student, shown.selector
 
 
-def best(one: Compared) -> str | None:
+def best(one: Panels) -> str | None:
     """The first row that was distilled and has curves."""
     names = [shown.name for shown in one.shown if shown.kind not in BASELINES]
     return next((name for name in names if name in one.curves), None)
 
 
-def _of(one: Compared, shown: str | None) -> list[Difference]:
+def _of(one: Panels, shown: str | None) -> list[Difference]:
     """Differences in accuracy of a configuration or its arm; all of them if it has none."""
     arms = [_arm(each) for each in one.shown if each.name == shown]
     means = [each.name for each in one.shown if each.kind == "mean" and _arm(each) in arms]

@@ -12,7 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure, FigureBase
 
 from rdpt_core.report.bundle import Number, Shown
-from rdpt_core.report.figures.compared import SHARE, Compared, number, with_shares
+from rdpt_core.report.figures.compared import SHARE, Panels, number, with_shares
 from rdpt_core.report.figures.style import (
     COLUMN,
     QUIET,
@@ -37,13 +37,13 @@ ROOM = 1.5
 
 
 @styled
-def shares(one: Compared, width: float = COLUMN) -> Figure:
+def shares(one: Panels, width: float = COLUMN) -> Figure:
     figure = new_figure(width, shares_height(one, width))
     draw_shares(figure, one, width)
     return figure
 
 
-def shares_height(one: Compared, width: float) -> float:
+def shares_height(one: Panels, width: float) -> float:
     shown, labels = with_shares(one)
     num_rows = -(-max(len(labels), 1) // _num_columns(labels, width))
     return num_rows * (max(rows_height(_names(shown, width)), 0.3) + TITLE) + FRAME
@@ -57,7 +57,7 @@ def _names(shown: Sequence[Shown], width: float) -> list[str]:
     return [wrapped(one.name, name_columns(width)) for one in shown]
 
 
-def draw_shares(figure: FigureBase, one: Compared, width: float) -> None:
+def draw_shares(figure: FigureBase, one: Panels, width: float) -> None:
     shown, labels = with_shares(one)
     if not shown:
         axes = figure.subplots()
@@ -79,7 +79,7 @@ def draw_shares(figure: FigureBase, one: Compared, width: float) -> None:
     figure.supxlabel(f"share of sentences on {one.benchmark}, 95% interval", fontsize=7)
 
 
-def _numbers(shown: Shown, one: Compared) -> list[Number]:
+def _numbers(shown: Shown, one: Panels) -> list[Number]:
     return [number(shown, one.benchmark, f"{SHARE}{label}") for label in one.labels]
 
 

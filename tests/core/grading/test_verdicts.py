@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from rdpt_core.grading.checking import Checked, Checker, Question
+from rdpt_core.grading.checking import Check, Checked, Checker
 from rdpt_core.grading.verdicts import GradeRule, grade
 from rdpt_core.tables.rows import FinishReason, Grade, Outcome, Problem, Trace
 from rdpt_core.text.zones import parse_zones
@@ -155,27 +155,27 @@ def test_exact_compares_text_without_its_outer_white_space() -> None:
 def checker() -> Iterator[Checker]:
     """One worker for these tests, started before any of them looks at the clock."""
     checker = Checker()
-    checker.check([Question("1", "1")], 60)
+    checker.check([Check("1", "1")], 60)
     yield checker
     checker.close()
 
 
 def test_a_bomb_is_stopped_within_a_second_of_the_limit(checker: Checker) -> None:
     start = time.monotonic()
-    assert checker.check([Question("1", TOWER)], 2.0) == [None]
+    assert checker.check([Check("1", TOWER)], 2.0) == [None]
     assert time.monotonic() - start < 3.0
 
 
 def test_answers_beside_a_bomb_are_graded(checker: Checker) -> None:
     answers = ["18", NESTED, "17"]
-    before, exploded, after = checker.check([Question("18", a) for a in answers], 3.0)
+    before, exploded, after = checker.check([Check("18", a) for a in answers], 3.0)
     assert (before, exploded, after) == (Checked("18", True), None, Checked("17", False))
 
 
 def test_a_worker_killed_from_outside_costs_no_verdict(checker: Checker) -> None:
     assert checker._process is not None
     checker._process.kill()
-    assert checker.check([Question("18", "18")], 60) == [Checked("18", True)]
+    assert checker.check([Check("18", "18")], 60) == [Checked("18", True)]
 
 
 def test_a_worker_ends_with_the_one_who_asks(checker: Checker) -> None:

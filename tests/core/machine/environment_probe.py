@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 from rdpt_core.finetune.training import TrainingExample, train
-from rdpt_core.grading.checking import Question, check
+from rdpt_core.grading.checking import Check, check
 from rdpt_core.models.loading.hf import HfGenerator
 from rdpt_core.models.loading.weights import load
 from rdpt_core.models.spec import ModelSpec, Sampling
@@ -16,7 +16,7 @@ from rdpt_core.tables import ids
 from tests.core.finetune.tiny_students import MACHINE, RECIPE
 from tests.core.models import tiny
 
-QUESTIONS = [Question("1/2", "It is \\boxed{0.5}"), Question("x+1", "\\boxed{1+x}")]
+QUESTIONS = [Check("1/2", "It is \\boxed{0.5}"), Check("x+1", "\\boxed{1+x}")]
 
 
 def digests(base: Path, folder: Path) -> str:

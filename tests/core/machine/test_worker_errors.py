@@ -91,7 +91,7 @@ def test_the_class_of_an_error_in_a_graders_start_survives(
     (tmp_path / "math_verify.py").write_text(f"raise {error}\n")
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     with pytest.raises(Exception, match="the answer checker did not start") as caught:
-        checking.Checker().check([checking.Question("1", "1")], 10)
+        checking.Checker().check([checking.Check("1", "1")], 10)
     assert code_of(caught.value) == code
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from rdpt_core.report.tables import Column, Ranged, Row, aligned, fitted
+from rdpt_core.report.tables import Ranged, Row, TableColumn, aligned, fitted
 
 LINES = [("name", "accuracy", "95%", "tokens"), ("random", "0.5", "[0.4, 0.6]", "1,234")]
 
@@ -69,11 +69,11 @@ def test_a_column_of_numbers_is_aligned_right_and_one_of_words_left() -> None:
 # ---------------------------------------------------------------------------- known columns
 
 COLUMNS = (
-    Column("name"),
-    Column("accuracy"),
-    Column("lift over student", "lift"),
-    Column("truncated", rank=1),
-    Column("questions", rank=2),
+    TableColumn("name"),
+    TableColumn("accuracy"),
+    TableColumn("lift over student", "lift"),
+    TableColumn("truncated", rank=1),
+    TableColumn("questions", rank=2),
 )
 ROWS = (
     Row(
@@ -129,7 +129,7 @@ def test_no_line_is_wider_than_the_terminal_however_narrow() -> None:
 
 def test_a_name_alone_is_a_heading_and_may_be_longer_than_the_column() -> None:
     rows = [Row(("a long name of two arms",)), Row(("  tokens", "+1"))]
-    assert fitted([Column(""), Column("points")], rows, 30).plain.splitlines() == [
+    assert fitted([TableColumn(""), TableColumn("points")], rows, 30).plain.splitlines() == [
         "          points",
         "a long name of two arms",
         "  tokens      +1",
@@ -137,6 +137,6 @@ def test_a_name_alone_is_a_heading_and_may_be_longer_than_the_column() -> None:
 
 
 def test_the_style_of_a_row_reaches_all_its_cells() -> None:
-    text = fitted([Column("n"), Column("v")], [Row(("a", "1"), "bold"), Row(("b", "2"))])
+    text = fitted([TableColumn("n"), TableColumn("v")], [Row(("a", "1"), "bold"), Row(("b", "2"))])
     bold = {text.plain[span.start : span.end] for span in text.spans if span.style == "bold"}
     assert bold == {"n  v", "a  1"}

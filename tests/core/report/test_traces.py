@@ -10,24 +10,24 @@ from rich.console import Console
 from rich.text import Text
 
 from rdpt_core.report.palette import FILLS
-from rdpt_core.report.traces import Shown, legend, text_lines, trace_lines
+from rdpt_core.report.traces import SentenceLine, legend, text_lines, trace_lines
 from rdpt_core.tables.rows import Label, Provenance, Sentence, ZoneKind
 
 
-def shown(text: str, label: Label | None, margin: float | None = 0.3) -> Shown:
+def shown(text: str, label: Label | None, margin: float | None = 0.3) -> SentenceLine:
     sentence = Sentence("t", 0, 0, len(text.encode()), ZoneKind.ANSWER)
-    return Shown(
+    return SentenceLine(
         sentence,
         text,
         Provenance("t", 0, label, None, margin, 0.91, None, 0.125, None if label else "too_long"),
     )
 
 
-def lines(*sentences: Shown, width: int | None = 80) -> list[Text]:
+def lines(*sentences: SentenceLine, width: int | None = 80) -> list[Text]:
     return list(trace_lines(sentences, width))[1:]
 
 
-def plain(*sentences: Shown, width: int | None = 80) -> list[str]:
+def plain(*sentences: SentenceLine, width: int | None = 80) -> list[str]:
     return [line.plain for line in lines(*sentences, width=width)]
 
 
@@ -55,7 +55,7 @@ def test_what_is_near_a_threshold_or_has_no_score_is_marked() -> None:
 
 
 def test_a_tag_has_no_number_and_no_label() -> None:
-    tag = Shown(Sentence("t", 0, 0, 8, ZoneKind.TAG), "<think>\n", None)
+    tag = SentenceLine(Sentence("t", 0, 0, 8, ZoneKind.TAG), "<think>\n", None)
     first, second = plain(tag, shown("Plan.", Label.STUDENT))
     assert first.split() == ["|", "<think>"]
     assert second.startswith("  1 S")

@@ -6,7 +6,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from rdpt_core.store.differences import ABSENT, Difference, Made, Records, differences, first_pair
+from rdpt_core.store.differences import (
+    ABSENT,
+    FieldDifference,
+    Made,
+    Records,
+    differences,
+    first_pair,
+)
 from rdpt_core.store.parts import Store
 from rdpt_core.store.record import Part
 from rdpt_core.tables.recipe import Recipe
@@ -28,11 +35,11 @@ def test_fields_are_named_as_they_are_nested_and_inputs_come_last() -> None:
     old = recipe({"traces": ["a"]}, rule={"alpha": 0.1, "cuts": [1, 2]}, gone=1).as_json()
     new = recipe({"traces": ["b"]}, 2, rule={"alpha": 0.2, "cuts": [1, 2]}, come=None).as_json()
     assert differences(old, new) == [
-        Difference("version", 1, 2),
-        Difference("rule.alpha", 0.1, 0.2),
-        Difference("come", ABSENT, None),
-        Difference("gone", 1, ABSENT),
-        Difference("inputs.traces", ["a"], ["b"]),
+        FieldDifference("version", 1, 2),
+        FieldDifference("rule.alpha", 0.1, 0.2),
+        FieldDifference("come", ABSENT, None),
+        FieldDifference("gone", 1, ABSENT),
+        FieldDifference("inputs.traces", ["a"], ["b"]),
     ]
 
 

@@ -13,7 +13,7 @@ import pytest
 
 from flows.report import curves as module
 from flows.report.curves import DIGITS, MIN_TRACES, gather_curves
-from flows.report.reader import Reader, Use
+from flows.report.reader import StudyReader, Use
 from rdpt_core.provenance.curves import OUTCOMES, SIDES, CurveRule, curves, position_counts
 from rdpt_core.provenance.labels import FOUR_WAY, LABELS
 from rdpt_core.report.bundle import Curve
@@ -25,7 +25,7 @@ SIDE: Any = "test:bench"
 
 
 @dataclass
-class PlantedReader(Reader):
+class PlantedReader(StudyReader):
     """Tables of one use, as files of a folder."""
 
     folder: Path = Path()
