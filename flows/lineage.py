@@ -11,7 +11,7 @@ exist now.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields
 from typing import Any
 
 import duckdb
@@ -21,6 +21,7 @@ from flows.configurations import Configuration
 from flows.lookup import full_id, places
 from flows.workspace import Opened, named
 from rdpt_core.store import catalog
+from rdpt_core.store.contents import of_configuration
 from settings.loading import BadSettings
 from tasks.plan import Plan
 
@@ -101,10 +102,7 @@ def lineage(
     chosen = [named(opened, configuration)] if configuration else everyone
     whole = full_id(opened, plan, chosen, trace_id)
     trained = _trained(opened, plan, chosen, whole)
-    contents = contents_of(opened)
-    mine = tuple(use for use in contents.uses if use.configuration == trained.digest)
-    row = tuple(c for c in contents.configurations if c.configuration == trained.digest)
-    contents = replace(contents, configurations=row, uses=mine)
+    contents = of_configuration(contents_of(opened), trained.digest)
     with catalog.in_memory(opened.store, contents) as connection:
         found = _asked(connection, whole, sentence) if sentence is not None else None
         nearest = _nearest(connection, whole, found) if found else ()
@@ -135,8 +133,11 @@ def _answer(connection: duckdb.DuckDBPyConnection, trace_id: str) -> dict[str, A
     """The fields of `Lineage` that are about the answer itself."""
     names = [field.name for field in fields(Lineage) if field.name not in _ABOUT_TRAINING]
     chosen = ", ".join("name" if name == "configuration" else name for name in names)
-    row = connection.execute(f"SELECT {chosen} FROM answers WHERE trace_id = ?", [trace_id])
-    return dict(zip(names, row.fetchall()[0], strict=True))
+    found = connection.execute(f"SELECT {chosen} FROM answers WHERE trace_id = ?", [trace_id])
+    row = found.fetchone()
+    if row is None:
+        raise BadSettings(f"trace {trace_id}", ["it is not graded yet; `rdpt resume` grades it"])
+    return dict(zip(names, row, strict=True))
 
 
 def _training(connection: duckdb.DuckDBPyConnection) -> tuple[TrainingTrace, ...]:

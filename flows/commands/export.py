@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -16,7 +15,7 @@ from flows.workspace import Opened, named, open_asked
 from rdpt_core.files.records import BadTable
 from rdpt_core.files.writing import create_table
 from rdpt_core.store import exported
-from rdpt_core.store.contents import Contents, PartUse
+from rdpt_core.store.contents import Contents, PartUse, of_configuration
 from rdpt_core.store.exported import Before
 from rdpt_core.store.parts import Store
 from rdpt_core.store.record import Part
@@ -89,7 +88,7 @@ def _table(opened: Opened, table: str, configuration: str, out: str) -> int:
     contents, chosen, before = _contents(opened), opened.study.configurations(), ["part"]
     if configuration:
         chosen = [named(opened, configuration)]
-        contents = _of(contents, chosen[0])
+        contents = of_configuration(contents, chosen[0].digest)
         before = ["side", "benchmark", "role", "part"]
     uses = [use for each in chosen for use in each.uses]
     _warn_where_incomplete(opened, [use.table for use in uses if use.table.name == table])
@@ -130,15 +129,6 @@ def _require_known(table: str, known: Sequence[str]) -> None:
             "export",
             [f"unknown table {table!r}; {hint(table, known)}tables: {', '.join(known)}"],
         )
-
-
-def _of(contents: Contents, configuration: Configuration) -> Contents:
-    digest = configuration.digest
-    return replace(
-        contents,
-        configurations=tuple(c for c in contents.configurations if c.configuration == digest),
-        uses=tuple(use for use in contents.uses if use.configuration == digest),
-    )
 
 
 def _parts(

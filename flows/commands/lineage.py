@@ -53,8 +53,8 @@ def _head(found: Lineage) -> Iterator[str]:
         f"{counted(problems, 'problem')}, selected from {num_candidates} candidates"
     )
     total = sum(one.sentences for one in found.training)
-    shares = (("teacher", "teacher"), ("student", "student"), ("common", "common"))
-    counts = [f"{sum(getattr(t, name) for t in found.training)} {word}" for name, word in shares]
+    labels = ("teacher", "student", "common")
+    counts = [f"{sum(getattr(t, name) for t in found.training)} {name}" for name in labels]
     yield f"sentences {total} in them: {', '.join(counts)}"
     yield ""
 

@@ -12,7 +12,7 @@ import os
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import fields
+from dataclasses import astuple, fields
 from pathlib import Path
 
 import duckdb
@@ -109,15 +109,20 @@ def publish(
 @contextmanager
 def in_memory(store: Store, contents: Contents) -> Iterator[duckdb.DuckDBPyConnection]:
     """The catalogue's schema `main` over the parts of these contents alone, for one question."""
-    committed: dict[str, dict[str, Part]] = {row.TABLE: {} for row in ROWS}
-    for use in contents.uses:
-        if part := store.find(use.table, use.part):
-            committed[use.table][use.part] = part
     with duckdb.connect() as connection:
         folder = literal(str(store.root.resolve()))
         connection.execute(f"CREATE MACRO store_folder() AS {folder}")
-        _fill(connection, contents, committed)
+        _fill(connection, contents, used_parts(store, contents))
         yield connection
+
+
+def used_parts(store: Store, contents: Contents) -> dict[str, dict[str, Part]]:
+    """The parts that these contents use, by table and key."""
+    found: dict[str, dict[str, Part]] = {row.TABLE: {} for row in ROWS}
+    for table, key in dict.fromkeys((use.table, use.part) for use in contents.uses):
+        if part := store.find(table, key):
+            found[table][key] = part
+    return found
 
 
 def _fill(
@@ -179,41 +184,11 @@ def insert(
     """Fills TABLES. `committed` maps table to key to record; uses of other parts, or by
     configurations outside the contents, are left out."""
     known = {c.configuration for c in contents.configurations}
-    for c in contents.configurations:
-        connection.execute(
-            "INSERT OR REPLACE INTO configurations VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-            [
-                c.configuration,
-                c.name,
-                c.experiment,
-                c.teacher,
-                c.student,
-                c.distilled,
-                c.selector,
-                c.seed,
-            ],
-        )
-    for s in contents.scorers:
-        connection.execute(
-            "INSERT OR REPLACE INTO scorers VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-            [
-                s.scorer,
-                s.model,
-                s.revision,
-                s.weights,
-                s.tokenizer,
-                s.contract,
-                s.dtype,
-                s.path,
-                s.quantisation,
-                s.backend,
-            ],
-        )
-    for n in contents.noise:
-        connection.execute(
-            "INSERT OR REPLACE INTO noise VALUES (?, ?, ?, ?, ?, ?, ?)",
-            [n.scorer, n.against, n.p99_logprob, n.p95_p, n.p99_p, n.flips, n.num_traces],
-        )
+    for table in ("configurations", "scorers", "noise"):
+        for row in getattr(contents, table):
+            values = list(astuple(row))
+            marks = ", ".join("?" * len(values))
+            connection.execute(f"INSERT OR REPLACE INTO {table} VALUES ({marks})", values)
     _insert_parts(connection, [u for u in contents.uses if u.configuration in known], committed)
 
 

@@ -138,6 +138,15 @@ def merged(all_contents: Iterable[Contents]) -> Contents:
     )
 
 
+def of_configuration(contents: Contents, digest: str) -> Contents:
+    """What one configuration uses."""
+    return replace(
+        contents,
+        configurations=tuple(c for c in contents.configurations if c.configuration == digest),
+        uses=tuple(use for use in contents.uses if use.configuration == digest),
+    )
+
+
 def with_past(contents: Contents, past: Contents) -> Contents:
     """The present and past uses of an experiment, with its present configurations and the present
     coordinates of its parts."""

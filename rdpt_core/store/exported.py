@@ -101,7 +101,7 @@ def write_catalogue_rows(writer: TableWriter, table: str, contents: Contents, st
     """Writes a table of the catalogue, such as configurations; returns the number of rows."""
     with duckdb.connect() as connection:
         connection.execute(catalog.TABLES)
-        catalog.insert(connection, contents, _committed(store, contents))
+        catalog.insert(connection, contents, catalog.used_parts(store, contents))
         found = connection.sql(f"FROM {quoted(table)} ORDER BY ALL").to_arrow_table()
     for batch in [_no_rows(found.schema), *found.to_batches()]:
         writer.write(batch)
@@ -119,7 +119,7 @@ def write_database(path: Path, store: Store, contents: Contents, tokens: bool) -
     of `traces`) is included only with `tokens`. The file is written next to `path` and renamed.
     Raises Damaged, or OSError if it cannot be written.
     """
-    committed = _committed(store, contents)
+    committed = catalog.used_parts(store, contents)
     rows = [row for row in ROWS if tokens or row is not TokenScores]
     try:
         with catalog.new_database(path, STORAGE) as connection:
@@ -135,16 +135,6 @@ def write_database(path: Path, store: Store, contents: Contents, tokens: bool) -
         full = "No space left" in str(error)
         raise OSError(errno.ENOSPC if full else errno.EIO, str(error), str(path)) from error
     return counts
-
-
-def _committed(store: Store, contents: Contents) -> dict[str, dict[str, Part]]:
-    """The parts that the experiment uses, by table and key."""
-    found: dict[str, dict[str, Part]] = {row.TABLE: {} for row in ROWS}
-    for table, key in dict.fromkeys((use.table, use.part) for use in contents.uses):
-        part = store.find(table, key)
-        if part is not None:
-            found[table][key] = part
-    return found
 
 
 def _copy(

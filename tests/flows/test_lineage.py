@@ -9,6 +9,10 @@ import pytest
 
 from flows.lineage import Lineage, lineage
 from flows.workspace import Opened
+from rdpt_core.store import catalog
+from rdpt_core.store.contents import Contents
+from rdpt_core.store.parts import Store
+from rdpt_core.store.record import Part
 from rdpt_core.tables.rows import Candidate, Pick, Provenance, Trace
 from settings.loading import BadSettings
 from tasks.plan import Plan
@@ -101,3 +105,17 @@ def test_only_answers_of_trained_students_have_a_lineage(study: Opened) -> None:
 def test_a_sentence_that_is_not_there_is_named(study: Opened, found: Lineage) -> None:
     with pytest.raises(BadSettings, match=f"10000: trace {found.trace_id} has "):
         lineage(study, found.trace_id, sentence=10_000, configuration="random")
+
+
+def test_an_answer_that_is_not_graded_yet_is_named(
+    study: Opened, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trace = min(rows(study, Trace, "test:bench"), key=lambda trace: trace.trace_id)
+    whole = catalog.used_parts
+
+    def ungraded(store: Store, contents: Contents) -> dict[str, dict[str, Part]]:
+        return whole(store, contents) | {"grades": {}}
+
+    monkeypatch.setattr(catalog, "used_parts", ungraded)
+    with pytest.raises(BadSettings, match="it is not graded yet"):
+        lineage(study, trace.trace_id, configuration="random")
