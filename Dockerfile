@@ -1,6 +1,5 @@
-# rdpt on an NVIDIA GPU. Checked by hadolint; NOT BUILT: the machine it was written on has no Docker
-# daemon and reaches no image registry. torch 2.13 brings its own CUDA 13.0; the base image gives the
-# driver's interface and a compiler, which torch.compile needs.
+# rdpt on an NVIDIA GPU. Checked by hadolint; NOT BUILT yet. torch 2.13 brings its own CUDA 13.0; the
+# base image gives the driver's interface, and gcc is for torch.compile.
 #
 #   docker build --tag rdpt .
 #   docker run --rm --gpus all --volume "$PWD:/study" rdpt run mine.toml
@@ -32,7 +31,8 @@ COPY tasks tasks
 RUN python3 -m venv /opt/rdpt \
     && /opt/rdpt/bin/python -m pip install --constraint constraints.txt '.[gguf,sentencepiece]'
 
-# The image's user `ubuntu`.
+# The image's user `ubuntu`, who keeps models of the hub where nothing is mounted.
+RUN install -d -o 1000 -g 1000 /models
 USER 1000
 WORKDIR /study
 ENTRYPOINT ["rdpt"]

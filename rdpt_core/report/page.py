@@ -39,7 +39,7 @@ SCRIPTS = (
     "keys.js",
     "main.js",
 )
-"""One scope, in this order: each uses only what stands above it."""
+"""One scope, in this order: what runs at once uses only what stands above it."""
 
 
 def write_page(bundle: Bundle) -> str:

@@ -64,9 +64,6 @@ function differencePlot(row, x) {
 }
 
 function showChanged(row, isGained) {
-  Object.assign(filters, NO_FILTERS, { against: { first: row.other, second: state.baseline, isGained }, benchmark: String(row.benchmark) });
-  listed.hits = null;
-  applyFilters();
-  tell("filters");
+  resetFilters({ against: { first: row.other, second: state.baseline, isGained }, benchmark: String(row.benchmark) });
   byId("find").scrollIntoView({ block: "start" });
 }

@@ -92,6 +92,11 @@ function figure(parent, draw) {
   return redraw;
 }
 
+function tableOf(caption, header, rows) {
+  const head = header.map((title) => h("th", { scope: "col" }, title));
+  return h("table", { class: "plain" }, h("caption", {}, caption), h("thead", {}, h("tr", {}, ...head)), h("tbody", {}, ...rows));
+}
+
 // A table that scrolls by itself where the page is too narrow for it.
 function wide(table) {
   return table && h("div", { class: "wide", tabindex: "0", role: "group", "aria-label": table.caption ? table.caption.textContent : "table" }, table);

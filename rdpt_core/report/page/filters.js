@@ -3,7 +3,6 @@
 const NO_FILTERS = { benchmark: "", configuration: "", outcome: "", label: "", least: 0, near: 0, words: "", against: null };
 const filters = { ...NO_FILTERS };
 const listed = { questions: [], hits: null };
-const listedQuestions = () => listed.questions;
 
 const countsCache = new Map();
 on("labels", () => countsCache.clear());
@@ -36,7 +35,12 @@ const compared = (() => {
 })();
 
 // How far the compared configurations are apart on a question: 1 where one is right, another wrong.
-function flip(question) {
+const flip = (() => {
+  let found = null;
+  return (question) => (found ||= bundle.questions.map((_, q) => flipOf(q)))[question];
+})();
+
+function flipOf(question) {
   const values = compared().map((c) => correctness(question, [c])).filter((value) => value !== null);
   return values.length ? Math.max(...values) - Math.min(...values) : 0;
 }
@@ -93,12 +97,12 @@ async function search(words) {
 
 function applyFilters() {
   const order = bundle.questions.map((_, question) => question).filter(passes);
-  const flips = new Map(order.map((question) => [question, flip(question)]));
-  listed.questions = order.sort((a, b) => flips.get(b) - flips.get(a) || a - b);
+  listed.questions = order.sort((a, b) => flip(b) - flip(a) || a - b);
   tell("listed");
 }
 
 let typed = 0;
+let typing = 0;
 
 async function searchFor(words) {
   const mine = ++typed;
@@ -124,8 +128,8 @@ function filterBar() {
     select("outcome", [["", "any"], ["flips", "differs between configurations"], ...outcomes], filters.outcome, set("outcome")),
     select("class", [["", "any"], ...classes], filters.label, set("label")),
     least("its share at least, %", "least", set), least("undetermined at least, %", "near", set),
-    against(draw),
-    button("Clear", () => clearFilters(draw)),
+    against(),
+    button("Clear", () => resetFilters({})),
   ].filter(Boolean));
   on("filters", draw);
   draw();
@@ -134,10 +138,9 @@ function filterBar() {
 
 function words() {
   const input = h("input", { type: "search", id: "search", "aria-label": "text", value: filters.words, placeholder: "problem, answer or trace" });
-  let timer = 0;
   input.addEventListener("input", () => {
-    clearTimeout(timer);
-    timer = setTimeout(() => searchFor(input.value.trim()), 200);
+    clearTimeout(typing);
+    typing = setTimeout(() => searchFor(input.value.trim()), 200);
   });
   return h("label", {}, h("span", {}, "text"), input);
 }
@@ -148,20 +151,22 @@ function least(label, key, set) {
   return h("label", {}, h("span", {}, label), input);
 }
 
-function against(draw) {
+function against() {
   if (!filters.against) return null;
   const { first, second, isGained } = filters.against;
   return button(["only ", isGained ? "gained" : "lost", " by ", name(first), " over ", name(second), " \u2715"], () => {
     filters.against = null;
     applyFilters();
-    draw();
+    tell("filters");
   }, { class: "chip" });
 }
 
-function clearFilters(draw) {
-  Object.assign(filters, NO_FILTERS);
+// No filter but those wanted; a search that is under way is dropped.
+function resetFilters(wanted) {
+  clearTimeout(typing);
   typed += 1;
+  Object.assign(filters, NO_FILTERS, wanted);
   listed.hits = null;
   applyFilters();
-  draw();
+  tell("filters");
 }

@@ -10,7 +10,7 @@ function numbersSection() {
 function numbersTable(title, rows) {
   const [header, ...body] = rows;
   const line = ([first, ...rest]) => h("tr", {}, h("th", { scope: "row" }, name(first)), ...rest.map((cell) => h("td", {}, name(cell))));
-  return h("table", { class: "plain" }, h("caption", {}, title), h("thead", {}, h("tr", {}, ...header.map((one) => h("th", { scope: "col" }, name(one))))), h("tbody", {}, ...body.filter((row) => row.length).map(line)));
+  return tableOf(title, header.map(name), body.filter((row) => row.length).map(line));
 }
 
 // Every row of `results`, as stored.

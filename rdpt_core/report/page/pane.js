@@ -4,7 +4,7 @@ const WINDOW = 80; // sentences of the closer strip, where a trace is much longe
 const CLOSER = 200;
 
 function makePane(root, prefix, choose) {
-  const pane = { root, prefix, trace: null, items: [], sentence: 0, spans: [], opened: 0, choose };
+  const pane = { root, prefix, trace: null, items: [], sentence: 0, opened: 0, choose };
   pane.strips = [h("div", { class: "strip-box", id: `${prefix}-strip` }), h("div", { class: "strip-box closer" })];
   pane.detail = makeDetail();
   pane.text = h("div", { class: "text", role: "listbox", tabindex: "0", "aria-label": "Sentences of the trace", id: `${prefix}-text` });
@@ -67,11 +67,11 @@ function stepSentence(pane, step) {
   if (next !== undefined) pane.choose(next - first);
 }
 
-function setSentence(pane, sentence, isKept) {
+function setSentence(pane, sentence) {
   pane.sentence = sentence;
   describe(pane, sentence);
   mark(pane);
-  if (!isKept) scrollTo(pane);
+  scrollTo(pane);
   if (pane.items.length > CLOSER) drawCloser(pane);
   pane.strips.forEach((box) => moveCursor(pane, box, "chosen", sentence));
 }

@@ -16,11 +16,6 @@ function selectionSection() {
   section.append(h("div", { class: "tables" }, ...[featureTable(), overlapTable(), domainTable()].map(wide)), ...bundle.selection.map(examples).filter(Boolean));
 }
 
-function tableOf(caption, header, rows) {
-  const head = header.map((title) => h("th", { scope: "col" }, title));
-  return h("table", { class: "plain" }, h("caption", {}, caption), h("thead", {}, h("tr", {}, ...head)), h("tbody", {}, ...rows));
-}
-
 function featureTable() {
   const keys = [...new Set(bundle.selection.flatMap((picked) => Object.keys(picked.features)))].sort();
   const titles = keys.map((key) => (FEATURES[key] ? FEATURES[key][0] : key));

@@ -49,7 +49,7 @@ function drawStrip(trace, items, width, label) {
   const centres = packed.map((bin, i) => x(i * size + bin.length / 2));
   svg.append(...band(packed, centres, x, y, size), ...ROLES.flatMap((role, r) => probabilityLine(packed, centres, role, r, x, y, size)));
   svg.append(...zoneLines(items, x));
-  return { svg, x, size };
+  return { svg, x };
 }
 
 function hatch(id) {

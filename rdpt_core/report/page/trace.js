@@ -94,9 +94,9 @@ function chooseSecond(value) {
 // The next trace of this configuration among the questions that the table lists.
 function stepTrace(step) {
   const mine = columns.configuration[state.trace];
-  const listed = listedQuestions().flatMap((q) => tracesOf(q).filter((t) => columns.configuration[t] === mine));
-  const at = listed.indexOf(state.trace);
-  const next = at < 0 ? listed[0] : listed[clamp(at + step, 0, listed.length - 1)];
+  const all = listed.questions.flatMap((q) => tracesOf(q).filter((t) => columns.configuration[t] === mine));
+  const at = all.indexOf(state.trace);
+  const next = at < 0 ? all[0] : all[clamp(at + step, 0, all.length - 1)];
   if (next !== undefined && next !== state.trace) openTrace(next);
 }
 

@@ -53,11 +53,10 @@ function moved(sliders, said, table) {
 function sharesTable() {
   const labels = usedClasses();
   const [now, shipped] = [current.labels, columns.label].map(shareCounts);
-  const header = h("tr", {}, h("th", { scope: "col" }, "configuration"), ...labels.map((label) => h("th", { scope: "col" }, `${TITLES[label]}, %`)));
   const rows = bundle.configurations.map((one, c) => [one, now[c], shipped[c]]).filter(([, counts]) => counts.total);
   const cell = (label, counts, old) => h("td", { class: "number" }, percent(counts[label] / counts.total), h("span", { class: "muted" }, ` was ${percent(old[label] / old.total)}`));
   const body = rows.map(([one, counts, old]) => h("tr", {}, h("th", { scope: "row" }, name(one.name)), ...labels.map((label) => cell(label, counts, old))));
-  return h("table", { class: "plain" }, h("caption", {}, "What if: shares of all labelled sentences"), h("thead", {}, header), h("tbody", {}, ...body));
+  return tableOf("What if: shares of all labelled sentences", ["configuration", ...labels.map((label) => `${TITLES[label]}, %`)], body);
 }
 
 function shareCounts(labels) {
