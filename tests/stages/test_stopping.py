@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 
 import pytest
 
@@ -26,6 +27,15 @@ def test_a_child_of_the_block_does_not_hear_ctrl_c_and_a_later_one_does() -> Non
     assert not child_is_spared()
 
 
+@pytest.fixture
+def pythons_own_handler() -> Iterator[None]:
+    """A run begins with it; a test before may have left that of a run that it stopped."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("pythons_own_handler")
 def test_a_run_still_hears_ctrl_c_while_its_server_starts() -> None:
     def interrupted() -> None:
         with stopping.sparing_children():

@@ -16,6 +16,7 @@ from typing import Literal, ParamSpec
 from matplotlib import style
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.transforms import Bbox
 
 from rdpt_core.report.palette import GROUND, TEXT
 
@@ -69,6 +70,8 @@ METADATA: dict[Format, dict[str, None]] = {
     "png": {"Software": None},
 }
 """None leaves out what differs between two days or two releases of matplotlib."""
+DIGITS = 6
+"""Decimals of a place in a figure, which is 1 wide and 1 high."""
 _DRAWING = threading.RLock()
 """matplotlib's settings belong to the process; two threads would take each other's back."""
 
@@ -88,8 +91,23 @@ def save(figure: Figure, format: Format, dpi: int = DPI) -> bytes:
     """The figure as a file's bytes, the same each time."""
     data = io.BytesIO()
     with _DRAWING, style.context(["default", RC]):
+        _lay_out(figure)
         figure.savefig(data, format=format, dpi=dpi, metadata=METADATA[format])
     return data.getvalue()
+
+
+def _lay_out(figure: Figure) -> None:
+    """Lays the figure out once and rounds what comes of it: the solver of matplotlib's layout
+    leaves the last bits to chance, and in an SVG they reach coordinates and identifiers."""
+    figure.draw_without_rendering()
+    figure.set_layout_engine("none")
+    for part in figure.subfigs:
+        part.bbox_relative.set_points(part.bbox_relative.get_points().round(DIGITS))
+    for axes in figure.axes:
+        axes.set_position(Bbox(axes.get_position().get_points().round(DIGITS)))
+    for text in (text for part in (figure, *figure.subfigs) for text in part.texts):
+        x, y = text.get_position()
+        text.set_position((round(x, DIGITS), round(y, DIGITS)))
 
 
 def new_figure(width: float, height: float) -> Figure:

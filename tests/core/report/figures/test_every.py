@@ -78,8 +78,10 @@ def test_figures_are_written_in_each_format(
 
 @pytest.mark.parametrize("format", ["svg", "pdf", "png"])
 def test_the_same_bundle_gives_the_same_bytes(format: Format) -> None:
-    one, other = (save(overview(compared(bundle(), "bench")), format) for _ in range(2))
-    assert one == other
+    # The solver of matplotlib's layout differs in the last bits once in some drawings.
+    num = 8 if format == "svg" else 2
+    one, *others = (save(overview(compared(bundle(), "bench")), format) for _ in range(num))
+    assert all(other == one for other in others)
     assert b"Date" not in one
 
 
