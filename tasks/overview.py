@@ -23,6 +23,8 @@ from tasks.progress import PLAIN_SECONDS, TableProgress, say
 from tasks.stage import Table
 
 TICK_SECONDS = 1.0
+LOOKING = 19.0
+"""Times what a look takes, to the next."""
 
 
 @dataclass
@@ -121,16 +123,25 @@ class RunOverview:
         return str(self._pace.left(done))
 
     def _tick(self) -> None:
-        spoken, is_stopping = time.monotonic(), False
+        spoken, due, is_stopping = time.monotonic(), 0.0, False
         while not self._ended.wait(TICK_SECONDS):
             if stopping.asked() and not is_stopping:
                 is_stopping = True
                 say("stopping at the next batch; Ctrl-C again ends at once")
             if self._bar is not None:
-                self._bar.show(self._num_done(), self.left(), self.how_far(), self._finished())
+                if time.monotonic() > due:
+                    due = self._show(self._bar)
             elif time.monotonic() - spoken > PLAIN_SECONDS:
                 spoken = time.monotonic()
                 say(self._line())
+
+    def _show(self, bar: Bar) -> float:
+        """Draws the overall bar; returns when to draw it again. A study may have some hundred
+        thousand parts, and looking at them takes a twentieth of the time at most."""
+        begun = time.monotonic()
+        bar.show(self._num_done(), self.left(), self.how_far(), self._finished())
+        ended = time.monotonic()
+        return ended + LOOKING * (ended - begun)
 
     def _finished(self) -> str:
         """Stages that are begun and not whole, for the line above the bars."""
