@@ -52,5 +52,6 @@ class Pictures:
 def pictures_of(opened: Opened) -> Pictures:
     """Writes the workspace's report, too, where it is not current. Raises Damaged where a part does
     not hold."""
-    path = update(opened)
-    return Pictures(path.read_bytes() if path is not None else None, gather(opened))
+    bundle = gather(opened)
+    path = update(opened, bundle)
+    return Pictures(path.read_bytes() if path is not None else None, bundle)

@@ -9,7 +9,7 @@ from pathlib import Path
 from flows.catalogue import read_noise
 from flows.workspace import Opened
 from rdpt_core.files.replacing import replacing
-from rdpt_core.report.bundle import FORMAT
+from rdpt_core.report.bundle import FORMAT, Bundle
 from rdpt_core.tables import ids
 from tasks.progress import brief, say
 
@@ -19,12 +19,13 @@ MARK = "<!-- inputs {} -->\n"
 """Last line of a page: the digest of what it was made from."""
 
 
-def write(opened: Opened) -> bytes:
-    """The page. Same inputs give the same bytes. Raises Damaged where a part does not hold."""
+def write(opened: Opened, bundle: Bundle | None = None) -> bytes:
+    """The page, of what is gathered already where that is given. Same inputs give the same bytes.
+    Raises Damaged where a part does not hold."""
     from flows.report.bundle import gather
     from rdpt_core.report.page import write_page
 
-    return write_page(gather(opened)).encode() + MARK.format(inputs(opened)).encode()
+    return write_page(bundle or gather(opened)).encode() + MARK.format(inputs(opened)).encode()
 
 
 def inputs(opened: Opened) -> str:
@@ -73,13 +74,13 @@ def is_current(path: Path, opened: Opened) -> bool:
         return False
 
 
-def update(opened: Opened) -> Path | None:
+def update(opened: Opened, bundle: Bundle | None = None) -> Path | None:
     """Writes the workspace's page of an experiment where it shows less than the store holds; its
     path. A page that cannot be made is a warning: the run is as it is."""
     path = default_path(opened)
     try:
         if not is_current(path, opened):
-            write_file(path, write(opened))
+            write_file(path, write(opened, bundle))
     except Exception as error:
         say(f"warning: the report could not be written: {brief(error)}")
         return None
