@@ -5,11 +5,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 
 from flows.report.reader import TRAIN, StudyReader, Use, codes
-from rdpt_core.provenance.bands import NO_SIDE, Bands, PlacedLabels, bands, counts_at
-from rdpt_core.provenance.curves import OUTCOMES, SIDES, CurveRule
+from rdpt_core.provenance.bands import (
+    Bands,
+    PlacedLabels,
+    bands,
+    counts_at,
+    positions_with,
+    sides_of,
+)
+from rdpt_core.provenance.curves import OUTCOMES, SIDES
 from rdpt_core.provenance.labels import FOUR_WAY, THREE_WAY
 from rdpt_core.report.bundle import Curve
 from rdpt_core.tables.rows import Grade, Label, Outcome, Provenance, Trace
@@ -35,7 +41,7 @@ def _curve(reader: StudyReader, use: Use) -> Curve | None:
         return None
     labels = labels_of(use)
     placed, num_questions = _placed(reader, use, labels)
-    positions = _positions(placed)
+    positions = _thinned(positions_with(placed, MIN_TRACES))
     if not positions:
         return None
     counts = counts_at(placed, positions, num_questions, len(labels))
@@ -69,26 +75,12 @@ def _placed(reader: StudyReader, use: Use, labels: Sequence[Label]) -> tuple[Pla
         WHERE label IS NOT NULL""")
     columns = {name: rows[name].to_numpy().astype(np.int64) for name in rows.column_names}
     num_questions = int(columns["question"].max(initial=-1)) + 1
-    side = _sides()[columns.pop("outcome")]
+    side = sides_of(columns.pop("outcome"))
     return PlacedLabels(**columns, side=side), num_questions
 
 
-def _sides() -> NDArray[np.int64]:
-    """Outcome to side."""
-    rule, found = CurveRule(), np.full(len(OUTCOMES), NO_SIDE, dtype=np.int64)
-    for number, side in enumerate(SIDES):
-        found[[OUTCOMES.index(outcome) for outcome in rule.outcomes(side)]] = number
-    return found
-
-
-def _positions(placed: PlacedLabels) -> list[int]:
-    """Those with enough traces on either side, from 1; thinned evenly where they are many."""
-    enough = set()
-    for side in range(len(SIDES)):
-        counts = np.bincount(placed.ordinal[placed.side == side])
-        enough |= set(np.flatnonzero(counts >= MIN_TRACES).tolist())
-    found = [ordinal + 1 for ordinal in sorted(enough)]
-    return found[:: -(-len(found) // MAX_POINTS) or 1]
+def _thinned(positions: list[int]) -> list[int]:
+    return positions[:: -(-len(positions) // MAX_POINTS) or 1]
 
 
 def _points(found: Bands, label: int) -> list[list[float | None]]:

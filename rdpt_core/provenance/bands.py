@@ -13,9 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from rdpt_core.provenance.curves import SIDES, Floats
-
-Ints = NDArray[np.int64]
+from rdpt_core.provenance.curves import OUTCOMES, SIDES, CurveRule, Floats, Ints
 
 TAIL = 0.025
 """Probability that each end of a band leaves out."""
@@ -48,6 +46,23 @@ class Bands:
     high: Floats
     num_traces: Ints
     """positions"""
+
+
+def sides_of(outcomes: Ints) -> Ints:
+    """Index into SIDES of each index into OUTCOMES; NO_SIDE for those on neither."""
+    found = np.full(len(OUTCOMES), NO_SIDE, dtype=np.int64)
+    for number, side in enumerate(SIDES):
+        found[[OUTCOMES.index(outcome) for outcome in CurveRule().outcomes(side)]] = number
+    return found[outcomes]
+
+
+def positions_with(placed: PlacedLabels, min_traces: int) -> list[int]:
+    """Those with so many traces on either side, from 1."""
+    enough: set[int] = set()
+    for side in range(len(SIDES)):
+        counts = np.bincount(placed.ordinal[placed.side == side])
+        enough |= set((np.flatnonzero(counts >= min_traces) + 1).tolist())
+    return sorted(enough)
 
 
 def counts_at(

@@ -16,8 +16,8 @@ import duckdb
 import numpy as np
 import pyarrow as pa
 
-from rdpt_core.provenance.bands import NO_SIDE, PlacedLabels, bands, counts_at
-from rdpt_core.provenance.curves import OUTCOMES, SIDES, CurveRule, Ints
+from rdpt_core.provenance.bands import PlacedLabels, bands, counts_at, positions_with, sides_of
+from rdpt_core.provenance.curves import OUTCOMES, SIDES, Ints
 from rdpt_core.provenance.labels import FOUR_WAY, LABELS, THREE_WAY
 from rdpt_core.tables.rows import Label
 
@@ -165,9 +165,9 @@ def curve_frame(sentences: Frame, min_traces: int) -> Frame:
 
 def _points(columns: Mapping[str, Ints], min_traces: int) -> Iterator[tuple[Any, ...]]:
     """Label, side, position, share, low, high, number of traces."""
-    side = _sides()[columns["outcome"]]
+    side = sides_of(columns["outcome"])
     placed = PlacedLabels(columns["question"], side, columns["ordinal"], columns["label"])
-    positions = _positions(placed, min_traces)
+    positions = positions_with(placed, min_traces)
     num_questions = int(placed.question.max(initial=-1)) + 1
     if not positions:
         return
@@ -180,20 +180,3 @@ def _points(columns: Mapping[str, Ints], min_traces: int) -> Iterator[tuple[Any,
             for position, n, *values in zip(positions, found.num_traces, *columns_of, strict=True):
                 if n >= min_traces:
                     yield (label, name, position, *values, n)
-
-
-def _sides() -> Ints:
-    """Outcome to side."""
-    found = np.full(len(OUTCOMES), NO_SIDE, dtype=np.int64)
-    for number, side in enumerate(SIDES):
-        found[[OUTCOMES.index(outcome) for outcome in CurveRule().outcomes(side)]] = number
-    return found
-
-
-def _positions(placed: PlacedLabels, min_traces: int) -> list[int]:
-    """Those with enough traces on either side, from 1."""
-    enough: set[int] = set()
-    for side in range(len(SIDES)):
-        counts = np.bincount(placed.ordinal[placed.side == side])
-        enough |= set((np.flatnonzero(counts >= min_traces) + 1).tolist())
-    return sorted(enough)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from rdpt_core.provenance.bands import MIN_QUESTIONS, NO_SIDE, Ints, PlacedLabels, bands, counts_at
-from rdpt_core.provenance.curves import CurveRule, curves, position_counts
+from rdpt_core.provenance.bands import MIN_QUESTIONS, NO_SIDE, PlacedLabels, bands, counts_at
+from rdpt_core.provenance.curves import CurveRule, Ints, curves, position_counts
 from rdpt_core.provenance.labels import FOUR_WAY, LABELS
 from rdpt_core.tables.rows import Outcome, Provenance
 
