@@ -20,8 +20,9 @@ from tests.flows.report.pages import Page
 
 @pytest.fixture
 def own(built: Opened, tmp_path: Path) -> Opened:
-    """A copy that a test may change."""
+    """A copy that a test may change, without the pages that tests of verbs wrote into `built`."""
     shutil.copytree(built.base, tmp_path / "study")
+    shutil.rmtree(tmp_path / "study" / "workspace" / "reports", ignore_errors=True)
     return Studio(tmp_path / "study").open(students=TWO_ARMS)
 
 
