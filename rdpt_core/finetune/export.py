@@ -58,6 +58,9 @@ def write_model(model: Any, state: dict[str, Any], job: TrainingJob, folder: Pat
     for byte, so that these keep their identity, and settings that say what was trained."""
     wanted = getattr(torch, job.recipe.save_dtype)
     state = {name: t.to(wanted) if t.is_floating_point() else t for name, t in state.items()}
+    for name, source in model.all_tied_weights_keys.items():
+        if source in state:  # gathered from shards, a tied weight is a copy and no longer shared
+            state.pop(name, None)
     model.save_pretrained(folder, state_dict=state)
     for written in folder.iterdir():
         if ".safetensors" not in written.name:  # what the trainer set for itself stays behind

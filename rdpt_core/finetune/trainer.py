@@ -14,6 +14,8 @@ from threading import Event
 from typing import Any, TypeAlias
 
 import torch
+from accelerate.state import AcceleratorState, PartialState
+from accelerate.utils import DistributedType, FullyShardedDataParallelPlugin
 from datasets import Dataset, disable_progress_bars
 from peft import LoraConfig
 from torch import distributed
@@ -94,6 +96,9 @@ def tuner(job: TrainingJob, callbacks: list[TrainerCallback]) -> Tuner:
     )
     if job.recipe.lora and job.recipe.lora.targets == "all-linear":
         leave_routers(trainer.model)
+    sharding = job.recipe.accelerate and job.recipe.accelerate.fsdp_config
+    if sharding and job.machine.device == "cpu":
+        shard_on_cpu(trainer)
     trainer.remove_callback(PrinterCallback)
     return trainer
 
@@ -190,6 +195,16 @@ def leave_routers(model: Any) -> None:
     for name, weight in model.named_parameters():
         if "lora_" in name and not ROUTERS.isdisjoint(name.split(".")):
             weight.requires_grad_(False)
+
+
+def shard_on_cpu(trainer: Tuner) -> None:
+    """Makes accelerate shard where it otherwise would not: on a CPU it drops FSDP without a word,
+    though torch's fully_shard (version 2) works over gloo."""
+    plugin = FullyShardedDataParallelPlugin()  # reads the settings of `accelerate launch`
+    AcceleratorState._shared_state["fsdp_plugin"] = plugin
+    for state in (PartialState, AcceleratorState):
+        state._shared_state["distributed_type"] = DistributedType.FSDP
+    trainer.is_fsdp_enabled = True
 
 
 class Tuner(SFTTrainer):

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 import torch
 from safetensors.torch import load_file
@@ -13,6 +14,7 @@ from safetensors.torch import load_file
 from rdpt_core.finetune.launch import configuration
 from rdpt_core.finetune.recipe import Accelerate
 from rdpt_core.finetune.training import TrainingExample, train
+from rdpt_core.tables.rows import TrainingStep
 from tests.core.finetune.test_trainer import Bench, bench, losses, weights
 from tests.core.finetune.tiny_students import MACHINE, base, examples
 
@@ -38,6 +40,46 @@ def test_two_processes_take_the_steps_of_one(
     found, same = load_file(tmp_path / "out/checkpoint/model.safetensors"), weights(alone)
     assert found.keys() == same.keys()
     assert all(torch.allclose(t, same[name], rtol=0, atol=1e-4) for name, t in found.items())
+
+
+SHARDED = {
+    "fsdp_version": 2,
+    "fsdp_auto_wrap_policy": "TRANSFORMER_BASED_WRAP",
+    "fsdp_state_dict_type": "FULL_STATE_DICT",
+    "fsdp_cpu_ram_efficient_loading": False,
+}
+
+
+@pytest.mark.parametrize("fsdp_config", [{}, SHARDED], ids=["copied", "sharded"])
+def test_a_rank_that_is_killed_costs_the_steps_since_a_checkpoint(
+    bench: Bench, examples: list[TrainingExample], tmp_path: Path, fsdp_config: dict[str, Any]
+) -> None:
+    """Then the same call goes on, and ends with what one process would have trained."""
+    alone = bench.job(f"alone-{len(fsdp_config)}", epochs=3)
+    expected = bench.run(alone)
+    accelerate = Accelerate(num_processes=2, fsdp_config=fsdp_config)
+    recipe = alone.recipe.model_copy(update={"accelerate": accelerate})
+    folders = tmp_path / "work", tmp_path / "out"
+
+    def kill_the_second(step: TrainingStep) -> None:
+        if step.step == 5:
+            (second,) = [one for one in psutil.Process().children(recursive=True) if is_second(one)]
+            second.kill()
+
+    with pytest.raises(RuntimeError):
+        train(bench.base, examples, recipe, 7, "s", *folders, MACHINE, kill_the_second)
+    log = folders[0] / "finetune.log"
+    assert "checkpoint-3" not in log.read_text()
+    steps = train(bench.base, examples, recipe, 7, "s", *folders, MACHINE)
+    assert f"starts from {folders[0] / 'checkpoints/checkpoint-3'}" in log.read_text()
+    assert [step.loss for step in steps] == pytest.approx(losses(expected), abs=1e-5)
+    found, same = load_file(folders[1] / "checkpoint/model.safetensors"), weights(alone)
+    assert found.keys() == same.keys(), "also where weights are tied, which shards are not"
+    assert all(torch.allclose(t, same[name], rtol=0, atol=1e-4) for name, t in found.items())
+
+
+def is_second(process: psutil.Process) -> bool:
+    return process.cmdline()[-1:] == ["launched"] and process.environ().get("RANK") == "1"
 
 
 def test_accelerate_reads_the_recipes_own_fields(bench: Bench, tmp_path: Path) -> None:
