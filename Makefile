@@ -3,7 +3,7 @@
 
 PYTHON := .venv/bin/python
 .DEFAULT_GOAL := help
-.PHONY: help run test check format ui docs pocket lock bootstrap
+.PHONY: help run test check format ui docs reliability pocket lock bootstrap
 
 help:
 	@echo "make run      run or resume the pocket experiment"
@@ -12,6 +12,7 @@ help:
 	@echo "make format   format the code as make check expects it"
 	@echo "make ui       serve MLflow and Prefect, on this machine only"
 	@echo "make docs     build the documentation into build/site"
+	@echo "make reliability  test all faults and write docs/reliability.md"
 	@echo "make pocket   train the pocket teacher and student again (some 90 minutes on one core)"
 	@echo "make lock     update constraints.txt to the newest versions that install together"
 
@@ -41,6 +42,11 @@ ui: bootstrap
 docs: bootstrap
 	NO_MKDOCS_2_WARNING=1 $(PYTHON) -m mkdocs build --quiet --strict
 	@echo "build/site/index.html opens from disk; for its search: python3 -m http.server --directory build/site"
+
+# The page is written from whatever ran, and the target fails if a test did.
+reliability: bootstrap
+	$(PYTHON) -m pytest -n 2 --dist loadfile -m fault --junitxml build/reliability.xml; code=$$?; \
+		$(PYTHON) -m tests.reliability build/reliability.xml && exit $$code
 
 pocket: bootstrap
 	$(PYTHON) -m perf.pocket --threads 2

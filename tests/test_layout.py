@@ -97,6 +97,7 @@ def test_the_core_needs_no_accelerator_package(pyproject: dict[str, Any]) -> Non
     }
 
 
+@pytest.mark.fault("X12")
 def test_every_dependency_is_pinned_once_and_within_its_bounds(pyproject: dict[str, Any]) -> None:
     from packaging.requirements import Requirement
     from packaging.utils import canonicalize_name

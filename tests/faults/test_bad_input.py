@@ -217,6 +217,7 @@ REFUSED: dict[str, tuple[Spoil, str]] = {
 }
 
 
+@pytest.mark.fault("F36")
 @pytest.mark.parametrize("case", REFUSED)
 def test_it_is_refused_before_any_work_and_nothing_is_written(
     here: Path, capsys: pytest.CaptureFixture[str], case: str
@@ -244,6 +245,7 @@ def test_a_damaged_page_of_parquet_is_named_and_nothing_is_written(
     )
 
 
+@pytest.mark.fault("F36")
 def test_everything_that_is_wrong_is_told_at_once(
     here: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -262,6 +264,7 @@ def test_a_bad_env_file_is_refused(
     assert ".env" in refused(capsys, "run", "study.toml")
 
 
+@pytest.mark.fault("F39")
 @pytest.mark.parametrize("verb", ["run", "plan"])
 @pytest.mark.parametrize("place", ["traces.jsonl", "traces.jsonl/below"])
 def test_a_workspace_that_is_a_file_is_refused(

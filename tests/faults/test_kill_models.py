@@ -52,6 +52,7 @@ def golden(studio: Studio, tmp_path: Path) -> dict[str, list[str]]:
     return found
 
 
+@pytest.mark.fault("F01")
 def test_a_killed_generation_keeps_its_batches_and_samples_the_same_texts(
     studio: Studio, golden: dict[str, list[str]]
 ) -> None:
@@ -64,6 +65,7 @@ def test_a_killed_generation_keeps_its_batches_and_samples_the_same_texts(
     assert sum(kept) == 1
 
 
+@pytest.mark.fault("F01", "F10")
 def test_a_batch_that_was_torn_is_set_aside_and_made_again(
     studio: Studio, golden: dict[str, list[str]]
 ) -> None:
@@ -74,6 +76,7 @@ def test_a_batch_that_was_torn_is_set_aside_and_made_again(
     assert _contents(studio) == golden
 
 
+@pytest.mark.fault("F03")
 def test_a_killed_scoring_keeps_the_scores_of_other_models_and_parts(
     studio: Studio, golden: dict[str, list[str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:

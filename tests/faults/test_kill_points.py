@@ -38,6 +38,7 @@ def golden(tmp_path_factory: pytest.TempPathFactory) -> list[tuple[str, ...]]:
     return _contents(root)
 
 
+@pytest.mark.fault("F02")
 @pytest.mark.parametrize("point", POINTS)
 @pytest.mark.parametrize("table", CALLS)
 def test_a_run_that_was_killed_ends_like_one_that_was_not(

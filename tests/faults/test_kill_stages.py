@@ -103,6 +103,7 @@ def full_at(table: str, point: str) -> Stop:
     return stop
 
 
+@pytest.mark.fault("F02", "F06", "F08")
 @pytest.mark.timeout(900)
 def test_no_finished_work_is_done_again_whatever_point_of_which_commit_is_hit(
     tmp_path: Path,

@@ -54,6 +54,7 @@ def golden(tmp_path_factory: pytest.TempPathFactory) -> list[list[str]]:
     return contents(root)
 
 
+@pytest.mark.fault("F08", "F09")
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EIO])
 @pytest.mark.parametrize("point", POINTS)
 @pytest.mark.parametrize("table", TABLES)
@@ -115,6 +116,7 @@ def resize(folder: Path, size: str) -> None:
     subprocess.run(["mount", "-o", f"remount,size={size}", str(folder)], check=True)
 
 
+@pytest.mark.fault("F08")
 def test_a_full_disk_exits_7_and_the_next_run_goes_on(
     tmp_path: Path, golden: list[list[str]]
 ) -> None:
@@ -154,6 +156,7 @@ def fill_with_training(root: Path, base: Path) -> None:
     sys.stdout.write(json.dumps([ended, steps, (root / "work/finetune.log").read_text()]))
 
 
+@pytest.mark.fault("F08")
 def test_a_disk_that_fills_in_a_trainings_process_exits_7_and_the_training_resumes(
     base: Path, tmp_path: Path
 ) -> None:
@@ -183,6 +186,7 @@ def _check(folder: Path, answers: multiprocessing.Queue[str]) -> None:
         answers.put(f"{errors.code_of(error)}: {error}")
 
 
+@pytest.mark.fault("F39")
 def test_a_workspace_that_may_not_be_written_is_refused() -> None:
     """`tmp_path` is closed to others, so this folder lies elsewhere: everybody may look into it."""
     context = multiprocessing.get_context("fork")

@@ -167,6 +167,7 @@ selectors = [{ name = "random" }]
 """
 
 
+@pytest.mark.fault("F36")
 def test_all_mistakes_are_told_at_once_without_a_traceback_and_nothing_is_written(
     tmp_path: Path,
 ) -> None:
@@ -180,6 +181,7 @@ def test_all_mistakes_are_told_at_once_without_a_traceback_and_nothing_is_writte
     assert [path.name for path in tmp_path.iterdir()] == ["study.toml"]
 
 
+@pytest.mark.fault("F36")
 def test_an_unknown_variable_exits_2_and_names_the_right_one(tmp_path: Path) -> None:
     (tmp_path / "study.toml").write_text(PLAIN)
     done = rdpt("plan", "study.toml", cwd=tmp_path, RDPT_WORKSPASE="x")
@@ -187,12 +189,14 @@ def test_an_unknown_variable_exits_2_and_names_the_right_one(tmp_path: Path) -> 
     assert "RDPT_WORKSPASE is not a setting of rdpt, did you mean RDPT_WORKSPACE?" in done.stderr
 
 
+@pytest.mark.fault("F36")
 def test_a_bad_value_of_a_variable_exits_2_and_names_it(tmp_path: Path) -> None:
     done = rdpt("runs", cwd=tmp_path, RDPT_THREADS="many")
     assert done.returncode == 2
     assert "RDPT_THREADS: 'many'" in done.stderr
 
 
+@pytest.mark.fault("F37")
 def test_models_that_are_not_there_are_all_named_before_any_work(tmp_path: Path) -> None:
     (tmp_path / "study.toml").write_text(PLAIN)
     done = rdpt("run", "study.toml", cwd=tmp_path)

@@ -84,6 +84,7 @@ def test_imported_traces_count_once_they_were_read(studio: Studio) -> None:
     assert {estimate.size(table) for table in opened.study.tables()} == {0}
 
 
+@pytest.mark.fault("F08")
 def test_a_disk_that_is_smaller_than_the_estimate_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -106,6 +107,7 @@ def test_traces_that_might_become_too_long_are_warned_of_and_not_refused(
     assert said.startswith(f"warning: 64 MB free in {tmp_path}, and 1.2 TB needed if every")
 
 
+@pytest.mark.fault("F08")
 def test_a_run_that_would_not_fit_exits_7_before_any_work(
     studio: Studio, monkeypatch: pytest.MonkeyPatch
 ) -> None:

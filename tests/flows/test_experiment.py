@@ -239,6 +239,7 @@ def test_a_resumed_run_shows_what_was_cached(ran: Ran) -> None:
     assert said_of(made["sentences train [all]"]) == "parts: 1 found, 1 made"
 
 
+@pytest.mark.fault("X6")
 @pytest.mark.parametrize(("way", "beta"), [("typed", 0.2), ("deployed", 0.3)])
 def test_a_run_whose_table_failed_is_a_failed_flow_run_that_repeats_no_secret(
     way: str, beta: float, ran: Ran, monkeypatch: pytest.MonkeyPatch
@@ -289,6 +290,7 @@ def test_a_deployed_run_is_refused_before_any_work_for_what_is_wrong_with_its_in
     assert not (tmp_path / "workspace" / "store").exists()
 
 
+@pytest.mark.fault("F20")
 @pytest.mark.parametrize(
     ("num_failures", "error", "state", "num_tries"),
     [
@@ -349,6 +351,7 @@ run_flow(open_file(Path("study.toml"), runtime))
 """
 
 
+@pytest.mark.fault("F28")
 def test_a_run_that_waits_to_try_again_stops_at_once_when_it_is_told_to(
     ran: Ran, root: Path
 ) -> None:

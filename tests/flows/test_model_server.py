@@ -110,6 +110,7 @@ def as_sent(bodies: list[m.Body]) -> list[str]:
     return [json.dumps({k: v for k, v in b.items() if k != "cache_salt"}) for b in bodies]
 
 
+@pytest.mark.fault("F01")
 def test_a_killed_run_asks_for_nothing_twice_that_was_finished(
     folder: Path, server: StandInServer, tmp_path: Path
 ) -> None:
@@ -166,6 +167,7 @@ def refuses(*texts: str) -> m.Fault:
     return fault
 
 
+@pytest.mark.fault("F23")
 @pytest.mark.parametrize("concurrency", [1, 4])
 def test_f23_a_text_that_cannot_be_had_is_left_out_with_its_reason(
     folder: Path,
@@ -191,6 +193,7 @@ def test_f23_a_text_that_cannot_be_had_is_left_out_with_its_reason(
     assert server.asked_to_write() == []
 
 
+@pytest.mark.fault("F23")
 def test_f23_a_part_of_nothing_is_no_part(
     folder: Path, server: StandInServer, tmp_path: Path
 ) -> None:
@@ -200,6 +203,7 @@ def test_f23_a_part_of_nothing_is_no_part(
         build(study)
 
 
+@pytest.mark.fault("F23")
 def test_f23_two_of_twelve_are_too_many_and_the_others_are_kept(
     folder: Path, server: StandInServer, tmp_path: Path
 ) -> None:
@@ -260,6 +264,7 @@ def compared(capsys: pytest.CaptureFixture[str], file: Path) -> tuple[float, str
     return float(gap.split()[0]), flips, float(ratio)
 
 
+@pytest.mark.fault("X6")
 def test_no_key_is_written_anywhere_and_a_finished_study_needs_no_server(
     folder: Path,
     server: StandInServer,

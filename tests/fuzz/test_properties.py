@@ -103,6 +103,7 @@ def test_any_lines_are_rows_or_rejects(tmp_path: Path, raw: bytes, mark: bytes) 
     targets.rows(tmp_path / "rows.jsonl")
 
 
+@pytest.mark.fault("F10")
 @given(st.integers(min_value=0), st.integers(0, 255), st.booleans())
 @FEW
 def test_any_damage_to_a_parquet_file_is_told_or_does_no_harm(
@@ -169,6 +170,7 @@ ODD_VALUES = st.sampled_from(
 )
 
 
+@pytest.mark.fault("F36")
 @given(st.sampled_from(sorted(SHIPPED)), st.integers(min_value=0), ODD_VALUES)
 @FEW
 def test_any_value_of_any_setting_is_taken_or_refused(
@@ -190,6 +192,7 @@ def _keys(table: Any) -> set[str]:
     return set(table).union(*(_keys(value) for value in table.values()))
 
 
+@pytest.mark.fault("F36")
 @pytest.mark.parametrize("name", sorted(SHIPPED))
 def test_a_letter_too_few_in_any_key_is_refused_with_the_right_spelling(
     tmp_path: Path, name: str

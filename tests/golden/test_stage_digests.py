@@ -112,10 +112,12 @@ def planted(tmp_path_factory: pytest.TempPathFactory) -> Planted:
     return Planted(Work(folder, 1, "cpu", Options(), silent))
 
 
+@pytest.mark.fault("F40")
 @pytest.mark.parametrize("stage", GOLDEN)
 def test_rows_are_those_of_this_version(planted: Planted, stage: str) -> None:
     assert planted.digests.get(stage) == GOLDEN[stage], f"rows of stage {stage} changed"
 
 
+@pytest.mark.fault("F40")
 def test_every_deterministic_stage_is_held(planted: Planted) -> None:
     assert planted.digests.keys() == GOLDEN.keys()

@@ -36,6 +36,7 @@ def test_a_table_without_its_kind_is_told_which_key_says_it() -> None:
     assert "traces.sorce: unknown key, did you mean source?" in faults('[traces]\nsorce = "x"\n')
 
 
+@pytest.mark.fault("F36")
 @pytest.mark.parametrize("text", ["name = ", "a = 1" + "0" * 5000, "a = " + "[" * 5000])
 def test_what_is_not_toml_is_said_with_its_place(text: str) -> None:
     assert faults(text)[0].startswith("is not TOML: ")

@@ -21,6 +21,7 @@ CANARY = "canary-0123456789"
 Capture = pytest.CaptureFixture[str]
 
 
+@pytest.mark.fault("X6")
 @pytest.mark.parametrize(
     ("name", "value"),
     [
@@ -52,6 +53,7 @@ def test_x6_no_secret_is_repeated_in_any_shape(
     assert CANARY not in written
 
 
+@pytest.mark.fault("X6")
 def test_x6_a_secret_of_the_env_file_is_known_too(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -82,6 +84,7 @@ def test_a_key_of_a_file_cannot_move_the_cursor(
     assert "\x1b" not in shown
 
 
+@pytest.mark.fault("X6")
 @pytest.mark.parametrize(
     "address", [f"http://me:{CANARY}@lab:5000", f"https://lab/?token={CANARY}"]
 )
@@ -97,6 +100,7 @@ def test_an_address_of_mlflow_that_holds_a_secret_is_refused(
     assert "RDPT_WORKERS" not in shown  # its default follows from the others, which hold
 
 
+@pytest.mark.fault("X6")
 def test_an_address_of_prefect_that_holds_a_secret_is_refused(
     tmp_path: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -116,6 +120,7 @@ def nobody() -> Iterator[str]:
         yield f"http://127.0.0.1:{held.getsockname()[1]}/api"
 
 
+@pytest.mark.fault("F18")
 def test_f18_a_prefect_that_is_down_is_named_before_any_work(
     tmp_path: Path, nobody: str, capsys: Capture, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -50,6 +50,7 @@ def test_a_changed_parameter_rebuilds_what_follows_from_it_alone(tmp_path: Path)
     assert other.parts == ["sentences"] * 4
 
 
+@pytest.mark.fault("F40")
 def test_code_that_changes_no_row_rebuilds_nothing_downstream(tmp_path: Path) -> None:
     """A version bump gives new keys, the same content digests, and everything after it cached."""
     problems, traces, grades, _, _ = toy_stages.chain_of(toy_stages.given(range(8)))
@@ -93,6 +94,7 @@ def test_a_plan_writes_nothing_and_names_exactly_what_a_run_builds(tmp_path: Pat
     assert {wanted.key for wanted in missing} == built
 
 
+@pytest.mark.fault("F10")
 @pytest.mark.parametrize("damage", ["cut", "empty", "deleted", "flipped"])
 def test_a_damaged_part_is_set_aside_and_rebuilt_alone(tmp_path: Path, damage: str) -> None:
     tables = toy_stages.chain_of(toy_stages.given(range(8)))
@@ -105,6 +107,7 @@ def test_a_damaged_part_is_set_aside_and_rebuilt_alone(tmp_path: Path, damage: s
     assert list((tmp_path / "quarantine").glob("*.reason"))
 
 
+@pytest.mark.fault("F10")
 def test_a_flipped_bit_under_an_unchanged_mtime_is_found_when_the_bytes_are_read(
     tmp_path: Path,
 ) -> None:
@@ -128,6 +131,7 @@ def test_a_touched_file_whose_bytes_are_the_same_is_still_a_hit(tmp_path: Path) 
     assert toy_stages.build(tmp_path, tables).parts == []
 
 
+@pytest.mark.fault("F10")
 def test_a_torn_record_is_no_result(tmp_path: Path) -> None:
     tables = toy_stages.chain_of(toy_stages.given(range(4)))
     toy_stages.build(tmp_path, tables)
@@ -142,6 +146,7 @@ def test_a_value_without_a_stable_form_is_refused_with_its_path(tmp_path: Path) 
         plain({"a": [1, object()]}, "style")
 
 
+@pytest.mark.fault("F14")
 def test_who_will_not_wait_is_told_who_builds(tmp_path: Path) -> None:
     problems, traces, *_ = toy_stages.chain_of(toy_stages.given(range(4)), samples=1)
     toy_stages.build(tmp_path, [problems])
@@ -193,6 +198,7 @@ def _run(root: Path, counts: multiprocessing.Queue[Counter[str]]) -> None:
     )
 
 
+@pytest.mark.fault("F14")
 def test_runs_at_the_same_time_finish_and_build_no_part_twice(tmp_path: Path) -> None:
     context = multiprocessing.get_context("fork")
     counts: multiprocessing.Queue[Counter[str]] = context.Queue()

@@ -135,6 +135,7 @@ def test_a_pipe_hears_every_30_s_how_far_the_run_is(
     assert "1 of 9 tables, ~; traces train [all] 3 of 8" in said
 
 
+@pytest.mark.fault("F27")
 def test_a_stop_is_answered_before_the_work_in_the_making_hears_of_it(
     tmp_path: Path, screen: Screen, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -6,6 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from rdpt_core.store.parts import Store
 from tasks.plan import Plan
 from tasks.running import FOLDER, Activity, activities, announced, beating, nobody_runs
@@ -87,6 +89,7 @@ def test_nothing_is_collected_under_a_run_and_the_next_may_begin(tmp_path: Path)
         ]
 
 
+@pytest.mark.fault("F07")
 def test_what_a_killed_run_left_is_known_for_dead_and_holds_nobody_up(
     tmp_path: Path, root: Path
 ) -> None:

@@ -42,6 +42,7 @@ def test_an_import_gives_problems_traces_and_rejects_of_one_descent(tmp_path: Pa
     assert list(plan.state(traces).places) == [(n, k) for n in range(3) for k in range(2)]
 
 
+@pytest.mark.fault("F14")
 def test_readers_at_the_same_time_commit_each_part_once(tmp_path: Path) -> None:
     rule = write_import(tmp_path, 40)
     problems, traces = sources.imported(rule, 4, tmp_path)
@@ -53,6 +54,7 @@ def test_readers_at_the_same_time_commit_each_part_once(tmp_path: Path) -> None:
     assert not list(store.root.rglob("*.tmp"))
 
 
+@pytest.mark.fault("F11")
 def test_a_lost_part_of_a_source_that_is_remembered_is_read_again_alone(tmp_path: Path) -> None:
     problems, traces = sources.imported(write_import(tmp_path), 4, tmp_path)
     store = Store(tmp_path / "store")
@@ -79,6 +81,7 @@ def test_a_plan_sees_the_parts_that_reading_commits_and_writes_none(tmp_path: Pa
     assert [(p.key, p.content) for p in seen.parts] == [(p.key, p.content) for p in committed.parts]
 
 
+@pytest.mark.fault("F29")
 def test_neither_path_nor_time_is_identity_but_content_is(tmp_path: Path) -> None:
     rule = write_import(tmp_path)
     first = sources.imported(rule, 4, tmp_path)[0].digest

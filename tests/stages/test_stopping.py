@@ -21,6 +21,7 @@ def child_is_spared() -> bool:
     return done.stdout == "True\n"
 
 
+@pytest.mark.fault("F27")
 def test_a_child_of_the_block_does_not_hear_ctrl_c_and_a_later_one_does() -> None:
     with stopping.sparing_children():
         assert child_is_spared()
@@ -35,6 +36,7 @@ def pythons_own_handler() -> Iterator[None]:
     signal.signal(signal.SIGINT, before)
 
 
+@pytest.mark.fault("F27")
 @pytest.mark.usefixtures("pythons_own_handler")
 def test_a_run_still_hears_ctrl_c_while_its_server_starts() -> None:
     def interrupted() -> None:
@@ -66,6 +68,7 @@ print(child.wait(20))
 """
 
 
+@pytest.mark.fault("F07")
 def test_children_are_ended_with_the_process() -> None:
     done = subprocess.run([sys.executable, "-c", ENDS], capture_output=True, text=True, check=True)
     assert int(done.stdout) == -signal.SIGTERM

@@ -122,6 +122,7 @@ def test_the_number_of_workers_moves_nothing(tmp_path: Path) -> None:
     assert contents[0] == contents[1] == contents[2]
 
 
+@pytest.mark.fault("F27")
 def test_who_waits_for_a_turn_hears_that_the_run_was_stopped(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -95,6 +95,7 @@ def digests(folder: Path, name: str, shuffle: bool = False) -> tuple[str, ...]:
     )
 
 
+@pytest.mark.fault("X2", "X10")
 @pytest.mark.parametrize("name", FORMATS)
 def test_every_format_gives_the_same_rows(tmp_path: Path, name: str) -> None:
     FORMATS["set.jsonl"](tmp_path / "reference.jsonl")
@@ -127,6 +128,7 @@ def test_a_folder_is_known_by_what_its_files_hold(tmp_path: Path) -> None:
     assert digest("b") != first
 
 
+@pytest.mark.fault("X5", "X10")
 def test_a_saved_set_that_names_a_file_outside_is_refused(tmp_path: Path) -> None:
     FORMATS["saved"](tmp_path / "saved")
     FORMATS["saved"](tmp_path / "other")
@@ -198,6 +200,7 @@ def write_rows(path: Path, num: int) -> None:
         out.writelines(json.dumps(row).encode() + b"\n" for row in rows)
 
 
+@pytest.mark.fault("X10")
 @pytest.mark.parametrize("name", [".jsonl", ".json", ".jsonl.zst", ".parquet"])
 def test_memory_follows_a_block_and_not_the_file(tmp_path: Path, name: str) -> None:
     """60 MB of rows, read with room for 4 MB of rejects."""

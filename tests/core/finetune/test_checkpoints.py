@@ -10,6 +10,7 @@ import pytest
 from rdpt_core.finetune import checkpoints
 
 
+@pytest.mark.fault("F05")
 @pytest.mark.parametrize("damage", ["marker", "truncated", "flipped", "missing", "another run"])
 def test_a_checkpoint_that_is_not_whole_is_never_resumed_from(tmp_path: Path, damage: str) -> None:
     for number in (2, 10):

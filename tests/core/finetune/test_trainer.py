@@ -161,6 +161,7 @@ def test_the_held_out_loss_is_measured_after_every_epoch_on_what_is_not_trained_
     assert steps[-1]["tokens_seen"] == 6 * trained
 
 
+@pytest.mark.fault("F04")
 @pytest.mark.parametrize("kind", ["packing", "lora"])
 def test_killed_and_run_again_the_weights_are_the_same(bench: Bench, kind: str) -> None:
     """The dropout of the adapter draws random numbers: those go on, too."""
@@ -187,6 +188,7 @@ def test_killed_and_run_again_the_weights_are_the_same(bench: Bench, kind: str) 
     assert all(torch.equal(t, expected[n]) for n, t in weights(job).items()), f"step {fatal}"
 
 
+@pytest.mark.fault("F05")
 def test_killed_while_its_model_is_written_a_training_takes_no_step_again(
     bench: Bench, plain: tuple[list[Step], Weights], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -136,6 +136,7 @@ def test_a_finished_training_is_written_again_where_other_ends_of_turn_are_wante
     assert starts[1].endswith("checkpoint-3"), "no step is taken again"
 
 
+@pytest.mark.fault("F04", "F05")
 def test_interrupted_killed_and_with_a_torn_checkpoint_the_weights_are_the_same(
     run: Callable[..., list[TrainingStep]],
     whole: tuple[Path, list[TrainingStep]],

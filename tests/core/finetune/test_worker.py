@@ -20,6 +20,7 @@ from tests.core.finetune.tiny_students import MACHINE, RECIPE, base, examples
 __all__ = ["base", "examples", "run"]
 
 
+@pytest.mark.fault("F26")
 def test_a_failing_worker_says_what_happened_and_where_its_log_is(
     run: Callable[..., list[TrainingStep]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -30,6 +31,7 @@ def test_a_failing_worker_says_what_happened_and_where_its_log_is(
     assert str(tmp_path / "work/finetune.log") in str(error.value)
 
 
+@pytest.mark.fault("F07")
 def test_a_worker_ends_with_its_parent(tmp_path: Path) -> None:
     """Also when the parent is killed, of which it cannot tell anybody."""
     job = training.TrainingJob(
@@ -60,6 +62,7 @@ def test_a_worker_ends_with_its_parent(tmp_path: Path) -> None:
     assert "the parent process is gone" in log
 
 
+@pytest.mark.fault("F25")
 def test_memory_that_runs_out_halves_the_device_batch(
     base: Path, examples: list[TrainingExample], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -160,24 +160,28 @@ def checker() -> Iterator[Checker]:
     checker.close()
 
 
+@pytest.mark.fault("F41")
 def test_a_bomb_is_stopped_within_a_second_of_the_limit(checker: Checker) -> None:
     start = time.monotonic()
     assert checker.check([Check("1", TOWER)], 2.0) == [None]
     assert time.monotonic() - start < 3.0
 
 
+@pytest.mark.fault("F41")
 def test_answers_beside_a_bomb_are_graded(checker: Checker) -> None:
     answers = ["18", NESTED, "17"]
     before, exploded, after = checker.check([Check("18", a) for a in answers], 3.0)
     assert (before, exploded, after) == (Checked("18", True), None, Checked("17", False))
 
 
+@pytest.mark.fault("F06", "F26")
 def test_a_worker_killed_from_outside_costs_no_verdict(checker: Checker) -> None:
     assert checker._process is not None
     checker._process.kill()
     assert checker.check([Check("18", "18")], 60) == [Checked("18", True)]
 
 
+@pytest.mark.fault("F07")
 def test_a_worker_ends_with_the_one_who_asks(checker: Checker) -> None:
     process = checker._process
     assert process is not None

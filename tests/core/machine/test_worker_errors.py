@@ -102,6 +102,7 @@ def test_a_line_is_short_whatever_the_message_and_holds_nothing_but_json() -> No
     assert isinstance(raised(json.loads(line)[FAULT], "it failed"), ValueError)
 
 
+@pytest.mark.fault("X2")
 def test_a_class_that_is_not_on_the_list_is_never_looked_up() -> None:
     error = raised({"kind": "SystemExit", "message": "x"}, "it failed")
     assert type(error) is RuntimeError
@@ -116,6 +117,7 @@ def test_what_a_full_disk_is_said_with(tmp_path: Path, capsys: pytest.CaptureFix
     assert first == (f"rdpt: not enough room on the disk: {tmp_path}: 3.4 GB needed, 12.3 MB free")
 
 
+@pytest.mark.fault("F08")
 def test_an_error_that_followed_from_a_full_disk_is_one(tmp_path: Path) -> None:
     try:
         try:

@@ -70,6 +70,7 @@ def _etag(path: Path) -> str:
     return hashlib.sha1(b"blob %d\0" % len(content) + content).hexdigest()
 
 
+@pytest.mark.fault("F37")
 def test_the_cache_answers_offline(cached: Path, tmp_path: Path) -> None:
     assert identify(SPEC, tmp_path).revision == COMMIT
     assert load(SPEC, tmp_path, threads=1).identity == identify(SPEC, tmp_path)
@@ -109,6 +110,7 @@ def test_online_and_offline_agree(
     assert identify(SPEC, tmp_path) == offline
 
 
+@pytest.mark.fault("X1")
 def test_x1_a_repository_with_code_is_refused_before_any_download(
     models: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -117,6 +119,7 @@ def test_x1_a_repository_with_code_is_refused_before_any_download(
         identify(SPEC, tmp_path)
 
 
+@pytest.mark.fault("F08")
 @pytest.mark.parametrize(
     "error",
     [
@@ -159,6 +162,7 @@ class Unresolved(Exception):
     """An error of an HTTP library, which is not an OSError."""
 
 
+@pytest.mark.fault("F37")
 def test_a_wrong_path_names_what_was_looked_for_where(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -21,6 +21,7 @@ def _index(folder: Path, shard: object) -> None:
     (folder / INDEX).write_text(json.dumps(weights))
 
 
+@pytest.mark.fault("X5")
 @pytest.mark.parametrize(
     "shard",
     [
@@ -46,6 +47,7 @@ def test_x5_an_index_that_points_outside_the_hashed_files_is_refused(
         digest(folder)
 
 
+@pytest.mark.fault("X5")
 def test_x5_a_link_is_hashed_by_what_it_leads_to_as_in_the_hub_s_cache(folder: Path) -> None:
     before = digest(folder)
     moved = shutil.move(folder / "model.safetensors", folder.parent / "blob")
@@ -55,6 +57,7 @@ def test_x5_a_link_is_hashed_by_what_it_leads_to_as_in_the_hub_s_cache(folder: P
     assert digest(folder) != before
 
 
+@pytest.mark.fault("X5")
 @pytest.mark.parametrize("key", ["configuration_files", "transformers_weights"])
 def test_x5_a_config_that_names_other_files_is_refused(folder: Path, key: str) -> None:
     path = folder / "config.json"
@@ -70,12 +73,14 @@ def test_an_adapter_in_the_place_of_a_model_is_refused(folder: Path) -> None:
         digest(folder)
 
 
+@pytest.mark.fault("X1")
 def test_x1_pickled_weights_are_refused(folder: Path) -> None:
     (folder / "model.safetensors").rename(folder / "pytorch_model.bin")
     with pytest.raises(ValueError, match=r"pytorch_model\.bin.*safe_serialization"):
         digest(folder)
 
 
+@pytest.mark.fault("X1")
 def test_x1_python_files_are_refused(folder: Path) -> None:
     canary = folder / "canary"
     (folder / "modeling_evil.py").write_text(f"open({str(canary)!r}, 'w')")
@@ -84,6 +89,7 @@ def test_x1_python_files_are_refused(folder: Path) -> None:
     assert not canary.exists()
 
 
+@pytest.mark.fault("X1")
 @pytest.mark.parametrize("name", ["config.json", "tokenizer_config.json"])
 @pytest.mark.parametrize(
     "asks",

@@ -201,6 +201,7 @@ def cut_texts(draw: st.DrawFn) -> tuple[list[str], list[int]]:
     return pieces, [stop - start for start, stop in itertools.pairwise(edges)]
 
 
+@pytest.mark.fault("F35")
 @settings(max_examples=50, deadline=None)
 @given(cut_texts(), st.integers(0, 2**32 - 1))
 def test_t13_sentences_sum_to_their_tokens(drawn: tuple[list[str], list[int]], seed: int) -> None:
@@ -214,6 +215,7 @@ def test_t13_sentences_sum_to_their_tokens(drawn: tuple[list[str], list[int]], s
     assert total == pytest.approx(float(tokens.logprobs.astype(float).sum()), abs=1e-9)
 
 
+@pytest.mark.fault("F35")
 @settings(max_examples=50, deadline=None)
 @given(cut_texts())
 def test_owners_agree_with_the_rule_spelt_out(drawn: tuple[list[str], list[int]]) -> None:

@@ -157,6 +157,7 @@ def test_nothing_graded_is_none_not_zero() -> None:
     assert "teacher_share" not in rows
 
 
+@pytest.mark.fault("F33")
 def test_nothing_scored_is_none_not_zero() -> None:
     rows = [Provenance("a0", 0, None, None, None, None, None, None, "error")]
     problems, outcomes = problem_of(GRADED), outcome_of(GRADED)

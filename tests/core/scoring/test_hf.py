@@ -129,6 +129,7 @@ def test_t18_ids_that_the_tokenizer_lacks_are_no_part_of_the_softmax(models: Pat
     np.testing.assert_array_equal(score(loaded, [trace])[0].logprobs, before.logprobs)
 
 
+@pytest.mark.fault("F32")
 def test_t30_never_more_logits_than_a_block_of_a_stretch(
     models: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -152,6 +153,7 @@ def test_t30_never_more_logits_than_a_block_of_a_stretch(
         np.testing.assert_array_equal(one.ranks, other.ranks)
 
 
+@pytest.mark.fault("F32")
 @pytest.mark.parametrize("spare", [-1, 0, 1])
 def test_t28_t29_a_cut_at_the_limit_is_said(models: Path, spare: int) -> None:
     trace = tiny.trace(TEXTS[0], tiny.problem(), FinishReason.STOP)
@@ -169,6 +171,7 @@ def test_t28_t29_a_cut_at_the_limit_is_said(models: Path, spare: int) -> None:
     assert row.verbatim
 
 
+@pytest.mark.fault("F24")
 def test_f24_a_trace_with_a_number_that_is_none_is_an_error_row(models: Path) -> None:
     """One token without a number would pass for a tag's, and its sentence for a shorter one."""
     sound = model(models, "qwen")
@@ -180,6 +183,7 @@ def test_f24_a_trace_with_a_number_that_is_none_is_an_error_row(models: Path) ->
     assert len(row.logprobs) == row.scored_stop == 0
 
 
+@pytest.mark.fault("F32")
 @pytest.mark.parametrize("room", [-3, 0])
 def test_t29_where_no_text_fits_nothing_is_scored(models: Path, room: int) -> None:
     trace = tiny.trace(TEXTS[0], tiny.problem(), FinishReason.STOP)
@@ -227,6 +231,7 @@ def test_t17_the_author_is_scored_on_the_ids_that_it_sampled(models: Path) -> No
     assert mine.end_logprob == pytest.approx(picked[-1], abs=1e-4)
 
 
+@pytest.mark.fault("F25")
 def test_out_of_memory_halves_the_pack_and_goes_on(
     models: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -247,6 +252,7 @@ def test_out_of_memory_halves_the_pack_and_goes_on(
         np.testing.assert_allclose(one.logprobs, other.logprobs, atol=1e-5)
 
 
+@pytest.mark.fault("F25")
 def test_after_a_pack_that_was_halved_the_next_has_its_planned_size(
     models: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -269,6 +275,7 @@ def test_after_a_pack_that_was_halved_the_next_has_its_planned_size(
     assert sum(row.split for row in rows) == first
 
 
+@pytest.mark.fault("F25")
 def test_a_trace_that_alone_exceeds_memory_is_an_error_row(
     models: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -113,6 +113,7 @@ UNSOUND = {
 }
 
 
+@pytest.mark.fault("F24")
 @pytest.mark.parametrize("edit", UNSOUND.values(), ids=UNSOUND.keys())
 def test_f24_what_is_no_log_probability_of_the_ids_is_never_a_number(
     server: StandInServer, edit: Callable[[m.Body, m.Body], m.Body]

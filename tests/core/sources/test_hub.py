@@ -73,6 +73,7 @@ def cached(tmp_path: Path) -> None:
     made.rename(cache / "somebody___sums" / "default")
 
 
+@pytest.mark.fault("F37")
 def test_a_set_out_of_reach_is_named_with_its_setting() -> None:
     for use in (check_hub, open_hub):
         with pytest.raises(ConnectionError) as found:
@@ -83,6 +84,7 @@ def test_a_set_out_of_reach_is_named_with_its_setting() -> None:
         assert said.endswith("either correct `path`, or go online once")
 
 
+@pytest.mark.fault("F37")
 def test_a_set_that_the_hub_refuses_is_the_user_s_fault(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_: object, **__: object) -> None:
         raise HFValidationError("Repo id must be a name")
@@ -153,6 +155,7 @@ def test_a_set_that_was_read_is_not_asked_for_again(
     assert away == []
 
 
+@pytest.mark.fault("F37")
 @pytest.mark.parametrize("command", ["plan", "run"])
 def test_every_set_of_an_experiment_is_asked_for_before_any_work(
     command: str,

@@ -128,6 +128,7 @@ def test_unusable_rows_are_rejects_with_their_bytes_and_reason(tmp_path: Path) -
     ]
 
 
+@pytest.mark.fault("F42")
 def test_a_problem_that_comes_again_is_one_problem(tmp_path: Path) -> None:
     row = {"problem": "A", "answer": "1"}
     other = {"problem": "A", "answer": "2"}
@@ -143,6 +144,7 @@ def test_a_problem_that_comes_again_is_one_problem(tmp_path: Path) -> None:
     ]
 
 
+@pytest.mark.fault("F42")
 def test_two_problems_under_one_id_are_refused(tmp_path: Path) -> None:
     rows = [{"problem": "A", "key": 1}, {"problem": "A", "key": 1}, {"problem": "B", "key": 1}]
     jsonl(tmp_path, rows)
@@ -172,6 +174,7 @@ def test_rejects_after_the_last_full_block_have_a_block_of_their_own(tmp_path: P
     ]
 
 
+@pytest.mark.fault("F42")
 def test_shuffle_orders_by_digest_whatever_the_order_of_the_file(tmp_path: Path) -> None:
     rows = [{"problem": f"P{n}"} for n in range(30)]
     jsonl(tmp_path, rows)

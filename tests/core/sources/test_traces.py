@@ -96,6 +96,7 @@ def test_delimiters(tmp_path: Path, delimiters: Any, text: str, kinds: list[str]
     assert [zone.kind.value for zone in trace.zones] == kinds
 
 
+@pytest.mark.fault("F42")
 def test_identical_candidates_are_numbered(tmp_path: Path) -> None:
     jsonl(tmp_path, [row(1, "x", id="b"), row(1, "x", id="a"), row(1, "x", id="c", model="R1")])
     found = traces(read(tmp_path))
@@ -108,6 +109,7 @@ def test_identical_candidates_are_numbered(tmp_path: Path) -> None:
     assert by_id["c"] == ids.imported_trace_id(problem, "R1", "x", 0)
 
 
+@pytest.mark.fault("F42")
 def test_three_orders_of_the_rows_give_the_same_tables(tmp_path: Path) -> None:
     rows = [row(p, f"{k} of {p}", id=f"{p}-{k}") for p in range(4) for k in (0, 1, 1)]
     digests = set()
@@ -158,6 +160,7 @@ def test_an_empty_trace_is_a_trace_without_zones(tmp_path: Path) -> None:
     assert [zone.stop for zone in blank.zones] == [2]
 
 
+@pytest.mark.fault("F24")
 def test_tokens_and_logprobs_are_checked_and_kept(tmp_path: Path) -> None:
     good = row(1, "x", token_ids=[5, 7], logprobs=[-0.5, 2e-7])  # a certainty, rounded up
     bad = [
@@ -204,6 +207,7 @@ def test_a_file_without_a_usable_row_is_rejects_alone(tmp_path: Path) -> None:
     assert (block.problems, block.traces, len(block.rejects)) == ((), (), 1)
 
 
+@pytest.mark.fault("F31")
 def test_a_lone_surrogate_is_replaced_and_its_bytes_are_kept(tmp_path: Path) -> None:
     raw = b'{"problem": "P", "trace": "a\\udc00b"}'
     jsonl(tmp_path, [raw])

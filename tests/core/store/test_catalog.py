@@ -74,6 +74,7 @@ def test_a_reader_blocks_no_run_and_keeps_what_it_opened(tmp_path: Path) -> None
     assert query(path, "SELECT count(*) FROM configurations") == [(0,)]
 
 
+@pytest.mark.fault("F13")
 def test_a_moved_or_broken_catalogue_is_noticed(tmp_path: Path) -> None:
     path, store = published(tmp_path / "old")
     assert catalog.is_current(path, store)
@@ -84,6 +85,7 @@ def test_a_moved_or_broken_catalogue_is_noticed(tmp_path: Path) -> None:
     assert not catalog.is_current(moved, Store(tmp_path / "new" / "store"))
 
 
+@pytest.mark.fault("F13")
 def test_a_plain_reader_finds_the_parts_wherever_the_workspace_lies(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -125,6 +127,7 @@ def test_a_reader_with_a_place_of_its_own_for_temporary_files_reads_too(tmp_path
         assert connection.execute("SELECT count(*) FROM traces").fetchall() == [(16,)]
 
 
+@pytest.mark.fault("F30", "X3")
 @pytest.mark.parametrize("name", ['a"; DROP TABLE parts; --', "x'y", "\u202egnp.exe", "main", ""])
 def test_a_hostile_name_round_trips_and_changes_no_table(tmp_path: Path, name: str) -> None:
     path, _ = published(tmp_path, name)
@@ -132,6 +135,7 @@ def test_a_hostile_name_round_trips_and_changes_no_table(tmp_path: Path, name: s
     assert len(query(path, "FROM duckdb_tables()")) == 5
 
 
+@pytest.mark.fault("F38")
 def test_a_part_of_an_earlier_release_lacks_a_column_and_is_still_read(tmp_path: Path) -> None:
     @dataclass(frozen=True, slots=True)
     class EarlierStep:

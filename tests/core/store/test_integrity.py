@@ -79,6 +79,7 @@ def test_a_sound_store_holds_and_all_of_it_is_read(store: Store) -> None:
     assert sum(read) == integrity.num_bytes(store) > 10
 
 
+@pytest.mark.fault("F10")
 @pytest.mark.parametrize(
     ("damage", "reason"),
     [
@@ -126,6 +127,7 @@ def test_damage_of_a_part_is_found_and_repaired_alone(
     assert reason in (store.root / "quarantine" / f"{victim.key}.reason").read_text()
 
 
+@pytest.mark.fault("F10")
 def test_no_byte_of_a_record_can_change_unseen(store: Store) -> None:
     """Each byte in turn is another digit, or another character of those that JSON is made of."""
     victim, _ = parts(store)
@@ -156,6 +158,7 @@ def test_a_run_sets_a_part_with_a_changed_record_aside_and_says_so(store: Store)
     assert not store.file(victim).exists()
 
 
+@pytest.mark.fault("F38")
 def test_records_of_an_earlier_release_count_and_verify_gives_them_a_digest(store: Store) -> None:
     plain, loaded = parts(store)
     for part in (plain, loaded):
@@ -180,6 +183,7 @@ def test_records_of_an_earlier_release_count_and_verify_gives_them_a_digest(stor
     assert record_file(store, loaded).exists(), "only a repair sets aside"
 
 
+@pytest.mark.fault("F38")
 def test_a_record_of_a_newer_rdpt_is_refused_and_left_alone(store: Store) -> None:
     """Unlike one whose format alone is another digit, which is damaged."""
     part, _ = parts(store)
@@ -213,6 +217,7 @@ def test_a_stray_file_beside_a_model_goes_and_the_model_stays(store: Store) -> N
     assert store.find("grades", victim.key) is None
 
 
+@pytest.mark.fault("F10")
 @pytest.mark.parametrize("kind", ["flipped", "cut", "missing", "strange"])
 def test_damage_of_a_payload_is_found_with_its_file(store: Store, kind: str) -> None:
     _, victim = parts(store)

@@ -53,6 +53,7 @@ def hold_open(path: Path) -> None:
         ready(path)
 
 
+@pytest.mark.fault("F15")
 def test_a_second_holder_waits_as_long_as_it_is_told_to(tmp_path: Path) -> None:
     path = tmp_path / "deep" / "lock"
     with exclusive(path) as first, exclusive(path, patience=0) as second:
@@ -65,6 +66,7 @@ def test_a_second_holder_waits_as_long_as_it_is_told_to(tmp_path: Path) -> None:
         assert again
 
 
+@pytest.mark.fault("F15")
 @pytest.mark.parametrize("work", [hold_alone, hold_alone_with_a_child, hold_shared])
 def test_the_lock_of_a_killed_holder_is_free(tmp_path: Path, work: Callable[[Path], None]) -> None:
     holder = started(work, tmp_path / "lock")

@@ -86,6 +86,7 @@ def test_what_vanishes_while_it_is_looked_at_is_passed_over(
     assert list(sweep.leftovers([tmp_path / "gone"])) == []
 
 
+@pytest.mark.fault("X5")
 def test_no_link_is_followed(tmp_path: Path) -> None:
     """Neither in a payload, nor as a payload, nor as the folder of a table."""
     outside = tmp_path / "outside"

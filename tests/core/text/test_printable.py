@@ -15,6 +15,7 @@ HOSTILE = {
 }
 
 
+@pytest.mark.fault("X4")
 @pytest.mark.parametrize("text", HOSTILE)
 def test_no_character_of_a_text_acts_on_the_terminal(text: str) -> None:
     assert printable(text) == HOSTILE[text]

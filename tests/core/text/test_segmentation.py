@@ -99,6 +99,7 @@ def test_rows_cover_the_bytes_in_order_and_keep_to_their_zones(name: Name, text:
     assert len(tags) == sum(zone.kind is ZoneKind.TAG for zone in trace.zones)
 
 
+@pytest.mark.fault("F33")
 @pytest.mark.parametrize("name", NAMES)
 def test_white_space_alone_is_one_sentence_and_nothing_is_none(name: Name) -> None:
     assert sentences(" \n\n\t\u2028 ", name) == [" \n\n\t\u2028 "]
@@ -248,6 +249,7 @@ DEGENERATE = [
 ]
 
 
+@pytest.mark.fault("F32")
 @pytest.mark.parametrize("unit", DEGENERATE)
 def test_time_is_linear_in_a_degenerate_text(unit: str) -> None:
     """Processor time, since others may be busy; a quadratic one would be far over this bound:

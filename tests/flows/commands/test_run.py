@@ -95,6 +95,7 @@ def test_one_command_runs_it_all_and_ends_with_its_results(bench: Bench) -> None
         assert sql.execute(counted).fetchone() == (1,)
 
 
+@pytest.mark.fault("F12")
 def test_t40_without_prefects_database_the_second_run_starts_nothing_and_prints_the_same(
     bench: Bench,
 ) -> None:
@@ -117,6 +118,7 @@ def test_the_distilled_model_loads_anywhere(bench: Bench) -> None:
     assert not list((bench.store.root / "students" / ".work").glob("*"))
 
 
+@pytest.mark.fault("F11")
 def test_a_lost_part_is_rebuilt_alone_and_the_rest_is_cached(bench: Bench) -> None:
     before = {r.part.key: r.part.content for r in bench.store.records("sentences")}
     victim = next(bench.store.root.glob("sentences/*.parquet"))
@@ -133,6 +135,7 @@ def test_runs_lists_it(bench: Bench) -> None:
     assert listed.stdout.startswith("study\t")
 
 
+@pytest.mark.fault("F05", "F10")
 def test_a_damaged_checkpoint_is_trained_again_and_nothing_after_it_is_built(bench: Bench) -> None:
     """The same selection, recipe and seed give the same weights, so all that follows is cached."""
     before = bench.parts()

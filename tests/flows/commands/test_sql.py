@@ -53,6 +53,7 @@ def test_sql_gives_no_json_that_loses_a_column(here: Studio, capsys: Capture) ->
     assert "rename columns with AS" in shown.err
 
 
+@pytest.mark.fault("X3")
 @pytest.mark.parametrize(
     "query",
     [
@@ -101,6 +102,7 @@ def test_what_a_model_wrote_cannot_act_on_a_terminal(here: Studio, capsys: Captu
     assert "\\x1b[2J\\u202e" in output_of(capsys, "sql", query, "--format", "table")
 
 
+@pytest.mark.fault("F13")
 def test_a_lost_catalogue_is_written_again_and_said(here: Studio, capsys: Capture) -> None:
     (here.folder / "workspace" / "rdpt.duckdb").write_text("garbage")
     capsys.readouterr()

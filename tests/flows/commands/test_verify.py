@@ -10,6 +10,7 @@ from tests.flows.recorded_requests import output_of
 Capture = pytest.CaptureFixture[str]
 
 
+@pytest.mark.fault("F10")
 def test_verify_names_what_is_damaged_and_repair_lets_a_run_build_it_alone(
     here: Studio, capsys: Capture
 ) -> None:

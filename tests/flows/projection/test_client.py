@@ -36,6 +36,7 @@ Capture = pytest.CaptureFixture[str]
 # ---------------------------------------------------------------------------- a real MLflow
 
 
+@pytest.mark.fault("F06")
 def test_telling_again_changes_nothing(server: Mlflow, whole: Projection) -> None:
     run = run_of(server)
     client = server._client
@@ -149,6 +150,7 @@ def test_folders_that_the_user_chose_are_left_alone(server: Mlflow, tmp_path: Pa
     rehome(runtime)
 
 
+@pytest.mark.fault("F06")
 def test_losses_that_were_told_live_are_not_told_twice(server: Mlflow, whole: Projection) -> None:
     later = SimpleNamespace(name="later", digest="e" * 32)
     server.tell_losses(later, [Point(LOSS, 0.5, 2, 123), Point(LOSS, 1.0, 1, 123)])
@@ -241,6 +243,7 @@ def test_what_failed_stays_failed_until_it_is_built(server: Mlflow) -> None:
     del server._runs["9" * 32]
 
 
+@pytest.mark.fault("F06")
 def test_a_run_whose_process_was_killed_is_running_no_more(
     server: Mlflow, made: Opened, tmp_path: Path
 ) -> None:

@@ -111,6 +111,7 @@ def test_a_configuration_that_failed_is_a_run_with_its_reason(made: Opened) -> N
     assert "`rdpt resume toy`" in run.note
 
 
+@pytest.mark.fault("X7")
 def test_t39_settings_are_params_and_none_is_cut_silently(whole: Projection) -> None:
     assert whole.params["labels.alpha"] == "0.1"
     assert whole.params["benchmarks.bench.limit"] == "8"
@@ -168,12 +169,14 @@ def test_the_note_says_that_there_is_one_seed(whole: Projection) -> None:
     assert "| accuracy | 0.1235 | [0.100, 0.200] | 8 |" in whole.note
 
 
+@pytest.mark.fault("X7")
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), float("-inf")])
 def test_numbers_that_are_none_are_refused(value: float) -> None:
     with pytest.raises(ValueError, match="accuracy"):
         Point("accuracy", value, 0, 0)
 
 
+@pytest.mark.fault("X5")
 def test_names_are_what_mlflow_takes() -> None:
     assert run_name("../a <b>; (c)") == "..-a -b-- -c-"
     assert metric_key("accuracy", "a/b:c") == "accuracy/a-b-c"

@@ -129,6 +129,7 @@ def locked(tmp_path: Path) -> Iterator[str]:
     connection.close()
 
 
+@pytest.mark.fault("F17")
 @pytest.mark.parametrize("trouble", ["dead", "mute", "half", "broken", "endless", "locked"])
 def test_an_mlflow_in_trouble_delays_a_run_by_seconds_and_warns_once(
     trouble: str,
@@ -146,6 +147,7 @@ def test_an_mlflow_in_trouble_delays_a_run_by_seconds_and_warns_once(
     assert "rdpt sync" in warnings[0]
 
 
+@pytest.mark.fault("F17")
 def test_one_that_hangs_later_costs_the_patience_and_no_more(
     whole: Projection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -167,6 +169,7 @@ def test_a_link_is_waited_for_once_and_not_for_ever(
     assert time.monotonic() - begun < 4
 
 
+@pytest.mark.fault("F17")
 def test_a_required_mlflow_whose_answer_has_no_end_is_an_error(
     tmp_path: Path, endless: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -175,6 +178,7 @@ def test_a_required_mlflow_whose_answer_has_no_end_is_an_error(
         Tracker(Runtime(workspace=tmp_path, tracking=endless, tracking_required=True), "toy")
 
 
+@pytest.mark.fault("F17")
 def test_a_required_mlflow_that_is_down_is_an_error(
     whole: Projection, tmp_path: Path, dead: str
 ) -> None:

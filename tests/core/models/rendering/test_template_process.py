@@ -21,6 +21,7 @@ from tests.core.models.rendering.render_cases import with_template
 from tests.core.models.rendering.test_template import PLAIN, QUESTION
 
 
+@pytest.mark.fault("F29")
 def test_t8_the_clock_is_frozen(monkeypatch: pytest.MonkeyPatch) -> None:
     source = "{{ strftime_now('%Y-%m-%d') }}{% for m in messages %}{{ m.content }}{% endfor %}"
     before = with_template(source)
@@ -37,12 +38,14 @@ def test_t8_the_clock_is_frozen(monkeypatch: pytest.MonkeyPatch) -> None:
     assert before.contract.digest == after.contract.digest
 
 
+@pytest.mark.fault("X1")
 def test_templates_cannot_reach_the_machine() -> None:
     hostile = "{{ messages.__class__.__mro__[1].__subclasses__() }}"
     with pytest.raises(Exception, match="unsafe"):
         templates.Template(hostile, {}).render([{"role": "user", "content": "x"}], True)
 
 
+@pytest.mark.fault("X1")
 @pytest.mark.parametrize(
     ("source", "rule"),
     [
@@ -73,6 +76,7 @@ def test_x1_a_template_that_loops_or_multiplies_is_stopped_and_the_next_one_rend
     assert Template(PLAIN, {}).render(QUESTION, generation=True) == "How many?"
 
 
+@pytest.mark.fault("X6")
 def test_x6_the_process_that_renders_has_no_secret(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HF_TOKEN", "canary")
     _PROCESS.stop()

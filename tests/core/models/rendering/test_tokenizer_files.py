@@ -9,6 +9,7 @@ import pytest
 from rdpt_core.models.rendering.tokenizer_files import read_vocabulary
 
 
+@pytest.mark.fault("F34")
 @pytest.mark.parametrize(
     ("name", "said"),
     [

@@ -41,6 +41,7 @@ CHATS: list[Any] = [
 ]
 
 
+@pytest.mark.fault("F23")
 @pytest.mark.parametrize("told", CHATS)
 def test_f23_candidates_of_a_chat_that_are_none_are_garbage(told: Any, brain: Brain) -> None:
     choice = {"message": {"content": "so"}, "finish_reason": "stop", "logprobs": told}
@@ -50,6 +51,7 @@ def test_f23_candidates_of_a_chat_that_are_none_are_garbage(told: Any, brain: Br
         )
 
 
+@pytest.mark.fault("F23")
 @pytest.mark.parametrize("fault", GARBAGE.values(), ids=GARBAGE.keys())
 def test_f23_an_answer_that_is_none_is_asked_for_three_times_and_then_an_error(
     server: StandInServer, fault: m.Fault
@@ -63,6 +65,7 @@ def test_f23_an_answer_that_is_none_is_asked_for_three_times_and_then_an_error(
     assert len(server.asked) - before == 3
 
 
+@pytest.mark.fault("F23")
 def test_parsing_is_strict() -> None:
     assert parse(b'{"a": [1, {"b": 0.5}]}') == {"a": [1, {"b": 0.5}]}
     for text in (

@@ -7,6 +7,7 @@ import pytest
 from rdpt_core.models.serving.endpoint import ModelServer
 
 
+@pytest.mark.fault("X9")
 @pytest.mark.parametrize(
     "url", ["ftp://a/v1", "127.0.0.1:8000", "http://me:secret@a/v1", "http://a/v1?key=secret"]
 )

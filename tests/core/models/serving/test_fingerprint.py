@@ -169,6 +169,7 @@ def test_what_a_place_showed_last_is_known_while_it_is_away(tmp_path: Path) -> N
     assert notes.last("there") is None
 
 
+@pytest.mark.fault("F39")
 def test_a_read_only_workspace_takes_no_note(tmp_path: Path) -> None:
     notes = known_in(tmp_path, read_only=True)
     assert notes.identify("here", BASE) == BASE.digest

@@ -18,6 +18,7 @@ from tests.core.models.serving.model_server import StandInServer
 __all__ = ["brain", "server"]
 
 
+@pytest.mark.fault("F19")
 @pytest.mark.parametrize(("told", "waited"), [("7", 7.0), ("5000", 120.0), (None, 1.0)])
 def test_f19_a_busy_server_is_asked_again_after_as_long_as_it_says(
     server: StandInServer, told: str | None, waited: float
@@ -29,6 +30,7 @@ def test_f19_a_busy_server_is_asked_again_after_as_long_as_it_says(
     assert of.window.size == 2, "half of what it was"
 
 
+@pytest.mark.fault("F20")
 @pytest.mark.parametrize("code", [500, 502, 503, 504])
 def test_f20_a_broken_server_is_asked_again_with_ever_longer_waits(
     server: StandInServer, code: int
@@ -39,11 +41,13 @@ def test_f20_a_broken_server_is_asked_again_with_ever_longer_waits(
     assert sum(of.slept) == pytest.approx(1 + 2 + 4)  # type: ignore[attr-defined]
 
 
+@pytest.mark.fault("F20")
 def test_f20_a_lost_connection_is_made_again(server: StandInServer) -> None:
     server.script = [m.hangs_up]
     assert ask(client(server))["choices"]
 
 
+@pytest.mark.fault("F20")
 def test_f20_a_broken_server_that_asks_for_time_has_ten_minutes_at_most(
     server: StandInServer,
 ) -> None:
@@ -54,6 +58,7 @@ def test_f20_a_broken_server_that_asks_for_time_has_ten_minutes_at_most(
     assert 400 < sum(of.slept) < 600  # type: ignore[attr-defined]
 
 
+@pytest.mark.fault("F19")
 def test_f19_a_busy_server_is_waited_for_as_it_says(server: StandInServer) -> None:
     of = client(server)
     server.script = [m.status(429, Retry_After="120")] * 7
@@ -61,6 +66,7 @@ def test_f19_a_busy_server_is_waited_for_as_it_says(server: StandInServer) -> No
     assert sum(of.slept) == pytest.approx(840)  # type: ignore[attr-defined]
 
 
+@pytest.mark.fault("F20")
 def test_f20_a_server_that_stays_broken_ends_the_run_within_ten_minutes(
     server: StandInServer,
 ) -> None:
@@ -71,6 +77,7 @@ def test_f20_a_server_that_stays_broken_ends_the_run_within_ten_minutes(
     assert 400 < sum(of.slept) < 600  # type: ignore[attr-defined]
 
 
+@pytest.mark.fault("F20")
 @pytest.mark.parametrize("fault", [m.status(503), m.hangs_up])
 def test_a_server_that_is_away_for_two_seconds_ends_no_run_with_16_requests_in_flight(
     server: StandInServer, fault: m.Fault
@@ -96,6 +103,7 @@ def test_a_server_that_is_away_for_two_seconds_ends_no_run_with_16_requests_in_f
     assert "answers again, after" in said[1]
 
 
+@pytest.mark.fault("F20")
 def test_f20_nobody_there() -> None:
     of = client(StandInServer(None, url="http://127.0.0.1:9/v1"))  # type: ignore[arg-type]
     with pytest.raises(ConnectionError, match=r"cannot be reached.*tried 2 times"):
@@ -103,6 +111,7 @@ def test_f20_nobody_there() -> None:
     assert of.said == [], "it is not asked again"  # type: ignore[attr-defined]
 
 
+@pytest.mark.fault("F20")
 def test_f20_one_request_that_breaks_the_server_is_an_item(server: StandInServer) -> None:
     """Others are answered meanwhile."""
     of = client(server)
@@ -116,6 +125,7 @@ def test_f20_one_request_that_breaks_the_server_is_an_item(server: StandInServer
         ask(of)
 
 
+@pytest.mark.fault("F21")
 def test_f21_one_deadline_for_a_request_however_it_dribbles(server: StandInServer) -> None:
     of = client(server, deadline=0.4)
     server.always = m.dribbles
@@ -147,6 +157,7 @@ def test_errors_are_read_in_every_form_that_servers_have(
     assert str(told.value).isprintable()
 
 
+@pytest.mark.fault("F22")
 def test_f22_a_request_that_is_refused_is_not_sent_again(server: StandInServer) -> None:
     server.script = [m.status(400, "too long")]
     with pytest.raises(ItemFailed, match="too long"):
@@ -154,6 +165,7 @@ def test_f22_a_request_that_is_refused_is_not_sent_again(server: StandInServer) 
     assert len(server.asked) == 1
 
 
+@pytest.mark.fault("F22", "X6")
 @pytest.mark.parametrize("code", [401, 403, 404])
 def test_f22_a_wrong_key_or_address_stops_and_the_key_is_not_told(
     server: StandInServer, code: int
@@ -165,12 +177,14 @@ def test_f22_a_wrong_key_or_address_stops_and_the_key_is_not_told(
     assert len(server.asked) == 1
 
 
+@pytest.mark.fault("X9")
 def test_x9_no_redirect_is_followed(server: StandInServer) -> None:
     server.script = [m.status(307, Location="http://127.0.0.1:9/v1/completions")]
     with pytest.raises(Refused, match="redirects are not followed"):
         ask(client(server))
 
 
+@pytest.mark.fault("X9")
 def test_x9_an_answer_that_never_ends_is_cut(
     server: StandInServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -180,6 +194,7 @@ def test_x9_an_answer_that_never_ends_is_cut(
         ask(client(server))
 
 
+@pytest.mark.fault("F23")
 def test_f23_garbage_once_loses_nothing(server: StandInServer) -> None:
     server.script = [m.says(b"<html>")] * 2
     assert ask(client(server))["choices"]

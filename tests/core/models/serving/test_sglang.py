@@ -11,6 +11,7 @@ from rdpt_core.models.serving.dialects import Prompt
 from rdpt_core.models.serving.sglang import Sglang
 
 
+@pytest.mark.fault("F23")
 @pytest.mark.parametrize("tops", [5, [5], [[5]], [[[0.0]]], {"a": 1}])
 def test_f23_candidates_of_sglang_that_are_none_are_garbage(tops: Any) -> None:
     meta = {

@@ -15,6 +15,7 @@ from tests.core.models.serving.model_server import StandInServer
 __all__ = ["brain", "server"]
 
 
+@pytest.mark.fault("F19")
 def test_f19_the_window_grows_again_after_successes(server: StandInServer) -> None:
     of = client(server)
     of.window.shrink()

@@ -110,5 +110,6 @@ def test_settings_of_the_reader_change_nothing(monkeypatch: pytest.MonkeyPatch) 
     assert save(accuracies(compared(bundle(), "bench")), "svg") == usual
 
 
+@pytest.mark.fault("X5")
 def test_names_of_files_are_safe() -> None:
     assert file_name("curves", "a/b", "..") == "curves-a_b-.."

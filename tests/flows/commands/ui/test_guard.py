@@ -41,6 +41,7 @@ def test_our_own_requests_come_through(client: TestClient, headers: dict[str, st
     assert client.get("/api/health", headers=headers).text == "inside"
 
 
+@pytest.mark.fault("X8")
 @pytest.mark.parametrize("headers", FOREIGN)
 @pytest.mark.parametrize("method", ["GET", "POST", "OPTIONS"])
 def test_x8_a_foreign_host_or_origin_gets_403(
@@ -51,6 +52,7 @@ def test_x8_a_foreign_host_or_origin_gets_403(
     assert "inside" not in response.text
 
 
+@pytest.mark.fault("X8")
 def test_x8_a_foreign_page_opens_no_socket(client: TestClient) -> None:
     with (
         pytest.raises(WebSocketDisconnect),
@@ -59,6 +61,7 @@ def test_x8_a_foreign_page_opens_no_socket(client: TestClient) -> None:
         pass
 
 
+@pytest.mark.fault("X8")
 def test_x8_prefect_is_served_behind_the_guard(tmp_path: Path) -> None:
     password = servers.password_file(tmp_path)
     command = servers.prefect_server(Runtime(workspace=tmp_path), 4200, password).command

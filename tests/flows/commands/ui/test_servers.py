@@ -23,6 +23,7 @@ from tasks.projection import Projection
 from tasks.tracking.client import Mlflow
 
 
+@pytest.mark.fault("X8")
 def test_both_listen_on_loopback_and_send_nothing_home(tmp_path: Path) -> None:
     runtime, password = Runtime(workspace=tmp_path), servers.password_file(tmp_path)
     mlflow = servers.mlflow_server(runtime, 5000)
@@ -35,6 +36,7 @@ def test_both_listen_on_loopback_and_send_nothing_home(tmp_path: Path) -> None:
     assert mlflow.environment["MLFLOW_DISABLE_TELEMETRY"] == "true"
 
 
+@pytest.mark.fault("X8")
 def test_prefect_is_protected_by_origin_token_and_password(tmp_path: Path) -> None:
     password = servers.password_file(tmp_path)
     server = servers.prefect_server(Runtime(workspace=tmp_path), 4200, password)
@@ -45,6 +47,7 @@ def test_prefect_is_protected_by_origin_token_and_password(tmp_path: Path) -> No
     assert not any(secret in word for word in server.command)
 
 
+@pytest.mark.fault("X8")
 def test_the_password_is_made_once_and_is_the_owners_alone(tmp_path: Path) -> None:
     path = servers.password_file(tmp_path)
     text = path.read_text()
@@ -90,6 +93,7 @@ def interruptible() -> Iterator[None]:
     signal.signal(signal.SIGINT, before)
 
 
+@pytest.mark.fault("F27")
 @pytest.mark.usefixtures("interruptible")
 def test_an_interrupt_ends_it_well(tmp_path: Path) -> None:
     sleeps = LocalServer("one", 1, [sys.executable, "-c", "import time; time.sleep(600)"], {})
