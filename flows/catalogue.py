@@ -5,6 +5,7 @@ them. Measured noise is kept here too, since the store cannot rebuild it.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -32,19 +33,26 @@ from rdpt_core.store.contents import (
     plain,
     with_past,
 )
-from rdpt_core.store.parts import Store
+from rdpt_core.store.locks import exclusive
 from rdpt_core.store.record import Part
 from settings.runtime import Runtime
 from tasks.models import Model
 from tasks.plan import Plan
 from tasks.progress import say
 from tasks.stage import StageTable, Table
+from tasks.stores import store_of
+
+
+def _alone(runtime: Runtime) -> AbstractContextManager[bool]:
+    """Excludes other processes of this machine that write the catalogue, or the noise. The lock
+    lies in the workspace, as they do: the store may be shared."""
+    return exclusive(runtime.workspace / ".catalogue.lock")
 
 
 def publish_catalogue(opened: Opened) -> None:
     """Writes what this experiment uses, and the catalogue over all experiments of the workspace;
     one process at a time."""
-    with opened.store.lock("catalogue", "swap", wait=True):
+    with _alone(opened.runtime):
         fresh = {opened.experiment.name: _keep_contents(opened)}
         _publish(opened.runtime, fresh, opened.plan.parts())
 
@@ -56,7 +64,7 @@ def rebuild_catalogue(runtime: Runtime) -> None:
     def keep(opened: Opened) -> None:
         found[opened.experiment.name] = _keep_contents(opened)
 
-    with Store(runtime.store).lock("catalogue", "swap", wait=True):
+    with _alone(runtime):
         for name, error in each_frozen(runtime, keep).items():
             say(
                 f"warning: {name} cannot be opened, so the catalogue shows its last contents: "
@@ -77,7 +85,7 @@ def _publish(runtime: Runtime, fresh: Mapping[str, Contents], known: Iterable[Pa
     others = [_known(path, runtime) for path in paths if path.parent.name not in fresh]
     everything = replace(merged([*fresh.values(), *others]), noise=read_noise(runtime))
     by_key = {part.key: part for part in known}
-    catalog.publish(runtime.catalog, Store(runtime.store, warn=say), everything, by_key)
+    catalog.publish(runtime.catalog, store_of(runtime, say), everything, by_key)
 
 
 def is_published(opened: Opened) -> bool:
@@ -237,7 +245,7 @@ def read_noise(runtime: Runtime) -> tuple[NoiseRow, ...]:
 def keep_noise(opened: Opened, measured: Iterable[NoiseRow]) -> None:
     """Beside the store, which cannot rebuild it: what was measured takes the place of what was
     known of the same scorers."""
-    with opened.store.lock("catalogue", "noise", wait=True):
+    with _alone(opened.runtime):
         rows = {(row.scorer, row.against): row for row in read_noise(opened.runtime)}
         rows |= {(row.scorer, row.against): row for row in measured}
         kept = [asdict(row) for _, row in sorted(rows.items())]

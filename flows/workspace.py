@@ -23,6 +23,7 @@ from settings.loading import BadSettings, find_experiment, parse_experiment, rea
 from settings.runtime import Runtime
 from tasks.plan import Plan
 from tasks.progress import say
+from tasks.stores import store_of
 
 EXPERIMENT = "experiment.toml"
 NO_RUNS = "this workspace has no runs yet: rdpt run smoke, or your own file"
@@ -67,7 +68,7 @@ class Opened:
 
     @property
     def store(self) -> Store:
-        return Store(self.runtime.store, say, self.read_only)
+        return store_of(self.runtime, say, self.read_only)
 
     @cached_property
     def study(self) -> Study:
@@ -131,7 +132,7 @@ def frozen_fault(file: Path, text: str) -> str | None:
 
 def notes_of(runtime: Runtime, read_only: bool = False) -> Notes:
     """The reader of the workspace's notes."""
-    return Store(runtime.store, warn=say, read_only=read_only).notes
+    return store_of(runtime, say, read_only).notes
 
 
 def open_asked(name: str, runtime: Runtime) -> Opened:

@@ -45,6 +45,15 @@ class Runtime(BaseSettings):
 
     workspace: Path = Path("workspace")
     """Holds store/, rdpt.duckdb, mlflow.db, prefect/, runs/, logs/."""
+    store: Path | None = None
+    """Folder of the parts, which machines with workspaces of their own may share; None is `store`
+    in the workspace."""
+    locks: Literal["auto", "flock", "lease"] = "auto"
+    """How workers keep apart in the store: flock of the kernel, or a lease with a heartbeat. auto
+    takes flock where it excludes every machine that mounts the folder."""
+    lease_seconds: float = Field(default=60.0, ge=1.0)
+    """Time without a heartbeat after which another worker takes a part over. A longer one survives
+    longer stalls; a killed worker's part is idle for that long."""
     tracking: str | None = None
     """MLflow address; None is `mlflow.db` in the workspace, "off" logs nothing."""
     tracking_required: bool = False
@@ -92,8 +101,8 @@ class Runtime(BaseSettings):
         return tracking
 
     @property
-    def store(self) -> Path:
-        return self.workspace / "store"
+    def store_folder(self) -> Path:
+        return self.store or self.workspace / "store"
 
     @property
     def catalog(self) -> Path:

@@ -15,7 +15,7 @@ from rdpt_core import __version__
 from rdpt_core.machine.abreast import abreast
 from rdpt_core.machine.progress import ProgressCallback
 from rdpt_core.machine.resources import no_room
-from rdpt_core.store.parts import Holder, Store
+from rdpt_core.store.parts import Holder, LeaseLost, Store
 from rdpt_core.store.record import Part
 from tasks import stopping
 from tasks.arguments import Kind
@@ -132,10 +132,13 @@ class Worker:
         key = wanted.key
         part = self.store.find(table.name, key)
         if part is None:
-            with self.store.lock(table.name, key) as mine:
-                if not mine:
-                    return False
-                part = self.store.find(table.name, key) or self._build(table, wanted)
+            try:
+                with self.store.lock(table.name, key) as mine:
+                    if not mine:
+                        return False
+                    part = self.store.find(table.name, key) or self._build(table, wanted)
+            except LeaseLost:
+                return False
         self.plan.commit(table, wanted.coordinate, part)
         return True
 

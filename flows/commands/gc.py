@@ -21,6 +21,7 @@ from settings.runtime import Runtime
 from tasks.plan import Plan, TableState
 from tasks.progress import counting, say
 from tasks.running import Activity, activities, nobody_runs
+from tasks.stores import store_of
 
 DAY = 86400.0
 GONE, WOULD_GO, KEPT = "gone", "would go", "kept: "
@@ -72,7 +73,7 @@ def _removed(runtime: Runtime, going: list[Stray]) -> dict[Stray, str]:
     """What became of each; the catalogue is updated even if removing fails halfway."""
     if not going:
         return {}
-    store, became = Store(runtime.store), {}
+    store, became = store_of(runtime), {}
     try:
         with counting("gc", "items", len(going)) as advance:
             for stray in going:
@@ -86,15 +87,16 @@ def _removed(runtime: Runtime, going: list[Stray]) -> dict[Stray, str]:
 
 def _require_own_store(runtime: Runtime) -> None:
     """Nothing outside the workspace is ever removed, and never everything."""
-    root = runtime.store
+    root = runtime.store_folder
     if not root.is_dir():
         raise BadSettings(str(runtime.workspace), ["this workspace has no store"])
     if not root.resolve().is_relative_to(runtime.workspace.resolve()):
         raise BadSettings(
             str(root),
             [
-                f"is a link to {root.resolve()}, outside the workspace, where nothing is removed: "
-                "either set RDPT_WORKSPACE to the folder that holds it, or move it back"
+                f"lies at {root.resolve()}, outside the workspace, where nothing is removed: other "
+                "workspaces may use its parts. Either set RDPT_WORKSPACE to the folder that holds "
+                "it, or move it back"
             ],
         )
     if not frozen_names(runtime):
@@ -148,7 +150,7 @@ def _once_used(opened: Opened) -> Iterator[PartName]:
 
 
 def _strays(runtime: Runtime, reached: set[PartName], working: set[PartName]) -> Iterator[Stray]:
-    yield from sweep.strays(Store(runtime.store, read_only=True), reached, working)
+    yield from sweep.strays(store_of(runtime, read_only=True), reached, working)
     paths = [path for pattern in LEFT_OVER for path in runtime.workspace.glob(pattern)]
     yield from sweep.leftovers(sorted(paths))
     dead = [path for _, lives, path in activities(runtime.workspace) if not lives]

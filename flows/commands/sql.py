@@ -24,11 +24,11 @@ from flows.runtime import read_runtime
 from flows.workspace import NO_RUNS, frozen_names
 from rdpt_core.files.writing import csv_writer
 from rdpt_core.store import catalog
-from rdpt_core.store.parts import Store
 from rdpt_core.text.printable import printable
 from settings.loading import BadSettings
 from settings.runtime import Runtime
 from tasks.progress import say
+from tasks.stores import store_of
 
 BATCH = 1000
 """Rows that are fetched at once."""
@@ -58,7 +58,8 @@ def _opened(runtime: Runtime) -> Connection:
     """Read-only, and locked: only the store's files can be read, and nothing can be changed."""
     _require_catalogue(runtime)
     connection = duckdb.connect(str(runtime.catalog), read_only=True)
-    stores = {str(runtime.store.absolute()), str(runtime.store.resolve())}  # it may be a link
+    folder = runtime.store_folder
+    stores = {str(folder.absolute()), str(folder.resolve())}  # it may be a link
     allowed = ", ".join(map(catalog.literal, sorted(stores)))
     for setting in (
         f"allowed_directories = [{allowed}]",  # before the next one, or the views are refused too
@@ -73,7 +74,7 @@ def _opened(runtime: Runtime) -> Connection:
 
 def _require_catalogue(runtime: Runtime) -> None:
     """It is written again where it is missing or about a store that lay elsewhere."""
-    if catalog.is_current(runtime.catalog, Store(runtime.store)):
+    if catalog.is_current(runtime.catalog, store_of(runtime)):
         return
     if not frozen_names(runtime):
         raise BadSettings(str(runtime.workspace), [NO_RUNS])

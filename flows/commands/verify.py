@@ -21,13 +21,13 @@ from rdpt_core.models.serving.fingerprint import KNOWN
 from rdpt_core.report.words import counted
 from rdpt_core.store import integrity, notes
 from rdpt_core.store.contents import CONTENTS_NOTE, NOISE_NOTE
-from rdpt_core.store.parts import Store
 from rdpt_core.text.printable import printable
 from settings.loading import BadSettings, read_experiment
 from settings.runtime import Runtime
 from tasks import sources
 from tasks.models import SERVERS
 from tasks.progress import BYTES, counting, say
+from tasks.stores import store_of
 
 SHAPES: dict[str, TypeAdapter[Any]] = {
     MODELS: MEMORY,
@@ -43,7 +43,7 @@ SHAPES: dict[str, TypeAdapter[Any]] = {
 def verify(repair: bool, as_json: bool = False) -> int:
     """Damaged parts and notes to stdout; 6 where one is left."""
     runtime = read_runtime()
-    looking = Store(runtime.store, read_only=True)
+    looking = store_of(runtime, read_only=True)
     total = integrity.num_bytes(looking)
     with counting("verify", BYTES, total) as advance:
         found = list(integrity.damages(looking, advance))
@@ -80,20 +80,20 @@ def _documents(
 def _seal(runtime: Runtime, found: Iterable[integrity.Damage]) -> None:
     """A workspace that may not be written is left as it is."""
     with suppress(OSError):
-        sealed = integrity.seal(Store(runtime.store), {(one.table, one.key) for one in found})
+        sealed = integrity.seal(store_of(runtime), {(one.table, one.key) for one in found})
         if sealed:
             say(f"{sealed} records of an earlier release hold a digest of their own from now on")
 
 
 def _repair(runtime: Runtime, found: list[integrity.Damage], notes: Mapping[Path, str]) -> int:
-    store = Store(runtime.store)
+    store = store_of(runtime)
     busy = [damage for damage in found if not integrity.repair(store, damage)]
     for path in notes:
         store.notes.set_aside(path)
     refresh_catalogue(runtime)
     say(
         f"{_damaged(found, notes)} damaged, {len(found) - len(busy) + len(notes)} set aside in "
-        f"{runtime.store / 'quarantine'}; the next run builds what is missing"
+        f"{runtime.store_folder / 'quarantine'}; the next run builds what is missing"
     )
     if busy:
         say(f"{counted(busy, 'part')} left in place: a run is using them")

@@ -8,6 +8,7 @@ library has no such function and the package for it, atomicwrites, is no longer 
 from __future__ import annotations
 
 import os
+import socket
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -37,10 +38,26 @@ def write_durably(path: Path, content: bytes) -> None:
         new.write_bytes(content)
 
 
+def create(path: Path, content: bytes) -> bool:
+    """Writes a file durably with all of `content`, or returns False and changes nothing if `path`
+    exists. By a hard link, which a server of files does once, whoever asks."""
+    with temporary(path) as new:
+        new.write_bytes(content)
+        sync(new)
+        try:
+            os.link(new, path)
+        except FileExistsError:
+            # NFS may repeat a request whose answer was lost: then the link that exists is ours.
+            return new.stat().st_nlink == 2
+    sync(path.parent)
+    return True
+
+
 @contextmanager
 def temporary(path: Path) -> Iterator[Path]:
     """A name next to `path`, of this thread alone; no file is left there when the block ends."""
-    new = path.with_name(f".{path.name}.{os.getpid()}-{threading.get_ident()}.tmp")
+    ours = f"{socket.gethostname()}-{os.getpid()}-{threading.get_ident()}"
+    new = path.with_name(f".{path.name}.{ours}.tmp")
     new.unlink(missing_ok=True)  # of a process that was killed and had our ids
     try:
         yield new

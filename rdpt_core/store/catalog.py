@@ -77,7 +77,8 @@ reader's working directory, and an absolute one breaks when the workspace moves.
 its folder for temporary files after the opened file, so a setting reveals that file's folder. If
 the catalogue is attached to another database, or the setting was changed, the views use the path
 where the catalogue was written; `SET VARIABLE rdpt_workspace = '/new/place'` sets another
-folder."""
+folder. A store outside the workspace stays where it is when that moves: there the macro is its
+path."""
 UNDETERMINED = """margin < 2 * (SELECT p99_p FROM main.label_noise AS noise
     WHERE noise.part = parse_filename(filename, true)) AS undetermined"""
 """Column of `provenance` in views: true if the label may change when the models score again. A gap
@@ -224,9 +225,11 @@ def _insert_parts(
 
 
 def _store_folder(path: Path, store: Store) -> str:
-    """SQL for the store's folder; `path` is that of the catalogue, in a folder above the store."""
-    inside = "/" + os.path.relpath(store.root.absolute(), path.parent.absolute())
+    """SQL for the store's folder; `path` is that of the catalogue."""
     absolute = str(store.root.resolve())
+    if not store.root.absolute().is_relative_to(path.parent.absolute()):
+        return f"CREATE MACRO store_folder() AS {literal(absolute)}"
+    inside = "/" + os.path.relpath(store.root.absolute(), path.parent.absolute())
     return STORE_FOLDER.format(
         inside=literal(inside), name=literal(path.name), absolute=literal(absolute)
     )

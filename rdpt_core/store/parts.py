@@ -14,7 +14,7 @@ import shutil
 import socket
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -22,8 +22,9 @@ from typing import Any, TypeVar
 import xxhash
 from pydantic import TypeAdapter
 
-from rdpt_core.files.replacing import replacing, sync, write_durably
+from rdpt_core.files.replacing import create, replacing, sync, write_durably
 from rdpt_core.store import notes
+from rdpt_core.store.leases import Lease, Leases
 from rdpt_core.store.locks import exclusive
 from rdpt_core.store.notes import Notes
 from rdpt_core.store.record import Coordinate, Part, Record, read_record, record_bytes, shown
@@ -39,6 +40,14 @@ PAYLOAD = "payload"
 class Damaged(Exception):
     """A part whose bytes differ from those committed. It is already quarantined, unless the store
     is read-only."""
+
+
+class LeaseLost(Exception):
+    """Another process builds the part, since this one was stopped for longer than its lease."""
+
+
+class Conflict(Exception):
+    """Another process committed other rows for the same key."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +80,18 @@ def file_hash(path: Path) -> str:
     return state.hexdigest()
 
 
+def _hashes(payload: Path) -> dict[str, tuple[int, str]]:
+    """Size and hash of each file of a payload, by its relative path."""
+    files = sorted(path for path in payload.rglob("*") if path.is_file())
+    return {
+        str(path.relative_to(payload)): (path.stat().st_size, file_hash(path)) for path in files
+    }
+
+
+def _lease_name(table: str, key: str) -> str:
+    return f"{table}/.leases/{key}"
+
+
 class Store:
     """Parts on disk. Safe under threads, processes and kill -9."""
 
@@ -79,10 +100,13 @@ class Store:
         root: Path,
         warn: Callable[[str], None] = lambda line: None,
         read_only: bool = False,
+        leases: Leases | None = None,
     ) -> None:
-        """Calls `warn` for damaged parts; with `read_only` they are not moved."""
-        self.root, self.read_only = root, read_only
+        """Calls `warn` for damaged parts; with `read_only` they are not moved. With `leases`, they
+        lock a part in place of flock (`opening.py` chooses)."""
+        self.root, self.read_only, self.leases = root, read_only, leases
         self._warn = warn
+        self._held: dict[tuple[str, str], Lease] = {}
 
     # ------------------------------------------------------------------ reading
 
@@ -196,12 +220,16 @@ class Store:
         folder, work = self.root / table, self.workdir(table, key)
         work.mkdir(parents=True, exist_ok=True)
         ordered = columns.in_key_order(row, rows)
-        hashes = self._publish_payload(folder / key, payload) if payload else {}
+        hashes = _hashes(payload) if payload else {}
+        content = columns.content_digest(row, ordered, json.dumps(hashes, sort_keys=True))
+        if late := self._committed_by_another(table, key, content):
+            return late
+        if payload:
+            self._publish_payload(folder / key, payload)
         final = folder / f"{key}.parquet"
         with replacing(final, within=work) as path:  # which goes with the folder, also after a kill
             columns.write_parquet(row, ordered, path)
         status = final.stat()
-        content = columns.content_digest(row, ordered, json.dumps(hashes, sort_keys=True))
         part = Part(
             table,
             key,
@@ -222,28 +250,64 @@ class Store:
             dict(made or {}),
             coordinate,
         )
-        self.seal(record)
+        part = self._publish(record)
         shutil.rmtree(self.workdir(table, key), ignore_errors=True)
         return part
 
-    def _publish_payload(self, target: Path, payload: Path) -> dict[str, tuple[int, str]]:
-        files = sorted(path for path in payload.rglob("*") if path.is_file())
-        hashes = {
-            str(path.relative_to(payload)): (path.stat().st_size, file_hash(path)) for path in files
-        }
+    def _publish_payload(self, target: Path, payload: Path) -> None:
+        files = [path for path in payload.rglob("*") if path.is_file()]
         for path in (*files, *{path.parent for path in files}):
             sync(path)
         if target.exists():
             shutil.rmtree(target)
         payload.rename(target)
         sync(target.parent)
-        return hashes
+
+    def _publish(self, record: Record) -> Part:
+        """The part as committed. A flock keeps others out until here; a lease may be lost at any
+        moment, so there the record is created, and one that exists counts."""
+        if self.leases is None:
+            self.seal(record)
+        elif not create(
+            self._record_path(record.part.table, record.part.key), record_bytes(record)
+        ):
+            return self._as_committed(record.part.table, record.part.key, record.part.content)
+        return record.part
+
+    def _committed_by_another(self, table: str, key: str, content: str) -> Part | None:
+        """None where this process may commit the part; else the part, which has equal content."""
+        lease = self._held.get((table, key))
+        if self.leases is None or (
+            (lease is None or lease.is_mine()) and not self._record_path(table, key).exists()
+        ):
+            return None
+        return self._as_committed(table, key, content)
+
+    def _as_committed(self, table: str, key: str, content: str) -> Part:
+        """The part that another process committed. Raises LeaseLost if it has not yet, and Conflict
+        if it committed other rows."""
+        name, record = f"{table}/{key[:12]}", self.record(table, key)
+        if record is None:
+            raise LeaseLost(
+                f"{name} is being built by another process: this one was stopped, or did not reach "
+                f"the store, for longer than its lease"
+            )
+        if record.part.content != content:
+            raise Conflict(
+                f"{name} was committed meanwhile by another process with other rows (content "
+                f"{record.part.content[:12]}, here {content[:12]}): the committed ones stay. Equal "
+                "keys give equal rows on equal machines; compare processors and packages in "
+                f"`made` of {self._record_path(record.part.table, record.part.key)}"
+            )
+        return record.part
 
     def seal(self, record: Record) -> None:
         """Writes a record with its digest, which commits the part. The caller holds the part's
         lock."""
-        path = self.root / record.part.table / f"{record.part.key}.json"
-        write_durably(path, record_bytes(record))
+        write_durably(self._record_path(record.part.table, record.part.key), record_bytes(record))
+
+    def _record_path(self, table: str, key: str) -> Path:
+        return self.root / table / f"{key}.json"
 
     # ------------------------------------------------------------------ work in progress
 
@@ -268,13 +332,23 @@ class Store:
     def lock(self, table: str, key: str, wait: bool = False) -> Iterator[bool]:
         """Yields True if the caller may build the part; with `wait` it blocks until then.
 
-        The kernel frees the lock of a dead holder (0.3 ms after kill -9).
+        The kernel frees the lock of a dead holder (0.3 ms after kill -9); a lease runs out.
         """
-        path = self._lock_path(table, key)
-        with exclusive(path, math.inf if wait else 0) as mine:
+        with ExitStack() as stack:
+            if self.leases is None:
+                patience = math.inf if wait else 0
+                mine = stack.enter_context(exclusive(self._lock_path(table, key), patience))
+            else:
+                lease = stack.enter_context(self.leases.hold(_lease_name(table, key), wait))
+                mine = lease is not None
+                if lease:
+                    self._held[table, key] = lease
+                    stack.callback(self._held.pop, (table, key))
             if mine:
                 since = time.strftime("%H:%M:%S")
                 holder = Holder(os.getpid(), socket.gethostname(), since)
+                path = self._lock_path(table, key)
+                path.parent.mkdir(parents=True, exist_ok=True)
                 path.write_text(json.dumps(asdict(holder)))
             yield mine
 

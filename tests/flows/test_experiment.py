@@ -419,7 +419,7 @@ def speak(problems: list[Problem], model: ToyModel) -> Iterator[Trace]:
 def run_toys(folder: Path, toys: list[ToyModel]) -> FlowRun:
     """Runs a table for each model in a flow of their own, with turns of its own."""
     runtime = Runtime(workspace=folder, workers=4)
-    store, problems = Store(runtime.store), toy_stages.given(range(8))
+    store, problems = Store(runtime.store_folder), toy_stages.given(range(8))
     problems.read(store)
 
     @flow

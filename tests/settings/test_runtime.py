@@ -32,9 +32,18 @@ def test_a_variable_comes_before_the_env_file_and_that_before_the_default(
 
 def test_all_that_a_workspace_holds_lies_in_it() -> None:
     found = Runtime(workspace=Path("here"))
-    assert (found.store, found.catalog) == (Path("here/store"), Path("here/rdpt.duckdb"))
+    assert (found.store_folder, found.catalog) == (Path("here/store"), Path("here/rdpt.duckdb"))
     assert found.tracking_uri == "sqlite:///here/mlflow.db"
     assert Runtime(tracking="http://lab:5000").tracking_uri == "http://lab:5000"
+
+
+def test_the_parts_may_lie_elsewhere_than_the_catalogue(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RDPT_STORE", "/shared/store")
+    found = Runtime(workspace=Path("here"))
+    assert (found.store_folder, found.catalog) == (
+        Path("/shared/store"),
+        Path("here/rdpt.duckdb"),
+    )
 
 
 def test_no_more_workers_than_fit_into_memory_by_default(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -15,7 +15,6 @@ from collections.abc import Iterator
 from importlib.metadata import PackageNotFoundError, requires, version
 from pathlib import Path
 
-import psutil
 from packaging.requirements import Requirement
 
 from flows import IGNORED_VARIABLES
@@ -23,15 +22,14 @@ from flows.checks import nearest
 from flows.commands.doctor.findings import Finding, Level
 from flows.commands.ui.servers import listens
 from rdpt_core.defaults import MLFLOW_PORT, PREFECT_PORT
-from rdpt_core.store.locks import exclusive
+from rdpt_core.store.mounts import flock_excludes, mount_of
 from settings.runtime import Runtime, num_processors
+from tasks.stores import store_of
 
 FREE_FAIL, FREE_WARN = 0.2e9, 5e9
 """Bytes. A pocket experiment takes 0.1 GB; 100,000 traces of 4,000 tokens under three models
 take 9 GB (7.3 bytes a token and model)."""
 PORTS = {"MLflow": MLFLOW_PORT, "Prefect": PREFECT_PORT}
-SHARED = ("nfs", "cifs", "smb", "fuse", "9p", "lustre", "gpfs", "beegfs")
-"""Kinds of file system that several machines may see, where locks may hold on one of them only."""
 
 
 def machine_findings(runtime: Runtime) -> Iterator[Finding]:
@@ -39,7 +37,7 @@ def machine_findings(runtime: Runtime) -> Iterator[Finding]:
     folder = nearest(runtime.workspace)
     yield _disk(folder)
     yield _writes(folder)
-    yield _locks(folder)
+    yield _locks(runtime, folder)
     yield from _ports()
     yield _device(runtime)
     yield _threads(runtime)
@@ -139,38 +137,20 @@ def _writes(folder: Path) -> Finding:
         )
 
 
-def _locks(folder: Path) -> Finding:
-    """Checks that a second holder is refused on this machine; another machine may not see it."""
-    advice = "put the workspace on a local disk: two runs could build one part at the same time"
-    try:
-        with tempfile.TemporaryDirectory(dir=folder, prefix=".rdpt-doctor-") as inside:
-            path = Path(inside) / "lock"
-            with exclusive(path), exclusive(path, patience=0) as held_twice:
-                pass
-    except OSError as error:
-        return Finding(Level.FAIL, "file locks", f"cannot be taken: {error.strerror}", advice)
-    if held_twice:
-        return Finding(Level.FAIL, "file locks", f"do not hold in {folder}", advice)
-    kind = _file_system(folder)
-    if kind.startswith(SHARED):
+def _locks(runtime: Runtime, folder: Path) -> Finding:
+    """Notes of the workspace, and the list of its runs, are locked by flock on any file system;
+    parts of the store by leases where flock does not reach every machine."""
+    kind = mount_of(folder).kind
+    if not flock_excludes(folder):
         return Finding(
-            Level.WARN,
+            Level.FAIL,
             "file locks",
-            f"hold on this machine ({kind})",
-            "run on one machine at a time, or use a local disk",
+            f"do not hold in {folder} ({kind})",
+            "put the workspace on a local disk; only the store may be shared (RDPT_STORE)",
         )
-    return Finding(Level.OK, "file locks", f"hold ({kind})")
-
-
-def _file_system(folder: Path) -> str:
-    """Its kind, by the longest mount point above the folder."""
-    mounts = [
-        mount
-        for mount in psutil.disk_partitions(all=True)
-        if folder.is_relative_to(mount.mountpoint)
-    ]
-    longest = max(mounts, key=lambda mount: len(mount.mountpoint), default=None)
-    return str(longest.fstype) if longest else "unknown file system"
+    store = runtime.store_folder
+    by = "leases" if store_of(runtime).leases else "flock"
+    return Finding(Level.OK, "file locks", f"hold ({kind}); parts by {by} ({mount_of(store).kind})")
 
 
 # ---------------------------------------------------------------------------- ports, devices

@@ -23,10 +23,10 @@ from tasks.plan import Plan
 from tests.stages import toy_stages
 
 
-def published(root: Path, name: str = "toy") -> tuple[Path, Store]:
+def published(root: Path, name: str = "toy", folder: Path | None = None) -> tuple[Path, Store]:
     tables = toy_stages.chain_of(toy_stages.given(range(8)))
-    toy_stages.build(root / "store", tables)
-    store = Store(root / "store")
+    store = Store(folder or root / "store")
+    toy_stages.build(store.root, tables)
     plan = Plan(store)
     uses = tuple(
         PartUse("c1", "train", None, part.table, part.key, None)
@@ -101,6 +101,17 @@ def test_a_plain_reader_finds_the_parts_wherever_the_workspace_lies(
     shutil.rmtree(new)
     assert query(tmp_path / "copy" / path.name, "SELECT count(*) FROM traces") == [(16,)]
     assert not catalog.is_current(tmp_path / "copy" / path.name, Store(tmp_path / "copy" / "store"))
+
+
+def test_a_store_outside_the_workspace_is_found_from_wherever_the_workspace_moves(
+    tmp_path: Path,
+) -> None:
+    old, new, shared = tmp_path / "old", tmp_path / "deep" / "new", tmp_path / "shared"
+    path, store = published(old, folder=shared)
+    new.parent.mkdir()
+    old.rename(new)
+    assert query(new / path.name, "SELECT count(*) FROM study_toy.traces") == [(16,)]
+    assert catalog.is_current(new / path.name, store)
 
 
 def test_a_catalogue_that_is_attached_looks_where_it_was_written_or_is_told(

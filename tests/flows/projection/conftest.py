@@ -21,7 +21,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Opened:
     file.write_text('name = "toy"\n')
     runtime = Runtime(workspace=folder / "workspace")
     tables = {use.table.digest: use.table for use in configuration().uses}
-    toy_stages.build(runtime.store, list(tables.values()))
+    toy_stages.build(runtime.store_folder, list(tables.values()))
     benchmarks = [ToyBenchmark(name="bench", limit=8), ToyBenchmark(name="more")]
     question = Question(labels={"alpha": 0.1}, benchmarks=benchmarks)
     return Opened(runtime, question, file, folder)  # type: ignore[arg-type]

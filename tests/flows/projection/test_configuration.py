@@ -140,7 +140,7 @@ def test_a_model_is_a_link_into_the_store_and_no_copy(made: Opened, whole: Proje
     model = json.loads(whole.artifacts["students/model.json"])
     (record,) = made.store.records("students")
     assert (model["name"], model["digest"]) == ("toy/random", record.part.content)
-    weights = made.runtime.store / model["path"] / "model.safetensors"
+    weights = made.runtime.store_folder / model["path"] / "model.safetensors"
     told = model["files"]["model.safetensors"]
     assert (told["size"], told["hash"]) == (weights.stat().st_size, file_hash(weights))
     assert f"`{model['path']}` in the store, with digest `{model['digest']}`" in whole.note

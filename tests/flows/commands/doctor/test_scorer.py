@@ -96,7 +96,7 @@ UNDETERMINED = "SELECT undetermined, count(*) FROM study_random.provenance GROUP
 def test_a_sound_study_passes_and_its_noise_is_in_the_catalogue_for_good(
     study: Opened, capsys: Capture
 ) -> None:
-    parts = sorted(path for path in study.runtime.store.rglob("*") if path.is_file())
+    parts = sorted(path for path in study.runtime.store_folder.rglob("*") if path.is_file())
     catalogue = study.runtime.catalog
     assert query(catalogue, "FROM noise") == []
     assert [value for value, _ in query(catalogue, UNDETERMINED)] == [None]
@@ -129,7 +129,7 @@ def test_a_sound_study_passes_and_its_noise_is_in_the_catalogue_for_good(
     assert is_complete(study)  # nothing is to be built: noise is in no key
     committed = {
         path
-        for path in study.runtime.store.rglob("*")
+        for path in study.runtime.store_folder.rglob("*")
         if path.is_file() and ".locks" not in path.parts
     }
     assert committed <= set(parts)
