@@ -14,6 +14,7 @@ from flows.report.reader import StudyReader, reading
 from flows.report.selection import gather_selections
 from flows.report.telling import telling
 from flows.report.traces import REASONS, gather_texts
+from flows.report.training import gather_training
 from flows.report.words import in_words
 from flows.workspace import Opened
 from rdpt_core.provenance.curves import OUTCOMES
@@ -53,6 +54,7 @@ def _gathered(reader: StudyReader) -> Bundle:
         differences=differences,
         telling=telling(texts.traces, texts.sentences, texts.text),
         selection=gather_selections(reader, cast),
+        training=tuple(gather_training(reader, cast)),
         numbers=gather_numbers(reader, cast, configurations, contents, texts.num_left_out),
         traces=texts.traces,
         sentences=texts.sentences,

@@ -110,6 +110,39 @@ class Picked:
 
 
 @dataclass(frozen=True, slots=True)
+class TrainingTrace:
+    """A selected trace that students were trained on."""
+
+    trace_id: str
+    prompt: str
+    rank: int
+    merit: float
+    num_tokens: int
+    num_candidates: int
+    """Traces of its question."""
+    num_eligible: int
+    """Those of them that selectors chose from."""
+    sentences: list[tuple[int, str]]
+    """Index into Bundle.labels, 255 where there is none, and text; without tags."""
+
+
+@dataclass(frozen=True, slots=True)
+class Training:
+    """A selection, and the configurations whose students were trained on it."""
+
+    configurations: list[int]
+    """Indices into Bundle.configurations."""
+    num_traces: int
+    num_questions: int
+    num_candidates: int
+    """Of these questions."""
+    num_sentences: dict[str, int]
+    """Class to number, in all of its traces."""
+    traces: list[TrainingTrace]
+    """Best first; as many as the page has room for."""
+
+
+@dataclass(frozen=True, slots=True)
 class Traces:
     """Columns, one element a trace, sorted by configuration, question, sample."""
 
@@ -186,3 +219,5 @@ class Bundle:
     """For each configuration: false where `near` is assumed, since no noise was measured."""
     num_left_out: int = 0
     """Traces that would make the page too large; every number still counts them."""
+    training: tuple[Training, ...] = ()
+    """One for each selection that students were trained on."""

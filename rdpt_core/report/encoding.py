@@ -38,6 +38,8 @@ class Encoded:
     """Base64 of the gzipped columns, one after the other."""
     blocks: list[str]
     """The same for the texts."""
+    training: str
+    """Base64 of gzipped JSON: of what students were trained on, which few readers open."""
 
 
 def encoded(bundle: Bundle) -> Encoded:
@@ -46,7 +48,7 @@ def encoded(bundle: Bundle) -> Encoded:
     small = {
         field.name: getattr(bundle, field.name)
         for field in dataclasses.fields(bundle)
-        if field.name not in ("traces", "sentences", "text")
+        if field.name not in ("traces", "sentences", "text", "training")
     }
     small |= {
         "format": FORMAT,
@@ -58,7 +60,8 @@ def encoded(bundle: Bundle) -> Encoded:
     }
     texts = [bundle.text[a:b] for a, b in itertools.pairwise(starts)]
     packed = packed_base64(b"".join(_bytes(column) for column in columns.values()))
-    return Encoded(as_json(small), packed, [packed_base64(text) for text in texts])
+    training = packed_base64(as_json(bundle.training).encode())
+    return Encoded(as_json(small), packed, [packed_base64(text) for text in texts], training)
 
 
 def _columns(bundle: Bundle) -> Iterator[tuple[str, Column]]:

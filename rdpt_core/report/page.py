@@ -29,6 +29,7 @@ SCRIPTS = (
     "detail.js",
     "pane.js",
     "trace.js",
+    "training.js",
     "whatif.js",
     "filters.js",
     "table.js",
@@ -58,6 +59,7 @@ def write_page(bundle: Bundle) -> str:
         small=Markup(data.small),
         columns=Markup(data.columns),
         blocks=[Markup(block) for block in data.blocks],
+        training=Markup(data.training),
     )
 
 

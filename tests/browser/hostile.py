@@ -83,6 +83,17 @@ def poisoned(bundle: Bundle, text: str) -> Bundle:
             )
             for k, one in enumerate(bundle.selection)
         ],
+        training=tuple(
+            dataclasses.replace(
+                one,
+                num_sentences={text: 2, "teacher": 1},
+                traces=[
+                    dataclasses.replace(trace, prompt=text, sentences=[(0, f"{text}. ")])
+                    for trace in one.traces
+                ],
+            )
+            for one in bundle.training
+        ),
         **_texts(bundle, text),
     )
 

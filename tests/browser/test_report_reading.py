@@ -5,14 +5,16 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
+import duckdb
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
 from rdpt_core.provenance.labels import LABELS, LabelRule, label
 from rdpt_core.report.bundle import Bundle
+from rdpt_core.store import views
 from tests.browser.conftest import Opening, Scheme
-from tests.core.report.example_bundles import ARMS, example_bundle
+from tests.core.report.example_bundles import ARMS, WORDS, example_bundle
 
 ON_FIRST_SCREEN = (
     "#result-sentence",
@@ -238,3 +240,31 @@ def test_thresholds_that_come_back_show_the_stored_labels(open_report: Opening) 
     report.page.evaluate("document.getElementById('what-if-reset').click()")
     assert report.value(READ_LABELS) == expected
     assert report.page.locator("#what-if-said").inner_text() == ""
+
+
+def test_a_sentence_leads_to_what_its_student_was_trained_on(
+    open_report: Opening, bundle: Bundle
+) -> None:
+    """From the keyboard; a baseline was trained on nothing here."""
+    report = open_report(bundle)
+    summary = report.page.locator("#training-of-trace > summary")
+    summary.focus()
+    report.page.keyboard.press("Enter")
+    body = report.page.locator("#training-of-trace")
+    body.get_by_text("was trained on 180 traces of 180 problems").wait_for()
+    assert "400 sentences in them: 75.0% teacher, 25.0% student" in body.inner_text()
+    nearest = body.locator("table").first.locator("tbody tr")
+    assert nearest.first.inner_text().split("\t")[0] == "1.00"
+    assert WORDS in nearest.first.inner_text()
+    assert [row.split("\t")[0] for row in nearest.all_inner_texts()] == ["1.00", similarity()]
+    rows = body.locator("table").last.locator("tbody tr").all_inner_texts()
+    assert rows == ["0\tBen has 14 apples.\t3.00\t97\t3 of 4\t"]
+
+
+def similarity() -> str:
+    """Of the other sentence that shares words, by the catalogue's macro."""
+    with duckdb.connect() as connection:
+        connection.execute(views.WORDS)
+        asked = [WORDS, "So Ben has 22 * 4 = 88 eggs."]
+        (found,) = connection.execute("SELECT similarity(?, ?)", asked).fetchone() or (None,)
+    return f"{found:.2f}"

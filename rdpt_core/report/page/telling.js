@@ -21,8 +21,6 @@ function tellingButton(item, key) {
   const words = h("span", { class: "excerpt" });
   const value = h("span", { class: "number" }, key === "near" ? item.value.toPrecision(2) : probability(item.value));
   const sentence = firstOf(item.trace) + item.position;
-  const label = columns.label[sentence] === NONE ? "none" : bundle.labels[columns.label[sentence]];
-  const letter = h("span", { class: `badge fill c-${label}`, "aria-label": label }, LETTERS[label] ?? "?");
   const open = () => {
     openTrace(item.trace, item.position);
     byId("trace-section").scrollIntoView({ block: "start" });
@@ -30,7 +28,7 @@ function tellingButton(item, key) {
   readerOf(item.trace).then((read) => {
     words.textContent = short(read(columns.start[sentence], columns.stop[sentence]), 140);
   });
-  return button([value, letter, words, h("span", { class: "muted" }, name(configurationOf(item.trace).name))], open, { class: "row" });
+  return button([value, labelBadge(columns.label[sentence]), words, h("span", { class: "muted" }, name(configurationOf(item.trace).name))], open, { class: "row" });
 }
 
 function findSection() {

@@ -10,6 +10,7 @@ function traceSection() {
   const side = h("aside", { class: "side", "aria-label": "The question" });
   const beside = h("div", { class: "panes" }, first, second);
   section.append(legend(), whatIf(), h("div", { class: "trace-grid" }, beside, side));
+  trainingDetails(section);
   panes.first = makePane(first, "a", chooseSentence);
   panes.second = makePane(second, "b", (sentence) => setSentence(panes.second, sentence));
   linkScroll(panes.first.text, panes.second.text);

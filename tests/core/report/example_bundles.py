@@ -19,6 +19,8 @@ from rdpt_core.report.bundle import (
     Shown,
     Telling,
     Traces,
+    Training,
+    TrainingTrace,
 )
 
 ARMS = ("teacher_count", "random", "longest")
@@ -58,6 +60,7 @@ def example_bundle(
         ],
         telling=_telling(sentences, num_sentences),
         selection=[_picked(arm) for arm in ARMS],
+        training=tuple(_training(index) for index in range(len(ARMS))),
         numbers=_numbers(),
         traces=traces,
         sentences=sentences,
@@ -203,6 +206,12 @@ def _picked(arm: str) -> Picked:
     }
     domains = {f"depth-{depth}": 30 for depth in range(1, 7)}
     return Picked(arm, 180, features, domains, others, [example])
+
+
+def _training(index: int) -> Training:
+    sentences = [(0, "So Ben has 22 * 4 = 88 eggs."), (1, "Nothing else."), (NONE, WORDS)]
+    trace = TrainingTrace("7f" * 16, "Ben has 14 apples.", 0, 3.0, 97, 4, 3, sentences)
+    return Training([index], 180, 180, 720, {"teacher": 300, "student": 100}, [trace])
 
 
 def _numbers() -> dict[str, list[list[str]]]:
