@@ -21,6 +21,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from rdpt_core.machine.processor import has_gpu
 from rdpt_core.models.serving.endpoint import ModelServer
+from rdpt_core.tables import ids
 from rdpt_core.tables.spelling import nearest
 from settings.secrets import is_plain
 
@@ -45,9 +46,11 @@ class Runtime(BaseSettings):
 
     workspace: Path = Path("workspace")
     """Holds store/, rdpt.duckdb, mlflow.db, prefect/, runs/, logs/."""
-    store: Path | None = None
-    """Folder of the parts, which machines with workspaces of their own may share; None is `store`
-    in the workspace."""
+    store: str | None = None
+    """Where the parts are, for machines that share them and have workspaces of their own: a folder,
+    or an object store such as `s3://bucket/prefix`, of which the workspace keeps a cache (needs
+    `rdpt[s3]`; keys and endpoint come from the AWS_* variables). None is `store` in the workspace.
+    """
     locks: Literal["auto", "flock", "lease"] = "auto"
     """How workers keep apart in the store: flock of the kernel, or a lease with a heartbeat. auto
     takes flock where it excludes every machine that mounts the folder."""
@@ -100,9 +103,31 @@ class Runtime(BaseSettings):
             )
         return tracking
 
+    @field_validator("store")
+    @classmethod
+    def _is_a_place(cls, store: str | None) -> str | None:
+        if store is None or "://" not in store:
+            return store or None
+        if not store.startswith("s3://") or not store.removeprefix("s3://").strip("/"):
+            raise ValueError("is neither a folder nor an address such as s3://bucket/prefix")
+        if not is_plain(store):
+            raise ValueError(
+                "holds a user, a password or a query: give only bucket and prefix, and the keys in "
+                "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
+            )
+        return store.rstrip("/")
+
+    @property
+    def store_address(self) -> str | None:
+        """The address of an object store; None if the parts are in a folder."""
+        return self.store if self.store and "://" in self.store else None
+
     @property
     def store_folder(self) -> Path:
-        return self.store or self.workspace / "store"
+        """The folder of the parts, or of the cache of an object store."""
+        if self.store_address:
+            return self.workspace / "cache" / ids.digest(self.store_address)[:12]
+        return Path(self.store) if self.store else self.workspace / "store"
 
     @property
     def catalog(self) -> Path:

@@ -10,10 +10,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
+from rdpt_core.files.hashing import file_hash
 from rdpt_core.files.replacing import sync, temporary
 from rdpt_core.machine.abreast import abreast
 from rdpt_core.machine.progress import ProgressCallback, silent
-from rdpt_core.store.parts import file_hash
 from rdpt_core.tables import columns
 from tasks.progress import say
 

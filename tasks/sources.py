@@ -20,6 +20,7 @@ from typing import Any, Literal, TypeVar
 from pydantic import TypeAdapter
 
 from rdpt_core import __version__
+from rdpt_core.files.hashing import file_hash
 from rdpt_core.files.opening import files_of
 from rdpt_core.files.records import BadTable
 from rdpt_core.sources.account import Ledger
@@ -28,7 +29,7 @@ from rdpt_core.sources.hub import check_hub
 from rdpt_core.sources.naming import names_of, problem_columns
 from rdpt_core.sources.problems import FileSource, HubSource, PocketSource, ProblemSource, blocks
 from rdpt_core.sources.traces import TraceSource, import_blocks, import_columns
-from rdpt_core.store.parts import Damaged, Store, file_hash
+from rdpt_core.store.parts import Damaged, Store
 from rdpt_core.store.record import Coordinate, Part
 from rdpt_core.tables import columns, ids
 from rdpt_core.tables.recipe import Recipe, plain

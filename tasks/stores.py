@@ -14,6 +14,7 @@ def store_of(
 ) -> Store:
     return open_store(
         runtime.store_folder,
+        address=runtime.store_address,
         locks=runtime.locks,
         lease_seconds=runtime.lease_seconds,
         warn=warn,

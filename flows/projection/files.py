@@ -13,7 +13,7 @@ from flows.projection.metrics import MIN_TRACES, positions_of
 from flows.projection.told import R, Told
 from rdpt_core.files.writing import csv_writer
 from rdpt_core.report import figures
-from rdpt_core.store.parts import contents_digest, file_hash
+from rdpt_core.store.parts import contents_digest
 from rdpt_core.tables.rows import Pick, Problem, Result, Trace
 from tasks.stage import Parts
 
@@ -72,10 +72,7 @@ def _preview(told: Told) -> bytes | None:
     """What the first batch of the fine-tuning looked like. Only this file of the payload is
     checked: the weights next to it may be many gigabytes."""
     for part in told.parts("students", "train"):
-        record = told.plan.store.record(part.table, part.key)
-        path = told.plan.store.root / part.table / part.key / "preview.txt"
-        known = record.payload.get("preview.txt") if record else None
-        if known and path.is_file() and file_hash(path) == known[1]:
+        if path := told.plan.store.payload_file(part, "preview.txt"):
             return path.read_bytes()
     return None
 

@@ -13,9 +13,9 @@ from pathlib import Path
 
 from pydantic import TypeAdapter
 
+from rdpt_core.files.hashing import file_hash
 from rdpt_core.files.replacing import sync
 from rdpt_core.store import notes
-from rdpt_core.store.parts import file_hash
 
 MARKER = "complete.json"
 

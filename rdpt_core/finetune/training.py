@@ -20,6 +20,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from rdpt_core.files.hashing import file_hash
 from rdpt_core.files.replacing import replacing, write_durably
 from rdpt_core.finetune.batches import held_out
 from rdpt_core.finetune.checkpoints import fault, seal
@@ -30,7 +31,6 @@ from rdpt_core.machine.worker_errors import FAULT, raised
 from rdpt_core.models.files import loaded_files
 from rdpt_core.models.refusals import check_folder
 from rdpt_core.models.spec import Rope
-from rdpt_core.store.parts import file_hash
 from rdpt_core.tables import ids
 from rdpt_core.tables.recipe import Rule, plain
 from rdpt_core.tables.rows import TrainingStep

@@ -98,6 +98,8 @@ def publish(
     """Writes a new catalogue and replaces the old one atomically. `known` are parts by key whose
     records were read already."""
     path.parent.mkdir(parents=True, exist_ok=True)
+    if store.remote:
+        used_parts(store, contents)
     committed = {row.TABLE: dict(_committed(store, row.TABLE, known or {})) for row in ROWS}
     with new_database(path) as connection:
         connection.execute("CREATE TABLE catalogue(store VARCHAR)")
@@ -122,6 +124,7 @@ def used_parts(store: Store, contents: Contents) -> dict[str, dict[str, Part]]:
     found: dict[str, dict[str, Part]] = {row.TABLE: {} for row in ROWS}
     for table, key in dict.fromkeys((use.table, use.part) for use in contents.uses):
         if part := store.find(table, key):
+            store.file(part)  # the views read files, so those of a remote store are fetched
             found[table][key] = part
     return found
 
@@ -140,12 +143,12 @@ def _fill(
 
 
 def _committed(store: Store, table: str, known: Mapping[str, Part]) -> Iterator[tuple[str, Part]]:
-    """Every part of a table by its key."""
+    """Every part of a table by its key; of a remote store, those whose files are here."""
     for key in store.keys(table):
         part = known.get(key)
         if part is None and (record := store.record(table, key)):
             part = record.part
-        if part is not None and (part.table, part.key) == (table, key):
+        if part is not None and (part.table, part.key) == (table, key) and store.is_here(part):
             yield key, part
 
 

@@ -14,7 +14,8 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from rdpt_core.store.parts import Store, file_hash
+from rdpt_core.files.hashing import file_hash
+from rdpt_core.store.parts import Store
 from rdpt_core.store.record import Record, read_record
 from rdpt_core.tables import ids
 from rdpt_core.tables.rows import ROWS
@@ -32,9 +33,11 @@ class Damage:
 
 
 def record_files(store: Store) -> Iterator[Path]:
-    """The record of every part, table by table."""
+    """The record of every part, table by table; of remote parts, of those that were fetched."""
     for row in ROWS:
-        yield from sorted((store.root / row.TABLE).glob("*.json"))
+        for path in sorted((store.root / row.TABLE).glob("*.json")):
+            if store.remote is None or path.with_suffix(".parquet").exists():
+                yield path
 
 
 def num_bytes(store: Store) -> int:
@@ -96,7 +99,8 @@ def _wrong_files(store: Store, record: Record) -> str | None:
         return f"its file is no Parquet: {error}"
     if num_rows != record.part.num_rows:
         return f"its file has {num_rows} rows, its record says {record.part.num_rows}"
-    return _wrong_payload(file.with_suffix(""), record.payload)
+    here = {name: record.payload[name] for name in store.payload_here(record)}
+    return _wrong_payload(file.with_suffix(""), here)
 
 
 def _wrong_payload(folder: Path, manifest: Mapping[str, tuple[int, str]]) -> str | None:
@@ -134,7 +138,9 @@ def repair(store: Store, damage: Damage) -> bool:
     uncommitted files, it quarantines those files. False if a run holds the part now, or has rebuilt
     it since."""
     with store.lock(damage.table, damage.key) as mine:
-        looking = Store(store.root, read_only=True)  # or `find` would move only the record
+        looking = Store(
+            store.root, read_only=True, remote=store.remote
+        )  # or `find` would move only the record
         now = check(looking, damage.table, damage.key) if mine else None
         if now is None:
             return False

@@ -19,15 +19,16 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-import xxhash
 from pydantic import TypeAdapter
 
+from rdpt_core.files.hashing import file_hash
 from rdpt_core.files.replacing import create, replacing, sync, write_durably
 from rdpt_core.store import notes
 from rdpt_core.store.leases import Lease, Leases
 from rdpt_core.store.locks import exclusive
 from rdpt_core.store.notes import Notes
 from rdpt_core.store.record import Coordinate, Part, Record, read_record, record_bytes, shown
+from rdpt_core.store.remote import Lost, Remote
 from rdpt_core.tables import columns, ids
 from rdpt_core.tables.recipe import Recipe
 
@@ -72,14 +73,6 @@ def contents_digest(parts: Iterable[Part]) -> str:
     return ids.digest("parts", [part.content for part in parts])
 
 
-def file_hash(path: Path) -> str:
-    state = xxhash.xxh3_128()
-    with path.open("rb") as file:
-        while block := file.read(1 << 20):
-            state.update(block)
-    return state.hexdigest()
-
-
 def _hashes(payload: Path) -> dict[str, tuple[int, str]]:
     """Size and hash of each file of a payload, by its relative path."""
     files = sorted(path for path in payload.rglob("*") if path.is_file())
@@ -101,10 +94,12 @@ class Store:
         warn: Callable[[str], None] = lambda line: None,
         read_only: bool = False,
         leases: Leases | None = None,
+        remote: Remote | None = None,
     ) -> None:
         """Calls `warn` for damaged parts; with `read_only` they are not moved. With `leases`, they
-        lock a part in place of flock (`opening.py` chooses)."""
-        self.root, self.read_only, self.leases = root, read_only, leases
+        lock a part in place of flock. With `remote`, that holds the parts, and `root` is its cache
+        (`opening.py` chooses)."""
+        self.root, self.read_only, self.leases, self.remote = root, read_only, leases, remote
         self._warn = warn
         self._held: dict[tuple[str, str], Lease] = {}
 
@@ -114,11 +109,13 @@ class Store:
         """The committed part, if its file has the size it was committed with.
 
         If only the mtime differs, the file is hashed. A damaged part is quarantined, and None is
-        returned.
+        returned. Of a remote part the record is enough: its files are fetched when they are read.
         """
         record = self.record(table, key)
         if record is None:
             return None
+        if not self.is_here(record.part):
+            return record.part
         try:
             status = os.stat(os.path.join(self.root, table, f"{key}.parquet"))
             sound = status.st_size == record.part.size and self._payload_sizes_hold(record)
@@ -131,14 +128,18 @@ class Store:
                     os.utime(self.file(record.part), ns=(record.mtime_ns, record.mtime_ns))
         if not sound:
             self.quarantine(table, key, "its file is missing or has changed")
-            return None
+            fresh = self.record(table, key) if self.remote else None
+            return fresh.part if fresh else None
         return record.part
 
     def record(self, table: str, key: str) -> Record | None:
         """The part's record. If it is damaged, None, and the part is quarantined."""
+        path = os.path.join(self.root, table, f"{key}.json")
         try:
-            return read_record(os.path.join(self.root, table, f"{key}.json"))
+            return read_record(path)
         except (FileNotFoundError, NotADirectoryError):
+            if self.remote and self.remote.pull_record(table, key, Path(path)):
+                return read_record(path)
             return None
         except ValueError as error:
             self.quarantine(table, key, f"its record {error}")
@@ -164,6 +165,8 @@ class Store:
         """The payload folder, after checking each file against its hash."""
         folder = self.root / part.table / part.key
         record = self.record(part.table, part.key)
+        if record is not None:
+            self._fetch(record, record.payload)
         if record is None or any(
             not (folder / name).exists() or file_hash(folder / name) != expected
             for name, (_, expected) in record.payload.items()
@@ -172,8 +175,17 @@ class Store:
             raise self._damaged(part)
         return folder
 
+    def payload_file(self, part: Part, name: str) -> Path | None:
+        """One file of the payload, checked alone: those next to it may be many gigabytes. None
+        where the part has none of that name, or it does not hold."""
+        record, path = self.record(part.table, part.key), self.root / part.table / part.key / name
+        if record is None or name not in record.payload:
+            return None
+        self._fetch(record, [name])
+        return path if path.is_file() and file_hash(path) == record.payload[name][1] else None
+
     def keys(self, table: str) -> list[str]:
-        """Keys of the parts of a table that have a record, sorted; nothing is read."""
+        """Keys of the parts of a table that have a record here, sorted; nothing is read."""
         try:
             names = os.listdir(self.root / table)
         except FileNotFoundError:
@@ -187,14 +199,48 @@ class Store:
             if record is not None:
                 yield record
 
+    def is_here(self, part: Part) -> bool:
+        """False if the file of a remote part was not fetched yet."""
+        if self.remote is None:
+            return True
+        return os.path.exists(os.path.join(self.root, part.table, f"{part.key}.parquet"))
+
     def file(self, part: Part) -> Path:
-        return self.root / part.table / f"{part.key}.parquet"
+        """The part's file, unchecked; that of a remote part is fetched. Raises Damaged if the
+        remote one is lost."""
+        path = self.root / part.table / f"{part.key}.parquet"
+        if not self.is_here(part) and (record := self.record(part.table, part.key)):
+            self._fetch(record)
+        return path
+
+    def _fetch(self, record: Record, payload: Iterable[str] = ()) -> None:
+        """Brings the file of a remote part here, and these files of its payload."""
+        if self.remote is None:
+            return
+        part = record.part
+        path = self.root / part.table / f"{part.key}.parquet"
+        try:
+            if not path.exists():
+                self.remote.fetch(record, path)
+            self.remote.fetch_payload(record, path.with_suffix(""), payload)
+        except Lost as error:
+            if not self.read_only:
+                self.remote.withdraw(record)
+            self.quarantine(part.table, part.key, str(error))
+            raise self._damaged(part) from error
 
     def _payload_sizes_hold(self, record: Record) -> bool:
-        if not record.payload:
-            return True
         folder = self.root / record.part.table / record.part.key
-        return all((folder / n).stat().st_size == size for n, (size, _) in record.payload.items())
+        return all(
+            (folder / name).stat().st_size == record.payload[name][0]
+            for name in self.payload_here(record)
+        )
+
+    def payload_here(self, record: Record) -> list[str]:
+        """Names of the files of the payload that are to be here: of a remote part those that were
+        fetched."""
+        folder = self.root / record.part.table / record.part.key
+        return [n for n in record.payload if self.remote is None or (folder / n).exists()]
 
     # ------------------------------------------------------------------ writing
 
@@ -266,7 +312,14 @@ class Store:
     def _publish(self, record: Record) -> Part:
         """The part as committed. A flock keeps others out until here; a lease may be lost at any
         moment, so there the record is created, and one that exists counts."""
-        if self.leases is None:
+        table, key = record.part.table, record.part.key
+        if self.remote:
+            path = self.root / table / f"{key}.parquet"
+            if not self.remote.publish(record, path, path.with_suffix("")):
+                path.unlink()  # the committed one may have other bytes for the same rows
+                return self._as_committed(table, key, record.part.content)
+            self.seal(record)
+        elif self.leases is None:
             self.seal(record)
         elif not create(
             self._record_path(record.part.table, record.part.key), record_bytes(record)
@@ -286,6 +339,7 @@ class Store:
     def _as_committed(self, table: str, key: str, content: str) -> Part:
         """The part that another process committed. Raises LeaseLost if it has not yet, and Conflict
         if it committed other rows."""
+        self._pull(table, key)
         name, record = f"{table}/{key[:12]}", self.record(table, key)
         if record is None:
             raise LeaseLost(
@@ -305,6 +359,12 @@ class Store:
         """Writes a record with its digest, which commits the part. The caller holds the part's
         lock."""
         write_durably(self._record_path(record.part.table, record.part.key), record_bytes(record))
+
+    def _pull(self, table: str, key: str) -> None:
+        """Brings a remote record here that may have been committed a moment ago."""
+        path = self._record_path(table, key)
+        if self.remote and not path.exists():
+            self.remote.pull_record(table, key, path, is_sure=True)
 
     def _record_path(self, table: str, key: str) -> Path:
         return self.root / table / f"{key}.json"
@@ -335,15 +395,17 @@ class Store:
         The kernel frees the lock of a dead holder (0.3 ms after kill -9); a lease runs out.
         """
         with ExitStack() as stack:
-            if self.leases is None:
+            mine = True
+            if self.leases is None or self.remote:  # a cache is locked too
                 patience = math.inf if wait else 0
                 mine = stack.enter_context(exclusive(self._lock_path(table, key), patience))
-            else:
+            if mine and self.leases:
                 lease = stack.enter_context(self.leases.hold(_lease_name(table, key), wait))
                 mine = lease is not None
                 if lease:
                     self._held[table, key] = lease
                     stack.callback(self._held.pop, (table, key))
+                    self._pull(table, key)
             if mine:
                 since = time.strftime("%H:%M:%S")
                 holder = Holder(os.getpid(), socket.gethostname(), since)

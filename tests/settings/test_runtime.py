@@ -46,6 +46,28 @@ def test_the_parts_may_lie_elsewhere_than_the_catalogue(monkeypatch: pytest.Monk
     )
 
 
+@pytest.mark.parametrize(
+    ("store", "line"),
+    [
+        ("gs://bucket/prefix", "is neither a folder nor an address such as s3://bucket/prefix"),
+        ("s3://", "is neither a folder nor an address"),
+        ("s3://key:very-secret@bucket/prefix", "AWS_SECRET_ACCESS_KEY"),
+        ("s3://bucket/prefix?X-Amz-Security-Token=very-secret", "AWS_SECRET_ACCESS_KEY"),
+    ],
+)
+def test_the_address_of_a_store_holds_no_secret(store: str, line: str) -> None:
+    with pytest.raises(ValidationError, match=line):
+        Runtime(store=store)
+
+
+def test_an_object_store_has_a_cache_of_its_own_in_the_workspace() -> None:
+    one, other = Runtime(store="s3://bucket/one"), Runtime(store="s3://bucket/other")
+    assert one.store_folder.parent == Path("workspace/cache")
+    assert one.store_folder != other.store_folder
+    assert one.store_folder == Runtime(store="s3://bucket/one/").store_folder
+    assert (Runtime().store_address, one.store_address) == (None, "s3://bucket/one")
+
+
 def test_no_more_workers_than_fit_into_memory_by_default(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(runtime, "has_gpu", lambda device: False)
     monkeypatch.setattr(runtime, "num_processors", lambda: 64)

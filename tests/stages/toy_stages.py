@@ -139,9 +139,9 @@ def chain_of(problems: SourceTable, samples: int = 2, style: str = "it is") -> l
     return [problems, traces, grades, sentences, pick(grades=grades, best=3)]
 
 
-def build(root: Path, tables: list[Any], **options: Any) -> Journal:
+def build(store: Path | Store, tables: list[Any], **options: Any) -> Journal:
     journal = Journal()
-    plan = Plan(Store(root))
+    plan = Plan(store if isinstance(store, Store) else Store(store))
     for table in tables:
         if not plan.state(table).complete:
             Worker(plan, Options(**options), journal).build(table)

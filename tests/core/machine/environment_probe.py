@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+from rdpt_core.files.hashing import file_hash
 from rdpt_core.finetune.training import TrainingExample, train
 from rdpt_core.grading.checking import Check, check
 from rdpt_core.models.loading.hf import HfGenerator
 from rdpt_core.models.loading.weights import load
 from rdpt_core.models.spec import ModelSpec, Sampling
 from rdpt_core.scoring.hf import HfScorer
-from rdpt_core.store.parts import file_hash
 from rdpt_core.tables import ids
 from tests.core.finetune.tiny_students import MACHINE, RECIPE
 from tests.core.models import tiny

@@ -11,7 +11,7 @@ from flows.configurations import TableUse
 from flows.projection.configuration import project, project_unfinished
 from flows.projection.metrics import MAX_METRICS, key_of
 from flows.workspace import Opened
-from rdpt_core.store.parts import file_hash
+from rdpt_core.files.hashing import file_hash
 from tasks.projection import Point, Projection, State, metric_key, run_name
 from tests.flows.projection.toy_configuration import STUDY, configuration
 from tests.stages import toy_stages
