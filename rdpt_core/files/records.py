@@ -15,7 +15,7 @@ import shutil
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
-from itertools import islice
+from itertools import count, islice
 from pathlib import Path
 from typing import IO, Any, NamedTuple, Protocol
 
@@ -23,6 +23,8 @@ import pyarrow as pa
 
 BYTES = 8 * 2**20
 """Most bytes of rows in memory at a time, one row aside."""
+MOST_LINE = 256 * 2**20
+"""Longest line of a JSONL file: a megabyte of gzip may unpack to a gigabyte without a line end."""
 
 Values = Mapping[str, Any]
 
@@ -112,7 +114,16 @@ class JsonLines:
     def _lines(self) -> Iterator[bytes]:
         with self._open() as file:
             try:
-                yield from file
+                for number in count(1):
+                    line = file.readline(MOST_LINE + 1)
+                    if len(line) > MOST_LINE:
+                        raise BadTable(
+                            f"{self.path}, line {number}: more than {MOST_LINE // 2**20} MB "
+                            "without a line end; give one JSON object a line"
+                        )
+                    if not line:
+                        return
+                    yield line
             except OSError as error:
                 if self.compression is None:
                     raise

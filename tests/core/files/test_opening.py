@@ -169,6 +169,34 @@ def test_a_csv_cell_is_text_as_it_stands_and_an_empty_one_is_missing(tmp_path: P
     assert [problem.answer for problem in block.problems] == ["007", None, "1e5"]
 
 
+@pytest.mark.fault("X10")
+@pytest.mark.parametrize("name", ["set.jsonl.gz", "set.jsonl"])
+def test_x10_a_line_without_an_end_is_refused_before_it_fills_the_memory(
+    tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As of a file of a kilobyte that unpacks to one line of a gigabyte."""
+    monkeypatch.setattr("rdpt_core.files.records.MOST_LINE", 2**20)
+    bomb = b'{"problem": "A", "trace": "x"}\n{"problem": "' + bytes(2**22)
+    (tmp_path / name).write_bytes(gzip.compress(bomb) if name.endswith("gz") else bomb)
+    with pytest.raises(BadTable, match=r"line 2: more than 1 MB without a line end"):
+        list(import_blocks(TraceSource(path=name), 9, tmp_path))
+
+
+@pytest.mark.fault("X10")
+@pytest.mark.parametrize("name", ["set.py", "set.pkl", "set.zip", "set.tar.gz", "set.pt"])
+def test_x10_a_script_a_pickle_and_an_archive_are_refused_by_name(
+    tmp_path: Path, name: str
+) -> None:
+    (tmp_path / name).write_text(f"open({str(tmp_path / 'canary')!r}, 'w')")
+    with pytest.raises(BadTable, match=r"rdpt reads \.jsonl"):
+        list(import_blocks(TraceSource(path=name), 9, tmp_path))
+    (tmp_path / "folder").mkdir()
+    (tmp_path / name).rename(tmp_path / "folder" / name)
+    with pytest.raises(BadTable, match="holds no file that can be read"):
+        list(import_blocks(TraceSource(path="folder"), 9, tmp_path))
+    assert not (tmp_path / "canary").exists()
+
+
 MEMORY = """
 import resource, sys
 from pathlib import Path

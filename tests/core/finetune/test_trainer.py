@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import pickle
 import random
 import shutil
 import signal
@@ -19,7 +20,7 @@ import torch
 from safetensors.torch import load_file
 from transformers import AutoConfig, AutoModelForCausalLM
 
-from rdpt_core.finetune import trainer
+from rdpt_core.finetune import checkpoints, trainer
 from rdpt_core.finetune.export import load_base
 from rdpt_core.finetune.recipe import TrainingRecipe
 from rdpt_core.finetune.rows import Rows
@@ -28,6 +29,7 @@ from rdpt_core.finetune.training import TrainingExample, TrainingJob, checked, p
 from rdpt_core.models.spec import Rope
 from tests.core.finetune.tiny_students import MACHINE, NUM_STEPS, RECIPE, base, examples
 from tests.core.models import tiny
+from tests.core.models.test_refusals import Evil
 
 __all__ = ["base", "examples"]
 
@@ -205,6 +207,24 @@ def test_killed_while_its_model_is_written_a_training_takes_no_step_again(
     monkeypatch.setattr(Tuner, "training_step", lambda *_: pytest.fail("a step was taken again"))
     assert bench.run(job) == plain[0]
     assert all(torch.equal(tensor, plain[1][name]) for name, tensor in weights(job).items())
+
+
+@pytest.mark.fault("X2")
+@pytest.mark.parametrize("name", ["optimizer.pt", "scheduler.pt", "rng_state.pth"])
+def test_x2_a_pickle_in_a_checkpoint_is_not_opened(
+    bench: Bench, plain: tuple[list[Step], Weights], tmp_path: Path, name: str
+) -> None:
+    """Even where its hashes say that it is whole: resuming reads it with weights_only."""
+    job = bench.job(f"pickled-{name}")
+    shutil.copytree(bench.job("plain").workdir, job.workdir, dirs_exist_ok=True)
+    *_, newest, last = checkpoints.in_order(job.workdir / "checkpoints")
+    shutil.rmtree(last)  # so that there are steps left to take
+    canary = tmp_path / "canary"
+    torch.save(Evil(canary), newest / name)
+    checkpoints.seal(newest, job.run)
+    with pytest.raises(pickle.UnpicklingError):
+        bench.run(job)
+    assert not canary.exists()
 
 
 # ---------------------------------------------------------------------------- LoRA

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -172,6 +173,32 @@ def test_answers_beside_a_bomb_are_graded(checker: Checker) -> None:
     answers = ["18", NESTED, "17"]
     before, exploded, after = checker.check([Check("18", a) for a in answers], 3.0)
     assert (before, exploded, after) == (Checked("18", True), None, Checked("17", False))
+
+
+@pytest.mark.fault("X11")
+@pytest.mark.parametrize(
+    "code",
+    [
+        "open('{canary}', 'w')",
+        "__import__('os').system('touch {canary}')",
+        "().__class__.__base__.__subclasses__()",
+        "\\text{{__import__('os').system('touch {canary}')}}",
+        "\\write18{{touch {canary}}}",
+        "\\input{{|touch {canary}}}",
+        "eval(\"open('{canary}', 'w')\")",
+        "```python\nopen('{canary}', 'w')\n```",
+        "lambda: open('{canary}', 'w')",
+    ],
+)
+def test_x11_code_in_an_answer_or_a_gold_is_text(
+    checker: Checker, tmp_path: Path, code: str
+) -> None:
+    canary = tmp_path / "canary"
+    text = code.format(canary=canary)
+    for gold, answer in ((text, text), ("18", text), (text, "18")):
+        checker.check([Check(gold, answer)], 60)
+        verdict(f"It is \\boxed{{{answer}}}.", gold)
+    assert not canary.exists()
 
 
 @pytest.mark.fault("F06", "F26")

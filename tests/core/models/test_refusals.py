@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import json
+import pickle
 import shutil
+from collections.abc import Callable
+from contextlib import nullcontext, suppress
 from pathlib import Path
 
 import pytest
 
+from rdpt_core.finetune.export import load_base
 from rdpt_core.models.loading.weights import load
 from rdpt_core.models.refusals import INDEX
 from rdpt_core.models.spec import ModelSpec
@@ -106,3 +110,59 @@ def test_x1_configs_that_ask_for_code_are_refused(
     path.write_text(json.dumps({**json.loads(path.read_text()), **asks}))
     with pytest.raises(ValueError, match="asks for code from elsewhere"):
         digest(folder)
+
+
+class Evil:
+    """A pickle that makes a file when it is opened."""
+
+    def __init__(self, canary: Path) -> None:
+        self.canary = canary
+
+    def __reduce__(self) -> tuple[object, tuple[object, ...]]:
+        return open, (str(self.canary), "w")
+
+
+def unchecked(monkeypatch: pytest.MonkeyPatch) -> None:
+    for user in ("hub", "identity"):
+        monkeypatch.setattr(f"rdpt_core.models.{user}.check_folder", lambda *_: None)
+
+
+@pytest.mark.fault("X1", "X2")
+@pytest.mark.parametrize("beside", [True, False])
+@pytest.mark.parametrize("loads", [lambda folder: load(ModelSpec(path="."), folder), load_base])
+def test_x1_a_pickle_is_not_opened_even_where_nothing_was_checked(
+    folder: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    loads: Callable[[Path], object],
+    beside: bool,
+) -> None:
+    """The loaders themselves hold, with and without weights in safetensors beside it."""
+    unchecked(monkeypatch)
+    canary = tmp_path / "canary"
+    if not beside:
+        (folder / "model.safetensors").unlink()
+    for name in ("pytorch_model.bin", "training_args.bin"):
+        (folder / name).write_bytes(pickle.dumps(Evil(canary)))  # protocol of torch's old files
+    with nullcontext() if beside else pytest.raises((OSError, ValueError)):
+        loads(folder)
+    assert not canary.exists()
+
+
+@pytest.mark.fault("X1")
+def test_x1_a_folder_s_code_is_not_run_even_where_nothing_was_checked(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    unchecked(monkeypatch)
+    canary = tmp_path / "canary"
+    (folder / "modeling_evil.py").write_text(f"open({str(canary)!r}, 'w')\n")
+    config = json.loads((folder / "config.json").read_text())
+    config["auto_map"] = {
+        "AutoConfig": "modeling_evil.Config",
+        "AutoModelForCausalLM": "modeling_evil.Model",
+    }
+    (folder / "config.json").write_text(json.dumps(config))
+    for loads in (lambda: load(ModelSpec(path="."), folder), lambda: load_base(folder)):
+        with suppress(ValueError, OSError):
+            loads()
+        assert not canary.exists()

@@ -2,8 +2,15 @@
 
 from __future__ import annotations
 
+import shutil
+import socket
+import ssl
+import subprocess
+import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,7 +20,7 @@ from rdpt_core.models.serving.endpoint import ModelServer
 from rdpt_core.models.serving.http import Client, ItemFailed, Refused, Unreachable
 from tests.core.models.serving import model_server as m
 from tests.core.models.serving.clients import KEY, ask, brain, client, server
-from tests.core.models.serving.model_server import StandInServer
+from tests.core.models.serving.model_server import Brain, StandInServer
 
 __all__ = ["brain", "server"]
 
@@ -182,6 +189,56 @@ def test_x9_no_redirect_is_followed(server: StandInServer) -> None:
     server.script = [m.status(307, Location="http://127.0.0.1:9/v1/completions")]
     with pytest.raises(Refused, match="redirects are not followed"):
         ask(client(server))
+
+
+@pytest.mark.fault("X6", "X9")
+def test_x9_a_redirect_and_a_proxy_of_the_environment_are_sent_no_key(
+    server: StandInServer, brain: Brain, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with StandInServer(brain, limit=256).running() as other:
+        for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY"):
+            monkeypatch.setenv(name, other.url.removesuffix("/v1"))
+        server.key = KEY
+        server.script = [m.status(code, Location=other.url) for code in (301, 302, 307, 308)]
+        for _ in range(4):
+            with pytest.raises(Refused, match="redirects are not followed"):
+                ask(client(server, api_key=SecretStr(KEY)))
+        assert ask(client(server, api_key=SecretStr(KEY)))["choices"]
+        assert other.asked == []
+
+
+@pytest.mark.fault("X9")
+def test_x9_a_certificate_that_nobody_signed_ends_before_the_key_is_sent(
+    server: StandInServer, certified: Path
+) -> None:
+    """A server that speaks TLS with a certificate of its own making."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certified)
+    heard: list[bytes] = []
+
+    def listen(listening: socket.socket) -> None:
+        with suppress(OSError), listening.accept()[0] as plain:
+            heard.append(context.wrap_socket(plain, server_side=True).recv(4096))
+
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        threading.Thread(target=listen, args=(listening,), daemon=True).start()
+        server.url = f"https://127.0.0.1:{listening.getsockname()[1]}/v1"
+        with pytest.raises(Unreachable, match="CERTIFICATE_VERIFY_FAILED"):
+            client(server, api_key=SecretStr(KEY), patience=0.0).ask("models", None, dict, tries=1)
+    assert heard == []
+
+
+@pytest.fixture(scope="module")
+def certified(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A key with a certificate that it signed itself."""
+    path = tmp_path_factory.mktemp("tls") / "own.pem"
+    names = ["-subj", "/CN=127.0.0.1", "-addext", "subjectAltName=IP:127.0.0.1"]
+    command = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "1", *names]
+    if not shutil.which("openssl"):
+        pytest.skip("no openssl makes a certificate here")
+    subprocess.run([*command, "-keyout", path, "-out", path.with_suffix(".crt")], check=True)
+    path.write_text(path.read_text() + path.with_suffix(".crt").read_text())
+    return path
 
 
 @pytest.mark.fault("X9")
