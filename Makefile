@@ -3,7 +3,7 @@
 
 PYTHON := .venv/bin/python
 .DEFAULT_GOAL := help
-.PHONY: help run test check format ui docs reliability pocket lock bootstrap
+.PHONY: help run test check format ui docs reliability check-deps pocket lock bootstrap
 
 help:
 	@echo "make run      run or resume the pocket experiment"
@@ -13,6 +13,7 @@ help:
 	@echo "make ui       serve MLflow and Prefect, on this machine only"
 	@echo "make docs     build the documentation into build/site"
 	@echo "make reliability  test all faults and write docs/reliability.md"
+	@echo "make check-deps   known faults and licences of all dependencies (needs the internet)"
 	@echo "make pocket   train the pocket teacher and student again (some 90 minutes on one core)"
 	@echo "make lock     update constraints.txt to the newest versions that install together"
 
@@ -47,6 +48,19 @@ docs: bootstrap
 reliability: bootstrap
 	$(PYTHON) -m pytest -n 2 --dist loadfile -m fault --junitxml build/reliability.xml; code=$$?; \
 		$(PYTHON) -m tests.reliability build/reliability.xml && exit $$code
+
+# pip-audit lives apart, so that what it needs is not what it audits. --strict, since it otherwise
+# ends well where it could not ask about a package.
+AUDIT := .venv.audit/bin/python -m pip_audit --strict --progress-spinner off --disable-pip --no-deps
+check-deps: bootstrap
+	$(PYTHON) -m pip check
+	$(PYTHON) -m tests.licences
+	@.venv.audit/bin/python -m pip_audit --version >/dev/null 2>&1 || { $(PYTHON) -m venv .venv.audit && \
+		.venv.audit/bin/python -m pip install --quiet pip-audit==2.10.1; }
+	@mkdir -p build; $(AUDIT) --requirement constraints.txt >build/audit.txt 2>&1 || { \
+		tail -n 3 build/audit.txt; echo "pip-audit found a known fault, or could not ask PyPI about each package" \
+		"(it needs the internet): see build/audit.txt"; exit 1; }
+	@tail -n 1 build/audit.txt
 
 pocket: bootstrap
 	$(PYTHON) -m perf.pocket --threads 2

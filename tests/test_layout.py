@@ -17,7 +17,7 @@ import pytest
 
 TOP_LEVEL = {
     *("flows", "tasks", "rdpt_core", "settings", "tests", "mlflow", "docs", "perf"),
-    *("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "CITATION.cff", "LICENSE"),
+    *("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "SECURITY.md", "CITATION.cff", "LICENSE"),
     *("Makefile", "rdpt", "pyproject.toml", "constraints.txt", "prefect.yaml"),
     *("mkdocs.yml", "Dockerfile", ".dockerignore"),
     *(".ci", ".github", ".gitignore", ".pre-commit-config.yaml"),

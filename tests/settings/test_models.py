@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from pydantic import ValidationError
 
+from settings.experiment import Experiment
 from settings.models import NamedModel, Student
 
 
@@ -12,6 +13,22 @@ def test_a_name_reaches_no_key() -> None:
     one, other = (NamedModel(name=name, path="m").spec for name in ("a", "b"))
     assert one == other
     assert "name" not in one.model_dump()
+
+
+@pytest.mark.fault("X5")
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("", ".", "..", "../x", "/etc/x", "a/b", "a\\b", "~"),
+        *("a\0", "a\nb", "-rf", "\u202ex", "x" * 61),
+    ],
+)
+def test_x5_a_name_that_could_be_a_path_or_an_option_is_refused(name: str) -> None:
+    """Names become files: `runs/NAME`, `logs/NAME.jsonl`, `reports/NAME.html`."""
+    for kind, given in ((NamedModel, {"name": name, "path": "m"}), (Experiment, {"name": name})):
+        with pytest.raises(ValidationError) as refused:
+            kind.model_validate(given)
+        assert ("name",) in [error["loc"] for error in refused.value.errors()]
 
 
 @pytest.mark.parametrize("fields", [{"source": "import"}, {"distilled": "d"}])

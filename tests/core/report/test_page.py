@@ -101,6 +101,13 @@ def test_the_policy_admits_this_script_and_this_style_alone(elements: Elements) 
 
 
 @pytest.mark.fault("X4")
+def test_x4_a_name_is_text(bundle: Bundle) -> None:
+    name = '</title><script>alert(1)</script><img src=x onerror="alert(2)">'
+    found = Elements(write_page(dataclasses.replace(bundle, experiment=name))).found
+    assert found == Elements(write_page(bundle)).found
+
+
+@pytest.mark.fault("X4")
 def test_nothing_is_loaded_and_nothing_is_styled_or_handled_inline(elements: Elements) -> None:
     for tag, attributes in elements.found:
         assert not {name for name in attributes if name.startswith("on") or name == "style"}

@@ -9,6 +9,8 @@ from typing import ClassVar
 
 import duckdb
 import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
 
 from rdpt_core.store import catalog
 from rdpt_core.store.contents import (
@@ -144,6 +146,19 @@ def test_a_hostile_name_round_trips_and_changes_no_table(tmp_path: Path, name: s
     path, _ = published(tmp_path, name)
     assert query(path, "SELECT name FROM configurations") == [(name,)]
     assert len(query(path, "FROM duckdb_tables()")) == 5
+
+
+@pytest.mark.fault("X3")
+@given(st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), min_size=1))
+@settings(deadline=None)
+@example('a"; DROP TABLE parts; --')
+@example("x' OR 'a' = 'a")
+def test_x3_any_text_is_one_name_and_one_value(text: str) -> None:
+    """DuckDB's identifiers end at a NUL; names of an experiment hold none."""
+    with duckdb.connect() as connection:
+        connection.execute(f"SELECT {catalog.literal(text)} AS {catalog.quoted(text)}")
+        assert connection.fetchall() == [(text,)]
+        assert [column[0] for column in connection.description or ()] == [text]
 
 
 @pytest.mark.fault("F38")

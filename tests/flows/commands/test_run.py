@@ -72,6 +72,12 @@ def bench(tmp_path_factory: pytest.TempPathFactory) -> Bench:
     return Bench(tmp_path_factory.mktemp("a study"))
 
 
+@pytest.fixture(scope="module")
+def done(bench: Bench) -> subprocess.CompletedProcess[str]:
+    """The study's first run."""
+    return bench.rdpt("run", "study.toml")
+
+
 def test_a_plan_writes_nothing(bench: Bench) -> None:
     planned = bench.rdpt("plan", "study.toml")
     assert planned.returncode == 0, planned.stderr
@@ -79,8 +85,9 @@ def test_a_plan_writes_nothing(bench: Bench) -> None:
     assert not (bench.folder / "workspace").exists()
 
 
-def test_one_command_runs_it_all_and_ends_with_its_results(bench: Bench) -> None:
-    done = bench.rdpt("run", "study.toml")
+def test_one_command_runs_it_all_and_ends_with_its_results(
+    bench: Bench, done: subprocess.CompletedProcess[str]
+) -> None:
     assert done.returncode == 0, done.stderr
     assert "where its sentences come from" in done.stdout
     assert "Traceback" not in done.stderr
@@ -96,6 +103,7 @@ def test_one_command_runs_it_all_and_ends_with_its_results(bench: Bench) -> None
 
 
 @pytest.mark.fault("F12")
+@pytest.mark.usefixtures("done")
 def test_t40_without_prefects_database_the_second_run_starts_nothing_and_prints_the_same(
     bench: Bench,
 ) -> None:
@@ -109,6 +117,7 @@ def test_t40_without_prefects_database_the_second_run_starts_nothing_and_prints_
     assert bench.rdpt("resume").stdout == first.stdout
 
 
+@pytest.mark.usefixtures("done")
 def test_the_distilled_model_loads_anywhere(bench: Bench) -> None:
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
@@ -119,6 +128,7 @@ def test_the_distilled_model_loads_anywhere(bench: Bench) -> None:
 
 
 @pytest.mark.fault("F11")
+@pytest.mark.usefixtures("done")
 def test_a_lost_part_is_rebuilt_alone_and_the_rest_is_cached(bench: Bench) -> None:
     before = {r.part.key: r.part.content for r in bench.store.records("sentences")}
     victim = next(bench.store.root.glob("sentences/*.parquet"))
@@ -130,12 +140,14 @@ def test_a_lost_part_is_rebuilt_alone_and_the_rest_is_cached(bench: Bench) -> No
     assert json.loads(lines[-1]) | {"event": "ended", "failures": []} == json.loads(lines[-1])
 
 
+@pytest.mark.usefixtures("done")
 def test_runs_lists_it(bench: Bench) -> None:
     listed = bench.rdpt("runs")
     assert listed.stdout.startswith("study\t")
 
 
 @pytest.mark.fault("F05", "F10")
+@pytest.mark.usefixtures("done")
 def test_a_damaged_checkpoint_is_trained_again_and_nothing_after_it_is_built(bench: Bench) -> None:
     """The same selection, recipe and seed give the same weights, so all that follows is cached."""
     before = bench.parts()

@@ -6,9 +6,12 @@ import csv
 import io
 import json
 
+import duckdb
 import pytest
 
 from flows import cli
+from flows.commands import sql
+from flows.runtime import read_runtime
 from tests.flows.example_experiments import Studio
 from tests.flows.recorded_requests import output_of
 
@@ -79,6 +82,28 @@ def test_sql_reads_and_does_nothing_else(here: Studio, capsys: Capture, query: s
     assert cli.main(["sql", query]) == 2
     assert capsys.readouterr().err.startswith("rdpt: sql:\n  ")
     assert sorted(here.folder.rglob("*")) == before
+
+
+@pytest.mark.fault("X3")
+@pytest.mark.parametrize(
+    ("query", "refusal"),
+    [
+        ("FROM read_text('study.toml')", "disabled by configuration"),
+        ("COPY (SELECT 1) TO 'out.csv'", "disabled by configuration"),
+        ("CREATE TABLE x AS SELECT 1", "read-only mode"),
+        ("DROP VIEW traces", "read-only mode"),
+        ("SET allowed_directories = ['/']", "configuration has been locked"),
+        ("SET threads = 1", "configuration has been locked"),
+    ],
+)
+def test_x3_the_connection_holds_by_itself(here: Studio, query: str, refusal: str) -> None:
+    """Whatever gets past the check of a statement's kind."""
+    with sql._opened(read_runtime()) as connection:
+        with pytest.raises(duckdb.Error, match=refusal):
+            connection.execute(query)
+        for setting in ("autoinstall_known_extensions", "autoload_known_extensions"):
+            found = connection.execute(f"SELECT current_setting('{setting}')").fetchone()
+            assert found == (False,)
 
 
 @pytest.mark.parametrize(
