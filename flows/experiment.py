@@ -31,8 +31,9 @@ from flows.configurations import Configuration
 from flows.journal import Journal
 from flows.projection.telling import tell_begun, tell_complete, tell_ended
 from flows.results.artifact import show_results
+from flows.runners import runner_of
 from flows.runtime import read_runtime
-from flows.titles import tags_of, title, users_of
+from flows.titles import jobs_of, tags_of, users_of
 from flows.workspace import Opened, freeze, open_file, open_frozen
 from rdpt_core.store.parts import Damaged
 from settings.loading import find_experiment
@@ -45,9 +46,9 @@ from tasks.running import announced
 from tasks.stage import Table
 from tasks.table import TableTask, needs_of
 from tasks.tracking.tracker import Tracker
-from tasks.turns import Turns
+from tasks.workers.loop import Job
+from tasks.workers.runner import Runner
 
-UNITS = {"traces": "tokens", "scores": "tokens", "grades": "answers", "students": "steps"}
 MAX_ATTEMPTS = 3
 """A part that is found damaged while it is read sends the walk back to rebuild it."""
 LISTEN_SECONDS = 0.5
@@ -201,7 +202,8 @@ def build(opened: Opened) -> dict[str, BaseException]:
         tracker = Tracker(opened.runtime, opened.experiment.name)
         tell_begun(opened, tracker)
         try:
-            failures = _until_sound(opened, tracker)
+            with runner_of(opened) as runner:
+                failures = _until_sound(opened, tracker, runner)
             tell_ended(opened, tracker, failures)
         finally:
             tracker.close()
@@ -215,10 +217,10 @@ def build(opened: Opened) -> dict[str, BaseException]:
         return failures
 
 
-def _until_sound(opened: Opened, tracker: Tracker) -> dict[str, BaseException]:
+def _until_sound(opened: Opened, tracker: Tracker, runner: Runner) -> dict[str, BaseException]:
     """Walks again where a part was found damaged while it was read: it is set aside by then."""
     for _ in range(MAX_ATTEMPTS):
-        failures = Walk(opened, tracker).failures()
+        failures = Walk(opened, tracker, runner).failures()
         damaged = [error for error in failures.values() if isinstance(error, Damaged)]
         for error in damaged:
             say(f"warning: {error}; it is built again")
@@ -234,6 +236,7 @@ class Walk:
 
     opened: Opened
     tracker: Tracker
+    runner: Runner
     tasks: dict[str, TableTask] = field(default_factory=dict)
     """By the digest of the table, as `futures` are."""
     futures: dict[str, PrefectFuture[Any]] = field(default_factory=dict)
@@ -259,33 +262,20 @@ class Walk:
             return self._errors()
 
     def _submit_all(self, runner: TaskRunner[Any], overview: RunOverview) -> None:
-        study, turns = self.opened.study, Turns(self.opened.runtime.workers)
-        users = users_of(study.configurations())
-        for table in study.tables():
-            task = self._task(table, users.get(table.digest, []), turns, overview)
+        users = users_of(self.opened.study.configurations())
+        for job in jobs_of(self.opened.study):
+            table = job.table
+            task = self._task(job, users.get(table.digest, []), overview)
             needs = [self.futures[needed.digest] for needed in needs_of(table)]
             self.tasks[table.digest] = task
             self.futures[table.digest] = task.submit(runner, needs)
 
-    def _task(
-        self, table: Table, users: list[Configuration], turns: Turns, overview: RunOverview
-    ) -> TableTask:
-        opened, name = self.opened, title(table, users)
-        unit = UNITS.get(table.name, "rows")
-        progress = TableProgress(name, unit, overview=overview)
+    def _task(self, job: Job, users: list[Configuration], overview: RunOverview) -> TableTask:
+        name = self.opened.experiment.name
+        progress = TableProgress(job.title, job.unit, overview=overview)
         progress.on_row = lambda row: self.tracker.step(users, row)
-        tags = tags_of(table, users, opened.experiment.name)
-        return TableTask(
-            table,
-            opened.plan,
-            opened.runtime,
-            turns,
-            progress,
-            opened.experiment.name,
-            name,
-            unit,
-            tags,
-        )
+        tags = tags_of(job.table, users, name)
+        return TableTask(job, self.opened.plan, self.runner, progress, name, tags)
 
     def _ended(self, table: Table) -> bool:
         """Waits for the table's task; false where the run was stopped and nothing is being built.
@@ -306,7 +296,7 @@ class Walk:
             tell_complete(self.opened, self.tracker, configuration)
 
     def _errors(self) -> dict[str, BaseException]:
-        found = {self.tasks[d].title: _error(future) for d, future in self.futures.items()}
+        found = {self.tasks[d].job.title: _error(future) for d, future in self.futures.items()}
         return {title: error for title, error in found.items() if error is not None}
 
 

@@ -5,12 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from flows.configurations import Configuration
+from flows.study.study import Study
 from tasks.stage import Table
+from tasks.workers.loop import Job
 
 MAX_NAMED = 3
 """So many users of a table are counted, fewer are named."""
 MAX_TAGGED = 20
 """Configurations that a table's tags name."""
+UNITS = {"traces": "tokens", "scores": "tokens", "grades": "answers", "students": "steps"}
+"""What the work of a table is counted in; rows where it is not here."""
 
 
 def users_of(configurations: Iterable[Configuration]) -> dict[str, list[Configuration]]:
@@ -54,3 +58,12 @@ def tags_of(table: Table, users: Sequence[Configuration], experiment: str) -> fr
             *(f"configuration:{name}" for name in names),
         }
     )
+
+
+def jobs_of(study: Study) -> list[Job]:
+    """All tables of a study with what people call them, each after those that it needs."""
+    users = users_of(study.configurations())
+    return [
+        Job(table, title(table, users.get(table.digest, [])), UNITS.get(table.name, "rows"))
+        for table in study.tables()
+    ]

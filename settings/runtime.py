@@ -5,6 +5,7 @@ Read from `RDPT_*` variables, a `.env` file and, last, the defaults below.
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -19,7 +20,7 @@ from pydantic import (
 )
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from rdpt_core.machine.processor import has_gpu
+from rdpt_core.machine.processor import gpus, has_gpu
 from rdpt_core.models.serving.endpoint import ModelServer
 from rdpt_core.tables import ids
 from rdpt_core.tables.spelling import nearest
@@ -67,9 +68,17 @@ class Runtime(BaseSettings):
     device: Literal["auto", "cpu", "cuda"] = "auto"
     device_batch: int = Field(default=4, ge=1)
     """Examples in one forward of a fine-tuning; the recipe names the global batch."""
-    workers: int = Field(default_factory=lambda known: _workers(known.get("device")), ge=1, le=64)
+    runner: Literal["local", "processes"] = "local"
+    """Who builds parts: `local`, threads of the run's process, which share one model in memory, or
+    `processes`, worker processes that hold a model each. Changes no number."""
+    workers: int = Field(
+        default_factory=lambda known: _workers(known.get("device"), known.get("runner")),
+        ge=1,
+        le=64,
+    )
     """Parts that are built at the same time: traces sampled, texts scored, students trained. Moves
-    no number. By default one for each processor, 4 at most, and 1 where there is a GPU."""
+    no number. By default one for each processor, 4 at most, and where there are GPUs 1, or with
+    `processes` one for each GPU."""
     graders: int = Field(default=2, ge=1, le=256)
     """Processes that check answers."""
     servers: dict[ServerName, ModelServer] = {}
@@ -138,10 +147,22 @@ class Runtime(BaseSettings):
         return self.tracking or f"sqlite:///{self.workspace / 'mlflow.db'}"
 
 
-def _workers(device: str | None) -> int:
-    """`device` is None where it was not valid, which is an error of its own."""
+def variables(runtime: Runtime) -> dict[str, str]:
+    """The settings as environment variables, for a process that is to work in the same way."""
+    values = runtime.model_dump(mode="json", exclude={"servers"}, exclude_none=True)
+    values |= {"workspace": str(runtime.workspace.resolve())}
+    servers = {name: one.model_dump(mode="json") for name, one in runtime.servers.items()}
+    for name, server in runtime.servers.items():
+        servers[name]["api_key"] = server.api_key and server.api_key.get_secret_value()
+    found = {name: v if isinstance(v, str) else json.dumps(v) for name, v in values.items()}
+    found |= {"servers": json.dumps(servers)} if servers else {}
+    return {f"{PREFIX}{name.upper()}": value for name, value in found.items()}
+
+
+def _workers(device: str | None, runner: str | None) -> int:
+    """Either is None where it was not valid, which is an error of its own."""
     if has_gpu(device or "auto"):
-        return 1
+        return max(1, len(gpus())) if runner == "processes" else 1
     return min(MOST_WORKERS, num_processors())
 
 

@@ -71,6 +71,11 @@ def asked() -> Stopped | None:
     return Stopped(_arrived[0]) if _arrived else None
 
 
+def ask(number: int = signal.SIGTERM) -> None:
+    """Stops this process as a signal would."""
+    _arrived.append(number)
+
+
 def _arrive(number: int, frame: FrameType | None) -> None:
     _arrived.append(number)
     if len(_arrived) > 1:

@@ -23,11 +23,10 @@ from rdpt_core.store.parts import Damaged
 from tasks.assets import name_asset
 from tasks.plan import Plan
 from tasks.progress import TableProgress, brief
-from tasks.running import Activity, beating
 from tasks.stage import StageTable, Table
 from tasks.stopping import Stopped
-from tasks.turns import Turns
-from tasks.worker import Worker
+from tasks.workers.loop import Job
+from tasks.workers.runner import Runner
 
 RETRY_SECONDS = [20.0, 40.0]
 """Before a table is tried again whose server failed. Requests have their own retries, for as long
@@ -46,20 +45,19 @@ all runs that it knows."""
 class TableTask:
     """One table of a run: what its task builds, where, and how Prefect shows it."""
 
-    table: Table
+    job: Job
     plan: Plan
     """The plan of the whole run."""
-    runtime: Any
-    turns: Turns
+    runner: Runner
     progress: TableProgress
     experiment: str
-    title: str
-    """The table's name for people."""
-    unit: str
-    """What its work is counted in: tokens, steps, ..."""
     tags: frozenset[str]
     building: threading.Event = field(default_factory=threading.Event)
     """Set while parts are built: not while the task waits for other tables or for a retry."""
+
+    @property
+    def table(self) -> Table:
+        return self.job.table
 
     def submit(
         self, runner: TaskRunner[Any], needs: Sequence[PrefectFuture[Any]]
@@ -69,7 +67,7 @@ class TableTask:
         holds = has_model(self.table, "has_weights")
         own: Task[Any, Any] = build_table.with_options(
             name=self.table.name,
-            task_run_name=self.title,
+            task_run_name=self.job.title,
             tags={*self.tags, *([HOLDS_MODEL] * holds), *([ASKS_SERVER] * asks)},
             retries=len(RETRY_SECONDS) if asks else 0,
             retry_delay_seconds=RETRY_SECONDS,
@@ -82,8 +80,8 @@ class TableTask:
     def build(self) -> State[Any]:
         """Builds the parts that are missing. Raises what a stage raises."""
         log, found = get_run_logger(), self.plan.state(self.table)
-        num_found = len(found.parts)  # the plan is told of what is made
-        if found.complete:
+        num_found = self.runner.found(found.parts)
+        if found.complete and num_found == len(found.parts):
             log.info("all parts are in the store (%d)", num_found)
             return self._completed("Cached", num_found)
         if lacks := self._lacks():
@@ -95,11 +93,9 @@ class TableTask:
             log.info("%d of %d parts are in the store", num_found, len(found.places))
         else:
             log.info("reading the source")
-        activity = Activity(self.experiment, self.title, self.table.digest, self.unit)
         self.building.set()
         try:
-            with beating(self.progress, self.runtime.workspace, activity) as watcher:
-                Worker(self.plan, self.runtime, watcher, turns=self.turns).build(self.table)
+            self.runner.build(self.job, self.progress)
         finally:
             self.progress.abandoned()  # nothing where it is finished
             self.building.clear()
@@ -115,7 +111,7 @@ class TableTask:
         state = self.plan.state(self.table)
         if not state.complete:
             raise Damaged(f"{self.table.name}: a part that it needs does not hold")
-        name_asset(self.experiment, self.table.name, self.title, state.parts)
+        name_asset(self.experiment, self.table.name, self.job.title, state.parts)
         message = f"parts: {num_found} found, {len(state.parts) - num_found} made"
         keys = {"table": self.table.name, "parts": [part.key for part in state.parts]}
         return Completed(name=name or "Completed", message=message, data=keys)

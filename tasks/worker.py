@@ -99,25 +99,29 @@ class Worker:
             self.watcher.finished()
             return
         turns = self.turns or Turns(self.runtime.workers)
-        with turns.memory(_loads_a_model(table)):
-            self._build_all(table, self.plan.state(table).missing, turns)
+        with turns.memory(weights_of(table) is not None):
+            missing: Sequence[MissingPart] = self.plan.state(table).missing
+            self.watcher.started(table, sum(wanted.size for wanted in missing))
+            while missing:
+                left = self.round(table, missing, turns)
+                if len(left) == len(missing):
+                    self._wait(table, left[0])
+                missing = left
+            self.watcher.finished()
 
-    def _build_all(self, table: StageTable, missing: Sequence[MissingPart], turns: Turns) -> None:
-        self.watcher.started(table, sum(wanted.size for wanted in missing))
-
+    def round(
+        self, table: StageTable, missing: Sequence[MissingPart], turns: Turns | None = None
+    ) -> list[MissingPart]:
+        """Builds each of these parts unless another worker does; those that are left to others."""
+        slots = turns or Turns(self.runtime.workers)
         is_remote = any(getattr(v, "is_remote", False) for v in table.parameters.values())
 
         def claim(wanted: MissingPart) -> bool:
-            with turns.slot(not is_remote):
+            with slots.slot(not is_remote):
                 return self._claim(table, wanted)
 
-        while missing:
-            claimed = abreast(claim, missing, self._width(table))
-            left = [wanted for wanted, done in zip(missing, claimed, strict=True) if not done]
-            if len(left) == len(missing):
-                self._wait(table, left[0])
-            missing = left
-        self.watcher.finished()
+        claimed = abreast(claim, missing, self._width(table))
+        return [wanted for wanted, done in zip(missing, claimed, strict=True) if not done]
 
     def _width(self, table: StageTable) -> int:
         """How many parts are built at once: several if each has its own forward pass, or if a
@@ -217,10 +221,13 @@ class Worker:
             self.watcher.row(row)
 
 
-def _loads_a_model(table: StageTable) -> bool:
-    """True if a model's weights are loaded in this process to make the table."""
-    here = any(getattr(value, "has_weights", False) for value in table.parameters.values())
-    return here and not table.stage.own_process
+def weights_of(table: Table) -> Any:
+    """The model whose weights are loaded in this process to make the table; None for no model, or
+    one that is loaded elsewhere."""
+    if isinstance(table, SourceTable) or table.stage.own_process:
+        return None
+    values = table.parameters.values()
+    return next((value for value in values if getattr(value, "has_weights", False)), None)
 
 
 @cache

@@ -7,7 +7,7 @@ from typing import Literal
 from pydantic import AliasChoices, Field
 from pydantic_settings import CliPositionalArg, CliToggleFlag
 
-from flows.commands.verb import EXPERIMENT_HELP, FILE_HELP, RUN_HELP, Answer, Verb
+from flows.commands.verb import EXPERIMENT_HELP, FILE_HELP, RUN_HELP, Answer, Verb, WorkspaceVerb
 
 NO_WAIT = "exit code 4 instead of waiting for a part that another run is building"
 
@@ -69,6 +69,28 @@ class Resume(Answer):
         from flows.commands.run import resume
 
         return resume(self.name, not self.no_wait, self.as_json)
+
+
+class Work(WorkspaceVerb):
+    """Work at an experiment: claim parts that nobody builds until none is left.
+
+    rdpt work pocket                 a worker beside a run, or beside other workers
+    srun -n 8 rdpt work study.toml   eight of them, on machines that share the workspace
+
+    A worker holds one model and builds one part at a time. It ends with 1 if a table failed.
+    `rdpt run` then finds every part, and shows the results.
+    """
+
+    file: CliPositionalArg[str] = Field(description=EXPERIMENT_HELP)
+    attached: CliToggleFlag[bool] = Field(
+        default=False,
+        description="for a worker that a run starts: end once standard input is closed",
+    )
+
+    def act(self) -> int:
+        from flows.commands.work import work
+
+        return work(self.file, self.attached)
 
 
 class ShowPlan(Answer):

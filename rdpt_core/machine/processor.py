@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from functools import cache
 from pathlib import Path
@@ -28,3 +29,12 @@ def has_units() -> bool:
 
 def has_gpu(device: str) -> bool:
     return device == "cuda" or (device == "auto" and Path("/dev/nvidiactl").exists())
+
+
+def gpus(folder: Path = Path("/dev")) -> list[str]:
+    """The GPUs that this process may use, as CUDA_VISIBLE_DEVICES names them."""
+    named = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if named is not None:
+        return [name for name in named.split(",") if name.strip()]
+    numbers = (path.name.removeprefix("nvidia") for path in folder.glob("nvidia[0-9]*"))
+    return sorted((number for number in numbers if number.isdigit()), key=int)

@@ -205,6 +205,13 @@ class Store:
             return True
         return os.path.exists(os.path.join(self.root, part.table, f"{part.key}.parquet"))
 
+    def committed_at(self, part: Part) -> float:
+        """When the part was committed, by the clock of the disk; 0 if it is gone."""
+        try:
+            return os.stat(self.root / part.table / f"{part.key}.json").st_mtime
+        except FileNotFoundError:
+            return 0.0
+
     def file(self, part: Part) -> Path:
         """The part's file, unchecked; that of a remote part is fetched. Raises Damaged if the
         remote one is lost."""

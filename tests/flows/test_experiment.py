@@ -40,6 +40,8 @@ from tasks.run_logs import keep_run_logs_off_the_terminal
 from tasks.stage import stage
 from tasks.turns import Turns
 from tasks.worker import Worker
+from tasks.workers.loop import Job
+from tasks.workers.runner import Threads
 from tests.core.models import tiny
 from tests.flows.conftest import TWO_ARMS
 from tests.flows.example_experiments import Studio, copying_train
@@ -338,6 +340,8 @@ from settings.runtime import Runtime
 from settings.runtime import Runtime
 from tasks import table
 from tasks.worker import Worker
+from tasks.workers.loop import Job
+from tasks.workers.runner import Threads
 
 def away(worker, one):
     print("away", flush=True)
@@ -429,15 +433,13 @@ def run_toys(folder: Path, toys: list[ToyModel]) -> FlowRun:
         with pool as runner:
             for toy in toys:
                 one = speak(problems=problems, model=toy)
+                plan = Plan(store)
                 task = table.TableTask(
-                    one,
-                    Plan(store),
-                    runtime,
-                    Turns(4),
+                    Job(one, toy.style, "tokens"),
+                    plan,
+                    Threads("toys", plan, runtime, Turns(4)),
                     TableProgress(toy.style, "tokens", quiet=True),
                     "toys",
-                    toy.style,
-                    "tokens",
                     frozenset({"stage:traces"}),
                 )
                 futures.append(task.submit(runner, []))
