@@ -70,6 +70,7 @@ class Failures:
         """Raises OSError where the note cannot be written."""
         fault = json.loads(fault_line(error))[FAULT]
         text = json.dumps(asdict(Failure(title, fault, isinstance(error, Damaged))))
+        self.folder.mkdir(parents=True, exist_ok=True)
         with replacing(self._path(table), durable=False) as new:
             new.write_text(text, encoding="utf-8")
 

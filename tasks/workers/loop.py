@@ -93,7 +93,7 @@ class Loop:
         table = job.table
         try:
             if isinstance(table, SourceTable):
-                return self.reads_sources and self._reads(job, table)
+                return self._reads(job, table)
             if time.monotonic() < self.not_before.get(table.digest, 0.0):
                 return False
             missing = self.plan.state(table).missing
@@ -110,10 +110,11 @@ class Loop:
         return True
 
     def _reads(self, job: Job, table: SourceTable) -> bool:
-        say(f"reading {job.title}")
-        table.read(self.plan.store)
-        self.plan.refresh(table)
-        return True
+        if self.reads_sources:
+            say(f"reading {job.title}")
+            table.read(self.plan.store)
+        self.plan.refresh(table)  # or the run has read it meanwhile
+        return self.reads_sources
 
     def _is_free(self, table: StageTable, wanted: MissingPart) -> bool:
         """True for a part that neither exists nor is being built."""

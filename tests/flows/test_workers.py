@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import os
-import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import psutil
@@ -17,24 +15,25 @@ from flows.runners import runner_of
 from flows.titles import jobs_of
 from flows.workspace import Opened, freeze, open_file
 from rdpt_core.machine.environment import worker_environment
-from rdpt_core.machine.resources import OutOfMemory
-from rdpt_core.store.parts import Store
 from settings.runtime import Runtime, variables
 from tasks.plan import Plan
 from tasks.progress import TableProgress
 from tasks.running import activities
 from tasks.worker import Watcher, Worker
-from tasks.workers import processes
 from tasks.workers.processes import Processes
+from tasks.workers.runner import Hired
 from tests.core.models import tiny
 from tests.flows.example_experiments import Studio, head
 
-TEXT = head("study", student='source = "import"\ndistilled = "distilled"', part_size=8) + """
+TEXT = (
+    head("study", student='source = "import"\ndistilled = "distilled"', part_size=8)
+    + """
 [[benchmarks]]
 name = "bench"
 problems = { source = "file", path = "bench.jsonl" }
 traces = { source = "generate", samples = 2, sampling = { max_new_tokens = 6, batch_size = 4 } }
 """
+)
 
 
 @pytest.fixture(scope="module")
@@ -63,7 +62,8 @@ def opened_in(folder: Path, workspace: str, **settings: object) -> Opened:
 
 
 def contents(opened: Opened) -> dict[str, list[str]]:
-    plan, found = Plan(opened.store), {}
+    plan = Plan(opened.store)
+    found: dict[str, list[str]] = {}
     for table in opened.study.tables():
         state = plan.state(table)
         assert state.complete, table.name
@@ -93,8 +93,50 @@ def test_two_worker_processes_make_the_parts_of_one_worker(
     with runner_of(opened) as runner:
         for job in jobs_of(opened.study):
             runner.build(job, TableProgress(job.title, job.unit, quiet=True))
-        pids = {one.pid for one in runner.crew.workers.values()}
+        assert isinstance(runner, Hired)
+        crew = runner.crew
+        assert isinstance(crew, Processes)
+        pids = {one.pid for one in crew.workers.values()}
     assert contents(opened) == golden
     assert not any(psutil.pid_exists(pid) for pid in pids)
-    logs = [runner.crew.log(number).read_text() for number in (0, 1)]
+    logs = [crew.log(number).read_text() for number in (0, 1)]
     assert all("traces" in log or "scores" in log for log in logs), "one of them had all the work"
+
+
+@pytest.mark.fault("F01")
+def test_workers_of_their_own_take_what_a_killed_one_left(
+    folder: Path, golden: dict[str, list[str]]
+) -> None:
+    opened = opened_in(folder, "killed")
+    with worker(opened, str(opened.file)) as first:
+        until(
+            lambda: any(
+                a.title.startswith("scores") for a, _, _ in activities(opened.runtime.workspace)
+            )
+        )
+        first.kill()
+    with worker(opened, opened.experiment.name) as second:  # which the first has frozen
+        assert b"nothing is left to build" in second.communicate(timeout=60)[1]
+        assert second.returncode == 0
+    assert contents(opened) == golden
+
+
+def test_a_worker_that_is_stopped_ends_at_once_with_its_code(folder: Path) -> None:
+    opened = opened_in(folder, "stopped")
+    with worker(opened, str(opened.file)) as first:
+        until(lambda: activities(opened.runtime.workspace))
+        first.terminate()
+        begun = time.monotonic()
+        assert first.wait(10) == 143
+        assert time.monotonic() - begun < 10
+
+
+def test_a_worker_names_the_table_that_failed_and_ends_with_its_code(folder: Path) -> None:
+    opened = opened_in(folder, "failed")
+    freeze(opened)
+    (folder / "failed" / "store").mkdir(parents=True)
+    (folder / "failed" / "store" / "traces").write_text("in the way")
+    with worker(opened, "study") as first:
+        said = first.communicate(timeout=60)[1].decode()
+    assert first.returncode == 1
+    assert "failed: traces" in said
