@@ -151,7 +151,8 @@ def variables(runtime: Runtime) -> dict[str, str]:
     """The settings as environment variables, for a process that is to work in the same way."""
     values = runtime.model_dump(mode="json", exclude={"servers"}, exclude_none=True)
     values |= {"workspace": str(runtime.workspace.resolve())}
-    values |= {"store": str(runtime.store.resolve())} if runtime.store else {}
+    if runtime.store and not runtime.store_address:
+        values |= {"store": str(runtime.store_folder.resolve())}
     servers = {name: one.model_dump(mode="json") for name, one in runtime.servers.items()}
     for name, server in runtime.servers.items():
         servers[name]["api_key"] = server.api_key and server.api_key.get_secret_value()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -23,8 +24,8 @@ PATIENCE_SECONDS = 7.0
 MOST_STARTS = 3
 """Times that workers are started who end though parts are missing."""
 DEVICES = "CUDA_VISIBLE_DEVICES"
-NETWORK = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY", "SSL_CERT_FILE", "SSL_CERT_DIR")
-"""How model servers are reached; also in lower case."""
+NETWORK = re.compile(r"(HTTPS?|ALL|NO)_PROXY|SSL_CERT_(FILE|DIR)|AWS_.*", re.IGNORECASE)
+"""Variables by which model servers and an object store are reached."""
 
 
 @dataclass
@@ -117,7 +118,7 @@ def start_worker(
     command: Sequence[str], settings: Mapping[str, str], log: Path
 ) -> subprocess.Popen[bytes]:
     """A worker that ends when the standard input that is given to it does."""
-    network = {name: os.environ[name] for name in os.environ if name.upper() in NETWORK}
+    network = {name: os.environ[name] for name in os.environ if NETWORK.fullmatch(name)}
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("ab") as output:
         return subprocess.Popen(
