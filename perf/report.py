@@ -249,7 +249,8 @@ def _curves(random: Random, num_shown: int) -> list[Curve]:
 
 
 def _curve(random: Random, configuration: int, benchmark: int) -> Curve:
-    position = list(range(1, 201))
+    width = 5  # of 200 positions
+    position = [first + (width - 1) / 2 for first in range(1, 201, width)]
     num = {
         side: np.maximum(n * np.exp(-np.array(position) / 80), 1).astype(int)
         for side, n in (("correct", 150), ("incorrect", 90))
@@ -266,7 +267,7 @@ def _curve(random: Random, configuration: int, benchmark: int) -> Curve:
             for side, counts in num.items()
         }
     counts_of = {side: [int(count) for count in counts] for side, counts in num.items()}
-    return Curve(configuration, benchmark, position, counts_of, share)
+    return Curve(configuration, benchmark, position, counts_of, share, width)
 
 
 def _differences(random: Random) -> list[Difference]:

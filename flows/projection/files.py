@@ -9,15 +9,18 @@ from dataclasses import asdict, fields
 from typing import Any
 
 from flows.projection.made_of import model_of
-from flows.projection.metrics import MIN_TRACES, positions_of
+from flows.projection.metrics import curve_on
 from flows.projection.told import R, Told
+from flows.report.curves import MIN_TRACES
 from rdpt_core.files.writing import csv_writer
-from rdpt_core.report import figures
+from rdpt_core.report.bundle import Curve
 from rdpt_core.store.parts import contents_digest
 from rdpt_core.tables.rows import Pick, Problem, Result, Trace
 from tasks.stage import Parts
 
 MAX_EXAMPLES = 200
+DPI = 115
+"""MLflow shows an image in its own size, in a pane of some 600 px."""
 
 
 def files_of(told: Told) -> Iterator[tuple[str, bytes]]:
@@ -33,11 +36,17 @@ def files_of(told: Told) -> Iterator[tuple[str, bytes]]:
     if told.parts("selection", "train"):
         yield "selection/examples.jsonl", "".join(_examples(told)).encode()
     for side in told.benchmarks:
-        if told.parts("provenance", side):
+        if curve := curve_on(told, side):
             benchmark = side.partition(":")[2]
             title = f"{told.configuration.name} on {benchmark}"
-            image = figures.class_shares(positions_of(told, side), title, MIN_TRACES)
-            yield f"provenance/{benchmark}.png", image
+            yield f"provenance/{benchmark}.png", _curves(title, curve)
+
+
+def _curves(title: str, curve: Curve) -> bytes:
+    from rdpt_core.report.figures.curves import curves_of
+    from rdpt_core.report.figures.style import SCREEN, save
+
+    return save(curves_of(title, curve, MIN_TRACES, SCREEN), "png", DPI)
 
 
 def _json(value: Any) -> bytes:

@@ -4,21 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-import numpy as np
-
 from flows.projection.told import Told
+from flows.report.curves import curve_of
+from flows.report.reader import Use, reading
 from flows.results.rows import domains_of
 from flows.results.tables import MAX_DOMAINS
-from rdpt_core.provenance.curves import SIDES, CurveRule, PositionCounts, curves, position_counts
-from rdpt_core.provenance.labels import FOUR_WAY, LABELS
+from rdpt_core.provenance.curves import SIDES
+from rdpt_core.provenance.labels import FOUR_WAY
+from rdpt_core.report.bundle import Curve
 from rdpt_core.results.summary import BY_DOMAIN
-from rdpt_core.tables.rows import Grade, Provenance, Result, TrainingStep
+from rdpt_core.tables.rows import Result, TrainingStep
 from tasks.projection import Point, loss_points, metric_key, rounded
 
 MAX_METRICS = 60
-MAX_POINTS = 500
-MIN_TRACES = 10
-"""At a position, for its share to be drawn."""
 NUM_OF_MODEL = 3
 """Metrics of a trained model that its run has, too: rows of the tables that it learnt from."""
 BARE = ("accuracy", "teacher_share", "tokens")
@@ -119,26 +117,24 @@ def _labelled(told: Told) -> str | None:
     return sides[0] if sides and told.parts("provenance", sides[0]) else None
 
 
-def positions_of(told: Told, side: str) -> PositionCounts:
-    """Labels and grades are parts of the same traces, in the same order."""
-    total = PositionCounts.none()
-    for labels, grades in zip(told.rows(Provenance, side), told.rows(Grade, side), strict=True):
-        total = total + position_counts(labels, {g.trace_id: g.outcome for g in grades})
-    return total
+def curve_on(told: Told, side: str) -> Curve | None:
+    """The curve of the report."""
+    with reading(told.opened) as reader:
+        return curve_of(reader, Use(told.configuration, side, 0, 0))
 
 
 def curve_points(told: Told, when: int) -> Iterator[Point]:
-    """Step = sentence position, so MLflow overlays configurations by itself."""
+    """Step = sentence position, the middle of a bin rounded down, so MLflow overlays configurations
+    by itself."""
     side = _labelled(told)
-    if side is None:
+    curve = curve_on(told, side) if side else None
+    if curve is None:
         return
-    found = curves(positions_of(told, side), CurveRule())
-    for s, which in enumerate(SIDES):
-        enough = np.flatnonzero(found.num_traces[s] >= MIN_TRACES)
-        for position in enough[:: -(-len(enough) // MAX_POINTS) or 1].tolist():
-            for name in FOUR_WAY:
-                value = float(found.share[s, position, LABELS.index(name)])
-                yield Point(f"{name}/{which}", round(value, 4), position + 1, when)
+    for name, sides in curve.share.items():
+        for which, points in sides.items():
+            for position, (value, *_) in zip(curve.position, points, strict=True):
+                if value is not None:
+                    yield Point(f"{name}/{which}", value, int(position), when)
 
 
 def loss_curve(told: Told) -> Iterator[Point]:

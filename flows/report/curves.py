@@ -11,6 +11,7 @@ from rdpt_core.provenance.bands import (
     Bands,
     PlacedLabels,
     bands,
+    bins_of,
     counts_at,
     positions_with,
     sides_of,
@@ -22,13 +23,14 @@ from rdpt_core.tables.rows import Grade, Label, Outcome, Provenance, Trace
 
 MIN_TRACES = 10
 """At a position, for its share to be drawn."""
-MAX_POINTS = 200
+MAX_POINTS = 40
+"""Of a curve; positions of longer traces are pooled, or their noise hides the curve."""
 SEED = 0
 DIGITS = 4
 
 
 def gather_curves(reader: StudyReader, uses: Sequence[Use]) -> list[Curve]:
-    found = (_curve(reader, use) for use in uses)
+    found = (curve_of(reader, use) for use in uses)
     return [curve for curve in found if curve is not None]
 
 
@@ -36,26 +38,39 @@ def labels_of(use: Use) -> tuple[Label, ...]:
     return THREE_WAY if use.side == TRAIN else FOUR_WAY
 
 
-def _curve(reader: StudyReader, use: Use) -> Curve | None:
+def curve_of(reader: StudyReader, use: Use) -> Curve | None:
+    """None where nothing is labelled, or no position has enough traces."""
     if not reader.parts(use.configuration, Provenance.TABLE, use.side):
         return None
     labels = labels_of(use)
     placed, num_questions = _placed(reader, use, labels)
-    positions = _thinned(positions_with(placed, MIN_TRACES))
-    if not positions:
+    bins = bins_of(positions_with(placed, MIN_TRACES), MAX_POINTS)
+    if not bins:
         return None
-    counts = counts_at(placed, positions, num_questions, len(labels))
+    counts = counts_at(placed, bins, num_questions, len(labels))
     sides = {str(side): bands(counts[s], SEED) for s, side in enumerate(SIDES)}
     return Curve(
         configuration=use.shown,
         benchmark=use.benchmark,
-        position=positions,
-        num_traces={side: found.num_traces.tolist() for side, found in sides.items()},
+        position=[middle(one) for one in bins],
+        num_traces={side: _num_traces(found, bins) for side, found in sides.items()},
         share={
-            str(name): {side: _points(found, n) for side, found in sides.items()}
+            str(name): {side: _points(found, n, bins) for side, found in sides.items()}
             for n, name in enumerate(labels)
         },
+        width=len(bins[0]),
     )
+
+
+def middle(one: range) -> float:
+    """Of a bin's positions; a whole number where there is one."""
+    total = one.start + one.stop - 1
+    return total / 2 if total % 2 else total // 2
+
+
+def _num_traces(found: Bands, bins: Sequence[range]) -> list[int]:
+    """At each position; the mean over those of a bin, rounded down."""
+    return [n // len(one) for n, one in zip(found.num_traces.tolist(), bins, strict=True)]
 
 
 def _placed(reader: StudyReader, use: Use, labels: Sequence[Label]) -> tuple[PlacedLabels, int]:
@@ -79,14 +94,10 @@ def _placed(reader: StudyReader, use: Use, labels: Sequence[Label]) -> tuple[Pla
     return PlacedLabels(**columns, side=side), num_questions
 
 
-def _thinned(positions: list[int]) -> list[int]:
-    return positions[:: -(-len(positions) // MAX_POINTS) or 1]
-
-
-def _points(found: Bands, label: int) -> list[list[float | None]]:
+def _points(found: Bands, label: int, bins: Sequence[range]) -> list[list[float | None]]:
     columns = (found.share[:, label], found.low[:, label], found.high[:, label])
     points = np.stack(columns, axis=1).round(DIGITS).tolist()
     return [
         [None if value != value or n < MIN_TRACES else value for value in point]
-        for point, n in zip(points, found.num_traces.tolist(), strict=True)
+        for point, n in zip(points, _num_traces(found, bins), strict=True)
     ]

@@ -45,7 +45,7 @@ class Bands:
     low: Floats
     high: Floats
     num_traces: Ints
-    """positions"""
+    """positions; of a bin the number of its sentences."""
 
 
 def sides_of(outcomes: Ints) -> Ints:
@@ -65,16 +65,27 @@ def positions_with(placed: PlacedLabels, min_traces: int) -> list[int]:
     return sorted(enough)
 
 
+def bins_of(positions: Sequence[int], most: int) -> list[range]:
+    """Equal bins of positions, at most so many, up to the last of `positions`; only the last bin
+    may be shorter. A bin for each of `positions` where they are few enough."""
+    last = max(positions, default=0)
+    width = -(-last // most) or 1
+    if width == 1:
+        return [range(p, p + 1) for p in positions]
+    return [range(first, min(first + width, last + 1)) for first in range(1, last + 1, width)]
+
+
 def counts_at(
-    placed: PlacedLabels, positions: Sequence[int], num_questions: int, num_labels: int
+    placed: PlacedLabels, bins: Sequence[range], num_questions: int, num_labels: int
 ) -> Ints:
-    """sides x questions x positions x labels; `positions` from 1, as in curves."""
-    last = int(placed.ordinal.max(initial=-1)) + 1
+    """sides x questions x bins x labels; a bin's positions count from 1, as in curves, and its
+    sentences are pooled."""
+    last = max(int(placed.ordinal.max(initial=-1)) + 1, *(one.stop for one in bins), 0)
     column = np.full(last, -1, dtype=np.int64)
-    wanted = np.array([p - 1 for p in positions if p <= last], dtype=np.int64)
-    column[wanted] = np.arange(len(wanted))
+    for number, one in enumerate(bins):
+        column[one.start - 1 : one.stop - 1] = number
     kept = (placed.side != NO_SIDE) & (column[placed.ordinal] >= 0)
-    shape = (len(SIDES), num_questions, len(positions), num_labels)
+    shape = (len(SIDES), num_questions, len(bins), num_labels)
     at = (
         placed.side[kept],
         placed.question[kept],

@@ -7,6 +7,7 @@ columns, and their texts one UTF-8 buffer, so that 150,000 sentences stay small 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -49,13 +50,15 @@ class Curve:
     configuration: int
     """Index into Bundle.configurations."""
     benchmark: int
-    position: list[int]
-    """From 1; thinned where there are many."""
+    position: Sequence[float]
+    """From 1; the middles of bins of positions where there are many."""
     num_traces: dict[str, list[int]]
-    """`correct` and `incorrect`: at each position."""
+    """`correct` and `incorrect`: at each position; the mean over those of a bin."""
     share: dict[str, dict[str, list[list[float | None]]]]
     """Class to side to [value, low, high] at each position; None below the least number of traces.
-    Bands resample questions (cluster bootstrap)."""
+    Bands resample questions (cluster bootstrap). A bin pools its sentences."""
+    width: int = 1
+    """Positions of a bin."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,14 @@ import duckdb
 import numpy as np
 import pyarrow as pa
 
-from rdpt_core.provenance.bands import PlacedLabels, bands, counts_at, positions_with, sides_of
+from rdpt_core.provenance.bands import (
+    PlacedLabels,
+    bands,
+    bins_of,
+    counts_at,
+    positions_with,
+    sides_of,
+)
 from rdpt_core.provenance.curves import OUTCOMES, SIDES, Ints
 from rdpt_core.provenance.labels import FOUR_WAY, LABELS, THREE_WAY
 from rdpt_core.tables.rows import Label
@@ -171,7 +178,8 @@ def _points(columns: Mapping[str, Ints], min_traces: int) -> Iterator[tuple[Any,
     num_questions = int(placed.question.max(initial=-1)) + 1
     if not positions:
         return
-    counts = counts_at(placed, positions, num_questions, len(LABELS))
+    bins = bins_of(positions, max(positions))
+    counts = counts_at(placed, bins, num_questions, len(LABELS))
     sides = {name: bands(of_side, SEED) for name, of_side in zip(SIDES, counts, strict=True)}
     is_three_way = LABELS.index(Label.COMMON) in columns["label"]
     for label in THREE_WAY if is_three_way else FOUR_WAY:

@@ -2,5 +2,3 @@
 
 matplotlib takes half a second to import, so import a file of this package where it is used.
 """
-
-from rdpt_core.report.figures.by_position import class_shares as class_shares

@@ -106,7 +106,7 @@ def draw_curves(
             wrapped(panels[at].title, int(width / num_columns * 11)), loc="left", weight="bold"
         )
         if at + num_columns >= len(panels):  # the last of its column
-            below.set_xlabel("sentence position")
+            below.set_xlabel(_position_words(panels[at].curve))
             below.tick_params(labelbottom=True)
     _draw_axes(grid_of, panels)
     figure.suptitle(title, color=TEXT, fontsize=7)
@@ -155,6 +155,11 @@ def _draw_shares(axes: Axes, panel: Panel, min_traces: int) -> None:
     elif absent:
         note(axes, f"{absent[0]}: n < {min_traces}", height=0.97)
     axes.tick_params(labelbottom=False)
+
+
+def _position_words(curve: Curve) -> str:
+    pooled = f" ({curve.width} a point)" if curve.width > 1 else ""
+    return f"sentence position{pooled}"
 
 
 def _marker(drawn: NDArray[np.float64]) -> str:

@@ -6,9 +6,12 @@ function curvesPanel(parent) {
   const canvas = h("div", { class: "canvas", id: "curves-figure" });
   const chooser = h("span", { class: "chooser" });
   const title = h("figcaption", { class: "title" }, "Share by sentence position", chooser);
-  const caption = `solid: correct; dashed: incorrect; shaded: 95%, questions resampled; drawn from ${counted(bundle.min_traces, "trace")}`;
-  parent.append(h("figure", {}, title, canvas, h("p", { class: "caption" }, caption)));
-  const redraw = figure(canvas, curvesPlot);
+  const caption = h("p", { class: "caption", id: "curves-caption" });
+  parent.append(h("figure", {}, title, canvas, caption));
+  const redraw = figure(canvas, (width) => {
+    caption.textContent = curvesCaption(curveShown());
+    return curvesPlot(width);
+  });
   const choose = () => {
     const options = curvesHere().map((curve) => [String(curve.configuration), bundle.configurations[curve.configuration].name]);
     const value = String(curveShown()?.configuration);
@@ -23,6 +26,11 @@ function curvesPanel(parent) {
     redraw();
   });
   choose();
+}
+
+function curvesCaption(curve) {
+  const pooled = curve && curve.width > 1 ? `; each point pools ${curve.width} positions` : "";
+  return `solid: correct; dashed: incorrect; shaded: 95%, questions resampled; drawn from ${counted(bundle.min_traces, "trace")}${pooled}`;
 }
 
 const curvesHere = () => bundle.curves.filter((curve) => curve.benchmark === state.benchmark);
@@ -112,6 +120,6 @@ function countLines(curve, left, width, last, isFirst) {
 
 function curveWords(curve, labels, last) {
   const at = (label, side) => percent(curve.share[label][side]?.[0]?.[0], 0);
-  const words = labels.map((label) => `${label} at position 1: ${at(label, "correct")}% correct, ${at(label, "incorrect")}% incorrect`);
+  const words = labels.map((label) => `${label} at position ${curve.position[0]}: ${at(label, "correct")}% correct, ${at(label, "incorrect")}% incorrect`);
   return `Shares by sentence position up to ${last}, ${bundle.configurations[curve.configuration].name}. ${words.join(". ")}`;
 }

@@ -5,7 +5,14 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from rdpt_core.provenance.bands import MIN_QUESTIONS, NO_SIDE, PlacedLabels, bands, counts_at
+from rdpt_core.provenance.bands import (
+    MIN_QUESTIONS,
+    NO_SIDE,
+    PlacedLabels,
+    bands,
+    bins_of,
+    counts_at,
+)
 from rdpt_core.provenance.curves import CurveRule, Ints, curves, position_counts
 from rdpt_core.provenance.labels import FOUR_WAY, LABELS
 from rdpt_core.tables.rows import Outcome, Provenance
@@ -19,7 +26,7 @@ def placed(rows: list[tuple[int, int, int, int]]) -> PlacedLabels:
 def one_side(labels: list[list[int]], num_labels: int = 2) -> Ints:
     """Counts of one position: the labels of each question's traces."""
     rows = [(q, 0, 0, label) for q, own in enumerate(labels) for label in own]
-    return counts_at(placed(rows), [1], len(labels), num_labels)[0]
+    return counts_at(placed(rows), [range(1, 2)], len(labels), num_labels)[0]
 
 
 def test_shares_are_those_of_the_curves() -> None:
@@ -37,7 +44,7 @@ def test_shares_are_those_of_the_curves() -> None:
                 placements.append((trace // 4, side, ordinal, label))
     expected = curves(position_counts(rows, outcome_of), CurveRule())
     positions = list(range(1, expected.share.shape[1] + 1))
-    counts = counts_at(placed(placements), positions, 10, len(FOUR_WAY))
+    counts = counts_at(placed(placements), bins_of(positions, 99), 10, len(FOUR_WAY))
     columns = [LABELS.index(name) for name in FOUR_WAY]
     for side in range(2):
         found = bands(counts[side], seed=1)
@@ -79,11 +86,27 @@ def test_few_questions_have_no_band_whatever_their_traces() -> None:
     assert not np.isnan(enough.low).any()
 
 
-def test_positions_may_be_thinned() -> None:
+def test_a_bin_pools_the_sentences_of_its_positions() -> None:
     rows = [(q, 0, k, (q + k) % 2) for q in range(8) for k in range(9)]
-    every = counts_at(placed(rows), list(range(1, 10)), 8, 2)
-    some = counts_at(placed(rows), [1, 4, 9], 8, 2)
-    np.testing.assert_array_equal(some, every[:, :, [0, 3, 8]])
+    every = counts_at(placed(rows), [range(p, p + 1) for p in range(1, 10)], 8, 2)
+    pooled = counts_at(placed(rows), [range(1, 5), range(5, 9), range(9, 10)], 8, 2)
+    expected = [every[:, :, a:b].sum(axis=2) for a, b in ((0, 4), (4, 8), (8, 9))]
+    np.testing.assert_array_equal(pooled, np.stack(expected, axis=2))
+
+
+def test_bins_are_equal_and_end_at_the_last_position() -> None:
+    assert bins_of([1, 2, 4], 4) == [range(1, 2), range(2, 3), range(4, 5)]
+    assert bins_of(list(range(1, 12)), 3) == [range(1, 5), range(5, 9), range(9, 12)]
+    assert bins_of([], 3) == []
+
+
+def test_the_band_of_a_bin_covers_questions_and_not_sentences() -> None:
+    """All sentences of a question agree, so ten positions say no more than one."""
+    rows = [(q, 0, k, q % 2) for q in range(40) for k in range(10)]
+    one = bands(counts_at(placed(rows), [range(1, 2)], 40, 2)[0], seed=1)
+    ten = bands(counts_at(placed(rows), [range(1, 11)], 40, 2)[0], seed=1)
+    np.testing.assert_allclose(one.low, ten.low)
+    np.testing.assert_allclose(one.high, ten.high)
 
 
 def test_the_same_seed_gives_the_same_band() -> None:

@@ -9,9 +9,14 @@ import pytest
 
 from flows.configurations import TableUse
 from flows.projection.configuration import project, project_unfinished
-from flows.projection.metrics import MAX_METRICS, key_of
+from flows.projection.metrics import MAX_METRICS, curve_points, key_of
+from flows.projection.told import Told
+from flows.report import curves as report_curves
 from flows.workspace import Opened
 from rdpt_core.files.hashing import file_hash
+from rdpt_core.provenance.curves import SIDES, CurveRule, curves, position_counts
+from rdpt_core.provenance.labels import FOUR_WAY, LABELS
+from rdpt_core.tables.rows import Grade, Provenance
 from tasks.projection import Point, Projection, State, metric_key, run_name
 from tests.flows.projection.toy_configuration import STUDY, configuration
 from tests.stages import toy_stages
@@ -74,6 +79,24 @@ def test_curves_are_of_positions_with_enough_traces(whole: Projection) -> None:
     points = [p for p in whole.points if p.key == "teacher/correct"]
     assert [p.step for p in points] == [1]
     assert 0 <= points[0].value <= 1
+
+
+def test_curves_are_those_of_the_rows(
+    made: Opened, whole: Projection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(report_curves, "MIN_TRACES", 1)
+    told = Told(made, configuration(), made.plan)
+    labels = [row for rows in told.rows(Provenance, "test:bench") for row in rows]
+    grades = {g.trace_id: g.outcome for rows in told.rows(Grade, "test:bench") for g in rows}
+    expected = curves(position_counts(labels, grades), CurveRule())
+    found = {(p.key, p.step): p.value for p in curve_points(told, 0)}
+    reached = int((expected.num_traces > 0).sum())
+    assert len(found) == reached * len(FOUR_WAY) > 0
+    for s, side in enumerate(SIDES):
+        for k in range(expected.share.shape[1]):
+            for name in FOUR_WAY if expected.num_traces[s, k] else ():
+                share = expected.share[s, k, LABELS.index(name)]
+                assert found[f"{name}/{side}", k + 1] == pytest.approx(share, abs=1e-4)
 
 
 def test_digests_of_tables_are_one_file(whole: Projection) -> None:

@@ -86,7 +86,7 @@ def test_shares_and_numbers_are_those_of_the_reference(planted: Planted) -> None
     assert curve.position == (np.flatnonzero(enough) + 1).tolist()
     assert len(curve.position) > 3
     for s, side in enumerate(SIDES):
-        for at, position in enumerate(curve.position):
+        for at, position in enumerate(map(int, curve.position)):
             num = expected.num_traces[s, position - 1]
             assert curve.num_traces[side][at] == num
             for name in FOUR_WAY:
@@ -99,15 +99,32 @@ def test_shares_and_numbers_are_those_of_the_reference(planted: Planted) -> None
                 assert known[1] <= known[0] <= known[2]
 
 
-def test_many_positions_are_thinned(planted: Planted, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_many_positions_are_pooled(planted: Planted, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A bin's share is that of all its sentences, not a mean of shares nor one position's."""
     every = planted.curve()
+    assert every.width == 1
     monkeypatch.setattr(module, "MAX_POINTS", 3)
     some = planted.curve()
-    assert len(some.position) <= 3 < len(every.position)
-    assert some.position[0] == 1
-    kept = [every.position.index(position) for position in some.position]
-    points = every.share["teacher"]["correct"]
-    assert some.share["teacher"]["correct"] == [points[at] for at in kept]
+    expected = curves(position_counts(planted.labels, planted.outcome_of), CurveRule())
+    last = int(every.position[-1])
+    assert some.width == -(-last // 3) > 1
+    firsts = range(1, last + 1, some.width)
+    bins = [(first, min(first + some.width - 1, last)) for first in firsts]
+    assert some.position == [(first + end) / 2 for first, end in bins]
+    for s, side in enumerate(SIDES):
+        for at, (first, end) in enumerate(bins):
+            n = expected.num_traces[s, first - 1 : end]
+            assert some.num_traces[side][at] == n.sum() // len(n)
+            shares = expected.share[s, first - 1 : end, LABELS.index(FOUR_WAY[0])]
+            value, low, high = some.share[FOUR_WAY[0]][side][at]
+            if n.sum() // len(n) < MIN_TRACES:
+                assert value is None
+                continue
+            assert value is not None
+            assert value == pytest.approx((shares * n).sum() / n.sum(), abs=10**-DIGITS)
+            assert low is not None
+            assert high is not None
+            assert low <= value <= high
 
 
 def test_without_labels_there_is_no_curve(planted: Planted) -> None:
