@@ -13,6 +13,7 @@ from rdpt_core.provenance.curves import SIDES
 from rdpt_core.provenance.labels import FOUR_WAY
 from rdpt_core.report.bundle import Curve
 from rdpt_core.results.summary import BY_DOMAIN
+from rdpt_core.statistics.effects import Estimate, exact, mean_of
 from rdpt_core.tables.rows import Result, TrainingStep
 from tasks.projection import Point, loss_points, metric_key, rounded
 
@@ -49,8 +50,8 @@ def metric_points(told: Told, when: int) -> list[Point]:
     """The most important, at most 60 keys together with curves and loss."""
     # Four digits, since MLflow's table prints all digits of a number.
     found = {"seconds": rounded(sum(part.seconds for part in told.all_parts))}
-    if (mean := mean_accuracy(told)) is not None:
-        found["mean/accuracy"] = mean
+    if mean := mean_accuracy(told):
+        found |= _ends("mean/accuracy", mean)
     for slices, row in sorted(_shown(told), key=lambda one: _rank(*one)):
         found |= _named(row, slices)
     curved = len(SIDES) * len(FOUR_WAY) if _labelled(told) else 0
@@ -59,16 +60,19 @@ def metric_points(told: Told, when: int) -> list[Point]:
     return [Point(key, round(value, 4), 0, when) for key, value in list(found.items())[:room]]
 
 
-def mean_accuracy(told: Told) -> float | None:
+def mean_accuracy(told: Told) -> Estimate | None:
     """Over the benchmarks that a configuration answered itself, each counting alike; None where
     there is one alone."""
-    named = {b.name for b in told.opened.experiment.benchmarks if b.own_answers}
-    sides = [f"test:{name}" for name in named]
-    found = [
-        rows["accuracy"].value for s in sides if "accuracy" in (rows := told.results.get(s, {}))
-    ]
-    values = [value for value in found if value is not None]
-    return sum(values) / len(values) if len(values) > 1 else None
+    named = [b.name for b in told.opened.experiment.benchmarks if b.own_answers]
+    rows = [told.results.get(f"test:{name}", {}).get("accuracy") for name in named]
+    found = [Estimate(r.value, r.low, r.high, r.n) for r in rows if r and r.value is not None]
+    return mean_of(found) if len(found) > 1 else None
+
+
+def _ends(key: str, one: Estimate | Result) -> dict[str, float]:
+    """A value and the ends of its interval, as far as they are known."""
+    values = {key: one.value, f"{key}_low": one.low, f"{key}_high": one.high}
+    return {name: value for name, value in values.items() if value is not None}
 
 
 def _shown(told: Told) -> Iterator[tuple[tuple[str, ...], Result]]:
@@ -91,10 +95,8 @@ def _rank(slices: tuple[str, ...], row: Result) -> tuple[int, int]:
 def _named(row: Result, slices: tuple[str, ...]) -> dict[str, float]:
     """A row's metrics by key; some with the ends of their interval."""
     key = key_of(row.metric)
-    values = {key: row.value}
-    if row.metric in WITH_INTERVAL:
-        values |= {f"{key}_low": row.low, f"{key}_high": row.high}
-    return {metric_key(*slices, *k.split("/")): v for k, v in values.items() if v is not None}
+    values = _ends(key, row if row.metric in WITH_INTERVAL else exact(row.value, row.n))
+    return {metric_key(*slices, *k.split("/")): v for k, v in values.items()}
 
 
 def key_of(metric: str) -> str:

@@ -7,6 +7,8 @@ kind of interval (`intervals.py`) serves means and shares.
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -50,6 +52,21 @@ def times(one: Estimate, factor: int) -> Estimate:
     """The estimate of a total, from that of a mean."""
     value, low, high = (None if x is None else x * factor for x in (one.value, one.low, one.high))
     return replace(one, value=value, low=low, high=high)
+
+
+def mean_of(estimates: Sequence[Estimate]) -> Estimate:
+    """Mean of estimates on different questions, each counting alike. Its interval is recovered from
+    theirs, as independent ones (Zou and Donner, 2008); none where one of them has none."""
+    if not estimates or any(one.value is None for one in estimates):
+        return nothing()
+    k, n = len(estimates), sum(one.n for one in estimates)
+    value = sum(one.value or 0.0 for one in estimates) / k
+    ends = [(one.value, one.low, one.high) for one in estimates]
+    below = [v - low for v, low, _ in ends if v is not None and low is not None]
+    above = [high - v for v, _, high in ends if v is not None and high is not None]
+    if min(len(below), len(above)) < k:
+        return exact(value, n)
+    return Estimate(value, value - math.hypot(*below) / k, value + math.hypot(*above) / k, n)
 
 
 # ---------------------------------------------------------------- one sample of questions

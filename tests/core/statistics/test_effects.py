@@ -11,6 +11,7 @@ from rdpt_core.statistics.effects import (
     Estimate,
     limits_note,
     mean,
+    mean_of,
     proportion,
     ratio,
     ratios,
@@ -86,3 +87,18 @@ def clusters(generator: np.random.Generator, num_questions: int) -> tuple[Floats
     sizes = generator.integers(5, 40, num_questions)
     teacher = generator.binomial(sizes, generator.beta(3, 7, num_questions))
     return teacher.astype(np.float64), sizes.astype(np.float64)
+
+
+def test_the_mean_over_benchmarks_has_the_interval_of_independent_ones() -> None:
+    found = mean_of([Estimate(0.5, 0.2, 0.9, 40), Estimate(0.7, 0.3, 1.0, 60)])
+    assert found.value == pytest.approx(0.6)
+    assert found.n == 100
+    assert found.low == pytest.approx(0.6 - 0.5 / 2)  # 0.3, 0.4 below
+    assert found.high == pytest.approx(0.6 + 0.5 / 2)  # 0.4, 0.3 above
+
+
+def test_a_mean_over_benchmarks_without_an_interval_of_each_has_none() -> None:
+    found = mean_of([Estimate(0.5, 0.2, 0.9, 40), Estimate(0.7, None, None, 1)])
+    assert found.value == pytest.approx(0.6)
+    assert (found.low, found.high) == (None, None)
+    assert mean_of([]).value is None
