@@ -23,9 +23,8 @@ from pydantic_settings import (
 )
 
 from flows.commands.verb import Verb
-from flows.parser import Help, Parser, adapt, options
+from flows.parser import Help, Parser, adapt, complain, options
 from rdpt_core import __version__
-from rdpt_core.report.words import broken
 from rdpt_core.tables.spelling import hint, nearest
 
 USAGE = 2
@@ -202,10 +201,8 @@ def _settings(*names: str) -> type[BaseSettings]:
 
 
 def _refused(*lines: str) -> int:
-    from tasks.progress import say
-
     for line in lines:
-        say(broken(line, 79), urgent=True)
+        complain(line)
     return USAGE
 
 

@@ -32,6 +32,15 @@ SHARED = ("-h", "-v", "-q", "--workspace", "--json", "-o")
 """Options that help lists apart; `-o` only where a verb prints without it."""
 
 
+def complain(line: str) -> None:
+    """Says a mistake on the command line, without all that a verb acts with."""
+    from rdpt_core.text.printable import printable
+    from settings.secrets import redacted
+
+    for each in broken(redacted(line), 79).split("\n"):
+        sys.stderr.write(f"{printable(each)}\n")
+
+
 class Help(argparse.RawDescriptionHelpFormatter):
     """Keeps the lines of examples, and breaks those that a terminal would; says nothing of a
     default that is nothing."""
@@ -53,11 +62,9 @@ class Parser(argparse.ArgumentParser):
         return super().format_usage() if verb is None else verb.format_usage()
 
     def error(self, message: str) -> NoReturn:
-        from tasks.progress import say
-
         self.print_usage(sys.stderr)
         name = (self._only_verb() or self).prog
-        say(broken(f"{name}: {self._explained(message)}", 79), urgent=True)
+        complain(f"{name}: {self._explained(message)}")
         sys.exit(2)
 
     def _only_verb(self) -> argparse.ArgumentParser | None:

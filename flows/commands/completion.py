@@ -19,8 +19,18 @@ from rdpt_core.defaults import SELECTORS
 from rdpt_core.tables.rows import ROWS
 from settings.shipped import shipped
 
-RUNS = f"command ls -1 ${{{WORKSPACE}:-workspace}}/runs 2>/dev/null"
+RUNS = 'command ls -1 "$(_rdpt_workspace)/runs" 2>/dev/null'
+"""The workspace is that of `--workspace` on the line, else the variable's."""
 BASH = f"""
+_rdpt_workspace() {{
+  local i found=${{{WORKSPACE}:-workspace}}
+  for ((i = 1; i < COMP_CWORD; i++)); do
+    [[ ${{COMP_WORDS[i]}} == --workspace ]] || continue
+    found=${{COMP_WORDS[i + 1]}}
+    [[ $found == = ]] && found=${{COMP_WORDS[i + 2]}}
+  done
+  printf %s "$found"
+}}
 _rdpt_runs() {{
   compgen -W "$({RUNS})" -- "$1"
 }}
@@ -31,6 +41,14 @@ _rdpt_experiments() {{
 }}
 """
 ZSH = f"""
+_rdpt_workspace() {{
+  local i found=${{{WORKSPACE}:-workspace}}
+  for ((i = 1; i < $#words; i++)); do
+    [[ $words[i] == --workspace ]] && found=$words[i+1]
+    [[ $words[i] == --workspace=* ]] && found=${{words[i]#*=}}
+  done
+  print -rn -- "$found"
+}}
 _rdpt_runs() {{
   compadd -- ${{(f)"$({RUNS})"}}
 }}
@@ -41,8 +59,15 @@ _rdpt_experiments() {{
 """
 FISH = f"""
 function _rdpt_runs
-  set -q {WORKSPACE}; or set -l {WORKSPACE} workspace
-  command ls -1 ${WORKSPACE}/runs 2>/dev/null
+  set -l found workspace
+  set -q {WORKSPACE}; and set found ${WORKSPACE}
+  set -l before ''
+  for word in (commandline -opc)
+    test "$before" = --workspace; and set found $word
+    string match -q -- '--workspace=*' $word; and set found (string sub -s 13 -- $word)
+    set before $word
+  end
+  command ls -1 $found/runs 2>/dev/null
 end
 function _rdpt_experiments
   printf '%s\\\\n' SHIPPED

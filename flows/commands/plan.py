@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -21,6 +21,7 @@ from rdpt_core.machine.processor import cpu_flags, has_gpu
 from rdpt_core.machine.resources import amount, free_space
 from rdpt_core.report.tables import Row, TableColumn
 from rdpt_core.report.terminal import terminal_width
+from rdpt_core.report.words import counted
 from rdpt_core.scoring.paths import faster_path
 from settings.loading import find_experiment
 from tasks.pace import Pace
@@ -28,6 +29,7 @@ from tasks.plan import Plan, TableState
 from tasks.progress import say
 from tasks.stage import StageTable, Table
 
+BLOCKED = "blocked"
 UNKNOWN = "unknown"
 """Parts of a table whose source was not read."""
 
@@ -122,12 +124,16 @@ _COLUMNS = (
 
 
 def _grouped(opened: Opened, plan: Plan, pace: Pace, lists_cached: bool) -> Iterator[Row]:
-    """For a terminal: every table once, below those that use it and their side."""
+    """For a terminal: every table once, below those that use it and their side; those that wait for
+    others by stage."""
     groups: dict[tuple[str, str], list[Row]] = defaultdict(list)
+    waiting: Counter[str] = Counter()
     users = users_of(opened.study.configurations())
     for table in opened.study.tables():
         state = plan.state(table)
-        if state.places and (lists_cached or not state.complete):
+        if state.places and _state(state) == BLOCKED:
+            waiting[table.name] += 1
+        elif state.places and (lists_cached or not state.complete):
             whose, role, side = used_by(table, users.get(table.digest, []))
             name = f"  {table.name} {role}".rstrip()
             groups[whose, side].append(Row((name, *_cells(table, state, pace))))
@@ -137,6 +143,10 @@ def _grouped(opened: Opened, plan: Plan, pace: Pace, lists_cached: bool) -> Iter
     for (side, tables), names in alike.items():
         yield Row((f"{_shown(names)}, {side}",), "bold")
         yield from tables
+    if waiting:
+        yield Row(("waiting for tables above",), "bold")
+    for stage, num in waiting.items():
+        yield Row((f"  {stage}", BLOCKED, "", counted(range(num), "table"), ""))
 
 
 def _cells(table: Table, state: TableState, pace: Pace) -> tuple[str, ...]:
@@ -176,7 +186,7 @@ def _say_path(opened: Opened) -> None:
 def _state(state: TableState) -> str:
     if state.complete:
         return "cached"
-    return "to build" if state.missing or not state.committed else "blocked"
+    return "to build" if state.missing or not state.committed else BLOCKED
 
 
 def _parts(state: TableState) -> str:

@@ -8,6 +8,7 @@ import subprocess
 import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 
 from flows import errors
@@ -63,25 +64,27 @@ def _is_local(runtime: Runtime) -> bool:
 
 
 def greet(runtime: Runtime, servers: Sequence[LocalServer], password: Path) -> None:
-    """Where everything is, once it is there; opens the reports."""
+    """Where everything is, once it is there, also with --quiet: a server without an address is of
+    no use. Opens the reports."""
+    tell = partial(say, urgent=True)
     results: dict[str, tuple[str, str]] = {}
     server = server_of(runtime)
-    say(f"MLflow   {server}/#/experiments?{WORKFLOW}")
+    tell(f"MLflow   {server}/#/experiments?{WORKFLOW}")
     for one in experiments_of(runtime):
         page = view_page(server, one.experiment_id, "comparison")
         results[one.name] = (one.result, page)
-        say(f"  {one.name}: {one.result}: {page}")
+        tell(f"  {one.name}: {one.result}: {page}")
     prefect = servers[-1].address
-    say(
+    tell(
         f"Prefect  {prefect} asks for a password, the line in {password}; runs are shown "
         f"there that are started with PREFECT_API_URL={prefect}/api and "
         f"PREFECT_API_AUTH_STRING=$(cat {password})"
     )
-    say(f"logs of the servers: {logs_of(runtime)}/ui-*.log; Ctrl-C ends them")
+    tell(f"logs of the servers: {logs_of(runtime)}/ui-*.log; Ctrl-C ends them")
     page_path = start_page(runtime.workspace, results)
     if page_path is not None:
         opened = "opened" if open_page(page_path) else "open in a browser"
-        say(f"reports  {page_path.resolve().as_uri()} ({opened})")
+        tell(f"reports  {page_path.resolve().as_uri()} ({opened})")
 
 
 def require_free(servers: Sequence[LocalServer]) -> None:

@@ -158,7 +158,7 @@ def _draw_shares(axes: Axes, panel: Panel, min_traces: int) -> None:
 
 
 def _position_words(curve: Curve) -> str:
-    pooled = f" ({curve.width} a point)" if curve.width > 1 else ""
+    pooled = f"\n({curve.width} a point)" if curve.width > 1 else ""
     return f"sentence position{pooled}"
 
 

@@ -32,7 +32,7 @@ MISSING = "no {} on this machine"
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     """A working directory with a workspace that has a run, and a file of an experiment."""
-    for name in ("workspace/runs/kept", "folder"):
+    for name in ("workspace/runs/kept", "other/runs/elsewhere", "folder"):
         (tmp_path / name).mkdir(parents=True)
     for name in ("study.toml", "notes.txt"):
         (tmp_path / name).touch()
@@ -62,6 +62,8 @@ OFFERS: dict[tuple[str, ...], set[str]] = {
     ("run", "--no"): {"--no-wait"},
     ("run", ""): {"pocket", "smoke", "kept", "study.toml", "folder/"},
     ("resume", ""): {"kept"},
+    ("resume", "--workspace", "other", ""): {"elsewhere"},
+    ("why", "--workspace", "other", "else"): {"elsewhere"},
     ("select", "x.csv", "--selector", "teacher_c"): {"teacher_count", "teacher_count_min"},
     ("sql", "--format", ""): {"table", "csv", "json"},
     ("why", "pocket", "prov"): {"provenance"},
@@ -86,6 +88,7 @@ def test_a_shell_offers_what_fits(folder: Path, shell: str, words: tuple[str, ..
         ("rdpt compa", "rdpt compare"),
         ("rdpt run stu", "rdpt run study.toml"),
         ("rdpt resume k", "rdpt resume kept"),
+        ("rdpt resume --workspace=other e", "rdpt resume --workspace=other elsewhere"),
         ("rdpt select x --selector teacher_r", "rdpt select x --selector teacher_ratio"),
     ],
 )
