@@ -157,11 +157,14 @@ class Leases:
         lease = Lease(self.board, name, latest + 1, self.place)
         if not self.board.create(lease.entry, lease.content()):
             return None
-        if not lease.is_mine():  # our look was old: the number had been used and removed
+        numbers = _numbers(self.board, name)
+        if max(numbers) > lease.number:  # our look was old: the number had been used and removed
             self.board.remove(lease.entry)
             return None
+        for number in numbers:
+            if number < lease.number:
+                self.board.remove(f"{name}/{number}")
         self._seen.pop(name, None)
-        self._remove_before(lease)
         return lease
 
     def _is_free(self, name: str, number: int, now: float) -> bool:
@@ -173,11 +176,6 @@ class Leases:
         if holder.get("free") or (self.place and holder.get("place") == self.place):
             return True
         return now - before[2] > self.seconds
-
-    def _remove_before(self, lease: Lease) -> None:
-        for number in _numbers(self.board, lease.name):
-            if number < lease.number:
-                self.board.remove(f"{lease.name}/{number}")
 
 
 def parse(content: bytes | None) -> dict[str, Any]:
