@@ -24,7 +24,7 @@ from prefect.futures import PrefectFuture
 from prefect.states import Cancelled, Completed, Failed
 from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
 
-from flows import errors
+from flows import errors, leftovers
 from flows.catalogue import publish_catalogue
 from flows.checks import check_before_work, is_complete
 from flows.configurations import Configuration
@@ -144,13 +144,15 @@ def _open_checked(file: str, resume: bool, wait: bool) -> Opened:
 
 
 def _label(opened: Opened) -> None:
-    """Gives the flow run the experiment's name and tag, if Prefect answers."""
+    """Gives the flow run the experiment's name and tag, if Prefect answers, and ends those that
+    killed runs have left."""
     context = FlowRunContext.get()
     if context is None or context.flow_run is None:
         return
     run, name = context.flow_run, opened.experiment.name
     with suppress(httpx.HTTPError), get_client(sync_client=True) as client:
         client.update_flow_run(run.id, name=name, tags=[*run.tags, f"experiment:{name}"])
+        leftovers.end_flow_runs(client, run.id)
 
 
 def _leave_if_stopped(failures: dict[str, BaseException], opened: Opened) -> None:

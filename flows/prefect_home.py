@@ -7,6 +7,7 @@ import sqlite3
 from contextlib import closing
 from pathlib import Path
 
+from flows import leftovers
 from flows.workspace import notes_of
 from rdpt_core.store.notes import Notes
 from settings.runtime import Runtime
@@ -19,6 +20,7 @@ def prepare_prefect(runtime: Runtime) -> None:
     """
     home = (runtime.workspace / "prefect").resolve()
     home.mkdir(parents=True, exist_ok=True)
+    leftovers.end_servers(home)
     set_aside_if_damaged(home / "prefect.db", notes_of(runtime))
     logs = (runtime.workspace / "logs").resolve()
     logs.mkdir(parents=True, exist_ok=True)
@@ -35,6 +37,7 @@ def prepare_prefect(runtime: Runtime) -> None:
     }
     for name, value in defaults.items():
         os.environ.setdefault(name, value)
+    os.environ[leftovers.STARTED_BY] = leftovers.this_process()
 
 
 def set_aside_if_damaged(database: Path, notes: Notes) -> None:

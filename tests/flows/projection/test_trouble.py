@@ -32,10 +32,10 @@ Capture = pytest.CaptureFixture[str]
 # ---------------------------------------------------------------------------- MLflow in trouble
 
 
-def tell(runtime: Runtime, whole: Projection, steps: int = 50) -> float:
-    """Seconds that a run spends on MLflow."""
+def tell(runtime: Runtime, whole: Projection, steps: int = 50, name: str = "toy") -> float:
+    """Seconds that a run of an experiment spends on MLflow."""
     begun = time.monotonic()
-    tracker = Tracker(runtime, "toy")
+    tracker = Tracker(runtime, name)
     for step in range(steps):
         tracker.step([whole], TrainingStep("s", step, 1.0, 1e-3, None, 1, 1, 1, None))
     tracker.configuration(whole.name, lambda: whole)
