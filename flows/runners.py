@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib.util import find_spec
 
 from flows.workspace import Opened
 from rdpt_core.machine.processor import gpus
+from settings.loading import BadSettings
 from settings.runtime import variables
 from tasks.turns import Turns
 from tasks.workers.failures import Failures
 from tasks.workers.processes import Processes
+from tasks.workers.ray_crew import RayCrew
 from tasks.workers.runner import Crew, Hired, Runner, Threads
 
 
@@ -29,6 +32,10 @@ def runner_of(opened: Opened) -> Iterator[Runner]:
 def _crew(opened: Opened) -> Crew:
     runtime, name = opened.runtime, opened.experiment.name
     command = ["flows.cli", "work", name, "--attached"]
-    logs = runtime.workspace / "logs"
+    settings, logs = variables(runtime), runtime.workspace.resolve() / "logs"
+    if runtime.runner == "ray":
+        if find_spec("ray") is None:
+            raise BadSettings("RDPT_RUNNER", ["ray is not installed: pip install 'rdpt[ray]'"])
+        return RayCrew(command, runtime.workers, settings, logs, name, runtime.ray)
     devices = gpus() if runtime.device != "cpu" else []
-    return Processes(command, runtime.workers, variables(runtime), logs, name, devices)
+    return Processes(command, runtime.workers, settings, logs, name, devices)

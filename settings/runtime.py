@@ -23,6 +23,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from rdpt_core.machine.processor import gpus, has_gpu
 from rdpt_core.models.serving.endpoint import ModelServer
 from rdpt_core.tables import ids
+from rdpt_core.tables.recipe import Rule
 from rdpt_core.tables.spelling import nearest
 from settings.secrets import is_plain
 
@@ -32,6 +33,18 @@ MOST_WORKERS = 4
 """Default limit: each worker holds a batch's keys and values, or a training, in memory."""
 ServerName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]+([_-][a-z0-9]+)*$")]
 """Lower case and without a double underscore: it is part of a variable's name."""
+
+
+class RayCluster(Rule):
+    """A Ray cluster, and the resources that a worker on it is given."""
+
+    address: str = "auto"
+    """`auto` for the cluster of this machine, `local` to start one here, or `host:port`."""
+    cpus: float = Field(default=1.0, ge=0.0)
+    gpus: float = Field(default=0.0, ge=0.0)
+    """GPUs of a worker, which sees no others."""
+    memory_gb: float = Field(default=0.0, ge=0.0)
+    """Memory that Ray reserves for a worker; 0 reserves none."""
 
 
 class Runtime(BaseSettings):
@@ -68,9 +81,12 @@ class Runtime(BaseSettings):
     device: Literal["auto", "cpu", "cuda"] = "auto"
     device_batch: int = Field(default=4, ge=1)
     """Examples in one forward of a fine-tuning; the recipe names the global batch."""
-    runner: Literal["local", "processes"] = "local"
-    """Who builds parts: `local`, threads of the run's process, which share one model in memory, or
-    `processes`, worker processes that hold a model each. Changes no number."""
+    runner: Literal["local", "processes", "ray"] = "local"
+    """Who builds parts: `local`, threads of the run's process, which share one model in memory;
+    `processes`, worker processes that hold a model each; `ray`, such processes on the machines of a
+    Ray cluster (needs `rdpt[ray]`). Changes no number."""
+    ray: RayCluster = RayCluster()
+    """The cluster of `ray`, and what a worker on it gets, such as `RDPT_RAY__GPUS=1`."""
     workers: int = Field(
         default_factory=lambda known: _workers(known.get("device"), known.get("runner")),
         ge=1,
@@ -195,4 +211,5 @@ def _known_beside(name: str) -> list[str]:
     if name.startswith(f"{PREFIX}SERVERS{NESTED}") and server and field:
         fields = [one.upper() for one in ModelServer.model_fields]
         return [f"{PREFIX}SERVERS{NESTED}{server}{NESTED}{one}" for one in fields]
-    return [PREFIX + one.upper() for one in Runtime.model_fields]
+    ray = [f"{PREFIX}RAY{NESTED}{one.upper()}" for one in RayCluster.model_fields]
+    return [*(PREFIX + one.upper() for one in Runtime.model_fields), *ray]

@@ -51,9 +51,11 @@ def score(
     if model.is_remote:
         yield from _asked(problems, traces, model, work)
         return
-    scorer = model.text_scorer(work, topk_stats)
+    finished = Batches(TokenScores, work.folder)
+    scorer = model.text_scorer(work, topk_stats, finished)
     yield from scorer.score(problems, traces, work.progress)
     work.notes |= _compiled(model) | _unscored(scorer, model, traces)
+    work.notes |= {"batches_kept_from_before": finished.num_found}
 
 
 def _compiled(model: Model) -> dict[str, int]:

@@ -30,6 +30,7 @@ from tasks.progress import say
 if TYPE_CHECKING:
     from rdpt_core.models.loading.weights import LoadedModel
     from rdpt_core.models.serving.remote import Remote
+    from rdpt_core.scoring.hf import FinishedPacks
     from rdpt_core.scoring.server import ServerScorer
     from tasks.stage import StageTable, Work
 
@@ -141,7 +142,9 @@ class Model:
 
         return HfGenerator(self._loaded(work), sampling, seed)
 
-    def text_scorer(self, work: Work, topk_stats: int | None) -> TextScorer:
+    def text_scorer(
+        self, work: Work, topk_stats: int | None, finished: FinishedPacks | None = None
+    ) -> TextScorer:
         if self.is_remote:
             return self.server_scorer()
         if self.spec.backend == "logged":
@@ -150,7 +153,7 @@ class Model:
             return LoggedScorer(self.scorer, self.renderer, self.spec.logged or Logged())
         from rdpt_core.scoring.hf import HfScorer
 
-        return HfScorer(self._loaded(work), topk_stats=topk_stats)
+        return HfScorer(self._loaded(work), topk_stats=topk_stats, finished=finished)
 
     def server_scorer(self) -> ServerScorer:
         from rdpt_core.scoring.server import ServerScorer

@@ -84,15 +84,23 @@ class Forward:
     """If true, a sequence longer than `pack_tokens` is read in chunks of that size even where
     memory suffices."""
 
-    @torch.inference_mode()
     def run(self, sequences: Mapping[int, TokenSequence]) -> Iterator[ScoredSequence]:
         """One result per sequence, pack by pack, the longest first."""
+        for pack in self.packs(sequences):
+            yield from self.read(sequences, pack)
+
+    def packs(self, sequences: Mapping[int, TokenSequence]) -> list[list[int]]:
+        """Which sequences share a pack, by their lengths alone."""
         lengths = {index: len(one.ids) for index, one in sequences.items()}
-        most = self.pack_tokens if self.can_pack else 1
-        for pack in packed(lengths, lengths, most):
-            found, split = self._forward([sequences[index] for index in pack])
-            for index, one in zip(pack, found, strict=True):
-                yield ScoredSequence(index, one, split)
+        return packed(lengths, lengths, self.pack_tokens if self.can_pack else 1)
+
+    @torch.inference_mode()
+    def read(
+        self, sequences: Mapping[int, TokenSequence], pack: Sequence[int]
+    ) -> list[ScoredSequence]:
+        """The results of one pack."""
+        found, split = self._forward([sequences[index] for index in pack])
+        return [ScoredSequence(index, one, split) for index, one in zip(pack, found, strict=True)]
 
     def _forward(self, pack: Sequence[TokenSequence]) -> tuple[list[Statistics | None], bool]:
         """Statistics per sequence, and whether the pack had to be halved."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from copy import copy
 from dataclasses import replace
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -20,6 +21,14 @@ from rdpt_core.scoring.statistics import ExtraStatistics
 from rdpt_core.tables.rows import Problem, ScoreStatus, TokenScores, Trace
 
 
+class FinishedPacks(Protocol):
+    """Rows of the packs of an unfinished part, by the number of the pack: a kill must not lose
+    them."""
+
+    def kept(self, index: int) -> list[TokenScores] | None: ...
+    def keep(self, index: int, rows: list[TokenScores]) -> None: ...
+
+
 class HfScorer:
     """A TextScorer: one teacher-forced forward over packs of traces.
 
@@ -33,11 +42,12 @@ class HfScorer:
         pack_tokens: int = PACK_TOKENS,
         topk_stats: int | None = None,
         alone: bool = False,
+        finished: FinishedPacks | None = None,
     ) -> None:
         self.scorer, self._author = loaded.identity.digest, loaded.identity.author
         self.reasons: dict[str, str] = {}
         """Why a trace is an error, by its id."""
-        self._loaded = loaded
+        self._loaded, self._finished = loaded, finished
         numerics = loaded.identity.numerics
         blank_V, device = None, loaded.head.weight_VD.device
         if numerics.endswith("+blanks"):
@@ -86,13 +96,30 @@ class HfScorer:
                 layouts[index] = laid
             else:
                 rows[index] = unscored(trace, self.scorer, laid)
-        for one in self._forward.run(
-            {i: TokenSequence(x.input_ids, len(x.prompt_ids)) for i, x in layouts.items()}
-        ):
-            trace, layout = traces[one.index], layouts[one.index]
-            rows[one.index] = self._row(trace, layout, one)
-            progress(len(layout.completion_ids), 1)
+        sequences = {i: TokenSequence(x.input_ids, len(x.prompt_ids)) for i, x in layouts.items()}
+        for number, pack in enumerate(self._forward.packs(sequences)):
+            found = self._kept(number, [traces[index] for index in pack])
+            if found is None:
+                read = self._forward.read(sequences, pack)
+                found = [self._row(traces[one.index], layouts[one.index], one) for one in read]
+                self._keep(number, found)
+            rows |= zip(pack, found, strict=True)
+            for index in pack:
+                progress(len(layouts[index].completion_ids), 1)
         yield from (rows[index] for index in range(len(traces)))
+
+    def _kept(self, number: int, traces: Sequence[Trace]) -> list[TokenScores] | None:
+        """The rows of a pack that was finished before, in the order of its traces."""
+        kept = self._finished.kept(number) if self._finished is not None else None
+        by_id = {row.trace_id: row for row in kept or ()}
+        found = [by_id.get(trace.trace_id) for trace in traces]
+        whole = [row for row in found if row is not None]
+        return whole if len(whole) == len(traces) == len(by_id) else None
+
+    def _keep(self, number: int, rows: list[TokenScores]) -> None:
+        """An error is tried again with the part, which then says why."""
+        if self._finished is not None and all(row.status != ScoreStatus.ERROR for row in rows):
+            self._finished.keep(number, rows)
 
     def _row(self, trace: Trace, layout: Layout, one: ScoredSequence) -> TokenScores:
         found, asked = one.statistics, self._forward.asked

@@ -88,3 +88,20 @@ def test_a_killed_scoring_keeps_the_scores_of_other_models_and_parts(
     rebuilt = studio.build(**CHANGES)
     assert rebuilt["scores"] == 3
     assert _contents(studio) == golden
+
+
+@pytest.mark.fault("F03")
+def test_a_killed_scoring_keeps_its_finished_packs(
+    studio: Studio, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RDPT_WORKERS", "1")
+    monkeypatch.setattr(Forward, "packs", lambda self, sequences: [[i] for i in sequences])
+    studio.build(**CHANGES)
+    golden = _contents(studio)
+    (tmp_path / "workspace").rename(tmp_path / "uninterrupted")
+    _killed(studio, dies_after(Forward, "_forward", 5))
+    studio.build(**CHANGES)
+    assert _contents(studio) == golden
+    store = Store(studio.folder / "workspace" / "store")
+    kept = [record.made["batches_kept_from_before"] for record in store.records("scores")]
+    assert sorted(kept)[-2:] == [0, 4], "of the fifth pack, only the file was missing"
