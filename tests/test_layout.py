@@ -247,10 +247,11 @@ def _third_party_modules() -> set[str]:
 
 
 def _distributions(module: str) -> set[str]:
-    """Canonical names of the installed packages that bring a module."""
+    """Canonical names of the installed packages that bring a module; the module's own name where
+    none is installed, as of an extra."""
     from packaging.utils import canonicalize_name
 
-    return {canonicalize_name(name) for name in packages_distributions().get(module, [])}
+    return {canonicalize_name(name) for name in packages_distributions().get(module, [module])}
 
 
 def _root() -> Path:
