@@ -94,7 +94,7 @@ def build(runner: str, workers: int, folder: Path, problems: int) -> dict[str, A
 
 def measured(runner: str, workers: int, problems: int) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as folder:
-        command = [sys.executable, __file__, "--one", runner, str(workers), folder]
+        command = [sys.executable, "-P", __file__, "--one", runner, str(workers), folder]
         command += ["--problems", str(problems)]
         load = os.getloadavg()[0]
         done = subprocess.run(command, stdout=subprocess.PIPE, check=True)
