@@ -6,8 +6,8 @@
 Each worker is a process with a plan, a store and a worker as `rdpt run` has them; together they
 build the `sentences` of a table of problems, one problem a part. Only the stage's function is stood
 in for. First 1, 2, 8 and 32 workers build 1,000 parts of one row, by flock and by leases; then two
-workers build 1,000 to 10,000 parts of a thousand rows, ten million sentences in all. Last, MLflow
-is told of the study of `scale.py`. Beside other work, read the seconds of CPU.
+workers build 1,000 to 10,000 parts of a thousand rows, ten million sentences in all. Beside other
+work, read the seconds of CPU.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from typing import Any
 if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from perf.scale import _peak_mb, build, study
+from perf.scale import _peak_mb
 from rdpt_core.store import catalog
 from rdpt_core.store.contents import ConfigurationRow, Contents, PartUse
 from rdpt_core.store.opening import Locks, open_store
@@ -44,8 +44,6 @@ WORKERS = (1, 2, 8, 32)
 CONTENDED = 1000
 SIZES = (1000, 3200, 10_000)
 ROWS_OF_A_PART = 1000
-PROJECTED = (100, 320)
-"""Parts of each of 43 tables when MLflow is told."""
 FORK = multiprocessing.get_context("fork")
 _spent = [0.0]
 """Seconds of CPU in the stage's function, in this process."""
@@ -177,36 +175,10 @@ def looked(root: Path, num_parts: int, rows: int) -> dict[str, float]:
     return found
 
 
-# ---------------------------------------------------------------------------- MLflow
-
-
-def project(folder: Path, parts: int) -> dict[str, float]:
-    """MLflow is told of every configuration of the study of `scale.py`, in a file of sqlite."""
-    from flows.commands.sync import _complete
-    from flows.projection.telling import tell_again
-    from flows.workspace import freeze
-    from tasks.tracking.tracker import Tracker
-
-    opened = study(folder, parts)
-    freeze(opened)
-    build(opened)
-    complete = _complete(opened)
-    begun, used = time.perf_counter(), time.process_time()
-    tracker = Tracker(opened.runtime, opened.experiment.name)
-    tell_again(opened, tracker, complete)
-    tracker.close()
-    return {
-        "parts": parts,
-        "configurations": len(complete),
-        "seconds": time.perf_counter() - begun,
-        "cpu_seconds": time.process_time() - used,
-    }
-
-
 # ---------------------------------------------------------------------------- the whole
 
 
-def measure(workers: list[int], sizes: list[int], projected: list[int]) -> Iterator[dict[str, Any]]:
+def measure(workers: list[int], sizes: list[int]) -> Iterator[dict[str, Any]]:
     locks: Locks
     for locks in ("flock", "lease"):
         for number in workers:
@@ -220,21 +192,17 @@ def measure(workers: list[int], sizes: list[int], projected: list[int]) -> Itera
             found = contend(root, 2, size, ROWS_OF_A_PART, "flock", before)
             before = size
             yield {"kind": "growing", **found, **looked(root, size, ROWS_OF_A_PART)}
-    for parts in projected:
-        with TemporaryDirectory(prefix="rdpt-scale-") as folder:
-            yield {"kind": "mlflow", **project(Path(folder), parts)}
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", 1)[0])
     parser.add_argument("--workers", type=int, nargs="*", default=[*WORKERS])
     parser.add_argument("--sizes", type=int, nargs="*", default=[*SIZES])
-    parser.add_argument("--projected", type=int, nargs="*", default=[*PROJECTED])
     parser.add_argument("--json", type=Path, help="file for the numbers")
     parser.add_argument("--plot", type=Path, help="file for the plot")
     asked = parser.parse_args()
     found: list[dict[str, Any]] = []
-    for one in measure(asked.workers, asked.sizes, asked.projected):
+    for one in measure(asked.workers, asked.sizes):
         found.append(one)
         print(json.dumps(one), flush=True)
         if asked.json:
