@@ -14,8 +14,8 @@ from importlib.metadata import Distribution, PackageNotFoundError, distribution
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-EXTRAS = ("awq", "gguf", "gpu", "ray", "sentencepiece", "serve")
-"""What users install; `dev` and `docs` are not handed on."""
+OURS = {"dev", "docs"}
+"""Extras of those who work on rdpt, which are not handed on."""
 PERMISSIVE = re.compile(
     r"Apache|BSD|BSL-1\.0|CC0|CNRI|ISC|MIT|MPL|Mozilla|PSF|Python Software Foundation|Zlib"
 )
@@ -32,7 +32,8 @@ def installed() -> dict[str, Distribution]:
     """Packages that rdpt needs, by name, as far as they are installed."""
     found: dict[str, Distribution] = {}
     seen: set[str] = set()
-    waiting = [Requirement(f"rdpt[{','.join(EXTRAS)}]")]
+    extras = set(distribution("rdpt").metadata.get_all("Provides-Extra") or []) - OURS
+    waiting = [Requirement(f"rdpt[{','.join(sorted(extras))}]")]
     while waiting:
         wanted = waiting.pop()
         if str(wanted) in seen:

@@ -355,9 +355,10 @@ run_flow(open_file(Path("study.toml"), runtime))
 """
 
 
-@pytest.mark.fault("F28")
+@pytest.mark.fault("F27", "F28")
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
 def test_a_run_that_waits_to_try_again_stops_at_once_when_it_is_told_to(
-    ran: Ran, root: Path
+    ran: Ran, root: Path, number: signal.Signals, code: int
 ) -> None:
     address = str(prefect_settings.PREFECT_API_URL.value())
     child = subprocess.Popen(
@@ -370,9 +371,9 @@ def test_a_run_that_waits_to_try_again_stops_at_once_when_it_is_told_to(
     )
     assert child.stdout is not None
     assert child.stdout.readline() == "away\n"
-    child.send_signal(signal.SIGTERM)
+    child.send_signal(number)
     _, said = child.communicate(timeout=300)
-    assert child.returncode == 143, said
+    assert child.returncode == code, said
     assert "stopped; resume with: rdpt resume study" in said
     assert last_run().state_name == "Cancelled"
 

@@ -50,6 +50,33 @@ def test_a_changed_parameter_rebuilds_what_follows_from_it_alone(tmp_path: Path)
     assert other.parts == ["sentences"] * 4
 
 
+@pytest.mark.fault("F29")
+@pytest.mark.parametrize("jump", [-3600.0, 365 * 86400.0])
+def test_f29_a_clock_that_jumps_rebuilds_nothing_and_moves_no_content(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, jump: float
+) -> None:
+    """Half of the tables are built before the clock jumps, which file times then show."""
+    tables = toy_stages.chain_of(toy_stages.given(range(8)))
+    toy_stages.build(tmp_path / "steady", tables)
+    toy_stages.build(tmp_path / "jumps", tables[:2])
+    now, now_ns = time.time, time.time_ns
+    monkeypatch.setattr(time, "time", lambda: now() + jump)
+    monkeypatch.setattr(time, "time_ns", lambda: now_ns() + int(jump * 1e9))
+    for path in (tmp_path / "jumps").rglob("*.*"):
+        os.utime(path, (now() + jump, now() + jump))
+    assert "traces" not in toy_stages.build(tmp_path / "jumps", tables).parts
+    assert toy_stages.build(tmp_path / "jumps", tables).parts == []
+    contents = [
+        [
+            part.content
+            for table in tables
+            for part in Plan(Store(tmp_path / name)).state(table).parts
+        ]
+        for name in ("steady", "jumps")
+    ]
+    assert contents[0] == contents[1]
+
+
 @pytest.mark.fault("F40")
 def test_code_that_changes_no_row_rebuilds_nothing_downstream(tmp_path: Path) -> None:
     """A version bump gives new keys, the same content digests, and everything after it cached."""
