@@ -6,9 +6,11 @@ The pocket teacher answers pocket problems, and the pocket teacher and student s
 training, no Prefect. Each round builds the study with each runner in a workspace and processes of
 its own, in an order that is reversed from round to round. The rate of a stage is what its largest
 table holds over the time from the beginning of its first part to the end of its last; a model is
-loaded within it. CPU time is that of all processes from start to end, so it also says what other
-work on the machine cannot change: with cores that are free, as many workers as cores are faster by
-at most their number, divided by how much more CPU time they take for the same parts.
+loaded within it.
+
+On a machine that others use, times say little. So each round builds a smaller and a larger study:
+the difference of their CPU times, of all processes, is what the parts cost without the start of
+processes. Two workers on two free cores are as fast as 2 divided by how much more they take.
 """
 
 from __future__ import annotations
@@ -22,7 +24,6 @@ import subprocess
 import sys
 import tempfile
 import time
-from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -95,49 +96,61 @@ def build(runner: str, workers: int, folder: Path, problems: int) -> dict[str, A
 def measured(runner: str, workers: int, problems: int) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as folder:
         command = [sys.executable, "-P", __file__, "--one", runner, str(workers), folder]
-        command += ["--problems", str(problems)]
+        command += ["--problems", str(problems), str(problems)]
         load = os.getloadavg()[0]
         done = subprocess.run(command, stdout=subprocess.PIPE, check=True)
-    return {"runner": runner, "workers": workers, "load_before": load} | json.loads(done.stdout)
+    about = {"runner": runner, "workers": workers, "problems": problems, "load_before": load}
+    return about | json.loads(done.stdout)
 
 
-def summary(runs: list[dict[str, Any]]) -> dict[str, Any]:
-    """Medians over the rounds, of 1 worker over 2 of the same runner."""
+def summary(runs: list[dict[str, Any]], sizes: list[int]) -> dict[str, Any]:
+    """Medians over the rounds, of 1 worker over 2 of the same runner, of the larger study."""
     found: dict[str, Any] = {}
 
-    def of(runner: str, workers: int, what: str) -> list[float]:
-        return [r[what] for r in runs if (r["runner"], r["workers"]) == (runner, workers)]
+    def of(runner: str, workers: int, what: str, problems: int) -> list[float]:
+        wanted = (runner, workers, problems)
+        return [r[what] for r in runs if (r["runner"], r["workers"], r["problems"]) == wanted]
 
-    for runner, _ in groupby(RUNNERS, key=lambda each: each[0]):
+    for runner in dict.fromkeys(run["runner"] for run in runs):
         for what in ("traces_s", "scores_s", "wall_s"):
-            pairs = zip(of(runner, 1, what), of(runner, 2, what), strict=True)
+            pairs = zip(*(of(runner, n, what, sizes[-1]) for n in (1, 2)), strict=True)
             name = f"{runner}_{what.removesuffix('_s')}_times_as_fast"
             found[name] = statistics.median(one / two for one, two in pairs)
-        pairs = zip(of(runner, 1, "cpu_s"), of(runner, 2, "cpu_s"), strict=True)
-        found[f"{runner}_cpu_of_two_over_one"] = statistics.median(two / one for one, two in pairs)
+        costs = [
+            statistics.median(of(runner, n, "cpu_s", sizes[-1]))
+            - statistics.median(of(runner, n, "cpu_s", sizes[0]))
+            for n in (1, 2)
+        ]
+        found[f"{runner}_cpu_of_two_over_one"] = costs[1] / costs[0]
+        found[f"{runner}_times_as_fast_by_cpu"] = 2 * costs[0] / costs[1]
     return found
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--problems", type=int, default=240)
+    parser.add_argument("--problems", type=int, nargs=2, default=[96, 240], help="two sizes")
+    parser.add_argument("--runners", nargs="+", default=["local", "processes"])
     parser.add_argument("--json", type=Path)
     parser.add_argument("--one", nargs=3, help=argparse.SUPPRESS)
     asked = parser.parse_args()
     if asked.one:
         runner, workers, folder = asked.one
-        print(json.dumps(build(runner, int(workers), Path(folder), asked.problems)))
+        print(json.dumps(build(runner, int(workers), Path(folder), asked.problems[0])))
         return
     runs: list[dict[str, Any]] = []
+    cells = [(*one, size) for one in RUNNERS for size in asked.problems if one[0] in asked.runners]
     for number in range(asked.rounds):
-        for runner, workers in RUNNERS[:: 1 if number % 2 == 0 else -1]:
-            runs.append(measured(runner, workers, asked.problems))
+        for runner, workers, problems in cells[:: 1 if number % 2 == 0 else -1]:
+            runs.append(measured(runner, workers, problems))
             shown = {k: v for k, v in runs[-1].items() if k != "contents"}
             print(f"round {number + 1}  {shown}", file=sys.stderr)
-    contents = [run.pop("contents") for run in runs]
-    assert all(found == contents[0] for found in contents), "the parts differ"
-    result = {"times": summary(runs), "num_parts": len(contents[0]), "runs": runs}
+    for size in asked.problems:
+        contents = [run["contents"] for run in runs if run["problems"] == size]
+        assert all(found == contents[0] for found in contents), "the parts differ"
+    for run in runs:
+        run["num_parts"] = len(run.pop("contents"))
+    result = {"times": summary(runs, asked.problems), "runs": runs}
     print(json.dumps(result["times"], indent=1))
     if asked.json:
         asked.json.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
