@@ -46,7 +46,7 @@ def code_of(error: BaseException) -> int:
         return USAGE
     if isinstance(error, Busy):
         return BUSY
-    if isinstance(error, ConnectionError):
+    if isinstance(error, ConnectionError) and no_room(error) is None:  # also under MLflow's files
         return SERVICE
     if isinstance(error, TooNew):
         return TOO_NEW
