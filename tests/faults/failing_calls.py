@@ -3,10 +3,10 @@
     LD_PRELOAD=SHIM ... FOLDER COMMAND... [--errors ENOSPC ...] [--samples N]
 
 FOLDER holds a study for each command, of its name and ready for it; SHIM is `failing_calls.c`,
-compiled. For each of the calls that a command makes (or N of them, evenly spaced) a copy is made, the
-command runs in a process whose calls fail from there on, and then again without a fault. A line of
-JSON says how both ended. Every process is forked from this one, which has imported everything and
-runs no thread.
+compiled. For each of the calls that a command makes (or N of them, evenly spaced) a copy is made,
+the command runs in a process whose calls fail from there on, and then again without a fault. A line
+of JSON says how both ended. Every process is forked from this one, which has imported everything
+and runs no thread.
 """
 
 from __future__ import annotations
@@ -27,6 +27,8 @@ from collections.abc import Callable, Iterator
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any, NamedTuple
+
+import pytest
 
 from flows import cli, errors
 from flows.catalogue import publish_catalogue
@@ -62,13 +64,14 @@ def toy() -> int:
 
 def run() -> int:
     """What a run does, without Prefect and its seconds."""
-    training.train = copying_train
     opened = open_file(Path("study.toml"), Runtime(workspace=Path("workspace"), threads=1))
-    freeze(opened)
-    for table in opened.study.tables():
-        if not Plan(opened.store).state(table).complete:
-            Worker(Plan(opened.store), opened.runtime, Journal()).build(table)
-    publish_catalogue(opened)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(training, "train", copying_train)
+        freeze(opened)
+        for table in opened.study.tables():
+            if not Plan(opened.store).state(table).complete:
+                Worker(Plan(opened.store), opened.runtime, Journal()).build(table)
+        publish_catalogue(opened)
     return 0
 
 
