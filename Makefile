@@ -14,6 +14,7 @@ help:
 	@echo "make docs     build the documentation into build/site"
 	@echo "make reliability  test all faults and write docs/reliability.md"
 	@echo "make check-deps   known faults and licences of all dependencies (needs the internet)"
+	@echo "make soak     kill a run 500 times at random and compare its tables (some hours; resumes)"
 	@echo "make pocket   train the pocket teacher and student again (some 90 minutes on one core)"
 	@echo "make lock     update constraints.txt to the newest versions that install together"
 
@@ -61,6 +62,9 @@ check-deps: bootstrap
 		tail -n 3 build/audit.txt; echo "pip-audit found a known fault, or could not ask PyPI about each package" \
 		"(it needs the internet): see build/audit.txt"; exit 1; }
 	@tail -n 1 build/audit.txt
+
+soak: bootstrap
+	$(PYTHON) -m tests.soak
 
 pocket: bootstrap
 	$(PYTHON) -m perf.pocket --threads 2

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import http.client
 import http.server
+import os
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -25,6 +26,13 @@ from tasks.tracking.client import Mlflow
 from tests.flows.projection.test_trouble import tell
 from tests.flows.real_mlflow import RealMlflow
 
+pytestmark = [
+    pytest.mark.skipif(
+        os.environ.get("RDPT_TEST_REAL_MLFLOW") != "1",
+        reason="RDPT_TEST_REAL_MLFLOW=1: beside other tests MLflow's server stops answering",
+    ),
+    pytest.mark.timeout(60),
+]
 PATIENCE = 4.0
 """Seconds here, in place of the 10 of a run."""
 Trouble = Callable[["Handler"], bool]
