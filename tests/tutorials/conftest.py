@@ -18,14 +18,9 @@ Reader = Callable[[str], str]
 
 
 @pytest.fixture(scope="session")
-def home(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Path:
-    """The reader's, whose workspace all pages share, so that `smoke` is built once: also by the
-    processes of one session, whose runs take each other's parts."""
-    if worker_id == "master":
-        return tmp_path_factory.mktemp("home")
-    home = tmp_path_factory.getbasetemp().parent / "home"
-    home.mkdir(exist_ok=True)
-    return home
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The reader's, whose workspace all pages share, so that `smoke` is built once."""
+    return tmp_path_factory.mktemp("home")
 
 
 @pytest.fixture
