@@ -43,11 +43,13 @@ def is_complete(opened: Opened) -> bool:
     return all(opened.plan.state(table).complete for table in opened.study.tables())
 
 
-def check_before_work(opened: Opened) -> None:
-    """Everything that can be known to fail before a run starts. Raises BadSettings with all faults
-    of the inputs, ConnectionError where a service is away, NoRoom where the disk is too small."""
+def check_before_work(opened: Opened, with_prefect: bool = True) -> None:
+    """Everything that can be known to fail before a run starts, or a worker without one. Raises
+    BadSettings with all faults of the inputs, ConnectionError where a service is away, NoRoom where
+    the disk is too small."""
     check_workspace(opened.runtime.workspace, writes=True)
-    check_prefect()
+    if with_prefect:
+        check_prefect()
     check_inputs(opened)
     if not is_complete(opened):
         check_room(opened.runtime.workspace, estimated_room(opened))

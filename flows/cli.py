@@ -42,7 +42,7 @@ VERBS = {
     "plan": VerbEntry("flows.verbs.experiments:ShowPlan", "show what a run would build"),
     "resume": VerbEntry("flows.verbs.experiments:Resume", "resume an experiment of the workspace"),
     "work": VerbEntry(
-        "flows.verbs.experiments:Work", "build parts of an experiment beside other workers"
+        "flows.verbs.experiments:DoWork", "build parts of an experiment beside other workers"
     ),
     "runs": VerbEntry("flows.verbs.answers:Runs", "list the experiments of the workspace"),
     "sync": VerbEntry("flows.verbs.workspace:Sync", "bring MLflow up to date from the store"),

@@ -135,12 +135,13 @@ def notes_of(runtime: Runtime, read_only: bool = False) -> Notes:
     return store_of(runtime, say, read_only).notes
 
 
-def open_asked(name: str, runtime: Runtime) -> Opened:
-    """What a question is about, to be looked at only: an experiment of the workspace by its name,
-    else a file or a shipped experiment; the last run where nothing is named."""
+def open_asked(name: str, runtime: Runtime, read_only: bool = True) -> Opened:
+    """What a question is about, to be looked at only unless `read_only` is false: an experiment of
+    the workspace by its name, else a file or a shipped experiment; the last run where nothing is
+    named."""
     if not name or name in frozen_names(runtime):
-        return open_frozen(name or None, runtime, read_only=True)
-    return open_file(find_experiment(name), runtime, read_only=True)
+        return open_frozen(name or None, runtime, read_only=read_only)
+    return open_file(find_experiment(name), runtime, read_only=read_only)
 
 
 def named(opened: Opened, name: str) -> Configuration:

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 from flows import errors
-from flows.checks import check_inputs, check_room, check_workspace, is_complete
-from flows.disk import estimated_room
+from flows.checks import check_before_work
 from flows.runtime import read_runtime
 from flows.titles import jobs_of
-from flows.workspace import Opened, freeze, frozen_names, is_frozen, open_file, open_frozen
-from settings.loading import find_experiment
-from settings.runtime import Runtime
+from flows.workspace import freeze, is_frozen, open_asked
 from tasks import stopping
 from tasks.progress import brief, say
 from tasks.running import announced
@@ -23,9 +20,9 @@ def work(file: str, attached: bool) -> int:
     stopping.listen()
     if attached:
         end_with_standard_input()
-    opened = _open(file, read_runtime(workers=1))
+    opened = open_asked(file, read_runtime(workers=1), read_only=False)
     if not attached:  # else the run has
-        _check(opened)
+        check_before_work(opened, with_prefect=False)
     failures = Failures(opened.runtime.workspace, opened.experiment.name)
     with announced(opened.runtime.workspace, opened.experiment.name), failures.joined():
         if not is_frozen(opened):
@@ -44,17 +41,3 @@ def work(file: str, attached: bool) -> int:
     if not failed:
         say(f"{opened.experiment.name}: nothing is left to build")
     return max((errors.code_of(failure.error) for failure in failed), default=0)
-
-
-def _open(name: str, runtime: Runtime) -> Opened:
-    """An experiment of the workspace by its name, else a file or a shipped experiment."""
-    if name in frozen_names(runtime):
-        return open_frozen(name, runtime)
-    return open_file(find_experiment(name), runtime)
-
-
-def _check(opened: Opened) -> None:
-    check_workspace(opened.runtime.workspace, writes=True)
-    check_inputs(opened)
-    if not is_complete(opened):
-        check_room(opened.runtime.workspace, estimated_room(opened))

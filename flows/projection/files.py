@@ -9,7 +9,6 @@ from dataclasses import asdict, fields
 from typing import Any
 
 from flows.projection.made_of import model_of
-from flows.projection.metrics import curve_on
 from flows.projection.told import R, Told
 from flows.report.curves import MIN_TRACES
 from rdpt_core.files.writing import csv_writer
@@ -35,11 +34,10 @@ def files_of(told: Told) -> Iterator[tuple[str, bytes]]:
         yield "students/preview.txt", preview
     if told.parts("selection", "train"):
         yield "selection/examples.jsonl", "".join(_examples(told)).encode()
-    for side in told.benchmarks:
-        if curve := curve_on(told, side):
-            benchmark = side.partition(":")[2]
-            title = f"{told.configuration.name} on {benchmark}"
-            yield f"provenance/{benchmark}.png", _curves(title, curve)
+    for side, curve in told.curves.items():
+        benchmark = side.partition(":")[2]
+        title = f"{told.configuration.name} on {benchmark}"
+        yield f"provenance/{benchmark}.png", _curves(title, curve)
 
 
 def _curves(title: str, curve: Curve) -> bytes:

@@ -5,13 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from flows.projection.told import Told
-from flows.report.curves import curve_of
-from flows.report.reader import Use, reading
 from flows.results.rows import domains_of
 from flows.results.tables import MAX_DOMAINS
 from rdpt_core.provenance.curves import SIDES
 from rdpt_core.provenance.labels import FOUR_WAY
-from rdpt_core.report.bundle import Curve
 from rdpt_core.results.summary import BY_DOMAIN
 from rdpt_core.statistics.effects import Estimate, exact, mean_of
 from rdpt_core.tables.rows import Result, TrainingStep
@@ -119,17 +116,11 @@ def _labelled(told: Told) -> str | None:
     return sides[0] if sides and told.parts("provenance", sides[0]) else None
 
 
-def curve_on(told: Told, side: str) -> Curve | None:
-    """The curve of the report."""
-    with reading(told.opened) as reader:
-        return curve_of(reader, Use(told.configuration, side, 0, 0))
-
-
 def curve_points(told: Told, when: int) -> Iterator[Point]:
     """Step = sentence position, the middle of a bin rounded down, so MLflow overlays configurations
     by itself."""
     side = _labelled(told)
-    curve = curve_on(told, side) if side else None
+    curve = told.curves.get(side) if side else None
     if curve is None:
         return
     for name, sides in curve.share.items():

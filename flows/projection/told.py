@@ -7,8 +7,11 @@ from functools import cached_property
 from typing import TypeVar
 
 from flows.configurations import Configuration
+from flows.report.curves import curve_of
+from flows.report.reader import Use, reading
 from flows.results.rows import rows_of
 from flows.workspace import Opened
+from rdpt_core.report.bundle import Curve
 from rdpt_core.store.record import Part
 from rdpt_core.tables.rows import Result
 from tasks.plan import Plan
@@ -43,6 +46,13 @@ class Told:
         """Side to metric to row."""
         sides = self.configuration.sides
         return {side: rows_of(self.configuration, side, self.plan) for side in sides}
+
+    @cached_property
+    def curves(self) -> dict[str, Curve]:
+        """Side to the curve of the report, where there is one: its bands take seconds."""
+        with reading(self.opened) as reader:
+            found = {s: curve_of(reader, Use(self.configuration, s, 0, 0)) for s in self.benchmarks}
+        return {side: curve for side, curve in found.items() if curve is not None}
 
     @cached_property
     def all_parts(self) -> list[Part]:

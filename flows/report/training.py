@@ -14,7 +14,7 @@ from flows.configurations import Configuration
 from flows.report.configurations import Cast
 from flows.report.reader import TRAIN, StudyReader, Use, codes
 from rdpt_core.provenance.labels import LABELS
-from rdpt_core.report.bundle import Training, TrainingTrace
+from rdpt_core.report.bundle import LearntTrace, Training
 from rdpt_core.tables.rows import Candidate, Pick, Problem, Provenance, Sentence, Trace, ZoneKind
 
 MAX_BYTES = 3_000_000
@@ -47,16 +47,14 @@ def _training(reader: StudyReader, use: Use, configurations: list[int], room: in
     )
 
 
-def _trace(
-    row: Mapping[str, object], sentences: Mapping[str, list[dict[str, int]]]
-) -> TrainingTrace:
-    fields = {name: row[name] for name in TrainingTrace.__slots__ if name != "sentences"}
+def _trace(row: Mapping[str, object], sentences: Mapping[str, list[dict[str, int]]]) -> LearntTrace:
+    fields = {name: row[name] for name in LearntTrace.__slots__ if name != "sentences"}
     text = str(row["text"]).encode()
     cut = [
         (one["label"], text[one["start"] : one["stop"]].decode())
         for one in sentences.get(str(row["trace_id"]), ())
     ]
-    return TrainingTrace(**fields, sentences=cut)  # type: ignore[arg-type]
+    return LearntTrace(**fields, sentences=cut)  # type: ignore[arg-type]
 
 
 def _picks(reader: StudyReader, use: Use) -> pa.Table:

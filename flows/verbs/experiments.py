@@ -71,7 +71,7 @@ class Resume(Answer):
         return resume(self.name, not self.no_wait, self.as_json)
 
 
-class Work(WorkspaceVerb):
+class DoWork(WorkspaceVerb):
     """Work at an experiment: claim parts that nobody builds until none is left.
 
     rdpt work pocket                 a worker beside a run, or beside other workers

@@ -113,7 +113,7 @@ class Picked:
 
 
 @dataclass(frozen=True, slots=True)
-class TrainingTrace:
+class LearntTrace:
     """A selected trace that students were trained on."""
 
     trace_id: str
@@ -141,7 +141,7 @@ class Training:
     """Of these questions."""
     num_sentences: dict[str, int]
     """Class to number, in all of its traces."""
-    traces: list[TrainingTrace]
+    traces: list[LearntTrace]
     """Best first; as many as the page has room for."""
 
 

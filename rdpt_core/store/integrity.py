@@ -138,9 +138,8 @@ def repair(store: Store, damage: Damage) -> bool:
     uncommitted files, it quarantines those files. False if a run holds the part now, or has rebuilt
     it since."""
     with store.lock(damage.table, damage.key) as mine:
-        looking = Store(
-            store.root, read_only=True, remote=store.remote
-        )  # or `find` would move only the record
+        # Read-only, or `find` would move only the record.
+        looking = Store(store.root, read_only=True, remote=store.remote)
         now = check(looking, damage.table, damage.key) if mine else None
         if now is None:
             return False

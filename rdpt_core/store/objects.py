@@ -24,7 +24,7 @@ RETRY_SECONDS = 30
 MISSING = "RDPT_STORE is an object store, which needs obstore: pip install 'rdpt[s3]'"
 
 
-class Unreachable(ConnectionError):
+class StoreUnreachable(ConnectionError):
     """The object store did not answer, or refused."""
 
 
@@ -118,7 +118,7 @@ class Objects:
             yield
         except (BaseError, PermissionError) as error:
             first = str(error).splitlines()[0]
-            raise Unreachable(
+            raise StoreUnreachable(
                 f"the store {self.address} failed at {name}: {first}. Check its address, the "
                 "AWS_* variables (AWS_ENDPOINT_URL, AWS_REGION, AWS_ACCESS_KEY_ID, "
                 "AWS_SECRET_ACCESS_KEY) and the network, then run the same command again"

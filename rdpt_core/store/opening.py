@@ -14,7 +14,7 @@ from rdpt_core.store.leases import SECONDS, FolderBoard, Leases
 from rdpt_core.store.mounts import flock_holds
 from rdpt_core.store.objects import Objects
 from rdpt_core.store.parts import Store
-from rdpt_core.store.remote import Remote
+from rdpt_core.store.remote import RemoteParts
 
 Locks: TypeAlias = Literal["auto", "flock", "lease"]
 
@@ -38,7 +38,7 @@ def open_store(
     if address:
         objects = Objects(address)
         leases = None if read_only else Leases(objects, lease_seconds, _place(root))
-        return Store(root, warn, read_only, leases, Remote(objects))
+        return Store(root, warn, read_only, leases, RemoteParts(objects))
     by_lease = locks == "lease" or (locks == "auto" and not read_only and not _holds(root))
     return Store(
         root, warn, read_only, Leases(FolderBoard(root), lease_seconds) if by_lease else None

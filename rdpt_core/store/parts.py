@@ -28,7 +28,7 @@ from rdpt_core.store.leases import Lease, Leases
 from rdpt_core.store.locks import exclusive
 from rdpt_core.store.notes import Notes
 from rdpt_core.store.record import Coordinate, Part, Record, read_record, record_bytes, shown
-from rdpt_core.store.remote import Lost, Remote
+from rdpt_core.store.remote import Lost, RemoteParts
 from rdpt_core.tables import columns, ids
 from rdpt_core.tables.recipe import Recipe
 
@@ -94,7 +94,7 @@ class Store:
         warn: Callable[[str], None] = lambda line: None,
         read_only: bool = False,
         leases: Leases | None = None,
-        remote: Remote | None = None,
+        remote: RemoteParts | None = None,
     ) -> None:
         """Calls `warn` for damaged parts; with `read_only` they are not moved. With `leases`, they
         lock a part in place of flock. With `remote`, that holds the parts, and `root` is its cache
@@ -328,10 +328,8 @@ class Store:
             self.seal(record)
         elif self.leases is None:
             self.seal(record)
-        elif not create(
-            self._record_path(record.part.table, record.part.key), record_bytes(record)
-        ):
-            return self._as_committed(record.part.table, record.part.key, record.part.content)
+        elif not create(self._record_path(table, key), record_bytes(record)):
+            return self._as_committed(table, key, record.part.content)
         return record.part
 
     def _committed_by_another(self, table: str, key: str, content: str) -> Part | None:
@@ -358,7 +356,7 @@ class Store:
                 f"{name} was committed meanwhile by another process with other rows (content "
                 f"{record.part.content[:12]}, here {content[:12]}): the committed ones stay. Equal "
                 "keys give equal rows on equal machines; compare processors and packages in "
-                f"`made` of {self._record_path(record.part.table, record.part.key)}"
+                f"`made` of {self._record_path(table, key)}"
             )
         return record.part
 

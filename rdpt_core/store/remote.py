@@ -31,7 +31,7 @@ class Lost(Exception):
 
 
 @dataclass
-class Remote:
+class RemoteParts:
     """The committed parts of an object store."""
 
     objects: Objects

@@ -107,9 +107,9 @@ class Hired(Runner):
         progress.finished()
 
     def _await(self, table: StageTable, job: Job, progress: TableProgress) -> None:
-        told = Told(table, self.plan, self.runtime.workspace, progress, self.begun)
-        told.begin()
-        while not told.look():
+        shown = CrewProgress(table, self.plan, self.runtime.workspace, progress, self.begun)
+        shown.begin()
+        while not shown.look():
             if failure := self.failures.of(table):
                 if failure.damaged:  # then the run walks again
                     self.failures.forgive(table)
@@ -120,7 +120,7 @@ class Hired(Runner):
 
 
 @dataclass
-class Told:
+class CrewProgress:
     """Tells a table's progress what its workers do, as the store and their activities show it."""
 
     table: StageTable

@@ -12,6 +12,7 @@ from rdpt_core.report.bundle import (
     Bundle,
     Curve,
     Difference,
+    LearntTrace,
     Number,
     Picked,
     Question,
@@ -20,7 +21,6 @@ from rdpt_core.report.bundle import (
     Telling,
     Traces,
     Training,
-    TrainingTrace,
 )
 
 ARMS = ("teacher_count", "random", "longest")
@@ -210,7 +210,7 @@ def _picked(arm: str) -> Picked:
 
 def _training(index: int) -> Training:
     sentences = [(0, "So Ben has 22 * 4 = 88 eggs."), (1, "Nothing else."), (NONE, WORDS)]
-    trace = TrainingTrace("7f" * 16, "Ben has 14 apples.", 0, 3.0, 97, 4, 3, sentences)
+    trace = LearntTrace("7f" * 16, "Ben has 14 apples.", 0, 3.0, 97, 4, 3, sentences)
     return Training([index], 180, 180, 720, {"teacher": 300, "student": 100}, [trace])
 
 

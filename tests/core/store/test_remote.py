@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from rdpt_core.store import integrity, objects
-from rdpt_core.store.objects import Objects, Unreachable
+from rdpt_core.store.objects import Objects, StoreUnreachable
 from rdpt_core.store.opening import open_store
 from rdpt_core.store.parts import Conflict, Damaged, Store
 from rdpt_core.tables.recipe import Recipe
@@ -232,7 +232,7 @@ def test_a_server_that_is_away_is_an_error_that_names_it(
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
     monkeypatch.setattr(objects, "RETRY_SECONDS", 0)
     store = open_store(tmp_path, address="s3://bucket/away")
-    with pytest.raises(Unreachable, match=r"s3://bucket/away failed at .*AWS_ENDPOINT_URL"):
+    with pytest.raises(StoreUnreachable, match=r"s3://bucket/away failed at .*AWS_ENDPOINT_URL"):
         store.find("grades", KEY)
 
 
