@@ -31,16 +31,13 @@ from typing import Any, NamedTuple
 import pytest
 
 from flows import cli, errors
-from flows.catalogue import publish_catalogue
-from flows.workspace import freeze, open_file
+from flows.workspace import open_file
 from rdpt_core.finetune import training
 from rdpt_core.store.parts import Store
 from settings.runtime import Runtime
-from tasks.plan import Plan
-from tasks.worker import Worker
+from tests.faults.test_damaged_files import build
 from tests.flows.example_experiments import copying_train
 from tests.stages import toy_stages
-from tests.stages.toy_stages import Journal
 
 ENDLESS = 1 << 40
 LASTING = {"ENOSPC", "EDQUOT", "EROFS"}
@@ -55,10 +52,7 @@ OF_COMMAND = {
 
 def toy() -> int:
     """Stages that only compute, through the real plan, worker and store."""
-    store = Store(Path("workspace/store"))
-    for table in toy_stages.chain_of(toy_stages.given(range(12))):
-        if not Plan(store).state(table).complete:
-            Worker(Plan(store), toy_stages.Options(), Journal()).build(table)
+    toy_stages.build(Path("workspace/store"), toy_stages.chain_of(toy_stages.given(range(12))))
     return 0
 
 
@@ -67,12 +61,7 @@ def run() -> int:
     opened = open_file(Path("study.toml"), Runtime(workspace=Path("workspace"), threads=1))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(training, "train", copying_train)
-        freeze(opened)
-        for table in opened.study.tables():
-            if not Plan(opened.store).state(table).complete:
-                Worker(Plan(opened.store), opened.runtime, Journal()).build(table)
-        publish_catalogue(opened)
-    return 0
+        return build(opened)
 
 
 def act_of(command: str) -> Callable[[], int]:
