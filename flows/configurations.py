@@ -62,6 +62,11 @@ class Configuration:
     def sides(self) -> list[str]:
         return list(dict.fromkeys(use.side for use in self.uses))
 
+    @property
+    def benchmarks(self) -> list[str]:
+        """Its sides that are benchmarks."""
+        return [side for side in self.sides if side.startswith("test:")]
+
 
 @dataclass
 class Draft:

@@ -39,7 +39,7 @@ class Told:
     @property
     def benchmarks(self) -> list[str]:
         """Sides, the first one first: bare metrics are its."""
-        return [side for side in self.configuration.sides if side.startswith("test:")]
+        return self.configuration.benchmarks
 
     @cached_property
     def results(self) -> dict[str, dict[str, Result]]:

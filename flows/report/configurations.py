@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from flows.configurations import Configuration
@@ -98,10 +98,8 @@ def shown(cast: Cast, reader: StudyReader) -> list[Shown]:
 
 def _shown(cast: Cast, configuration: Configuration, reader: StudyReader) -> Shown:
     is_import = configuration.kind == "arm" and configuration.selector is None
-    found = {
-        side_name(side): _numbers(rows_of(configuration, side, reader.plan))
-        for side in configuration.sides
-    }
+    rows = {side: rows_of(configuration, side, reader.plan) for side in configuration.sides}
+    found = {side_name(s): {metric: number_of(r) for metric, r in rows[s].items()} for s in rows}
     return Shown(
         name=cast.name(configuration),
         kind="distilled" if is_import else configuration.kind,
@@ -139,10 +137,6 @@ def side_name(side: str) -> str:
     """The benchmark's; one that is called as the training side is says what it is."""
     name = side.removeprefix("test:")
     return f"{name} (benchmark)" if name == TRAIN != side else name
-
-
-def _numbers(rows: Mapping[str, Result]) -> dict[str, Number]:
-    return {metric: number_of(row) for metric, row in rows.items()}
 
 
 def number_of(row: Result) -> Number:

@@ -9,7 +9,6 @@ from typing import Any
 
 from prefect.artifacts import create_table_artifact
 
-from flows.configurations import Configuration
 from flows.results.cells import interval, share
 from flows.results.rows import rows_of
 from flows.workspace import Opened
@@ -40,7 +39,7 @@ def result_rows(opened: Opened, tracker: Tracker) -> Iterator[dict[str, Any]]:
     for configuration in opened.study.configurations():
         complete = all(plan.state(use.table).complete for use in configuration.uses)
         address = tracker.run_address(configuration)
-        for side in _benchmarks(configuration):
+        for side in configuration.benchmarks:
             found = rows_of(configuration, side, plan).get("accuracy")
             yield {
                 "configuration": configuration.name,
@@ -51,10 +50,6 @@ def result_rows(opened: Opened, tracker: Tracker) -> Iterator[dict[str, Any]]:
                 "state": "complete" if complete else "incomplete",
                 "MLflow": f"[run]({address})" if address else "",
             }
-
-
-def _benchmarks(configuration: Configuration) -> list[str]:
-    return [side for side in configuration.sides if side.startswith("test:")]
 
 
 def _description(opened: Opened, failures: Mapping[str, BaseException]) -> str:

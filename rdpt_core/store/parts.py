@@ -81,10 +81,6 @@ def _hashes(payload: Path) -> dict[str, tuple[int, str]]:
     }
 
 
-def _lease_name(table: str, key: str) -> str:
-    return f"{table}/.leases/{key}"
-
-
 class Store:
     """Parts on disk. Safe under threads, processes and kill -9."""
 
@@ -405,7 +401,7 @@ class Store:
                 patience = math.inf if wait else 0
                 mine = stack.enter_context(exclusive(self._lock_path(table, key), patience))
             if mine and self.leases:
-                lease = stack.enter_context(self.leases.hold(_lease_name(table, key), wait))
+                lease = stack.enter_context(self.leases.hold(f"{table}/.leases/{key}", wait))
                 mine = lease is not None
                 if lease:
                     self._held[table, key] = lease

@@ -60,7 +60,8 @@ class Mlflow:
         rehome(self._runtime)
         self._client = connect(uri)
         with exclusive(self._lock):
-            self._experiment = self._found_experiment() or self._made_experiment()
+            found = self._client.get_experiment_by_name(self._name)
+            self._experiment = found or self._made_experiment()
         if self._experiment.lifecycle_stage != "active":
             raise ValueError(
                 f"experiment {self._name!r} was deleted there: restore it with "
@@ -78,9 +79,6 @@ class Mlflow:
     def forget(self) -> None:
         """Requests no link from now on."""
         addresses.remember(self._runtime, self._name, None)
-
-    def _found_experiment(self) -> Experiment | None:
-        return self._client.get_experiment_by_name(self._name)
 
     def _made_experiment(self) -> Experiment:
         local = self._runtime.tracking_uri.startswith("sqlite:")
