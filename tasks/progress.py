@@ -14,7 +14,7 @@ from rich.cells import cell_len
 
 from rdpt_core.machine.progress import ProgressCallback
 from rdpt_core.machine.resources import amount
-from rdpt_core.store.parts import Holder
+from rdpt_core.store.holding import Holder
 from rdpt_core.store.record import Part
 from rdpt_core.text.printable import printable
 from settings.secrets import redacted

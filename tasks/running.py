@@ -22,8 +22,8 @@ import psutil
 from pydantic import TypeAdapter
 
 from rdpt_core.store import notes
+from rdpt_core.store.holding import Holder
 from rdpt_core.store.locks import exclusive, hold, is_held, shared
-from rdpt_core.store.parts import Holder
 from rdpt_core.store.record import Part
 from tasks.plan import MissingPart
 from tasks.stage import StageTable, Table

@@ -15,7 +15,8 @@ from rdpt_core import __version__
 from rdpt_core.machine.abreast import abreast
 from rdpt_core.machine.progress import ProgressCallback
 from rdpt_core.machine.resources import no_room
-from rdpt_core.store.parts import Holder, LeaseLost, Store
+from rdpt_core.store.holding import Holder
+from rdpt_core.store.parts import LeaseLost, Store
 from rdpt_core.store.record import Part
 from tasks import stopping
 from tasks.arguments import Kind

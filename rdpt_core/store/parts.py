@@ -8,24 +8,18 @@ is never edited. The one distinction drawn here: the *key* identifies the inputs
 from __future__ import annotations
 
 import json
-import math
 import os
 import shutil
-import socket
-import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import asdict, dataclass
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, TypeVar
-
-from pydantic import TypeAdapter
 
 from rdpt_core.files.hashing import file_hash
 from rdpt_core.files.replacing import create, replacing, sync, write_durably
 from rdpt_core.store import notes
-from rdpt_core.store.leases import Lease, Leases
-from rdpt_core.store.locks import exclusive
+from rdpt_core.store.holding import Holder, PartLocks
+from rdpt_core.store.leases import Leases
 from rdpt_core.store.notes import Notes
 from rdpt_core.store.record import Coordinate, Part, Record, read_record, record_bytes, shown
 from rdpt_core.store.remote import Lost, RemoteParts
@@ -49,23 +43,6 @@ class LeaseLost(Exception):
 
 class Conflict(Exception):
     """Another process committed other rows for the same key."""
-
-
-@dataclass(frozen=True, slots=True)
-class Holder:
-    """The process that is building a part."""
-
-    pid: int
-    host: str
-    since: str
-
-    @property
-    def is_this_process(self) -> bool:
-        """True for another thread of this process, which builds the part for another table."""
-        return (self.pid, self.host) == (os.getpid(), socket.gethostname())
-
-
-_HOLDER = TypeAdapter(Holder)
 
 
 def contents_digest(parts: Iterable[Part]) -> str:
@@ -97,7 +74,7 @@ class Store:
         (`opening.py` chooses)."""
         self.root, self.read_only, self.leases, self.remote = root, read_only, leases, remote
         self._warn = warn
-        self._held: dict[tuple[str, str], Lease] = {}
+        self._locks = PartLocks(root, leases, is_cache=remote is not None)
 
     # ------------------------------------------------------------------ reading
 
@@ -330,10 +307,9 @@ class Store:
 
     def _committed_by_another(self, table: str, key: str, content: str) -> Part | None:
         """None where this process may commit the part; else the part, which has equal content."""
-        lease = self._held.get((table, key))
-        if self.leases is None or (
-            (lease is None or lease.is_mine()) and not self._record_path(table, key).exists()
-        ):
+        if self.leases is None:
+            return None
+        if self._locks.is_mine(table, key) and not self._record_path(table, key).exists():
             return None
         return self._as_committed(table, key, content)
 
@@ -391,39 +367,15 @@ class Store:
 
     @contextmanager
     def lock(self, table: str, key: str, wait: bool = False) -> Iterator[bool]:
-        """Yields True if the caller may build the part; with `wait` it blocks until then.
-
-        The kernel frees the lock of a dead holder (0.3 ms after kill -9); a lease runs out.
-        """
-        with ExitStack() as stack:
-            mine = True
-            if self.leases is None or self.remote:  # a cache is locked too
-                patience = math.inf if wait else 0
-                mine = stack.enter_context(exclusive(self._lock_path(table, key), patience))
+        """Yields True if the caller may build the part; with `wait` it blocks until then."""
+        with self._locks.hold(table, key, wait) as mine:
             if mine and self.leases:
-                lease = stack.enter_context(self.leases.hold(f"{table}/.leases/{key}", wait))
-                mine = lease is not None
-                if lease:
-                    self._held[table, key] = lease
-                    stack.callback(self._held.pop, (table, key))
-                    self._pull(table, key)
-            if mine:
-                since = time.strftime("%H:%M:%S")
-                holder = Holder(os.getpid(), socket.gethostname(), since)
-                path = self._lock_path(table, key)
-                path.parent.mkdir(parents=True, exist_ok=True)
-                path.write_text(json.dumps(asdict(holder)))
+                self._pull(table, key)
             yield mine
 
     def holder(self, table: str, key: str) -> Holder | None:
         """The holder of a part's lock, according to its file."""
-        try:
-            return notes.parse(self._lock_path(table, key).read_bytes(), _HOLDER)
-        except (OSError, ValueError):
-            return None
-
-    def _lock_path(self, table: str, key: str) -> Path:
-        return self.root / table / ".locks" / key
+        return self._locks.holder(table, key)
 
     # ------------------------------------------------------------------ damage
 

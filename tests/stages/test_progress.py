@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from rdpt_core.store.parts import Holder, Store
+from rdpt_core.store.holding import Holder
+from rdpt_core.store.parts import Store
 from tasks.plan import Plan
 from tasks.progress import TableProgress
 from tasks.stage import StageTable

@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from rdpt_core.store.parts import Holder, Store
+from rdpt_core.store.holding import Holder
+from rdpt_core.store.parts import Store
 from rdpt_core.store.record import Coordinate, Part
 from rdpt_core.tables import ids
 from rdpt_core.tables.recipe import Recipe
