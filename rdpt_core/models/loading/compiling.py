@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch.utils import cpp_extension
 from transformers import PreTrainedModel
 
 MOST_GRAPHS = 64
@@ -26,6 +25,9 @@ def compile_decoder(decoder: PreTrainedModel) -> Callable[..., Any]:
     on uncompiled without a word. So what earlier models left is dropped first (one that is still
     in use finds its graphs on disk), and reaching the limit is an error.
     """
+    # Imported here: with a CUDA toolkit and no GPU, as on a login node, it writes a warning.
+    from torch.utils import cpp_extension
+
     # torch 2.13 splits its linker's command like a shell and quotes every folder in it but this
     # one, so an environment whose path holds a space compiled nothing.
     cpp_extension.TORCH_LIB_PATH = shlex.quote(str(Path(torch.__file__).parent / "lib"))

@@ -22,6 +22,17 @@ from tests.conftest import ROOT
 from tests.core.models import tiny
 
 
+def test_who_compiles_nothing_imports_nothing_of_it() -> None:
+    """Where there is a CUDA toolkit and no GPU, torch writes a warning on import."""
+    program = """
+import sys
+from rdpt_core.models.loading import hf
+from rdpt_core.scoring import hf
+sys.exit("torch.utils.cpp_extension" in sys.modules)
+"""
+    subprocess.run([sys.executable, "-c", program], cwd=ROOT, check=True)
+
+
 def test_another_model_s_graphs_do_not_count_and_too_many_are_an_error(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
