@@ -6,6 +6,7 @@ line has checked the experiment before it starts Prefect, so that a mistake cost
 
 from __future__ import annotations
 
+import concurrent.futures
 import os
 import threading
 from collections.abc import Callable
@@ -284,7 +285,8 @@ class Walk:
         Then no task is waited for: one that is to be tried again sleeps, and hears no signal."""
         future: Any = self.futures[table.digest]
         while not future.wrapped_future.done():
-            future.wait(timeout=LISTEN_SECONDS)
+            # The future's own wait raises its error.
+            concurrent.futures.wait([future.wrapped_future], LISTEN_SECONDS)
             if stopping.asked() and not any(t.building.is_set() for t in self.tasks.values()):
                 return False
         return True
@@ -303,13 +305,17 @@ class Walk:
 
 
 def _error(future: Any) -> BaseException | None:
-    """What stopped a task; None for one that did its work, or only lacked another."""
+    """What stopped a task; None for one that did its work, or only lacked another. Of a task that
+    Prefect could not even begin there is no state, only an error."""
     if not future.wrapped_future.done():  # the run was stopped
         return stopping.asked()
-    future.wait()  # or its state is asked of the server, which may be gone
-    if not (future.state.is_failed() or future.state.is_crashed() or future.state.is_cancelled()):
-        return None
-    error = future.state.result(raise_on_failure=False)
+    error = future.wrapped_future.exception()
+    if error is None:
+        future.wait()  # or its state is asked of the server, which may be gone
+        state = future.state
+        if not (state.is_failed() or state.is_crashed() or state.is_cancelled()):
+            return None
+        error = state.result(raise_on_failure=False)
     assert isinstance(error, BaseException)
     gone = isinstance(error, httpx.HTTPError | ConcurrencySlotAcquisitionError)
     return _server_gone(error) if gone else error

@@ -26,6 +26,9 @@ ALLOWED = {
     "text-unidecode": "Artistic License, at the user's choice, instead of the GPL",
 }
 """Packages whose metadata would be refused, and why they are not."""
+OF_CUDA = re.compile(r"(cuda|nvidia)-[a-z0-9-]+")
+"""Libraries of NVIDIA that torch's default build for Linux needs and a CPU build does not. They are
+proprietary, and their licence lets an application hand them on; rdpt names none of them itself."""
 
 
 def installed() -> dict[str, Distribution]:
@@ -71,7 +74,7 @@ def licence_of(package: Distribution) -> str:
 
 def refusal(name: str, licence: str) -> str | None:
     """Why a package may not be a dependency; None where it may."""
-    if name in ALLOWED:
+    if name in ALLOWED or OF_CUDA.fullmatch(name):
         return None
     if COPYLEFT.search(licence):
         return f"{name}: {licence}: the GPL binds those who hand rdpt on; use another package"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from importlib.metadata import distribution
+
 import pytest
 
 from tests import licences
@@ -29,6 +31,15 @@ def test_x12_no_dependency_has_a_licence_that_is_refused() -> None:
 )
 def test_x12_copyleft_and_unknown_licences_are_refused(licence: str, reason: str) -> None:
     assert reason in (licences.refusal("evil", licence) or "")
+
+
+def test_what_a_cuda_build_of_torch_brings_is_taken_and_asked_for_by_nobody_else() -> None:
+    proprietary = "LicenseRef-NVIDIA-Proprietary"
+    assert licences.refusal("nvidia-cublas", proprietary) is None
+    assert licences.refusal("cuda-toolkit", "") is None
+    assert licences.refusal("not-nvidia-cublas", proprietary)
+    own = distribution("rdpt").requires or []
+    assert not [line for line in own if licences.OF_CUDA.match(line)]
 
 
 @pytest.mark.parametrize("licence", ["MIT", "BSD License; Apache Software License", "MPL-2.0"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import concurrent.futures
 import json
 import logging
 import os
@@ -10,6 +11,7 @@ import subprocess
 import sys
 import threading
 import time
+import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -21,12 +23,13 @@ from prefect import flow, get_client
 from prefect.client.schemas import filters
 from prefect.client.schemas.objects import Artifact, FlowRun, TaskRun
 from prefect.client.schemas.sorting import FlowRunSort
-from prefect.futures import wait
+from prefect.concurrency.asyncio import ConcurrencySlotAcquisitionError
+from prefect.futures import PrefectConcurrentFuture, wait
 from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
 from prefect.testing.utilities import prefect_test_harness
 
 from flows import errors
-from flows.experiment import experiment, run_flow
+from flows.experiment import PrefectGone, _error, experiment, run_flow
 from flows.workspace import Opened
 from rdpt_core.finetune import training
 from rdpt_core.models.serving.http import Refused, Unreachable
@@ -471,3 +474,14 @@ def said_of(run: FlowRun | TaskRun) -> str:
 def rows_in(artifact: Artifact) -> list[dict[str, Any]]:
     rows: list[dict[str, Any]] = json.loads(str(artifact.data))
     return rows
+
+
+@pytest.mark.fault("F18")
+def test_f18_a_task_that_prefect_could_not_begin_is_a_server_that_is_gone() -> None:
+    """Then the task has no state: the engine itself raised, as at a limit on concurrency."""
+    never: concurrent.futures.Future[Any] = concurrent.futures.Future()
+    never.set_exception(ConcurrencySlotAcquisitionError("Unable to acquire concurrency slots"))
+    found = _error(PrefectConcurrentFuture(uuid.uuid4(), never))
+    assert isinstance(found, PrefectGone)
+    assert errors.code_of(found) == errors.SERVICE
+    assert "Prefect's server stopped answering (Unable to acquire" in str(found)

@@ -24,7 +24,7 @@ from flows.prefect_home import prepare_prefect
 from flows.workspace import open_file
 runtime = Runtime(workspace=Path("workspace"), threads=1, tracking="off", workers=1)
 prepare_prefect(runtime)
-from flows.experiment import run_flow
+from flows.commands.run import _build
 from tasks.worker import Worker
 
 build = Worker.build
@@ -36,7 +36,7 @@ def kills(worker, one):
     build(worker, one)
 
 Worker.build = kills
-sys.exit(bool(run_flow(open_file(Path("study.toml"), runtime))))
+sys.exit(_build(open_file(Path("study.toml"), runtime)))
 """
 
 
